@@ -4,10 +4,11 @@
 class InputError(ValueError):
     """What the user gave cannot be used.
 
-    The message is one line: what was found, what was expected, what to do. The entry points print it and exit with 2.
+    The message is one line: what was found, what was expected, what to do. The entry points print
+    it and exit with 2.
     """
 
 
 def printable(text: object) -> str:
-    """Return the text in one line with control characters escaped, fit for a message or a terminal."""
+    """Return the text in one line, control characters escaped, fit for a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -1,0 +1,53 @@
+"""Values that a finalised graph holds and that change between runs: the image, targets, loss
+weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+
+@dataclass(frozen=True)
+class Held:
+    """A variable with the placeholder and the operation that give it another value, of another
+    size if need be.
+    """
+
+    variable: tf.Variable
+    placeholder: tf.Tensor
+    assign: tf.Operation
+
+
+def build_held(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> Held:
+    """Add a held value to the graph.
+
+    Args:
+        name: Name of the variable.
+        shape: Its shape; None stands for a side that may change from one assignment to the next.
+        dtype: Its type, float32 if not given.
+    """
+    import tensorflow.compat.v1 as tf
+
+    dtype = dtype or tf.float32
+    start = tf.zeros([0 if side is None else side for side in shape], dtype)
+    variable = tf.Variable(
+        start, trainable=False, name=name, shape=tf.TensorShape(shape), use_resource=True
+    )
+    placeholder = tf.placeholder(dtype, shape, name=f"{name}_value")
+    return Held(variable, placeholder, variable.assign(placeholder, read_value=False))
+
+
+def hold(session: tf.Session, values: Iterable[tuple[Held, Any]]) -> None:
+    """Give held values what they are to hold."""
+    pairs = list(values)
+    session.run(
+        [held.assign for held, _ in pairs],
+        {held.placeholder: np.asarray(value) for held, value in pairs},
+    )

@@ -1,0 +1,155 @@
+"""The session: the device it runs on, its threads, its memory, and TensorFlow's chatter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neural_style.errors import InputError
+from neural_style.quiet import captured_stderr
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+    from neural_style import config
+
+
+class DeviceError(InputError):
+    """The device or the threads asked for cannot be had."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a session runs on.
+
+    Attributes:
+        kind: `cpu` or `gpu`.
+        name: What to call it in messages and in the record.
+        threads: Threads of the CPU's pool.
+    """
+
+    kind: str
+    name: str
+    threads: int
+
+
+def import_tensorflow() -> str:
+    """Import TensorFlow without what it prints while it loads.
+
+    Returns:
+        What it would have printed.
+
+    Raises:
+        ImportError: TensorFlow cannot be loaded; what it printed is part of the message.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with captured_stderr() as captured:
+        try:
+            import tensorflow.compat.v1 as tf
+
+            tf.logging.set_verbosity(tf.logging.ERROR)
+            failure = None
+        except ImportError as error:
+            failure = error
+    if failure is not None:
+        raise ImportError(f"{failure}\n{captured.text()}".strip()) from failure
+    return captured.text()
+
+
+def open_device(runtime: config.Runtime, warn: Callable[[str], None]) -> Device:
+    """Settle on a device and set TensorFlow's threads, before any operation is built.
+
+    Args:
+        runtime: What is asked for.
+        warn: Is told of a graphics card that TensorFlow cannot use.
+
+    Raises:
+        DeviceError: A GPU is asked for and TensorFlow sees none, or the process already runs on
+            other threads.
+    """
+    import tensorflow.compat.v1 as tf
+
+    threads = runtime.threads or usable_cpus()
+    _set_threads(threads)
+    gpus = [] if runtime.device == "cpu" else tf.config.list_physical_devices("GPU")
+    kind = choose_device(runtime.device, gpus)
+    if kind == "gpu":
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return Device("gpu", details.get("device_name", gpus[0].name), threads)
+    if runtime.device == "auto" and nvidia_driver():
+        warn(
+            "an NVIDIA driver is here but TensorFlow finds no CUDA libraries, so the CPU is used; "
+            "pip install -r requirements-gpu.txt brings them"
+        )
+    return Device("cpu", "CPU", threads)
+
+
+def choose_device(requested: str, gpus: Sequence[object]) -> str:
+    """Return `gpu` or `cpu` for a request of `auto`, `gpu` or `cpu`, given the GPUs that
+    TensorFlow sees.
+    """
+    if requested == "gpu" and not gpus:
+        raise DeviceError(
+            "runtime.device: found 'gpu', but TensorFlow sees none; use auto or cpu, "
+            "or pip install -r requirements-gpu.txt on a machine with an NVIDIA card"
+        )
+    return "gpu" if gpus and requested != "cpu" else "cpu"
+
+
+def nvidia_driver() -> bool:
+    """Tell whether an NVIDIA driver is installed, whatever TensorFlow makes of it."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def session_options(device: Device) -> tf.ConfigProto:
+    """Return the session's options: memory that grows as it is needed, and no GPU where the CPU is
+    meant.
+    """
+    import tensorflow.compat.v1 as tf
+
+    options = tf.ConfigProto(
+        intra_op_parallelism_threads=device.threads, inter_op_parallelism_threads=device.threads
+    )
+    options.gpu_options.allow_growth = True
+    if device.kind == "cpu":
+        options.device_count["GPU"] = 0
+    return options
+
+
+def build_session(graph: tf.Graph, device: Device) -> tf.Session:
+    """Finalise a graph and open a session on it."""
+    import tensorflow.compat.v1 as tf
+
+    graph.finalize()
+    with captured_stderr():
+        return tf.Session(graph=graph, config=session_options(device))
+
+
+def _set_threads(threads: int) -> None:
+    """Set the threads of the whole process: a session's own options are ignored once the eager
+    context exists.
+    """
+    import tensorflow.compat.v1 as tf
+
+    pools = tf.config.threading
+    if pools.get_intra_op_parallelism_threads() == threads:
+        return
+    try:
+        pools.set_intra_op_parallelism_threads(threads)
+        pools.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise DeviceError(
+            f"runtime.threads: found {threads}, but TensorFlow already runs in this process with "
+            f"{pools.get_intra_op_parallelism_threads() or 'its default'}; set it in the first call"
+        ) from None

@@ -1,0 +1,73 @@
+"""The session's decisions: device, threads, memory growth."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from neural_style import session
+from neural_style.config import make_config
+from neural_style.session import Device, DeviceError, choose_device, open_device, session_options
+
+
+@pytest.mark.parametrize(
+    ("requested", "gpus", "kind"),
+    [
+        ("auto", ["/gpu:0"], "gpu"),
+        ("auto", [], "cpu"),
+        ("cpu", ["/gpu:0"], "cpu"),
+        ("gpu", ["/gpu:0"], "gpu"),
+    ],
+)
+def test_device_follows_the_request_and_what_is_there(requested, gpus, kind):
+    assert choose_device(requested, gpus) == kind
+
+
+def test_a_gpu_that_is_not_there_is_an_error():
+    with pytest.raises(
+        DeviceError, match=r"^runtime\.device: found 'gpu', but TensorFlow sees none"
+    ):
+        choose_device("gpu", [])
+
+
+def test_memory_grows_and_the_cpu_hides_gpus():
+    on_cpu = session_options(Device("cpu", "CPU", 2))
+    assert on_cpu.gpu_options.allow_growth
+    assert on_cpu.device_count["GPU"] == 0
+    assert "GPU" not in session_options(Device("gpu", "A card", 2)).device_count
+    assert on_cpu.intra_op_parallelism_threads == on_cpu.inter_op_parallelism_threads == 2
+
+
+def test_a_driver_without_libraries_is_told_with_what_to_install(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(session, "nvidia_driver", lambda: True)
+    monkeypatch.setattr(session, "_set_threads", lambda threads: None)
+    assert open_device(make_config({}).runtime, said.append).kind == "cpu"
+    assert len(said) == 1
+    assert "requirements-gpu.txt" in said[0]
+
+
+def test_threads_are_set_for_the_process_and_cannot_change_later():
+    program = """
+from neural_style import session
+from neural_style.config import make_config
+session.import_tensorflow()
+import tensorflow.compat.v1 as tf
+device = session.open_device(make_config({"runtime": {"threads": 1}}).runtime, print)
+assert device.threads == 1 == tf.config.threading.get_intra_op_parallelism_threads()
+tf.config.list_logical_devices()
+try:
+    session.open_device(make_config({"runtime": {"threads": 2}}).runtime, print)
+except session.DeviceError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        "runtime.threads: found 2, but TensorFlow already runs in this process with 1; "
+        "set it in the first call\n"
+    )
+    assert done.stderr == ""
