@@ -33,7 +33,7 @@ from neural_style import (
 from neural_style.config import Config, load_config, make_config, to_yaml
 from neural_style.errors import InputError, printable
 from neural_style.images import read_image
-from neural_style.inputs import Inputs, Pictures, check_sizes, prepare_inputs, read_pictures
+from neural_style.inputs import Inputs, Pictures, check_layers, prepare_inputs, read_pictures
 from neural_style.progress import Progress
 from neural_style.start import start_image
 from neural_style.supply import RANDOM_FILTERS, find_weights
@@ -105,10 +105,10 @@ def stylize(
     config = config or make_config({})
     inputs = prepare_inputs(config, Pictures(content, tuple(styles), start))
     weights = weights or find_weights(config.network, config.init.seed, vgg.load_weights)
-    check_sizes(inputs, weights, objective.structure_of([config]).layers)
+    check_layers(config, inputs, weights)
     session.import_tensorflow()
     device = session.open_device(config.runtime, log.warning)
-    work = open_workspace(config, fit_filters(config, weights, inputs), device)
+    work = open_workspace(config, fit_filters(weights, inputs), device)
     with work.session:
         result = optimise(work, config, inputs, lambda *_: None)
     if result.interrupted:
@@ -125,7 +125,10 @@ def open_workspace(config: Config, weights: VGGWeights, device: session.Device) 
     with tf.Graph().as_default() as graph:
         image = objective.build_image()
         network = vgg.build_vgg(
-            image.variable.read_value(), weights, structure.layers, config.network.pooling
+            image.variable.read_value(),
+            weights,
+            structure.layers,
+            vgg.pooling_for(weights, config.network.pooling),
         )
         goal = objective.build_objective(image, network.features, structure)
         adam = optimizers.build_adam(goal, box)
@@ -176,14 +179,11 @@ def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in work.session.run(work.adam.losses).items()}
 
 
-def fit_filters(config: Config, weights: VGGWeights, inputs: Inputs) -> VGGWeights:
-    """Return weights ready for use: random filters are normalised over the pictures at hand,
-    trained ones are as they are.
-    """
+def fit_filters(weights: VGGWeights, inputs: Inputs) -> VGGWeights:
+    """Return weights ready for use: random filters are normalised over the pictures at hand."""
     if weights.origin != "random":
         return weights
-    pictures = [inputs.content, *(style for style, _ in inputs.styles)]
-    return vgg.normalise_filters(weights, pictures, config.network.pooling)
+    return vgg.normalise_filters(weights, [inputs.content, *(style for style, _ in inputs.styles)])
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def check(config: Config, *, fetch: bool = True) -> Job:
     inputs = prepare_inputs(config, pictures)
     record.check_output_folder(config.output.folder)
     weights = find_weights(config.network, config.init.seed, vgg.load_weights, fetch)
-    check_sizes(inputs, weights, objective.structure_of([config]).layers)
+    check_layers(config, inputs, weights)
     return Job(config, pictures, inputs, weights)
 
 
@@ -215,8 +215,8 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
     with clock("start"):
         log.debug("%s", session.import_tensorflow())
         device = session.open_device(job.config.runtime, log.warning)
-        config = _resolved(job.config, device)
-        weights = fit_filters(config, job.weights, job.inputs)
+        config = _resolved(job, device)
+        weights = fit_filters(job.weights, job.inputs)
         work = open_workspace(config, weights, device)
     log.info("%s", _headline(config, job.inputs, device))
     folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
@@ -303,10 +303,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _resolved(config: Config, device: session.Device) -> Config:
-    """Return the config with the device and the threads that the run has."""
+def _resolved(job: Job, device: session.Device) -> Config:
+    """Return the config with the pooling, the device and the threads that the run has."""
+    config = job.config
+    pooling = vgg.pooling_for(job.weights, config.network.pooling)
     runtime = {"device": device.kind, "threads": device.threads}
-    return config.model_copy(update={"runtime": config.runtime.model_copy(update=runtime)})
+    return config.model_copy(
+        update={
+            "network": config.network.model_copy(update={"pooling": pooling}),
+            "runtime": config.runtime.model_copy(update=runtime),
+        }
+    )
 
 
 def _picture(work: Workspace, image: np.ndarray) -> np.ndarray:

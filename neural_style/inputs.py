@@ -4,16 +4,14 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neural_style import images
 from neural_style.errors import InputError
-from neural_style.weights import VGGWeights, smallest_side
+from neural_style.weights import VGGWeights, WeightsError, smallest_side
 
 if TYPE_CHECKING:
     from neural_style.config import Config
@@ -67,8 +65,8 @@ def read_pictures(config: Config) -> Pictures:
         images.read_image(style.path, f"style.images[{i}]")
         for i, style in enumerate(config.style.images)
     ]
-    source = config.init.source
-    start = images.read_image(source, "init.from").rgb if isinstance(source, Path) else None
+    path = config.init.path
+    start = images.read_image(path, "init.from").rgb if path else None
     return Pictures(content.rgb, tuple(style.rgb for style in styles), start, content.alpha)
 
 
@@ -91,13 +89,20 @@ def prepare_inputs(config: Config, pictures: Pictures) -> Inputs:
     return Inputs(content, tuple(styles), starts.get(str(config.init.source), pictures.start))
 
 
-def check_sizes(inputs: Inputs, weights: VGGWeights, layers: Sequence[str]) -> None:
+def check_layers(config: Config, inputs: Inputs, weights: VGGWeights) -> None:
     """Check that every requested layer is in the network and keeps a position of every picture.
 
     Raises:
         InputError: Naming the layer, or the picture and its side.
     """
-    least, deepest = max((smallest_side(weights, layer), layer) for layer in layers)
+    sides = {}
+    for key, layers in (("content", config.content.layers), ("style", config.style.layers)):
+        for layer in layers:
+            try:
+                sides[layer] = smallest_side(weights, layer)
+            except WeightsError as error:
+                raise WeightsError(f"{key}.layers: {error}") from None
+    least, deepest = max((side, layer) for layer, side in sides.items())
     pictures = {"content.image": inputs.content}
     pictures |= {f"style.images[{i}]": style for i, (style, _) in enumerate(inputs.styles)}
     for key, picture in pictures.items():

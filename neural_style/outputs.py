@@ -127,8 +127,8 @@ def describe(
     totals = history.values()[:, -1]
     inputs = {"content.image": config.content.image}
     inputs |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
-    if isinstance(config.init.source, Path):
-        inputs["init.from"] = config.init.source
+    if config.init.path:
+        inputs["init.from"] = config.init.path
     return {
         "name": config.output.name,
         "size": {"height": run.size[0], "width": run.size[1]},

@@ -1,12 +1,19 @@
 """Fixtures: tiny seeded networks and pictures, written as the files that users have."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
+
+from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+MEAN = (123.68, 116.779, 103.939)
 
 
 @pytest.fixture
@@ -22,3 +29,88 @@ def trained_weights() -> Path:
     if not path or not Path(path).is_file():
         pytest.skip("VGG19_MAT names no file")
     return Path(path)
+
+
+def write_mat(
+    path: Path,
+    layers: Sequence[Layer | dict[str, Any]],
+    layout: str = "new",
+    average: np.ndarray | None = None,
+) -> Path:
+    """Write a MatConvNet file and return its path.
+
+    Args:
+        path: Where to.
+        layers: In the order of depth; a dict has the fields of a layer's struct, as they are.
+        layout: `new` as published in 2016, `old` as in beta16.
+        average: Average image; by default 1 x 1 x 3 (new) or 224 x 224 x 3 (old), as published.
+    """
+    old = layout == "old"
+    if average is None:
+        average = np.broadcast_to(np.float32(MEAN), (224, 224, 3) if old else (1, 1, 3))
+    normalization = _struct({"averageImage": average, "keepAspect": 1.0})
+    cell = _cell([_struct(_layer_fields(layer, old)) for layer in layers])
+    variables = {"layers": cell}
+    if old:
+        variables["normalization"] = normalization
+    else:
+        variables["meta"] = _struct({"normalization": normalization})
+    scipy.io.savemat(path, variables)
+    return path
+
+
+def _layer_fields(layer: Layer | dict[str, Any], old: bool) -> dict[str, Any]:
+    """The fields of a layer's struct, in the order in which the published files have them."""
+    if isinstance(layer, dict):
+        return layer
+    if isinstance(layer, Relu):
+        return {"type": "relu", "name": layer.name} | ({} if old else {"leak": 0.0})
+    if isinstance(layer, Pooling):
+        pool = {"name": layer.name, "type": "pool", "method": "max", "pool": [2.0, 2.0]}
+        pool |= {"stride": [2.0, 2.0], "pad": np.zeros((1, 4))}
+        return dict(sorted(pool.items())) if old else pool
+    pad = np.repeat(np.array(layer.kernel.shape[:2]) // 2, 2)[None].astype(float)
+    weights = _cell([layer.kernel, layer.bias[None, :] if old else layer.bias[:, None]])
+    if old:
+        fields = {"weights": weights, "pad": pad, "type": "conv", "name": layer.name}
+        return fields | {"stride": np.ones((1, 2))}
+    fields = {"name": layer.name, "type": "conv", "weights": weights, "pad": pad}
+    return fields | {"stride": np.ones((1, 2)), "dilate": 1.0, "opts": np.empty((0, 0), object)}
+
+
+def _cell(values: Sequence[Any]) -> np.ndarray:
+    cell = np.empty((1, len(values)), object)
+    for index, value in enumerate(values):
+        cell[0, index] = value
+    return cell
+
+
+def _struct(fields: dict[str, Any]) -> np.ndarray:
+    struct = np.empty((1, 1), [(name, object) for name in fields])
+    for name, value in fields.items():
+        struct[0, 0][name] = value
+    return struct
+
+
+def tiny_layers(seed: int = 19) -> list[Layer]:
+    """VGG-19 with four to eight channels: its layers and names, kernels that have no symmetry."""
+    rng = np.random.default_rng(seed)
+    layers: list[Layer] = []
+    channels = 3
+    for block, (count, _) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            width = 3 + block
+            kernel = rng.normal(0, (2 / (9 * channels)) ** 0.5, (3, 3, channels, width))
+            bias = rng.normal(0, 0.5, width)
+            name = f"{block}_{index}"
+            layers.append(Convolution(f"conv{name}", np.float32(kernel), np.float32(bias)))
+            layers.append(Relu(f"relu{name}"))
+            channels = width
+        layers.append(Pooling(f"pool{block}"))
+    return layers
+
+
+@pytest.fixture(scope="session")
+def tiny_mat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .mat of the layout of 2016 with the layers of VGG-19, each of a few channels."""
+    return write_mat(tmp_path_factory.mktemp("weights") / "tiny.mat", tiny_layers())

@@ -7,10 +7,24 @@ import pytest
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, check_sizes, prepare_inputs
-from neural_style.weights import random_weights
+from neural_style.inputs import Pictures, check_layers, prepare_inputs
+from neural_style.weights import Convolution, Layer, Pooling, Relu, VGGWeights
 
-LAYERS = ("relu4_2", "relu5_1")
+
+def network() -> VGGWeights:
+    """VGG-19 with one channel a layer."""
+    layers: list[Layer] = []
+    channels = 3
+    for block, count in enumerate((2, 2, 4, 4, 4), 1):
+        for index in range(1, count + 1):
+            kernel = np.ones((3, 3, channels, 1), np.float32)
+            layers += [
+                Convolution(f"conv{block}_{index}", kernel, np.zeros(1, np.float32)),
+                Relu(f"relu{block}_{index}"),
+            ]
+            channels = 1
+        layers.append(Pooling(f"pool{block}"))
+    return VGGWeights(tuple(layers), np.zeros(3, np.float32), "unpublished")
 
 
 def pictures(content=(60, 90), styles=((50, 100),), start=None) -> Pictures:
@@ -56,7 +70,7 @@ def test_start_is_the_picture_that_init_names(source, shape):
 def test_a_picture_of_the_smallest_side_passes():
     config = make_config({"image": {"size": 16}})
     inputs = prepare_inputs(config, pictures(content=(16, 16), styles=((16, 16),)))
-    check_sizes(inputs, random_weights(0), LAYERS)
+    check_layers(config, inputs, network())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +89,14 @@ def test_a_picture_of_the_smallest_side_passes():
     ],
 )
 def test_a_picture_too_small_for_the_deepest_layer_is_named(changes, message):
-    inputs = prepare_inputs(make_config({"image": {"size": 40}}), pictures(**changes))
+    config = make_config({"image": {"size": 40}})
+    inputs = prepare_inputs(config, pictures(**changes))
     with pytest.raises(InputError) as caught:
-        check_sizes(inputs, random_weights(0), LAYERS)
+        check_layers(config, inputs, network())
     assert str(caught.value) == message
+
+
+def test_an_unknown_layer_is_named_with_its_key_and_those_there_are():
+    config = make_config({"style": {"layers": ["relu3_1", "relu3_5"]}})
+    with pytest.raises(InputError, match=r"^style\.layers: unknown layer 'relu3_5'; did you mean"):
+        check_layers(config, prepare_inputs(config, pictures()), network())

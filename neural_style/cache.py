@@ -1,0 +1,122 @@
+"""The convolutions of a weights file, kept beside it so that the next start need not parse it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neural_style.errors import printable
+from neural_style.weights import (
+    Convolution,
+    Layer,
+    Pooling,
+    Relu,
+    Unsupported,
+    VGGWeights,
+    WeightsError,
+)
+
+log = logging.getLogger(__name__)
+
+CACHE_FORMAT = 1  # to be raised when the parser or the layout of the cache changes
+
+
+def load_cached(path: Path, parse: Callable[[Path], VGGWeights]) -> VGGWeights:
+    """Return the weights of a file, from the cache beside it if that is of this very file.
+
+    The cache has the convolutions alone, a sixth of the published file, and its digest.
+    Without a usable cache the file is parsed and a new one written, if the folder allows it.
+
+    Args:
+        path: The .mat.
+        parse: Reads it whole.
+
+    Raises:
+        WeightsError: If the file is missing, or `parse` refuses it.
+    """
+    try:
+        path = path.resolve(strict=True)
+        status = path.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, up to Python 3.12
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"{printable(path)}: cannot be read: {reason}") from None
+    key = {
+        "format": CACHE_FORMAT,
+        "path": str(path),
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+    }
+    cache = path.with_name(f"{path.name}.cache.npz")
+    weights = _read_cache(cache, key)
+    if weights is None:
+        weights = parse(path)
+        _write_cache(cache, key, weights)
+    return weights
+
+
+def _read_cache(cache: Path, key: dict[str, Any]) -> VGGWeights | None:
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            header = json.loads(stored["header"].item())
+            if header["key"] != key:
+                return None
+            end = header["unsupported"]
+            return VGGWeights(
+                layers=tuple(_stored_layer(stored, kind, name) for kind, name in header["layers"]),
+                mean=stored["mean"],
+                origin=header["origin"],
+                sha256=header["sha256"],
+                unsupported=Unsupported(end["name"], end["problem"], tuple(end["behind"]))
+                if end
+                else None,
+            )
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged archive raises anything; the .mat itself is still there
+        log.info("%s is not usable (%s) and will be rebuilt", printable(cache), printable(error))
+        return None
+
+
+def _stored_layer(stored: Any, kind: str, name: str) -> Layer:
+    if kind == "Convolution":
+        return Convolution(name, stored[f"{name}/kernel"], stored[f"{name}/bias"])
+    return Relu(name) if kind == "Relu" else Pooling(name)
+
+
+def _write_cache(cache: Path, key: dict[str, Any], weights: VGGWeights) -> None:
+    header = {
+        "key": key,
+        "layers": [(type(layer).__name__, layer.name) for layer in weights.layers],
+        "origin": weights.origin,
+        "sha256": weights.sha256,
+        "unsupported": asdict(weights.unsupported) if weights.unsupported else None,
+    }
+    arrays = {"header": np.array(json.dumps(header)), "mean": weights.mean}
+    for layer in weights.layers:
+        if isinstance(layer, Convolution):
+            arrays[f"{layer.name}/kernel"] = layer.kernel
+            arrays[f"{layer.name}/bias"] = layer.bias
+    # A name of its own, so that two processes may write at once; the last rename wins.
+    temporary = cache.with_name(f".{cache.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(cache)
+    except OSError as error:  # read-only folder, full disk: the next start parses again
+        log.info("no cache at %s: %s", printable(cache), error.strerror)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # a read-only folder, where there is nothing to remove either
+        log.debug("%s stays", printable(path))

@@ -1,0 +1,226 @@
+"""The weights of a plain VGG network: what they are, whose they are, and random ones."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from neural_style.errors import InputError, printable
+
+PUBLISHED_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
+# Of the beta16 version of the same network only the MD5 was ever published.
+PUBLISHED_BETA16_MD5 = "8ee3263992981a1d26e73b3ca028a123"
+PUBLISHED_MEAN = (123.68, 116.779, 103.939)
+VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels)
+
+HASH_BLOCK = 1 << 20
+
+Floats: TypeAlias = NDArray[np.float32]
+Origin: TypeAlias = Literal["published", "unpublished", "random"]
+
+
+class WeightsError(InputError):
+    """A weights file, or a layer asked of it, cannot be used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A convolution of stride 1 that keeps the size: kernel [kh, kw, in, out], odd; bias [out]."""
+
+    name: str
+    kernel: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(x, 0)."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Pooling of 2 x 2 positions with stride 2; maximum or average is the graph's choice."""
+
+    name: str
+
+
+Layer: TypeAlias = Convolution | Relu | Pooling
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The first layer of a file that is none of the above, where what can be rebuilt ends.
+
+    Attributes:
+        name: The layer's name in the file.
+        problem: What it is, to follow "which is".
+        behind: The names of all layers after it.
+    """
+
+    name: str
+    problem: str
+    behind: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class VGGWeights:
+    """A network of plain VGG layers.
+
+    Attributes:
+        layers: In the order of depth; their names are unique.
+        mean: The mean that was subtracted in training, [3], RGB, 0..255, float32.
+        origin: Whether the file is the published one, another one, or there is none.
+        sha256: Digest of the file, hexadecimal; None for random filters.
+        unsupported: What the file goes on with after `layers`, if anything.
+    """
+
+    layers: tuple[Layer, ...]
+    mean: Floats
+    origin: Origin
+    sha256: str | None = None
+    unsupported: Unsupported | None = None
+
+
+def layers_needed(weights: VGGWeights, requested: Collection[str]) -> tuple[Layer, ...]:
+    """Return the layers up to the deepest one of those requested.
+
+    Raises:
+        WeightsError: If the network has no layer of that name.
+    """
+    depth = {layer.name: index for index, layer in enumerate(weights.layers, 1)}
+    for name in requested:
+        if name not in depth:
+            raise WeightsError(_unknown_layer(name, weights))
+    return weights.layers[: max((depth[name] for name in requested), default=0)]
+
+
+def _unknown_layer(name: str, weights: VGGWeights) -> str:
+    names = [layer.name for layer in weights.layers]
+    available = f"available: {', '.join(names) or 'none'}"
+    end = weights.unsupported
+    if end and name in (end.name, *end.behind):
+        where = "is" if name == end.name else f"comes after '{end.name}', which is"
+        return f"layer '{name}' {where} {end.problem} and cannot be rebuilt; {available}"
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown layer '{printable(name)}'; {hint}{available}"
+
+
+def receptive_field(weights: VGGWeights, layer: str) -> tuple[int, int]:
+    """Return the side of the square of pixels that one position of a layer sees, and its stride.
+
+    Both in pixels. A kernel of side k adds k - 1 steps of its input's stride.
+
+    Raises:
+        WeightsError: If the network has no such layer.
+    """
+    size = stride = 1
+    for step in layers_needed(weights, [layer]):
+        if isinstance(step, Convolution):
+            size += (max(step.kernel.shape[:2]) - 1) * stride
+        elif isinstance(step, Pooling):
+            size += stride
+            stride *= 2
+    return size, stride
+
+
+def smallest_side(weights: VGGWeights, layer: str) -> int:
+    """Return the smallest side of an image, in pixels, that leaves one position at a layer.
+
+    Each pooling halves the side and rounds down, so this is the layer's stride.
+
+    Raises:
+        WeightsError: If the network has no such layer.
+    """
+    return receptive_field(weights, layer)[1]
+
+
+def layer_table(weights: VGGWeights, side: int = 224) -> str:
+    """Return a table of the layers of a network for square images of `side` pixels."""
+    rows = [f"{'layer':<10}{'output':>16}{'parameters':>13}{'sees (px)':>11}{'stride':>8}"]
+    channels, total = 3, 0
+    for layer in weights.layers:
+        size, stride = receptive_field(weights, layer.name)
+        parameters = 0
+        if isinstance(layer, Convolution):
+            channels = layer.bias.size
+            parameters = layer.kernel.size + channels
+        total += parameters
+        shape = f"{side // stride} x {side // stride} x {channels}"
+        counted = f"{parameters:,}" if parameters else ""
+        rows.append(f"{layer.name:<10}{shape:>16}{counted:>13}{size:>11}{stride:>8}")
+    rows.append(f"{'all':<10}{'':>16}{total:>13,}")
+    return "\n".join(rows)
+
+
+def hexdigest(path: Path, algorithm: str) -> str:
+    """Return the digest of a file, read in blocks; OSError is left to the caller."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def identify(path: Path) -> tuple[Origin, str]:
+    """Return whether a file is one of the published ones, and its SHA-256."""
+    sha256 = hexdigest(path, "sha256")
+    published = sha256 == PUBLISHED_SHA256 or hexdigest(path, "md5") == PUBLISHED_BETA16_MD5
+    return ("published" if published else "unpublished"), sha256
+
+
+def random_deviation(convolution: Convolution) -> float:
+    """Return the standard deviation that the output of a random convolution is normalised to.
+
+    ReLU is homogeneous, so that the scale of a layer is only a weight of its losses. These put the
+    losses into the proportions in which the trained network's look well, with one pair of weights
+    for both: 8 sqrt(C) for the first convolution of a block, where style is compared (its loss
+    falls with C^2 at equal deviations), and 8 for the others, where content is.
+    """
+    first_of_block = convolution.name.endswith("_1")
+    return 8.0 * (convolution.bias.size**0.5 if first_of_block else 1.0)
+
+
+def random_weights(seed: int) -> VGGWeights:
+    """Return VGG-19 with orthogonal kernels and zero biases.
+
+    Random filters carry texture and style nearly as well as trained ones (Ustyuzhaninov et al.
+    2016, He et al. 2016) once every channel has zero mean and a sensible variance before its
+    ReLU, which `normalise_filters` of vgg19_matconvnet.py gives them.
+    """
+    rng = np.random.default_rng(seed)
+    layers: list[Layer] = []
+    channels = 3
+    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            kernel = _orthogonal(rng, (3, 3, channels, width))
+            bias = np.zeros(width, np.float32)
+            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
+            layers.append(Relu(f"relu{block}_{index}"))
+            channels = width
+        layers.append(Pooling(f"pool{block}"))
+    return VGGWeights(tuple(layers), np.array(PUBLISHED_MEAN, np.float32), "random")
+
+
+def _orthogonal(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Floats:
+    """Return a kernel whose filters, or whose taps if there are fewer of those, are orthonormal.
+
+    Uniformly distributed: the Q of A = QR for Gaussian A and an R of positive diagonal (Mezzadri
+    2007), which is the Cholesky factor of A^T A. A tall Gaussian matrix is conditioned well enough
+    for that, and it takes a fraction of the time of Householder reflections.
+    """
+    taps, filters = shape[0] * shape[1] * shape[2], shape[3]
+    tall = rng.standard_normal((max(taps, filters), min(taps, filters)), np.float32)
+    lower = np.linalg.cholesky(tall.T @ tall)
+    wide = scipy.linalg.solve_triangular(lower, tall.T, lower=True)
+    return np.ascontiguousarray(wide.T if taps >= filters else wide).reshape(shape)

@@ -1,0 +1,173 @@
+"""The progress display: exact lines off a terminal, the bar on a fake one."""
+
+import io
+import re
+import sys
+
+import pytest
+
+from neural_style.progress import Progress, human_seconds
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the display sees, in its one entry."""
+    now = [1000.0]
+    monkeypatch.setattr("neural_style.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def lines_of_run(clock: list[float], total: int, seconds: float, done: int | None = None) -> str:
+    """Return what a run writes whose iterates take so long each, up to a number of them."""
+    stream = io.StringIO()
+    with Progress(total, "384x288", stream) as progress:
+        for iteration in range(1, (done or total) + 1):
+            clock[0] += seconds
+            progress.update(iteration, 1e7 / iteration)
+    return stream.getvalue()
+
+
+def test_lines_of_a_slow_run_come_each_tenth(clock: list[float]) -> None:
+    assert lines_of_run(clock, 20, 12.5) == (
+        "[384x288] iteration 1/20  loss 1.000e+07\n"
+        "[384x288] iteration 3/20  loss 3.333e+06  0.08 it/s  3 min 32 s left\n"
+        "[384x288] iteration 5/20  loss 2.000e+06  0.08 it/s  3 min 8 s left\n"
+        "[384x288] iteration 7/20  loss 1.429e+06  0.08 it/s  2 min 42 s left\n"
+        "[384x288] iteration 9/20  loss 1.111e+06  0.08 it/s  2 min 18 s left\n"
+        "[384x288] iteration 11/20  loss 9.091e+05  0.08 it/s  1 min 52 s left\n"
+        "[384x288] iteration 13/20  loss 7.692e+05  0.08 it/s  1 min 28 s left\n"
+        "[384x288] iteration 15/20  loss 6.667e+05  0.08 it/s  1 min 2 s left\n"
+        "[384x288] iteration 17/20  loss 5.882e+05  0.08 it/s  38 s left\n"
+        "[384x288] iteration 19/20  loss 5.263e+05  0.08 it/s  12 s left\n"
+        "[384x288] iteration 20/20  loss 5.000e+05  0.08 it/s\n"
+    )
+
+
+def test_lines_of_a_fast_run_come_each_ten_seconds(clock: list[float]) -> None:
+    assert lines_of_run(clock, 200, 0.125) == (
+        "[384x288] iteration 1/200  loss 1.000e+07\n"
+        "[384x288] iteration 81/200  loss 1.235e+05  8 it/s  15 s left\n"
+        "[384x288] iteration 161/200  loss 6.211e+04  8 it/s  5 s left\n"
+        "[384x288] iteration 200/200  loss 5.000e+04  8 it/s\n"
+    )
+
+
+def test_rate_leaves_out_the_time_before_the_first_iterate(clock: list[float]) -> None:
+    stream = io.StringIO()
+    with Progress(2, "run", stream) as progress:
+        clock[0] += 100.0
+        progress.update(1, 2.0)
+        clock[0] += 0.5
+        progress.update(2, 1.0)
+        clock[0] += 100.0
+    assert stream.getvalue().splitlines()[-1] == "[run] iteration 2/2  loss 1.000e+00  2 it/s"
+
+
+def test_a_single_iterate_is_told_once(clock: list[float]) -> None:
+    assert lines_of_run(clock, 1, 1.0) == "[384x288] iteration 1/1  loss 1.000e+07\n"
+
+
+@pytest.mark.parametrize(("second", "seconds"), [(0, 0.0), (0, 1.0), (1, 0.0)])
+def test_no_rate_is_told_where_there_is_none(
+    clock: list[float], second: int, seconds: float
+) -> None:
+    stream = io.StringIO()
+    with Progress(5, "run", stream) as progress:
+        progress.update(0, 1.0)
+        clock[0] += seconds
+        progress.update(second, 1.0)
+    assert stream.getvalue().splitlines()[1] == f"[run] iteration {second}/5  loss 1.000e+00"
+
+
+def test_an_early_end_is_told(clock: list[float]) -> None:
+    assert lines_of_run(clock, 100, 0.5, done=3) == (
+        "[384x288] iteration 1/100  loss 1.000e+07\n"
+        "[384x288] iteration 3/100  loss 3.333e+06  2 it/s  48 s left\n"
+    )
+
+
+def test_nothing_done_tells_nothing() -> None:
+    stream = io.StringIO()
+    with Progress(5, "run", stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_interrupt_passes_and_tells_the_last_iterate(clock: list[float]) -> None:
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), Progress(9, "run", stream) as progress:  # noqa: PT012
+        for iteration in (1, 2):
+            clock[0] += 1.0
+            progress.update(iteration, 5.0)
+        raise KeyboardInterrupt
+    assert stream.getvalue().splitlines() == [
+        "[run] iteration 1/9  loss 5.000e+00",
+        "[run] iteration 2/9  loss 5.000e+00  1 it/s  7 s left",
+    ]
+
+
+def test_bar_tells_iterate_loss_rate_and_time_left_and_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    stream = Terminal()
+    with Progress(4, "384x288", stream) as progress:
+        for iteration in range(1, 5):
+            now[0] += 5.0
+            progress.update(iteration, 1.5e6 / iteration)
+    shown = stream.getvalue()
+    assert shown.endswith("\n")
+    assert shown.count("\n") == 1
+    states = [re.sub(r"\|.+\|", "|", state).strip() for state in shown.split("\r")]
+    assert "384x288  25%| 1/4, loss 1.500e+06,  0.20it/s, 00:15 left" in states
+    assert states[-1] == "384x288 100%| 4/4, loss 3.750e+05,  0.20it/s, 00:00 left"
+
+
+def test_interrupted_bar_keeps_its_last_state_on_a_line_of_its_own() -> None:
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), Progress(200, "run", stream) as progress:  # noqa: PT012
+        progress.update(20, 4.0)
+        raise KeyboardInterrupt
+    assert stream.getvalue().endswith("\n")
+    assert re.match(
+        r"run +10%\|.+\| 20/200, loss 4\.000e\+00, ", stream.getvalue().rstrip("\n").split("\r")[-1]
+    )
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["file", "terminal"])
+def test_quiet_shows_nothing(stream: io.StringIO) -> None:
+    with Progress(2, "run", stream, quiet=True) as progress:
+        progress.update(1, 1.0)
+        progress.update(2, 1.0)
+    assert stream.getvalue() == ""
+
+
+def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1, "run") as progress:
+        progress.update(1, 1.0)
+    assert capsys.readouterr() == ("", "[run] iteration 1/1  loss 1.000e+00\n")
+    assert not sys.stderr.closed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (46.4, "46 s"),
+        (59.6, "1 min 0 s"),
+        (200.0, "3 min 20 s"),
+        (3599.7, "1 h 0 min"),
+        (3900.0, "1 h 5 min"),
+        (90000.0, "25 h 0 min"),
+    ],
+)
+def test_duration_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert human_seconds(seconds) == text

@@ -1,0 +1,107 @@
+"""Standard error is captured at the level of the file descriptor, and given back."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from neural_style.quiet import captured_stderr
+
+
+def test_captured_stderr_keeps_what_native_code_prints(capfd):
+    with captured_stderr() as captured:
+        os.write(2, b"from C\n")
+    assert captured.text() == "from C\n"
+    assert capfd.readouterr().err == ""
+
+
+def test_captured_stderr_keeps_what_child_processes_print(capfd):
+    with captured_stderr() as captured:
+        subprocess.run([sys.executable, "-c", "import os; os.write(2, b'child')"], check=True)
+    assert captured.text() == "child"
+    assert capfd.readouterr().err == ""
+
+
+def test_captured_stderr_gives_the_descriptor_back(capfd):
+    with captured_stderr():
+        os.write(2, b"inside")
+    os.write(2, b"outside")
+    assert capfd.readouterr().err == "outside"
+
+
+def test_captured_stderr_gives_the_descriptor_back_and_the_text_after_an_exception(capfd):
+    try:
+        with captured_stderr() as captured:
+            os.write(2, b"inside")
+            raise KeyError
+    except KeyError:
+        pass
+    os.write(2, b"outside")
+    assert captured.text() == "inside"
+    assert capfd.readouterr().err == "outside"
+
+
+def test_captured_stderr_can_be_nested(capfd):
+    with captured_stderr() as outer:
+        os.write(2, b"a")
+        with captured_stderr() as inner:
+            os.write(2, b"b")
+        os.write(2, b"c")
+    assert (outer.text(), inner.text(), capfd.readouterr().err) == ("ac", "b", "")
+
+
+def test_captured_stderr_can_be_read_while_it_is_captured():
+    with captured_stderr() as captured:
+        os.write(2, b"one,")
+        assert captured.text() == "one,"
+        os.write(2, b"two")
+    assert captured.text() == "one,two"
+
+
+def test_captured_stderr_replaces_bytes_that_are_no_text():
+    with captured_stderr() as captured:
+        os.write(2, b"\xff!")
+    assert captured.text() == "\ufffd!"
+
+
+def test_captured_stderr_leaves_no_descriptor_open():
+    def next_free() -> int:
+        descriptor = os.dup(0)
+        os.close(descriptor)
+        return descriptor
+
+    before = next_free()
+    with captured_stderr():
+        pass
+    assert next_free() == before
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """Run the code in a fresh interpreter, where standard error is a pipe of its own."""
+    code = "import os, sys\nfrom neural_style.quiet import captured_stderr\n" + code
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_captured_stderr_flushes_python_text_to_where_it_was_meant():
+    result = run(
+        "sys.stderr = open(2, 'w', buffering=4096, closefd=False)\n"
+        "sys.stderr.write('before ')\n"
+        "with captured_stderr() as captured: sys.stderr.write('inside')\n"
+        "sys.stderr.write('after')\n"
+        "sys.stderr.flush()\n"
+        "print(captured.text())"
+    )
+    assert (result.stdout, result.stderr) == ("inside\n", "before after")
+
+
+@pytest.mark.parametrize("stream", ["sys.stderr = None", "sys.stderr.close()", "os.close(2)"])
+def test_captured_stderr_works_without_a_standard_error(stream):
+    result = run(
+        f"{stream}\n"
+        "with captured_stderr(): os.write(2, b'first')\n"
+        "with captured_stderr() as captured:\n"
+        "    os.write(2, b'inside')\n"
+        "print(captured.text())"
+    )
+    assert (result.returncode, result.stdout) == (0, "inside\n")

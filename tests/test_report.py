@@ -1,0 +1,157 @@
+"""The loss plot, inspected as a figure and as a file."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+
+from neural_style.record import LossHistory
+from neural_style.report import loss_figure, plot_losses
+
+COLUMNS = ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation", "total")
+
+
+def a_history(scales: tuple[str, ...] = ("384x288",), rows: int = 5) -> LossHistory:
+    history = LossHistory(COLUMNS)
+    for scale in scales:
+        for i in range(rows):
+            terms = [1e3 * i, 1e7 / 2**i, 1e6 / 2**i, 50.0]
+            history.append(i, 0.5 * i, [*terms, sum(terms)], scale)
+    return history
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def line_of(figure: Figure, label: str) -> Line2D:
+    (line,) = (line for line in figure.axes[0].lines if line.get_label() == label)
+    return line
+
+
+def test_legend_names_every_column_with_the_total_first() -> None:
+    assert legend_of(loss_figure(a_history(), "run")) == ["total", *COLUMNS[:-1]]
+
+
+def test_curves_are_the_terms_on_a_log_axis() -> None:
+    history = a_history()
+    figure = loss_figure(history, "run")
+    assert figure.axes[0].get_yscale() == "log"
+    for column, expected in zip(COLUMNS, history.values().T, strict=True):
+        line = line_of(figure, column)
+        np.testing.assert_array_equal(line.get_xdata(), range(5))
+        np.testing.assert_array_equal(line.get_ydata(), np.where(expected > 0, expected, np.nan))
+
+
+def test_total_is_the_boldest_and_families_differ_in_line_style_and_colour() -> None:
+    figure = loss_figure(a_history(), "run")
+    widths = {column: line_of(figure, column).get_linewidth() for column in COLUMNS}
+    assert widths.pop("total") > 1.5 * max(widths.values())
+    # The public get_linestyle() tells no dashes from dots.
+    styles = {
+        column: str(line_of(figure, column)._dash_pattern)  # type: ignore[attr-defined]
+        for column in COLUMNS
+    }
+    assert styles["style/relu1_1"] == styles["style/relu2_1"]
+    assert len({styles[column] for column in COLUMNS[1:4]} | {styles["content/relu4_2"]}) == 3
+    assert len({line_of(figure, column).get_color() for column in COLUMNS}) == len(COLUMNS)
+
+
+def test_terms_that_are_never_above_zero_are_left_out() -> None:
+    history = LossHistory(COLUMNS)
+    history.append(1, 0.0, [0.0, 2.0, float("nan"), 0.0, 2.0], "384x288")
+    history.append(2, 0.0, [0.0, 1.0, float("inf"), 0.0, 1.0], "384x288")
+    assert legend_of(loss_figure(history, "run")) == ["total", "style/relu1_1"]
+
+
+def test_a_single_iterate_is_drawn_as_points() -> None:
+    figure = loss_figure(a_history(rows=1), "run")
+    assert line_of(figure, "total").get_marker() == "o"
+    assert line_of(loss_figure(a_history(rows=2), "run"), "total").get_marker() == "None"
+
+
+def test_rounding_noise_does_not_flatten_the_plot() -> None:
+    history = LossHistory(("content/relu4_2", "total"))
+    history.append(0, 0.0, [1e-30, 1e6], "384x288")
+    history.append(1, 0.0, [1e3, 1e5], "384x288")
+    assert loss_figure(history, "run").axes[0].get_ylim()[0] == pytest.approx(1e-2)
+
+
+def test_scales_follow_one_another_and_are_marked() -> None:
+    figure = loss_figure(a_history(("96x72", "192x144", "384x288"), rows=3), "run")
+    total = line_of(figure, "total")
+    np.testing.assert_array_equal(total.get_xdata(), [0, 1, 2, 2, 2, 3, 4, 4, 4, 5, 6])
+    np.testing.assert_array_equal(np.isnan(total.get_ydata()), [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
+    marks = [text for text in figure.axes[0].texts if isinstance(text, Annotation)]
+    assert {mark.get_text(): mark.xy[0] for mark in marks} == {
+        "96x72": 0,
+        "192x144": 2,
+        "384x288": 4,
+    }
+    lines = [line for line in figure.axes[0].lines if str(line.get_label()).startswith("_")]
+    assert [list(np.asarray(line.get_xdata())) for line in lines] == [[2, 2], [4, 4]]
+
+
+def test_scales_counted_through_keep_their_iterations() -> None:
+    history = LossHistory(("total",))
+    for iteration, scale in [(1, "a"), (2, "a"), (3, "b"), (4, "b")]:
+        history.append(iteration, 0.0, [1.0], scale)
+    np.testing.assert_array_equal(
+        line_of(loss_figure(history, "run"), "total").get_xdata(), [1, 2, 3, 3, 4]
+    )
+
+
+def test_one_scale_is_not_marked() -> None:
+    axes = loss_figure(a_history(), "run").axes[0]
+    assert len(axes.texts) == 0
+    assert len(axes.lines) == len(COLUMNS)
+
+
+def test_plot_is_a_picture_and_repeats_to_the_byte(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        plot_losses(a_history(), tmp_path / name, "0007-run")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "two.png"]
+    picture = cv2.imread(str(tmp_path / "one.png"))
+    assert picture is not None
+    assert picture.shape[1] > picture.shape[0] > 500
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize("title", [r"$\nonsense$ 5_6^", "图 字", "a\nb\x1b[31m", ""])
+def test_plot_takes_any_title_in_silence(tmp_path: Path, title: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_losses(a_history(), tmp_path / "losses.png", title)
+    assert (tmp_path / "losses.png").stat().st_size > 10_000
+
+
+def test_title_is_one_line_without_control_characters() -> None:
+    figure = loss_figure(a_history(), "a\nb\x1b[31m $x$")
+    assert figure.axes[0].get_title(loc="left") == r"a\nb\x1b[31m $x$"
+
+
+def test_plot_of_no_iterates_is_empty_axes(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_losses(LossHistory(COLUMNS), tmp_path / "losses.png", "run")
+    assert legend_of(loss_figure(LossHistory(COLUMNS), "run")) == []
+
+
+def test_plot_looks_for_no_display() -> None:
+    code = (
+        "import sys; import neural_style.report as r; from neural_style.record import LossHistory;"
+        "late = 'matplotlib' not in sys.modules; r.loss_figure(LossHistory(('total',)), 'run');"
+        "print(late, 'matplotlib.pyplot' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    root = Path(__file__).parents[1]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert run.stdout == "True False\n"

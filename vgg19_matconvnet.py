@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""The convolutional part of VGG-19, rebuilt from the MatConvNet file in a TensorFlow graph.
+
+    python vgg19_matconvnet.py            download the published file, verify it, list its layers
+    python vgg19_matconvnet.py FILE.mat   verify and list another one
+
+Kernels in the file are [height, width, in, out] and are not transposed; images are RGB, 0..255,
+minus the mean that the file gives (Simonyan and Zisserman 2015; vlfeat.org/matconvnet).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+
+from neural_style.cache import load_cached
+from neural_style.download import PUBLISHED, DownloadError, download
+from neural_style.errors import InputError, printable
+from neural_style.matconvnet import EXPECTED, average_rgb, check_signature, parse_layers
+from neural_style.weights import (
+    Convolution,
+    Floats,
+    Pooling,
+    Relu,
+    VGGWeights,
+    WeightsError,
+    identify,
+    layer_table,
+    layers_needed,
+    random_deviation,
+)
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
+PoolingKind: TypeAlias = Literal["max", "average"]
+NORMALISING_SIDE = 192  # pixels; the statistics of a picture hardly depend on its size
+SMALLEST_VARIANCE = 1e-6  # squared pixel values; a channel of a plain picture may have none
+
+
+def load_weights(path: Path) -> VGGWeights:
+    """Return the weights in a MatConvNet file, from the cache beside it where there is one.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, or of another kind.
+    """
+    return load_cached(path, read_mat)
+
+
+def read_mat(path: Path) -> VGGWeights:
+    """Return the weights in a MatConvNet file, of the layout of 2016 or of beta16, told by names.
+
+    The network ends at the first layer that is no convolution of stride 1 that keeps the size, no
+    ReLU and no 2 x 2 pooling: fc6 in the published file, whose fully connected layers are dropped.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, or of another kind.
+    """
+    try:
+        variables = _load_variables(path)
+        layers, unsupported = parse_layers(variables)
+        mean = average_rgb(variables)
+        del variables  # 0.5 GB of fully connected layers
+        origin, sha256 = identify(path)
+    except OSError as error:
+        raise WeightsError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    except WeightsError as error:
+        raise WeightsError(f"{printable(path)}: {error}") from None
+    return VGGWeights(layers, mean, origin, sha256, unsupported)
+
+
+def _load_variables(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        check_signature(file.read(128))
+        file.seek(0)
+        try:
+            names = ["layers", "meta", "normalization"]
+            return scipy.io.loadmat(file, variable_names=names)
+        except Exception as error:  # on a damaged file SciPy raises whatever comes
+            size = file.seek(0, 2)
+            detail = printable(error) or type(error).__name__
+            raise WeightsError(
+                f"is damaged or cut short ({size:,} bytes; {detail}); {EXPECTED}"
+            ) from None
+
+
+def preprocess(rgb: NDArray[Any], mean: Floats) -> Floats:
+    """Return an image as the network takes it.
+
+    Args:
+        rgb: [H, W, 3], RGB, 0..255.
+        mean: [3], RGB, 0..255, float32.
+
+    Returns:
+        [1, H, W, 3], RGB minus the mean, float32.
+    """
+    return (rgb.astype(np.float32) - mean)[np.newaxis]
+
+
+def deprocess(image: Floats, mean: Floats) -> Floats:
+    """Return [H, W, 3], RGB, 0..255, float32 of [1, H, W, 3], RGB minus the mean."""
+    return image[0] + mean
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The part of a VGG network that the requested layers need, in a graph.
+
+    Attributes:
+        features: The requested layers, shallow to deep, each [N, H / stride, W / stride, C].
+        initializer: Sets the weights from what is fed.
+        feed: Placeholder and value of each weight.
+    """
+
+    features: Mapping[str, tf.Tensor]
+    initializer: tf.Operation
+    feed: tuple[tuple[tf.Tensor, Floats], ...]
+
+    def initialize(self, session: tf.Session) -> None:
+        """Set the weights; once in a session, before the first run."""
+        session.run(self.initializer, feed_dict=dict(self.feed))
+
+
+def build_vgg(
+    images: tf.Tensor,
+    weights: VGGWeights,
+    layers: Collection[str],
+    pooling: PoolingKind,
+    dtype: tf.DType | str = "float32",
+) -> Network:
+    """Add a VGG network to the graph, as deep as the layers asked for.
+
+    Args:
+        images: [N, H, W, 3], RGB minus the mean, float32; N, H and W may be unknown.
+        weights: The network.
+        layers: Names, `relu4_2` for after the ReLU and `conv4_2` for before it, bias added.
+        pooling: Which pooling; the published network was trained with `max`.
+        dtype: float32 or bfloat16: what weights and features are held in.
+
+    Raises:
+        WeightsError: If the network has no such layer.
+    """
+    import tensorflow.compat.v1 as tf
+
+    features: dict[str, tf.Tensor] = {}
+    variables: list[_FedVariable] = []
+    with tf.name_scope("vgg"):
+        x = tf.cast(images, dtype)
+        for layer in layers_needed(weights, layers):
+            with tf.name_scope(layer.name):
+                if isinstance(layer, Convolution):
+                    kernel = _add_variable("kernel", layer.kernel, x.dtype)
+                    bias = _add_variable("bias", layer.bias, x.dtype)
+                    x = tf.nn.conv2d(x, kernel.value, strides=1, padding="SAME")
+                    x = tf.nn.bias_add(x, bias.value)
+                    variables += [kernel, bias]
+                else:
+                    x = _rectify_or_pool(x, layer, pooling)
+            if layer.name in layers:
+                features[layer.name] = x
+        initializer = tf.group(*(v.initializer for v in variables), name="initialize")
+    return Network(features, initializer, tuple((v.fed, v.array) for v in variables))
+
+
+class _FedVariable(NamedTuple):
+    value: tf.Tensor
+    initializer: tf.Operation
+    fed: tf.Tensor
+    array: Floats
+
+
+def _add_variable(name: str, array: Floats, dtype: tf.DType) -> _FedVariable:
+    """Add a weight as a variable that is initialised by feeding.
+
+    As constants the weights would make a GraphDef of 80 MB. The variable is in no collection, so
+    that no other initialiser or saver sees it.
+    """
+    import tensorflow.compat.v1 as tf
+
+    fed = tf.placeholder(tf.float32, array.shape, f"{name}_array")
+    start = tf.cast(fed, dtype)
+    held = tf.Variable(start, trainable=False, collections=[], name=name, use_resource=True)
+    return _FedVariable(held.read_value(), held.initializer, fed, array)
+
+
+def _rectify_or_pool(x: tf.Tensor, layer: Relu | Pooling, pooling: PoolingKind) -> tf.Tensor:
+    import tensorflow.compat.v1 as tf
+
+    if isinstance(layer, Relu):
+        return tf.nn.relu(x)
+    pool = tf.nn.max_pool2d if pooling == "max" else tf.nn.avg_pool2d
+    return pool(x, ksize=2, strides=2, padding="VALID")  # rounds down, as PyTorch does
+
+
+def pooling_for(weights: VGGWeights, wanted: PoolingKind) -> PoolingKind:
+    """Return the pooling to use: random filters take `average`, for their maxima are but grain."""
+    return "average" if weights.origin == "random" else wanted
+
+
+def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> VGGWeights:
+    """Return random filters of which every channel has zero mean and the deviation of its layer.
+
+    Layer by layer, over all positions of the pictures at hand, before the ReLU: without that the
+    features of an untrained network fade with depth and are all alike.
+
+    Args:
+        weights: The network; its biases are replaced.
+        pictures: Each [H, W, 3], RGB, 0..255; squashed to one square size.
+    """
+    import tensorflow.compat.v1 as tf
+
+    affine = {}
+    with tf.Graph().as_default():
+        fed = {
+            tf.placeholder(tf.float32, (1, *picture.shape)): preprocess(picture, weights.mean)
+            for picture in pictures
+        }
+        side = (NORMALISING_SIDE, NORMALISING_SIDE)
+        x = tf.concat([tf.image.resize_area(image, side) for image in fed], axis=0)
+        for layer in weights.layers:
+            if isinstance(layer, Convolution):
+                kernel = tf.placeholder(tf.float32, layer.kernel.shape)
+                fed[kernel] = layer.kernel
+                x, affine[layer.name] = _normalise(
+                    tf.nn.conv2d(x, kernel, strides=1, padding="SAME"),
+                    random_deviation(layer),
+                )
+            else:
+                x = _rectify_or_pool(x, layer, pooling_for(weights, "max"))
+        with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session:
+            found = session.run(affine, feed_dict=fed)
+    layers = [
+        Convolution(layer.name, layer.kernel * found[layer.name][0], found[layer.name][1])
+        if isinstance(layer, Convolution)
+        else layer
+        for layer in weights.layers
+    ]
+    return dataclasses.replace(weights, layers=tuple(layers))
+
+
+def _normalise(x: tf.Tensor, deviation: float) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+    """Return x with zero mean and a given deviation in each channel, and the scale and shift."""
+    import tensorflow.compat.v1 as tf
+
+    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+    scale = deviation * tf.rsqrt(tf.maximum(variance, SMALLEST_VARIANCE))
+    shift = -mean * scale
+    return x * scale + shift, (scale, shift)
+
+
+def main() -> int:
+    """Fetch, verify and list a weights file; return the exit code."""
+    description, _, details = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=details, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="a .mat to verify and list")
+    parser.add_argument("--url", default=PUBLISHED.url, help="another address to download from")
+    arguments = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    path = arguments.file or DEFAULT_PATH
+    try:
+        if arguments.file is None and not path.exists():
+            download(dataclasses.replace(PUBLISHED, url=arguments.url), path)
+        weights = load_weights(path)
+        if arguments.file is None and weights.origin != "published":
+            raise WeightsError(
+                f"{printable(path)}: is not the published file (SHA-256 {weights.sha256}); "
+                "delete it to download that, or name it as an argument to list it"
+            )
+    except KeyboardInterrupt:
+        print("interrupted; run again to continue", file=sys.stderr)
+        return 130
+    except InputError as error:
+        unreachable = isinstance(error, DownloadError) and error.unreachable
+        advice = f"; try another address with --url, or put the file at {printable(path)}"
+        print(f"{error}{advice if unreachable else ''}", file=sys.stderr)
+        return 2
+    print(f"{printable(path)}: the {weights.origin} weights, SHA-256 {weights.sha256}")
+    print(layer_table(weights))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
