@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -32,9 +33,11 @@ from neural_style import (
 )
 from neural_style.config import Config, load_config, make_config, to_yaml
 from neural_style.errors import InputError, printable
-from neural_style.images import read_image
+from neural_style.images import read_image, resize
 from neural_style.inputs import Inputs, Pictures, check_layers, prepare_inputs, read_pictures
 from neural_style.progress import Progress
+from neural_style.pyramid import Scale, schedule
+from neural_style.pyramid import work as work_of
 from neural_style.start import start_image
 from neural_style.supply import RANDOM_FILTERS, find_weights
 from neural_style.weights import VGGWeights
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 log = logging.getLogger("style_transfer")
-Watch = Callable[[int, Mapping[str, float], Callable[[], np.ndarray]], None]
+Watch = Callable[[str, int, Mapping[str, float], Callable[[], np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -52,29 +55,14 @@ class Workspace:
 
     Attributes:
         mean: The network's mean pixel, RGB, [3].
-        objective, adam: Handles of the graph.
+        objective, optimizer: Handles of the graph.
         session: The session, open.
     """
 
     mean: np.ndarray
     objective: objective.Objective
-    adam: optimizers.Adam
+    optimizer: optimizers.Optimizer
     session: tf.Session
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run made.
-
-    Attributes:
-        image: The lowest-loss iterate, RGB, 0..255, float32, [H, W, 3].
-        losses: Every term at every iterate.
-        interrupted: Whether it was stopped by Ctrl-C.
-    """
-
-    image: np.ndarray
-    losses: record.LossHistory
-    interrupted: bool = False
 
 
 def stylize(
@@ -84,7 +72,7 @@ def stylize(
     *,
     weights: VGGWeights | None = None,
     start: np.ndarray | None = None,
-) -> Result:
+) -> outputs.Result:
     """Paint a content image in the manner of style images.
 
     Args:
@@ -103,14 +91,14 @@ def stylize(
         InputError: The pictures, the settings or the weights cannot be used; the message says why.
     """
     config = config or make_config({})
-    inputs = prepare_inputs(config, Pictures(content, tuple(styles), start))
+    pictures = Pictures(content, tuple(styles), start)
     weights = weights or find_weights(config.network, config.init.seed, vgg.load_weights)
-    check_layers(config, inputs, weights)
+    check_scales(config, pictures, weights)
     session.import_tensorflow()
     device = session.open_device(config.runtime, log.warning)
-    work = open_workspace(config, fit_filters(weights, inputs), device)
+    work = open_workspace(config, fit_filters(weights, pictures), device)
     with work.session:
-        result = optimise(work, config, inputs, lambda *_: None)
+        result = optimise(work, config, pictures)
     if result.interrupted:
         raise KeyboardInterrupt
     return result
@@ -121,69 +109,93 @@ def open_workspace(config: Config, weights: VGGWeights, device: session.Device) 
     import tensorflow.compat.v1 as tf
 
     structure = objective.structure_of([config])
-    box = (-weights.mean, 255 - weights.mean) if config.optimizer.box else None
+    pooling = vgg.pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         image = objective.build_image()
-        network = vgg.build_vgg(
-            image.variable.read_value(),
-            weights,
-            structure.layers,
-            vgg.pooling_for(weights, config.network.pooling),
-        )
+        pixels = image.variable.read_value()
+        network = vgg.build_vgg(pixels, weights, structure.layers, pooling, device.precision)
         goal = objective.build_objective(image, network.features, structure)
-        adam = optimizers.build_adam(goal, box)
+        optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean)
         initialize = tf.global_variables_initializer()
     opened = session.build_session(graph, device)
     network.initialize(opened)
     opened.run(initialize)
-    return Workspace(weights.mean, goal, adam, opened)
+    return Workspace(weights.mean, goal, optimizer, opened)
 
 
-def optimise(work: Workspace, config: Config, inputs: Inputs, watch: Watch) -> Result:
-    """Measure the targets, put the start image in place, iterate.
+def optimise(
+    work: Workspace, config: Config, pictures: Pictures, watch: Watch = lambda *_: None
+) -> outputs.Result:
+    """Go through the scales, the coarsest first, each from the image that the one before made.
 
     Args:
         work: Graph and session of the config's structure.
         config: Settings of the run.
-        inputs: Its pictures.
-        watch: Called after every iteration with the number done, the losses it started from, and a
-            function that fetches the new iterate, RGB, 0..255, [H, W, 3].
+        pictures: Its pictures, as they are in their files.
+        watch: Called after every iteration with the scale, the number of iterations done, the
+            losses it started from, and a function that fetches the new iterate, RGB, [H, W, 3].
     """
-    run, goal, adam = work.session, work.objective, work.adam
+    history = record.LossHistory([*work.optimizer.losses])
+    scales = schedule(config, max(pictures.content.shape[:2]))
+    total, clock = scales[-1].first + scales[-1].iterations, time.perf_counter()
+    run: optimizers.Run | None = None
+    interrupted = False
+    try:
+        for scale in scales:
+            inputs = prepare_inputs(config, pictures, scale.longest)
+            set_goal(work, config, inputs)
+            if run is None:
+                start = start_image(config.init, inputs.start, inputs.size, work.mean)
+            else:
+                start = resize(_carried(work, run), inputs.size)
+            pixels = vgg.preprocess(start, work.mean)
+            run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
+            for done in range(scale.first, scale.first + scale.iterations):
+                losses = run.step(done)
+                history.append(done, time.perf_counter() - clock, losses, inputs.label)
+                watch(inputs.label, done + 1, losses, lambda: _current(work))
+            history.append(done + 1, time.perf_counter() - clock, run.finish(), inputs.label)
+    except KeyboardInterrupt:
+        if run is None:
+            raise
+        interrupted = True
+    size = prepare_inputs(config, pictures, scales[-1].longest).size
+    last = cast(optimizers.Run, run)  # there is at least one scale
+    image, average = resize(_rgb(work, last.best_image()), size), last.averaged_image()
+    averaged = None if average is None else resize(_rgb(work, average), size)
+    return outputs.Result(image, averaged, history, interrupted)
+
+
+def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
+    """Measure the targets at one scale, and set them and the weights of the terms."""
+    run, goal = work.session, work.objective
     content = vgg.preprocess(inputs.content, work.mean)
     styles = [(vgg.preprocess(style, work.mean), weight) for style, weight in inputs.styles]
     objective.set_targets(run, goal, objective.measure_targets(run, goal, content, styles))
     objective.set_weights(run, goal, objective.term_weights(config))
-    start = start_image(config.init, inputs.start, inputs.size, work.mean)
-    optimizers.start(run, adam, config.optimizer, vgg.preprocess(start, work.mean))
-
-    history = record.LossHistory([*adam.losses])
-    began, interrupted = time.perf_counter(), False
-    try:
-        for done in range(config.optimizer.iterations):
-            losses = optimizers.step(run, adam, config.optimizer, done)
-            history.append(done, time.perf_counter() - began, losses, _label(inputs))
-            watch(done + 1, losses, lambda: _picture(work, run.run(goal.image.variable)))
-        losses = optimizers.finish(run, adam)
-        history.append(done + 1, time.perf_counter() - began, losses, _label(inputs))
-    except KeyboardInterrupt:
-        interrupted = True
-    return Result(_picture(work, optimizers.best_image(run, adam)), history, interrupted)
 
 
 def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
-    """Return the losses of an image, RGB, 0..255, [H, W, 3], under the targets and weights in
-    place.
-    """
+    """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set."""
     objective.set_image(work.session, work.objective, vgg.preprocess(image, work.mean))
-    return {name: float(value) for name, value in work.session.run(work.adam.losses).items()}
+    return {name: float(value) for name, value in work.session.run(work.optimizer.losses).items()}
 
 
-def fit_filters(weights: VGGWeights, inputs: Inputs) -> VGGWeights:
+def fit_filters(weights: VGGWeights, pictures: Pictures) -> VGGWeights:
     """Return weights ready for use: random filters are normalised over the pictures at hand."""
     if weights.origin != "random":
         return weights
-    return vgg.normalise_filters(weights, [inputs.content, *(style for style, _ in inputs.styles)])
+    return vgg.normalise_filters(weights, [pictures.content, *pictures.styles])
+
+
+def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> None:
+    """Check that every layer exists and keeps a position of every picture at every scale.
+
+    Raises:
+        InputError: Naming the layer, or the picture and its side.
+    """
+    for scale in schedule(config, max(pictures.content.shape[:2])):
+        check_layers(config, prepare_inputs(config, pictures, scale.longest), weights)
 
 
 @dataclass(frozen=True)
@@ -192,7 +204,6 @@ class Job:
 
     config: Config
     pictures: Pictures
-    inputs: Inputs
     weights: VGGWeights
 
 
@@ -203,11 +214,10 @@ def check(config: Config, *, fetch: bool = True) -> Job:
         InputError: Something cannot be used.
     """
     pictures = read_pictures(config)
-    inputs = prepare_inputs(config, pictures)
     record.check_output_folder(config.output.folder)
     weights = find_weights(config.network, config.init.seed, vgg.load_weights, fetch)
-    check_layers(config, inputs, weights)
-    return Job(config, pictures, inputs, weights)
+    check_scales(config, pictures, weights)
+    return Job(config, pictures, weights)
 
 
 def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
@@ -216,32 +226,39 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
         log.debug("%s", session.import_tensorflow())
         device = session.open_device(job.config.runtime, log.warning)
         config = _resolved(job, device)
-        weights = fit_filters(job.weights, job.inputs)
-        work = open_workspace(config, weights, device)
-    log.info("%s", _headline(config, job.inputs, device))
+        work = open_workspace(config, fit_filters(job.weights, job.pictures), device)
+    scales = schedule(config, max(job.pictures.content.shape[:2]))
+    log.info("%s", _headline(config, scales, device))
     folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
     record.write_atomically(folder / "config.yaml", to_yaml(config).encode())
     snapshots = outputs.Snapshots(folder, config.output.save_every)
-    bar = Progress(config.optimizer.iterations, _label(job.inputs), quiet=quiet)
+    total = scales[-1].first + scales[-1].iterations
+    bar = Progress(total, lambda done: work_of(scales, done), quiet=quiet)
 
-    def watch(done: int, losses: Mapping[str, float], fetch: Callable[[], np.ndarray]) -> None:
-        bar.update(done, losses["total"])
+    def watch(
+        scale: str, done: int, losses: Mapping[str, float], fetch: Callable[[], np.ndarray]
+    ) -> None:
+        bar.update(scale, done, losses["total"])
         snapshots.take(done, fetch)
 
-    with clock("optimise"), bar:
-        result = optimise(work, config, job.inputs, watch)
+    try:
+        with clock("optimise"), bar:
+            result = optimise(work, config, job.pictures, watch)
+    except KeyboardInterrupt:  # before there was anything to keep
+        shutil.rmtree(folder)
+        raise
     with clock("write"):
-        made = outputs.Run(config, weights, device, job.inputs.size)
-        path = outputs.write_results(made, folder, result.image, job.pictures.alpha, result.losses)
+        made = outputs.Run(config, job.weights, device)
+        path = outputs.write_results(made, folder, result, job.pictures.alpha)
         if config.output.animation != "none":
             outputs.write_film(folder, config.output.animation, snapshots, result.image)
-    if weights.origin == "random":
+    if job.weights.origin == "random":
         log.warning("made with %s", RANDOM_FILTERS)
     if result.interrupted:
         log.warning("interrupted; the best image so far is %s", path)
         return 130
     saved = evaluate(work, read_image(path, "output.image").rgb)
-    record.write_record(folder, outputs.describe(made, result.losses, saved, clock.seconds))
+    record.write_record(folder, outputs.describe(made, result, saved, clock.seconds))
     log.info("%s: loss %.4g", path, saved["total"])
     if config.output.show and not viewer.show(path):
         log.warning("output.show: there is no display to open a window on")
@@ -304,10 +321,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _resolved(job: Job, device: session.Device) -> Config:
-    """Return the config with the pooling, the device and the threads that the run has."""
+    """Return the config with the pooling, device, threads and precision that the run has."""
     config = job.config
     pooling = vgg.pooling_for(job.weights, config.network.pooling)
-    runtime = {"device": device.kind, "threads": device.threads}
+    runtime = {
+        "device": device.kind,
+        "threads": device.threads,
+        "precision": device.precision,
+    }
     return config.model_copy(
         update={
             "network": config.network.model_copy(update={"pooling": pooling}),
@@ -316,19 +337,25 @@ def _resolved(job: Job, device: session.Device) -> Config:
     )
 
 
-def _picture(work: Workspace, image: np.ndarray) -> np.ndarray:
+def _rgb(work: Workspace, image: np.ndarray) -> np.ndarray:
     return np.clip(vgg.deprocess(image, work.mean), 0, 255)
 
 
-def _label(inputs: Inputs) -> str:
-    return "{1}x{0}".format(*inputs.size)
+def _carried(work: Workspace, run: optimizers.Run) -> np.ndarray:
+    """Return what the next scale starts from: the averaged image if there is one, or the best."""
+    averaged = run.averaged_image()
+    return _rgb(work, run.best_image() if averaged is None else averaged)
 
 
-def _headline(config: Config, inputs: Inputs, device: session.Device) -> str:
-    optimizer = config.optimizer
+def _current(work: Workspace) -> np.ndarray:
+    return _rgb(work, work.session.run(work.objective.image.variable))
+
+
+def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -> str:
+    steps = ", ".join(f"{scale.iterations} at {scale.longest} px" for scale in scales)
     return (
-        f"{_label(inputs)} px, {optimizer.iterations} iterations of {optimizer.name} "
-        f"on the {device.name}, {device.threads} threads, {config.runtime.precision}"
+        f"{config.optimizer.name} iterations: {steps}; "
+        f"{device.name}, {device.threads} threads, {device.precision}"
     )
 
 

@@ -22,14 +22,17 @@ from neural_style.config_types import (
     Blur,
     Count,
     Factor,
+    History,
     ImageName,
     Interval,
+    Iterations,
     Layers,
     Momentum,
     OneOf,
     Positive,
     Quality,
     RunName,
+    Scales,
     Seed,
     Share,
     Side,
@@ -190,15 +193,17 @@ class Image(_Section):
 
     size: Side = 384
     """Longest side in pixels; null keeps that of the content image."""
+    scales: Scales = None
+    """Longest sides before that, growing; auto begins at 128 and grows by the root of 2."""
 
 
 class Optimizer(_Section):
     """How the total loss is minimised."""
 
-    name: OneOf[Literal["adam"]] = "adam"
-    """Adam (Kingma and Ba 2015)."""
-    iterations: Count = 200
-    """Number of steps."""
+    name: OneOf[Literal["adam", "lbfgs"]] = "adam"
+    """Adam (Kingma and Ba 2015), or L-BFGS (Liu and Nocedal 1989) within the pixel range."""
+    iterations: Iterations = 200
+    """Number of steps at each scale, or a list with one number for each, the coarsest first."""
     learning_rate: Positive = 10.0
     """Size of the first steps, in pixel values."""
     beta1: Momentum = 0.9
@@ -213,6 +218,10 @@ class Optimizer(_Section):
     """Factor of the exponential decay in every `decay_steps`."""
     decay_steps: Count = 100
     """Iterations in which the exponential decay takes the learning rate down by `decay_rate`."""
+    average: Momentum = 0.0
+    """Decay of the average of Adam's iterates, saved as a second image; 0 keeps none."""
+    history: History = 10
+    """Pairs of vectors that L-BFGS remembers."""
     box: Switch = True
     """Keep every iterate inside the pixel range, so that the saved image has the optimised loss."""
 
@@ -224,8 +233,8 @@ class Runtime(_Section):
     """A GPU if there is one, or the one that is named."""
     threads: Threads = None
     """Number of CPU threads; null is TensorFlow's choice."""
-    precision: OneOf[Literal["float32"]] = "float32"
-    """Precision of the convolutions."""
+    precision: OneOf[Literal["auto", "float32", "bfloat16"]] = "auto"
+    """Precision of the convolutions; auto is bfloat16 where the hardware has it."""
 
 
 class Output(_Section):

@@ -50,6 +50,13 @@ def exact_integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def as_tuple(value: object) -> object:
+    """Take a list for a tuple, and nothing else."""
+    if not isinstance(value, list | tuple):
+        raise ValueError
+    return tuple(value)
+
+
 def absolute_path(value: object) -> Path:
     """Return an absolute path, relative to the folder of a SourceText or else to the current one.
 
@@ -133,6 +140,18 @@ Factor = Annotated[_Number, Field(gt=0, le=1), expected("a number above 0 and up
 Blur = Annotated[_Number, Field(ge=0, le=1000), expected("a number from 0 to 1000")]
 
 Count = Annotated[_Integer, Field(ge=1), _Exact, expected("a whole number of at least 1")]
+Iterations = Annotated[
+    Annotated[_Integer, Field(ge=1), _Exact]
+    | Annotated[
+        tuple[Annotated[_Integer, Field(ge=1), _Exact], ...],
+        BeforeValidator(as_tuple),
+        Field(min_length=1),
+    ],
+    expected("a whole number of at least 1, or a list of them"),
+]
+History = Annotated[
+    _Integer, Field(ge=1, le=1000), _Exact, expected("a whole number from 1 to 1000")
+]
 Interval = Annotated[_Integer, Field(ge=0), _Exact, expected("a whole number of at least 0")]
 Quality = Annotated[_Integer, Field(ge=1, le=100), _Exact, expected("a whole number from 1 to 100")]
 Seed = Annotated[
@@ -142,6 +161,17 @@ Seed = Annotated[
 Side = Annotated[
     Annotated[_Integer, Field(ge=1, le=65535), _Exact] | None,
     expected("a whole number from 1 to 65535, or null"),
+]
+Scales = Annotated[
+    Literal["auto"]
+    | Annotated[
+        tuple[Annotated[_Integer, Field(ge=1, le=65535), _Exact], ...],
+        BeforeValidator(as_tuple),
+        Field(min_length=1),
+    ]
+    | None,
+    BeforeValidator(plain_text),
+    expected("auto, a list of whole numbers from 1 to 65535, or null"),
 ]
 Threads = Annotated[
     Annotated[_Integer, Field(ge=1, le=1024), _Exact] | None,

@@ -40,7 +40,14 @@ def build_held(name: str, shape: Sequence[int | None], dtype: tf.DType | None = 
     variable = tf.Variable(
         start, trainable=False, name=name, shape=tf.TensorShape(shape), use_resource=True
     )
-    placeholder = tf.placeholder(dtype, shape, name=f"{name}_value")
+    return held_of(variable, name)
+
+
+def held_of(variable: tf.Variable, name: str) -> Held:
+    """Make a held value of a variable that is in the graph already."""
+    import tensorflow.compat.v1 as tf
+
+    placeholder = tf.placeholder(variable.dtype, variable.shape, name=f"{name}_value")
     return Held(variable, placeholder, variable.assign(placeholder, read_value=False))
 
 

@@ -53,6 +53,11 @@ class Inputs:
         """(height, width) of the pastiche in pixels."""
         return self.content.shape[0], self.content.shape[1]
 
+    @property
+    def label(self) -> str:
+        """The size as people write it, width first."""
+        return f"{self.content.shape[1]}x{self.content.shape[0]}"
+
 
 def read_pictures(config: Config) -> Pictures:
     """Read every picture that the config names.
@@ -70,13 +75,13 @@ def read_pictures(config: Config) -> Pictures:
     return Pictures(content.rgb, tuple(style.rgb for style in styles), start, content.alpha)
 
 
-def prepare_inputs(config: Config, pictures: Pictures) -> Inputs:
-    """Resize pictures: the content's longest side to `image.size`, a style's to `scale` times that.
+def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> Inputs:
+    """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
 
     Every picture keeps its shape, enlarged or reduced; the style is never squashed into the
     content's.
     """
-    size = images.fit_size(_size(pictures.content), config.image.size)
+    size = images.fit_size(_size(pictures.content), longest)
     content = images.resize(pictures.content, size)
     asked = [(style.scale, style.weight) for style in config.style.images]
     if len(asked) != len(pictures.styles):

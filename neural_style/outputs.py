@@ -1,6 +1,4 @@
-"""What a run leaves in its folder: pictures, losses, plot, animation, and what the record says of
-them.
-"""
+"""What a run made, and how it is left in its folder: pictures, losses, plot, animation, record."""
 
 from __future__ import annotations
 
@@ -30,14 +28,29 @@ FRAMES_PER_SECOND = 10
 
 @dataclass(frozen=True)
 class Run:
-    """What was run, on what: settings, network, device and the size (height, width) of the
-    pastiche.
-    """
+    """What was run: settings, network and device."""
 
     config: Config
     weights: VGGWeights
     device: Device
-    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run made.
+
+    Attributes:
+        image: The lowest-loss iterate of the last scale, RGB, 0..255, float32, [H, W, 3].
+        averaged: The average of its iterates in the same form, if `optimizer.average` asks for it.
+        losses: Every term at every iterate.
+        interrupted: Whether Ctrl-C stopped it; then the image is the best so far, enlarged to the
+            final size if need be.
+    """
+
+    image: np.ndarray
+    averaged: np.ndarray | None
+    losses: LossHistory
+    interrupted: bool
 
 
 @dataclass
@@ -64,37 +77,36 @@ class Snapshots:
         self.paths.append(path)
 
 
-def write_results(
-    run: Run, folder: Path, rgb: np.ndarray, alpha: np.ndarray | None, history: LossHistory
-) -> Path:
+def write_results(run: Run, folder: Path, result: Result, alpha: np.ndarray | None) -> Path:
     """Write the pastiche, `losses.csv` and, where there is a curve to see, `losses.png`.
+
+    An averaged image lies beside the pastiche, under its name with `-averaged`.
 
     Args:
         run: What was run.
         folder: The run's folder.
-        rgb: The pastiche, RGB, 0..255, [H, W, 3].
+        result: What came of it.
         alpha: The content image's transparency, 0..1, of any size; None for none.
-        history: The losses.
 
     Returns:
-        The path of the picture.
+        The path of the pastiche.
     """
+    output, told = run.config.output, settings(run.config, run.weights)
+    path = folder / output.image
     if alpha is not None:
-        alpha = images.resize(alpha, (rgb.shape[0], rgb.shape[1]))
-    path = folder / run.config.output.image
-    images.write_image(
-        path, rgb, alpha, run.config.output.quality, settings(run.config, run.weights)
-    )
-    write_atomically(folder / "losses.csv", history.to_csv())
-    if history.rows:
-        plot_losses(history, folder / "losses.png", folder.name)
+        alpha = images.resize(alpha, (result.image.shape[0], result.image.shape[1]))
+    images.write_image(path, result.image, alpha, output.quality, told)
+    if result.averaged is not None:
+        beside = path.with_stem(f"{path.stem}-averaged")
+        images.write_image(beside, result.averaged, alpha, output.quality, told)
+    write_atomically(folder / "losses.csv", result.losses.to_csv())
+    if result.losses.rows:
+        plot_losses(result.losses, folder / "losses.png", folder.name)
     return path
 
 
 def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) -> None:
-    """Write `iterates.gif`, `.webm` or `.mp4` of the intermediate images and the result [H, W,
-    3].
-    """
+    """Write `iterates.gif`, `.webm` or `.mp4` of the intermediate images and the result."""
     from neural_style.animation import write_animation
 
     frames = [images.read_image(path, "output.animation").rgb for path in snapshots.paths]
@@ -102,9 +114,7 @@ def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) 
 
 
 def settings(config: Config, weights: VGGWeights) -> str:
-    """Return the settings that go into the image's metadata, as JSON without path or time, so that
-    bytes repeat.
-    """
+    """Return the settings for the image's metadata: JSON without path or time, so bytes repeat."""
     network = "random filters, not trained" if weights.origin == "random" else weights.sha256
     software = f"neural_style {__version__}"
     return json.dumps(
@@ -113,29 +123,30 @@ def settings(config: Config, weights: VGGWeights) -> str:
 
 
 def describe(
-    run: Run, history: LossHistory, saved: Mapping[str, float], seconds: Mapping[str, float]
+    run: Run, result: Result, saved: Mapping[str, float], seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return the record of a finished run.
 
     Args:
         run: What was run, on what.
-        history: Its losses.
+        result: What came of it.
         saved: Losses of the image as it was saved, in 8 bits.
         seconds: Seconds by phase.
     """
-    config, weights = run.config, run.weights
-    totals = history.values()[:, -1]
+    config, weights, history = run.config, run.weights, result.losses
+    last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
+    lowest = min(last, key=lambda i: history.rows[i][-1])
     inputs = {"content.image": config.content.image}
     inputs |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
     if config.init.path:
         inputs["init.from"] = config.init.path
     return {
         "name": config.output.name,
-        "size": {"height": run.size[0], "width": run.size[1]},
+        "size": {"height": result.image.shape[0], "width": result.image.shape[1]},
         "seed": config.init.seed,
         "device": run.device.name,
         "threads": run.device.threads,
-        "precision": config.runtime.precision,
+        "precision": run.device.precision,
         "network": {
             "origin": weights.origin,
             "path": str(config.network.weights) if weights.sha256 else None,
@@ -146,11 +157,16 @@ def describe(
         },
         "losses": {
             "start": dict(zip(history.columns, history.rows[0], strict=True)),
-            "lowest": {"iteration": int(totals.argmin()), "total": float(totals.min())},
+            "lowest": {
+                "iteration": history.iterations[lowest],
+                "total": history.rows[lowest][-1],
+            },
             "saved": dict(saved),
         },
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
-        "seconds_per_iteration": round(history.seconds[-1] / max(len(history.rows) - 1, 1), 4),
+        "seconds_per_iteration": round(
+            (history.seconds[last[-1]] - history.seconds[last[0]]) / max(len(last) - 1, 1), 4
+        ),
         "peak_memory_bytes": peak_memory_bytes(),
         "environment": environment(),
     }

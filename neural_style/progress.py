@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn, TextIO
 
 from tqdm import tqdm
 
-_BAR = (
-    "{desc} {percentage:3.0f}%|{bar}| "
-    "{n_fmt}/{total_fmt}{postfix}, {rate_noinv_fmt}, {remaining} left"
-)
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}{postfix}"
 _LINES = 10  # plain lines a run, at most about
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 class _Iterate(NamedTuple):
-    """An iterate that is done: its number, its total loss and when."""
+    """An iterate that is done: its scale, its number, its total loss and when."""
 
+    scale: str
     number: int
     loss: float
     time: float  # seconds, monotonic
@@ -31,24 +30,28 @@ class Progress:
     between them whenever a tenth of the iterations and ten seconds have passed since the line
     before.
 
-        with Progress(200, "288x384") as progress:
+        with Progress(200) as progress:
             for iteration in range(1, 201):
-                progress.update(iteration, loss)
+                progress.update("288x384", iteration, loss)
     """
 
     def __init__(
-        self, total: int, label: str, stream: TextIO | None = None, quiet: bool = False
+        self,
+        total: int,
+        work: Callable[[int], float] = float,
+        stream: TextIO | None = None,
+        quiet: bool = False,
     ) -> None:
         """Prepare; nothing is shown before the context is entered.
 
         Args:
             total: Number of the last iterate.
-            label: Which scale or run this is.
+            work: Share of the work done at an iterate, in any unit; each the same if not given.
             stream: Where to write; standard error by default.
             quiet: Show nothing.
         """
         self._total = total
-        self._label = label
+        self._work = work
         self._stream = sys.stderr if stream is None else stream
         self._quiet = quiet
         self._bar: tqdm[NoReturn] | None = None
@@ -61,7 +64,6 @@ class Progress:
         if not self._quiet and self._stream.isatty():
             self._bar = tqdm(
                 total=self._total,
-                desc=self._label,
                 file=self._stream,
                 bar_format=_BAR,
                 dynamic_ncols=True,
@@ -72,23 +74,26 @@ class Progress:
         """Show the last iterate and end its line, whatever ended the run."""
         if self._bar is not None:
             self._bar.close()
-        elif self._last is not None and self._last is not self._told:
+        elif not self._quiet and self._last is not None and self._last is not self._told:
             self._tell(self._last)
 
-    def update(self, iteration: int, loss: float) -> None:
+    def update(self, scale: str, iteration: int, loss: float) -> None:
         """Tell that an iterate is done.
 
         Args:
+            scale: What it was done at.
             iteration: Its number, at most `total`.
             loss: Its total loss.
         """
+        self._last = _Iterate(scale, iteration, loss, time.monotonic())
+        if self._first is None:
+            self._first = self._last  # it bears the cost of starting, and is left out of the rate
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.3e}", refresh=False)
+            self._bar.set_description_str(scale, refresh=False)
+            self._bar.set_postfix_str(", ".join([f"loss {loss:.3e}", *self._left()]), refresh=False)
             self._bar.update(iteration - self._bar.n)
-        elif not self._quiet:
-            self._last = _Iterate(iteration, loss, time.monotonic())
-            if self._is_due(self._last):
-                self._tell(self._last)
+        elif not self._quiet and self._is_due(self._last):
+            self._tell(self._last)
 
     def _is_due(self, iterate: _Iterate) -> bool:
         """Return whether an iterate is to have a line."""
@@ -100,20 +105,25 @@ class Progress:
         )
 
     def _tell(self, iterate: _Iterate) -> None:
-        """Write the line of an iterate.
-
-        The rate leaves out the first iterate, which bears the cost of starting.
-        """
-        line = f"[{self._label}] iteration {iterate.number}/{self._total}  loss {iterate.loss:.3e}"
-        if self._first is None:
-            self._first = iterate
-        elif iterate.number > self._first.number and iterate.time > self._first.time:
-            rate = (iterate.number - self._first.number) / (iterate.time - self._first.time)
-            line += f"  {rate:.3g} it/s"
-            if iterate.number < self._total:
-                line += f"  {human_seconds((self._total - iterate.number) / rate)} left"
+        """Write the line of an iterate, with the rate since the line before."""
+        line = (
+            f"[{iterate.scale}] iteration {iterate.number}/{self._total}  loss {iterate.loss:.3e}"
+        )
+        told = self._told
+        if told is not None and iterate.number > told.number and iterate.time > told.time:
+            rate = (iterate.number - told.number) / (iterate.time - told.time)
+            line = "  ".join([line, f"{rate:.3g} it/s", *self._left()])
         print(line, file=self._stream, flush=True)
         self._told = iterate
+
+    def _left(self) -> tuple[str, ...]:
+        """Return the time left, or nothing where there is none or it cannot be told."""
+        first, last = self._first, self._last
+        if first is None or last is None or last.number in (first.number, self._total):
+            return ()
+        pace = (last.time - first.time) / (self._work(last.number) - self._work(first.number))
+        left = pace * (self._work(self._total) - self._work(last.number))
+        return (f"{human_seconds(left)} left",)
 
 
 def human_seconds(seconds: float) -> str:

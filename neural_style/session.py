@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from neural_style import config
 
 
+AMPERE = 8  # compute capability from which NVIDIA cards multiply bfloat16 numbers
+
+
 class DeviceError(InputError):
     """The device or the threads asked for cannot be had."""
 
@@ -30,11 +33,13 @@ class Device:
         kind: `cpu` or `gpu`.
         name: What to call it in messages and in the record.
         threads: Threads of the CPU's pool.
+        precision: `float32` or `bfloat16`, of the convolutions.
     """
 
     kind: str
     name: str
     threads: int
+    precision: str = "float32"
 
 
 def import_tensorflow() -> str:
@@ -79,13 +84,15 @@ def open_device(runtime: config.Runtime, warn: Callable[[str], None]) -> Device:
     kind = choose_device(runtime.device, gpus)
     if kind == "gpu":
         details = tf.config.experimental.get_device_details(gpus[0])
-        return Device("gpu", details.get("device_name", gpus[0].name), threads)
+        major, _ = details.get("compute_capability", (0, 0))
+        precision = choose_precision(runtime.precision, major >= AMPERE)
+        return Device("gpu", details.get("device_name", gpus[0].name), threads, precision)
     if runtime.device == "auto" and nvidia_driver():
         warn(
             "an NVIDIA driver is here but TensorFlow finds no CUDA libraries, so the CPU is used; "
             "pip install -r requirements-gpu.txt brings them"
         )
-    return Device("cpu", "CPU", threads)
+    return Device("cpu", "CPU", threads, choose_precision(runtime.precision, bfloat16_cpu()))
 
 
 def choose_device(requested: str, gpus: Sequence[object]) -> str:
@@ -98,6 +105,22 @@ def choose_device(requested: str, gpus: Sequence[object]) -> str:
             "or pip install -r requirements-gpu.txt on a machine with an NVIDIA card"
         )
     return "gpu" if gpus and requested != "cpu" else "cpu"
+
+
+def choose_precision(requested: str, in_hardware: bool) -> str:
+    """Return `float32` or `bfloat16` for a request of either or of `auto`."""
+    if requested == "auto":
+        return "bfloat16" if in_hardware else "float32"
+    return requested
+
+
+def bfloat16_cpu() -> bool:
+    """Tell whether the processor multiplies bfloat16 numbers itself."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def nvidia_driver() -> bool:

@@ -90,7 +90,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "download": "ask",
             "url": "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
         },
-        "image": {"size": 384},
+        "image": {"size": 384, "scales": None},
         "optimizer": {
             "name": "adam",
             "iterations": 200,
@@ -101,9 +101,11 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "decay": "cosine",
             "decay_rate": 0.5,
             "decay_steps": 100,
+            "average": 0,
+            "history": 10,
             "box": True,
         },
-        "runtime": {"precision": "float32"},
+        "runtime": {"precision": "auto"},
         "output": {
             "image": "pastiche.png",
             "quality": 95,
@@ -421,7 +423,7 @@ BAD_TEXTS = {
     "style:\n  wieght: 5": "style.wieght (line 2): unknown key; did you mean 'weight'?",
     "iterations: 5": "iterations (line 1): unknown key; did you mean 'optimizer.iterations'?",
     "content: {seed: 1}": "content.seed (line 1): unknown key; did you mean 'init.seed'?",
-    "image: {xyz: 5}": "image.xyz (line 1): unknown key; the keys here are size",
+    "image: {xyz: 5}": "image.xyz (line 1): unknown key; the keys here are size, scales",
     "init: {source: noise}": (
         "init.source (line 1): unknown key; the keys here are from, noise, noise_std, blur, seed"
     ),
@@ -441,7 +443,7 @@ BAD_TEXTS = {
         "content (line 1): found 'photo.png', "
         "expected a mapping with keys among image, layers, weight, normalization"
     ),
-    "image: [384]": "image (line 1): found a list, expected a mapping with keys among size",
+    "image: [384]": "image (line 1): found a list, expected a mapping with keys among size, scales",
     # Numbers
     "style:\n\n  weight: x": "style.weight (line 3): found 'x', expected a number of at least 0",
     "style: {weight: true}": "style.weight (line 1): found true, expected a number of at least 0",
@@ -460,17 +462,17 @@ BAD_TEXTS = {
         "write it without quotes"
     ),
     "optimizer: {iterations: 010}": (
-        "optimizer.iterations (line 1): found '010', expected a whole number of at least 1; "
+        "optimizer.iterations (line 1): found '010', expected a whole number of at least 1, or a list of them; "
         "write it without the leading zero"
     ),
     "optimizer: {iterations: 5.5}": (
-        "optimizer.iterations (line 1): found 5.5, expected a whole number of at least 1"
+        "optimizer.iterations (line 1): found 5.5, expected a whole number of at least 1, or a list of them"
     ),
     "optimizer: {iterations: true}": (
-        "optimizer.iterations (line 1): found true, expected a whole number of at least 1"
+        "optimizer.iterations (line 1): found true, expected a whole number of at least 1, or a list of them"
     ),
     "optimizer: {iterations: 0}": (
-        "optimizer.iterations (line 1): found 0, expected a whole number of at least 1"
+        "optimizer.iterations (line 1): found 0, expected a whole number of at least 1, or a list of them"
     ),
     "optimizer: {learning_rate: 0}": (
         "optimizer.learning_rate (line 1): found 0, expected a number above 0"
@@ -513,7 +515,7 @@ BAD_TEXTS = {
     "output: {animation: false}": (
         "output.animation (line 1): found false, expected 'none', 'gif', 'webm' or 'mp4'"
     ),
-    "optimizer: {name: sgd}": "optimizer.name (line 1): found 'sgd', expected 'adam'",
+    "optimizer: {name: sgd}": "optimizer.name (line 1): found 'sgd', expected 'adam' or 'lbfgs'",
     "network: {url: 'ftp://a/b'}": (
         "network.url (line 1): found 'ftp://a/b', expected an address that begins with https://"
     ),
@@ -755,7 +757,7 @@ def test_first_mistake_in_reading_order_is_the_one_told(
         ),
         (
             {"image": {5: 1}},
-            "image[5]: found a key that is not text, expected one of size",
+            "image[5]: found a key that is not text, expected one of size, scales",
         ),
         (
             {"content": {"layers": {5: 1}}},
@@ -787,7 +789,7 @@ def test_damaged_file_loads_or_is_told_in_one_printable_line(
     assert len(told) > 50
     assert all(line.isprintable() for line in told)
     # Either a key and its line, or the file and its line.
-    assert all(re.match(r"\S+ \(line \d+\): .+", line) for line in told), told
+    assert all(re.match(r".+ \(line \d+\): .+", line) for line in told), told
 
 
 def test_config_imports_neither_tensorflow_nor_opencv() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -109,7 +110,9 @@ def test_a_process_prints_its_progress_and_no_noise_of_libraries(experiment):
     done = subprocess.run(process(experiment), check=True, capture_output=True, text=True)
     lines = done.stderr.splitlines()
     assert "not the published file" in lines[0]
-    assert lines[1].startswith("48x38 px, 6 iterations of adam on the CPU, 2 threads, float32")
+    assert re.fullmatch(
+        r"adam iterations: 6 at 48 px; CPU, 2 threads, (float32|bfloat16)", lines[1]
+    )
     assert lines[2].startswith("[48x38] iteration 1/6  loss ")
     assert lines[-2].startswith("[48x38] iteration 6/6  loss ")
     assert lines[-1].startswith(f"{only_run(experiment) / 'pastiche.png'}: loss ")

@@ -36,7 +36,7 @@ def pictures(content=(60, 90), styles=((50, 100),), start=None) -> Pictures:
 
 def test_content_has_the_asked_longest_side_and_style_keeps_its_own_shape():
     config = make_config({"image": {"size": 120}})
-    inputs = prepare_inputs(config, pictures())
+    inputs = prepare_inputs(config, pictures(), config.image.size)
     assert inputs.size == (80, 120)
     assert inputs.styles[0][0].shape == (60, 120, 3)
 
@@ -44,16 +44,16 @@ def test_content_has_the_asked_longest_side_and_style_keeps_its_own_shape():
 def test_style_scale_multiplies_the_longest_side_of_the_content():
     styles = [{"path": "a", "scale": 0.5, "weight": 3}, {"path": "b", "scale": 2}]
     config = make_config({"image": {"size": 120}, "style": {"images": styles}})
-    inputs = prepare_inputs(config, pictures(styles=((50, 100), (80, 40))))
+    inputs = prepare_inputs(config, pictures(styles=((50, 100), (80, 40))), config.image.size)
     assert [(s.shape[:2], w) for s, w in inputs.styles] == [((30, 60), 3), ((240, 120), 1)]
 
 
 def test_null_size_keeps_the_files_own():
-    assert prepare_inputs(make_config({"image": {"size": None}}), pictures()).size == (60, 90)
+    assert prepare_inputs(make_config({}), pictures(), None).size == (60, 90)
 
 
 def test_more_pictures_than_the_config_names_weigh_the_same():
-    inputs = prepare_inputs(make_config({}), pictures(styles=((50, 100), (20, 20))))
+    inputs = prepare_inputs(make_config({}), pictures(styles=((50, 100), (20, 20))), 384)
     assert [weight for _, weight in inputs.styles] == [1, 1]
 
 
@@ -63,13 +63,15 @@ def test_more_pictures_than_the_config_names_weigh_the_same():
 )
 def test_start_is_the_picture_that_init_names(source, shape):
     config = make_config({"image": {"size": 120}, "init": {"from": source}})
-    start = prepare_inputs(config, pictures(start=(9, 9))).start
+    start = prepare_inputs(config, pictures(start=(9, 9)), config.image.size).start
     assert (None if start is None else start.shape) == shape
 
 
 def test_a_picture_of_the_smallest_side_passes():
     config = make_config({"image": {"size": 16}})
-    inputs = prepare_inputs(config, pictures(content=(16, 16), styles=((16, 16),)))
+    inputs = prepare_inputs(
+        config, pictures(content=(16, 16), styles=((16, 16),)), config.image.size
+    )
     check_layers(config, inputs, network())
 
 
@@ -90,7 +92,7 @@ def test_a_picture_of_the_smallest_side_passes():
 )
 def test_a_picture_too_small_for_the_deepest_layer_is_named(changes, message):
     config = make_config({"image": {"size": 40}})
-    inputs = prepare_inputs(config, pictures(**changes))
+    inputs = prepare_inputs(config, pictures(**changes), config.image.size)
     with pytest.raises(InputError) as caught:
         check_layers(config, inputs, network())
     assert str(caught.value) == message
@@ -99,4 +101,4 @@ def test_a_picture_too_small_for_the_deepest_layer_is_named(changes, message):
 def test_an_unknown_layer_is_named_with_its_key_and_those_there_are():
     config = make_config({"style": {"layers": ["relu3_1", "relu3_5"]}})
     with pytest.raises(InputError, match=r"^style\.layers: unknown layer 'relu3_5'; did you mean"):
-        check_layers(config, prepare_inputs(config, pictures()), network())
+        check_layers(config, prepare_inputs(config, pictures(), config.image.size), network())

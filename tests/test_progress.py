@@ -27,10 +27,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def lines_of_run(clock: list[float], total: int, seconds: float, done: int | None = None) -> str:
     """Return what a run writes whose iterates take so long each, up to a number of them."""
     stream = io.StringIO()
-    with Progress(total, "384x288", stream) as progress:
+    with Progress(total, stream=stream) as progress:
         for iteration in range(1, (done or total) + 1):
             clock[0] += seconds
-            progress.update(iteration, 1e7 / iteration)
+            progress.update("384x288", iteration, 1e7 / iteration)
     return stream.getvalue()
 
 
@@ -61,13 +61,13 @@ def test_lines_of_a_fast_run_come_each_ten_seconds(clock: list[float]) -> None:
 
 def test_rate_leaves_out_the_time_before_the_first_iterate(clock: list[float]) -> None:
     stream = io.StringIO()
-    with Progress(2, "run", stream) as progress:
+    with Progress(2, stream=stream) as progress:
         clock[0] += 100.0
-        progress.update(1, 2.0)
+        progress.update("384x288", 1, 2.0)
         clock[0] += 0.5
-        progress.update(2, 1.0)
+        progress.update("384x288", 2, 1.0)
         clock[0] += 100.0
-    assert stream.getvalue().splitlines()[-1] == "[run] iteration 2/2  loss 1.000e+00  2 it/s"
+    assert stream.getvalue().splitlines()[-1] == "[384x288] iteration 2/2  loss 1.000e+00  2 it/s"
 
 
 def test_a_single_iterate_is_told_once(clock: list[float]) -> None:
@@ -79,11 +79,11 @@ def test_no_rate_is_told_where_there_is_none(
     clock: list[float], second: int, seconds: float
 ) -> None:
     stream = io.StringIO()
-    with Progress(5, "run", stream) as progress:
-        progress.update(0, 1.0)
+    with Progress(5, stream=stream) as progress:
+        progress.update("384x288", 0, 1.0)
         clock[0] += seconds
-        progress.update(second, 1.0)
-    assert stream.getvalue().splitlines()[1] == f"[run] iteration {second}/5  loss 1.000e+00"
+        progress.update("384x288", second, 1.0)
+    assert stream.getvalue().splitlines()[1] == f"[384x288] iteration {second}/5  loss 1.000e+00"
 
 
 def test_an_early_end_is_told(clock: list[float]) -> None:
@@ -95,21 +95,21 @@ def test_an_early_end_is_told(clock: list[float]) -> None:
 
 def test_nothing_done_tells_nothing() -> None:
     stream = io.StringIO()
-    with Progress(5, "run", stream):
+    with Progress(5, stream=stream):
         pass
     assert stream.getvalue() == ""
 
 
 def test_interrupt_passes_and_tells_the_last_iterate(clock: list[float]) -> None:
     stream = io.StringIO()
-    with pytest.raises(KeyboardInterrupt), Progress(9, "run", stream) as progress:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), Progress(9, stream=stream) as progress:  # noqa: PT012
         for iteration in (1, 2):
             clock[0] += 1.0
-            progress.update(iteration, 5.0)
+            progress.update("384x288", iteration, 5.0)
         raise KeyboardInterrupt
     assert stream.getvalue().splitlines() == [
-        "[run] iteration 1/9  loss 5.000e+00",
-        "[run] iteration 2/9  loss 5.000e+00  1 it/s  7 s left",
+        "[384x288] iteration 1/9  loss 5.000e+00",
+        "[384x288] iteration 2/9  loss 5.000e+00  1 it/s  7 s left",
     ]
 
 
@@ -118,42 +118,44 @@ def test_bar_tells_iterate_loss_rate_and_time_left_and_stays(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr("neural_style.progress.time.monotonic", lambda: now[0])
     stream = Terminal()
-    with Progress(4, "384x288", stream) as progress:
+    with Progress(4, stream=stream) as progress:
         for iteration in range(1, 5):
             now[0] += 5.0
-            progress.update(iteration, 1.5e6 / iteration)
+            progress.update("384x288", iteration, 1.5e6 / iteration)
     shown = stream.getvalue()
     assert shown.endswith("\n")
     assert shown.count("\n") == 1
     states = [re.sub(r"\|.+\|", "|", state).strip() for state in shown.split("\r")]
-    assert "384x288  25%| 1/4, loss 1.500e+06,  0.20it/s, 00:15 left" in states
-    assert states[-1] == "384x288 100%| 4/4, loss 3.750e+05,  0.20it/s, 00:00 left"
+    assert "384x288  50%| 2/4,  0.20it/s, loss 7.500e+05, 10 s left" in states
+    assert states[-1] == "384x288 100%| 4/4,  0.20it/s, loss 3.750e+05"
 
 
 def test_interrupted_bar_keeps_its_last_state_on_a_line_of_its_own() -> None:
     stream = Terminal()
-    with pytest.raises(KeyboardInterrupt), Progress(200, "run", stream) as progress:  # noqa: PT012
-        progress.update(20, 4.0)
+    with pytest.raises(KeyboardInterrupt), Progress(200, stream=stream) as progress:  # noqa: PT012
+        progress.update("384x288", 20, 4.0)
         raise KeyboardInterrupt
     assert stream.getvalue().endswith("\n")
     assert re.match(
-        r"run +10%\|.+\| 20/200, loss 4\.000e\+00, ", stream.getvalue().rstrip("\n").split("\r")[-1]
+        r"384x288 +10%\|.+\| 20/200, .+, loss 4\.000e\+00",
+        stream.getvalue().rstrip("\n").split("\r")[-1],
     )
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["file", "terminal"])
 def test_quiet_shows_nothing(stream: io.StringIO) -> None:
-    with Progress(2, "run", stream, quiet=True) as progress:
-        progress.update(1, 1.0)
-        progress.update(2, 1.0)
+    with Progress(2, stream=stream, quiet=True) as progress:
+        progress.update("384x288", 1, 1.0)
+        progress.update("384x288", 2, 1.0)
     assert stream.getvalue() == ""
 
 
 def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(1, "run") as progress:
-        progress.update(1, 1.0)
-    assert capsys.readouterr() == ("", "[run] iteration 1/1  loss 1.000e+00\n")
+    with Progress(1) as progress:
+        progress.update("384x288", 1, 1.0)
+    assert capsys.readouterr() == ("", "[384x288] iteration 1/1  loss 1.000e+00\n")
     assert not sys.stderr.closed
 
 
@@ -171,3 +173,16 @@ def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> No
 )
 def test_duration_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert human_seconds(seconds) == text
+
+
+def test_time_left_counts_the_work_of_the_scales_to_come(clock: list[float]) -> None:
+    """Two iterates at a quarter of the cost, then two at the full one."""
+    stream = io.StringIO()
+    with Progress(4, lambda done: min(done, 2) + 4.0 * max(done - 2, 0), stream=stream) as progress:
+        for iteration, seconds in ((1, 100), (2, 20), (3, 80)):
+            clock[0] += seconds
+            progress.update("192x144" if iteration < 3 else "384x288", iteration, 1.0)
+    assert stream.getvalue().splitlines()[1:] == [
+        "[192x144] iteration 2/4  loss 1.000e+00  0.05 it/s  2 min 40 s left",
+        "[384x288] iteration 3/4  loss 1.000e+00  0.0125 it/s  1 min 20 s left",
+    ]

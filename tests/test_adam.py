@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from graphs import objective_session
 
-from neural_style import optimizers
+from neural_style.adam import build_adam, learning_rate
 from neural_style.config import make_config
 from neural_style.objective import (
     Structure,
@@ -28,7 +28,7 @@ def options(**changes):
 
 
 def adam_session(box=BOX):
-    return objective_session(STRUCTURE, lambda objective: optimizers.build_adam(objective, box))
+    return objective_session(STRUCTURE, lambda objective: build_adam(objective, box))
 
 
 def picture(rng: np.random.Generator, height: int = 10, width: int = 14) -> np.ndarray:
@@ -44,9 +44,11 @@ def set_up(session, objective, rng, size=(10, 14)) -> np.ndarray:
 
 
 def run(session, adam, settings, image) -> list[dict[str, float]]:
-    optimizers.start(session, adam, settings, image)
-    losses = [optimizers.step(session, adam, settings, i) for i in range(settings.iterations)]
-    return [*losses, optimizers.finish(session, adam)]
+    return losses_of(adam.begin(session, settings, image, settings.iterations), settings)
+
+
+def losses_of(run, settings) -> list[dict[str, float]]:
+    return [*(run.step(i) for i in range(settings.iterations)), run.finish()]
 
 
 @pytest.mark.parametrize("box", [BOX, None])
@@ -57,7 +59,7 @@ def test_adam_follows_the_recursion_of_its_paper(box, rng):
 
     def add(objective):
         gradient = tf.gradients(objective.total, objective.image.variable)[0]
-        return optimizers.build_adam(objective, box), tf.convert_to_tensor(gradient)
+        return build_adam(objective, box), tf.convert_to_tensor(gradient)
 
     with objective_session(STRUCTURE, add) as (session, objective, (adam, gradient)):
         start = set_up(session, objective, rng)
@@ -69,9 +71,9 @@ def test_adam_follows_the_recursion_of_its_paper(box, rng):
             rate = 30 * math.sqrt(1 - 0.95**t) / (1 - 0.8**t)
             image = image - rate * m / (np.sqrt(v) + 1e-3)
             image = image if box is None else np.clip(image, *box)
-        optimizers.start(session, adam, settings, start)
+        steps = adam.begin(session, settings, start, 5)
         for i in range(5):
-            optimizers.step(session, adam, settings, i)
+            steps.step(i)
         made = session.run(objective.image.variable)
         assert np.abs(made - start).max() > 100
         np.testing.assert_allclose(made, image, atol=0.05)
@@ -80,9 +82,9 @@ def test_adam_follows_the_recursion_of_its_paper(box, rng):
 def test_every_iterate_stays_in_the_box(rng):
     with adam_session() as (session, objective, adam):
         settings = options(learning_rate=200)
-        optimizers.start(session, adam, settings, set_up(session, objective, rng))
+        steps = adam.begin(session, settings, set_up(session, objective, rng), 12)
         for i in range(settings.iterations):
-            optimizers.step(session, adam, settings, i)
+            steps.step(i)
             made = session.run(objective.image.variable)
             assert made.min() >= -100
             assert made.max() <= 155
@@ -97,10 +99,10 @@ def test_without_a_box_iterates_leave_it(rng):
 def test_the_best_image_has_the_lowest_loss_of_all_iterates(rng):
     with adam_session() as (session, objective, adam):
         settings = options(learning_rate=150, iterations=3)
-        losses = run(session, adam, settings, set_up(session, objective, rng))
-        totals = [values["total"] for values in losses]
+        steps = adam.begin(session, settings, set_up(session, objective, rng), 3)
+        totals = [values["total"] for values in losses_of(steps, settings)]
         assert totals[-1] > min(totals)  # the step is too long on purpose
-        set_image(session, objective, optimizers.best_image(session, adam))
+        set_image(session, objective, steps.best_image())
         assert session.run(objective.total) == pytest.approx(min(totals), rel=1e-6)
 
 
@@ -111,18 +113,54 @@ def test_the_total_is_the_sum_of_the_terms(rng):
 
 
 def test_a_second_run_of_another_size_equals_a_run_alone(rng):
+    def whole(session, objective, adam, seed, size):
+        start = set_up(session, objective, np.random.default_rng(seed), size)
+        steps = adam.begin(session, options(), start, 12)
+        return losses_of(steps, options()), steps.best_image()
+
     with adam_session() as (session, objective, adam):
-        start = set_up(session, objective, rng)
-        alone = run(session, adam, options(), start)
-        image = optimizers.best_image(session, adam)
-        targets_rng = np.random.default_rng(3)
-        run(session, adam, options(), set_up(session, objective, targets_rng, (16, 8)))
-        assert optimizers.best_image(session, adam).shape == (1, 16, 8, 3)
-    rng = np.random.default_rng(20150826)
+        alone, image = whole(session, objective, adam, 1, (10, 14))
     with adam_session() as (session, objective, adam):
-        run(session, adam, options(), set_up(session, objective, np.random.default_rng(3), (16, 8)))
-        assert run(session, adam, options(), set_up(session, objective, rng)) == alone
-        np.testing.assert_array_equal(optimizers.best_image(session, adam), image)
+        _, other = whole(session, objective, adam, 2, (16, 8))
+        assert other.shape == (1, 16, 8, 3)
+        losses, again = whole(session, objective, adam, 1, (10, 14))
+    assert losses == alone
+    np.testing.assert_array_equal(again, image)
+
+
+def test_the_average_has_exponential_weights_that_sum_to_1(rng):
+    with adam_session() as (session, objective, adam):
+        settings = options(average=0.8, iterations=5)
+        steps = adam.begin(session, settings, set_up(session, objective, rng), 5)
+        iterates = []
+        for i in range(5):
+            steps.step(i)
+            iterates.append(session.run(objective.image.variable))
+        weights = 0.8 ** np.arange(5)[::-1]
+        expected = np.average(iterates, axis=0, weights=weights)
+        np.testing.assert_allclose(steps.averaged_image(), expected, atol=1e-3)
+
+
+def test_no_average_is_kept_unless_asked_for(rng):
+    with adam_session() as (session, objective, adam):
+        steps = adam.begin(session, options(), set_up(session, objective, rng), 12)
+        steps.step(0)
+        assert steps.averaged_image() is None
+
+
+def test_moments_are_carried_to_the_next_scale_and_fall_with_its_pixels(rng):
+    with adam_session() as (session, objective, adam):
+        coarse = adam.begin(session, options(), set_up(session, objective, rng), 12)
+        for i in range(3):
+            coarse.step(i)
+        held = [session.run(moment.variable) for moment in adam.moments]
+        start = set_up(session, objective, rng, (20, 28))
+        adam.begin(session, options(), start, 12, coarse)
+        carried = [session.run(moment.variable) for moment in adam.moments]
+        assert carried[0].shape == (1, 20, 28, 3)
+        assert carried[1].min() >= 0
+        assert carried[0].sum() == pytest.approx(held[0].sum(), rel=0.05)
+        assert carried[1].mean() == pytest.approx(held[1].mean() / 16, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -134,5 +172,6 @@ def test_a_second_run_of_another_size_equals_a_run_alone(rng):
     ],
 )
 def test_learning_rate_follows_its_decay(settings, expected):
-    rates = [optimizers.learning_rate(options(learning_rate=8, **settings), i) for i in range(3)]
+    chosen = options(learning_rate=8, **settings)
+    rates = [learning_rate(chosen, i, chosen.iterations) for i in range(3)]
     assert rates == pytest.approx(expected)
