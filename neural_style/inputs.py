@@ -4,10 +4,12 @@ checked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from neural_style import images
 from neural_style.errors import InputError
@@ -75,49 +77,105 @@ def read_pictures(config: Config) -> Pictures:
     return Pictures(content.rgb, tuple(style.rgb for style in styles), start, content.alpha)
 
 
+def take_pictures(
+    config: Config, content: ArrayLike, styles: Sequence[ArrayLike], start: ArrayLike | None
+) -> Pictures:
+    """Take arrays for the pictures of a run, each RGB, 0..255, [H, W, 3], of any type of number.
+
+    Raises:
+        InputError: One is something else, or one that the settings need is missing; the message
+            begins with the argument.
+    """
+    if not len(styles) and (config.style.weight or config.init.source == "style"):
+        raise InputError("styles: found no picture, expected at least one, or style.weight: 0")
+    if start is None and config.init.path:
+        raise InputError("start: found none, expected the picture that init.from names by its path")
+    return Pictures(
+        _take_picture(content, "content"),
+        tuple(_take_picture(style, f"styles[{i}]") for i, style in enumerate(styles)),
+        None if start is None else _take_picture(start, "start"),
+    )
+
+
 def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> Inputs:
     """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
 
     Every picture keeps its shape, enlarged or reduced; the style is never squashed into the
     content's.
+
+    Raises:
+        InputError: One would be too large.
     """
-    size = images.fit_size(_size(pictures.content), longest)
-    content = images.resize(pictures.content, size)
+    content = _fit(pictures.content, longest, "content.image")
     asked = [(style.scale, style.weight) for style in config.style.images]
     if len(asked) != len(pictures.styles):
         asked = [(1.0, 1.0)] * len(pictures.styles)
     styles = []
-    for picture, (scale, weight) in zip(pictures.styles, asked, strict=True):
-        fitted = images.fit_size(_size(picture), max(1, round(scale * max(size))))
-        styles.append((images.resize(picture, fitted), weight))
+    for i, (picture, (scale, weight)) in enumerate(zip(pictures.styles, asked, strict=True)):
+        side = max(1, round(scale * max(_size(content))))
+        styles.append((_fit(picture, side, f"style.images[{i}]"), weight))
     starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
     return Inputs(content, tuple(styles), starts.get(str(config.init.source), pictures.start))
 
 
 def check_layers(config: Config, inputs: Inputs, weights: VGGWeights) -> None:
-    """Check that every requested layer is in the network and keeps a position of every picture.
+    """Check that every layer is in the network, and that those of a weight above 0 keep a position
+    of every picture.
 
     Raises:
         InputError: Naming the layer, or the picture and its side.
     """
     sides = {}
-    for key, layers in (("content", config.content.layers), ("style", config.style.layers)):
-        for layer in layers:
+    for key, section in (("content", config.content), ("style", config.style)):
+        for layer, weight in section.layers.items():
             try:
-                sides[layer] = smallest_side(weights, layer)
+                side = smallest_side(weights, layer)
             except WeightsError as error:
                 raise WeightsError(f"{key}.layers: {error}") from None
+            if section.weight * weight > 0:
+                sides[layer] = side
+    if not sides:
+        return  # total variation alone needs no network
     least, deepest = max((side, layer) for layer, side in sides.items())
     pictures = {"content.image": inputs.content}
     pictures |= {f"style.images[{i}]": style for i, (style, _) in enumerate(inputs.styles)}
     for key, picture in pictures.items():
         height, width = _size(picture)
         if min(height, width) < least:
-            remedy = "image.size" if key == "content.image" else "image.size or its scale"
             raise InputError(
                 f"{key}: {width} x {height} px at this size, expected at least {least} px a side "
-                f"for {deepest}; raise {remedy}, or leave the deepest layers out"
+                f"for {deepest}; raise {_what_sizes(key)}, or leave the deepest layers out"
             )
+
+
+def _take_picture(value: ArrayLike, name: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise InputError(
+            f"{name}: found an array {list(array.shape)} of {array.dtype}, "
+            "expected [height, width, 3] of numbers, RGB"
+        )
+    low, high = array.min(), array.max()
+    if not 0 <= low <= high <= 255:  # nor NaN
+        raise InputError(f"{name}: found values from {low:g} to {high:g}, expected 0 to 255")
+    if array.dtype.kind == "f" and 0 < high <= 1:
+        raise InputError(f"{name}: found no value above {high:g}, expected 0 to 255; times 255?")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _fit(picture: np.ndarray, longest: int | None, key: str) -> np.ndarray:
+    """Resize a picture, if that does not take more memory than there is."""
+    height, width = size = images.fit_size(_size(picture), longest)
+    if height * width > images.MAX_PIXELS:
+        raise InputError(
+            f"{key}: {width} x {height} px at this size, expected at most "
+            f"{images.MAX_PIXELS // 1_000_000} megapixels; lower {_what_sizes(key)}"
+        )
+    return images.resize(picture, size)
+
+
+def _what_sizes(key: str) -> str:
+    return "image.size" if key == "content.image" else "image.size or its scale"
 
 
 def _size(picture: np.ndarray) -> tuple[int, int]:

@@ -6,6 +6,7 @@ large as the receptive fields are there (Gatys et al. 2017, section 6).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from neural_style.config import Config
 
 SMALLEST = 128  # px, where `auto` begins
-FACTOR = 2**0.5
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,8 @@ def schedule(config: Config, own: int) -> tuple[Scale, ...]:
 def _sides(config: Config, size: int) -> list[int]:
     scales = config.image.scales
     if scales == "auto":
-        sides = [size]
-        while sides[0] / FACTOR >= SMALLEST:
-            sides.insert(0, round(size / FACTOR ** len(sides)))
-        return sides
+        below = max(0, math.floor(2 * math.log2(size / SMALLEST)))
+        return [round(size / 2 ** (step / 2)) for step in range(below, -1, -1)]
     sides = [*(scales or ()), size]
     if len(sides) > 1 and sides[-2] == size:
         sides.pop()

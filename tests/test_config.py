@@ -462,17 +462,20 @@ BAD_TEXTS = {
         "write it without quotes"
     ),
     "optimizer: {iterations: 010}": (
-        "optimizer.iterations (line 1): found '010', expected a whole number of at least 1, or a list of them; "
-        "write it without the leading zero"
+        "optimizer.iterations (line 1): found '010', expected a whole number of at least 1, "
+        "or a list of them; write it without the leading zero"
     ),
     "optimizer: {iterations: 5.5}": (
-        "optimizer.iterations (line 1): found 5.5, expected a whole number of at least 1, or a list of them"
+        "optimizer.iterations (line 1): found 5.5, expected a whole number of at least 1, "
+        "or a list of them"
     ),
     "optimizer: {iterations: true}": (
-        "optimizer.iterations (line 1): found true, expected a whole number of at least 1, or a list of them"
+        "optimizer.iterations (line 1): found true, expected a whole number of at least 1, "
+        "or a list of them"
     ),
     "optimizer: {iterations: 0}": (
-        "optimizer.iterations (line 1): found 0, expected a whole number of at least 1, or a list of them"
+        "optimizer.iterations (line 1): found 0, expected a whole number of at least 1, "
+        "or a list of them"
     ),
     "optimizer: {learning_rate: 0}": (
         "optimizer.learning_rate (line 1): found 0, expected a number above 0"

@@ -286,9 +286,9 @@ def test_the_readme_example_runs(tiny_mat, tmp_path, monkeypatch):
     text = (ROOT / "README.md").read_text()
     example = text.split("```python\n")[1].split("```")[0]
     assert len(example.strip().splitlines()) <= 10
-    weights, size = "network: {weights: %s}" % tiny_mat, "image: {size: 32}"
     (tmp_path / "config.yaml").write_text(
-        f"{weights}\n{size}\noptimizer: {{iterations: 2}}\nruntime: {{threads: 2}}\n"
+        f"network: {{weights: {tiny_mat}}}\nimage: {{size: 32}}\n"
+        "optimizer: {iterations: 2}\nruntime: {threads: 2}\n"
     )
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)

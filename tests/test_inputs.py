@@ -7,7 +7,7 @@ import pytest
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, check_layers, prepare_inputs
+from neural_style.inputs import Pictures, check_layers, prepare_inputs, take_pictures
 from neural_style.weights import Convolution, Layer, Pooling, Relu, VGGWeights
 
 
@@ -102,3 +102,134 @@ def test_an_unknown_layer_is_named_with_its_key_and_those_there_are():
     config = make_config({"style": {"layers": ["relu3_1", "relu3_5"]}})
     with pytest.raises(InputError, match=r"^style\.layers: unknown layer 'relu3_5'; did you mean"):
         check_layers(config, prepare_inputs(config, pictures(), config.image.size), network())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"style": {"layers": {"relu1_1": 1, "relu5_1": 0}}},
+        {"style": {"weight": 0}},
+        {"content": {"weight": 0}, "style": {"layers": {}, "weight": 0}},
+    ],
+)
+def test_layers_that_weigh_nothing_set_no_smallest_side(settings):
+    content = {"layers": {"relu1_1": 1}} | settings.get("content", {})
+    config = make_config({**settings, "content": content, "image": {"size": 8}})
+    check_layers(config, prepare_inputs(config, pictures(), config.image.size), network())
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "message"),
+    [
+        (
+            65535,
+            1,
+            "content.image: 65535 x 43690 px at this size, expected at most 200 megapixels; "
+            "lower image.size",
+        ),
+        (
+            90,
+            1000,
+            "style.images[0]: 90000 x 45000 px at this size, expected at most 200 megapixels; "
+            "lower image.size or its scale",
+        ),
+    ],
+)
+def test_a_picture_that_would_not_fit_into_memory_is_named(size, scale, message):
+    config = make_config({"style": {"images": [{"path": "a", "scale": scale}]}})
+    with pytest.raises(InputError) as caught:
+        prepare_inputs(config, pictures(), size)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "uint16", "float16", "float64", ">f4"])
+def test_arrays_of_every_type_of_number_are_taken(dtype, rng):
+    values = rng.integers(0, 256, (4, 6, 3))
+    taken = take_pictures(make_config({}), values.astype(dtype), [values.tolist()], None)
+    for picture in (taken.content, taken.styles[0]):
+        assert picture.dtype == np.float32
+        assert picture.dtype.isnative
+        np.testing.assert_array_equal(picture, values)
+
+
+GOOD = np.full((4, 6, 3), 100.0)
+BAD_PIXEL = np.where(np.arange(72).reshape(4, 6, 3) == 9, np.nan, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("content", "styles", "settings", "message"),
+    [
+        (
+            GOOD[..., 0],
+            [GOOD],
+            {},
+            "content: found an array [4, 6] of float64, expected [height, width, 3] of numbers, "
+            "RGB",
+        ),
+        (
+            GOOD,
+            [GOOD, np.zeros((4, 6, 4), np.uint8)],
+            {},
+            "styles[1]: found an array [4, 6, 4] of uint8, expected [height, width, 3] of numbers, "
+            "RGB",
+        ),
+        (
+            GOOD,
+            GOOD,
+            {},
+            "styles[0]: found an array [6, 3] of float64, expected [height, width, 3] of numbers, "
+            "RGB",
+        ),
+        (
+            GOOD > 9,
+            [GOOD],
+            {},
+            "content: found an array [4, 6, 3] of bool, expected [height, width, 3] of numbers, "
+            "RGB",
+        ),
+        (
+            GOOD[:0],
+            [GOOD],
+            {},
+            "content: found an array [0, 6, 3] of float64, expected [height, width, 3] of numbers, "
+            "RGB",
+        ),
+        (
+            "photo.png",
+            [GOOD],
+            {},
+            "content: found an array [] of <U9, expected [height, width, 3] of numbers, RGB",
+        ),
+        (GOOD * 3, [GOOD], {}, "content: found values from 300 to 300, expected 0 to 255"),
+        (GOOD - 101, [GOOD], {}, "content: found values from -1 to -1, expected 0 to 255"),
+        (BAD_PIXEL, [GOOD], {}, "content: found values from nan to nan, expected 0 to 255"),
+        (
+            GOOD / 200,
+            [GOOD],
+            {},
+            "content: found no value above 0.5, expected 0 to 255; times 255?",
+        ),
+        (GOOD, [], {}, "styles: found no picture, expected at least one, or style.weight: 0"),
+        (
+            GOOD,
+            [],
+            {"style": {"weight": 0}, "init": {"from": "style"}},
+            "styles: found no picture, expected at least one, or style.weight: 0",
+        ),
+        (
+            GOOD,
+            [GOOD],
+            {"init": {"from": "./x.png"}},
+            "start: found none, expected the picture that init.from names by its path",
+        ),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_named(content, styles, settings, message):
+    with pytest.raises(InputError) as caught:
+        take_pictures(make_config(settings), content, styles, None)
+    assert str(caught.value) == message
+
+
+def test_no_style_is_needed_where_it_weighs_nothing():
+    config = make_config({"style": {"weight": 0}})
+    assert take_pictures(config, GOOD, [], GOOD / 100).styles == ()

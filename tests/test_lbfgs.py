@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -231,7 +232,7 @@ def test_every_step_lowers_the_loss_inside_the_box(rng):
             assert image.min() >= -100
             assert image.max() <= 155
         totals.append(float(run.finish()["total"]))
-        assert all(after <= before for before, after in zip(totals, totals[1:], strict=False))
+        assert all(after <= before for before, after in pairwise(totals))
         assert totals[-1] < totals[0] / 30
         set_image(session, objective, run.best_image())
         assert session.run(objective.total) == pytest.approx(totals[-1], rel=1e-6)
