@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,6 +100,18 @@ def _write_video(path: Path, frames: list[np.ndarray], frames_per_second: float)
             f"(height x width) at {frames_per_second:g} frames a second; write {others}"
         )
     held = round(frames_per_second * _HOLD) - 1
-    for frame in [*frames, *[frames[-1]] * held]:
+    frames = [*frames, *[frames[-1]] * held]
+    for frame in frames:
         writer.write(np.pad(frame, even, "edge"))
     writer.release()
+    if _count_frames(path) != len(frames):  # the writer never tells
+        raise OSError(errno.EIO, "not all frames were written, as when the disk is full", str(path))
+
+
+def _count_frames(path: Path) -> int:
+    """Return the number of frames of a video that can be read back."""
+    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        return sum(1 for _ in iter(video.grab, False))
+    finally:
+        video.release()

@@ -220,7 +220,7 @@ class Optimizer(_Section):
     """Iterations in which the exponential decay takes the learning rate down by `decay_rate`."""
     average: Momentum = 0.0
     """Decay of the average of Adam's iterates, saved as a second image; 0 keeps none."""
-    history: History = 10
+    history: History = 8
     """Pairs of vectors that L-BFGS remembers."""
     box: Switch = True
     """Keep every iterate inside the pixel range, so that the saved image has the optimised loss."""

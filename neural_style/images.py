@@ -148,6 +148,11 @@ def check_ending(name: str) -> str:
     return ending
 
 
+def holds_alpha(name: str) -> bool:
+    """Tell whether the format of a file name can hold transparency."""
+    return check_ending(name) not in _JPEG
+
+
 def write_image(
     path: Path,
     rgb: np.ndarray,
@@ -173,7 +178,7 @@ def write_image(
     """
     ending = check_ending(path.name)
     channels = [rgb[..., ::-1]]
-    if alpha is not None and ending not in _JPEG:
+    if alpha is not None and holds_alpha(path.name):
         channels.append(alpha[..., np.newaxis] * 255)
     pixels = np.clip(np.rint(np.concatenate(channels, axis=2)), 0, 255).astype(np.uint8)
     encoded = _encode(pixels, ending, quality, settings)
@@ -197,11 +202,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path of the same ending whose file replaces `path` once it is whole.
 
     If the block fails, `path` stays what it was and nothing else is left.
+
+    Raises:
+        OSError: The file cannot be written; it names `path`, whatever it was that failed.
     """
     partial = path.with_name(f".partial-{path.name}")
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -212,7 +222,8 @@ def _read_bytes(path: Path, key: str) -> np.ndarray:
         if path.is_dir():
             raise ImageError(f"{key}: {printable(path)} is a folder; give {_SUPPORTED}")
         if not path.is_file():
-            raise ImageError(f"{key}: no such file: {printable(path)}; give {_SUPPORTED}")
+            found = "no regular file" if path.exists() else "no such file"
+            raise ImageError(f"{key}: {found}: {printable(path)}; give {_SUPPORTED}")
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ImageError(

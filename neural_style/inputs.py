@@ -87,7 +87,7 @@ def take_pictures(
             begins with the argument.
     """
     if not len(styles) and (config.style.weight or config.init.source == "style"):
-        raise InputError("styles: found no picture, expected at least one, or style.weight: 0")
+        raise InputError("styles: found no picture, expected at least one")
     if start is None and config.init.path:
         raise InputError("start: found none, expected the picture that init.from names by its path")
     return Pictures(

@@ -5,9 +5,6 @@ a bound and would leave the box; Chen et al. 2014 (VL-BFGS) for where the work i
 and every vector stay where the network runs. One matrix product gives all inner products of the
 basis, the host runs the recursion on those few scalars, and a second product makes the direction of
 them.
-
-Vectors are kept in rows of `CHUNK` numbers, the last one filled up with zeros. Each row is summed
-in float32 and the sums are added in float64.
 """
 
 from __future__ import annotations
@@ -20,13 +17,23 @@ import numpy as np
 
 from neural_style.held import build_held, hold
 from neural_style.objective import Objective
+from neural_style.vectors import (
+    CHUNK,
+    Box,
+    as_image,
+    clip,
+    combine,
+    dot,
+    free_variables,
+    in_rows,
+    inner_products,
+)
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
     from neural_style import config
 
-CHUNK = 1 << 14  # numbers in a row
 FIRST_STEP = 10.0  # largest change of a pixel value in a step along the bare gradient
 ARMIJO = 1e-4  # share of the predicted decrease that a step must bring (Nocedal and Wright, 3.4)
 CURVATURE = 1e-8  # least cosine of the angle between the two vectors of a pair
@@ -43,8 +50,7 @@ class LBFGS:
         losses: Terms by name and their `total`, at the current image.
         history: Number of pairs kept, m.
         evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
-        pair: Inner products of the step s since the anchor and of the change of the gradient y:
-            s.s, s.y, y.y.
+        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y.
         store: Puts that pair into the slot fed.
         advance: Makes the current image and its gradient the anchor.
         products: Inner products over the free variables of s_1..s_m, y_1..y_m and the anchor's
@@ -88,9 +94,7 @@ class LBFGS:
         return LBFGSRun(session, self, image)
 
 
-def build_lbfgs(
-    objective: Objective, box: tuple[np.ndarray, np.ndarray] | None, history: int
-) -> LBFGS:
+def build_lbfgs(objective: Objective, box: Box | None, history: int) -> LBFGS:
     """Add L-BFGS to the graph.
 
     Args:
@@ -104,48 +108,42 @@ def build_lbfgs(
     number = image.dtype
     with tf.name_scope("lbfgs"):
         anchor = build_held("anchor", [1, None, None, 3], number).variable
-        basis = build_held("basis", [None, 2 * history + 1, CHUNK], number).variable
-        new_slope, direction = (
-            build_held(name, [None, CHUNK], number).variable for name in ("slope", "direction")
+        basis = build_held("basis", [None, 2 * history, CHUNK], number).variable
+        slope, new_slope, direction = (
+            build_held(name, [None, CHUNK], number).variable
+            for name in ("slope", "new_slope", "direction")
         )
         slot = tf.placeholder(tf.int32, [], "slot")
         coefficients = tf.placeholder(number, [2 * history + 1], "coefficients")
         length = tf.placeholder(number, [], "length")
 
-        vectors, here = basis.read_value(), anchor.read_value()
-        slope, way = vectors[:, -1], _rows(image.read_value() - here)
-        change = new_slope.read_value() - slope
-        free = _free(here, slope, box)
+        here, down, vectors = anchor.read_value(), slope.read_value(), basis.read_value()
+        way = in_rows(image.read_value() - here)
+        change = new_slope.read_value() - down
+        free = free_variables(here, down, box)
         gradient = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
-        target = here + length * _picture(direction.read_value(), tf.shape(here))
-        if box is not None:
-            target = tf.clip_by_value(target, *box)
-        empty = tf.zeros([-(-tf.size(image.read_value()) // CHUNK), 2 * history + 1, CHUNK], number)
-        pair = tf.stack([way, change], axis=1)
+        target = here + length * as_image(direction.read_value(), tf.shape(here))
+        rows = -(-tf.size(image.read_value()) // CHUNK)
+        begin = anchor.assign(image.read_value(), read_value=False)
         return LBFGS(
             objective=objective,
             anchor=anchor,
             losses={**objective.terms, "total": objective.total},
             history=history,
-            evaluate=new_slope.assign(_rows(gradient), read_value=False),
-            pair=_inner(pair, pair),
-            predicted=_inner(slope[:, None], way[:, None])[0, 0],
+            evaluate=new_slope.assign(in_rows(gradient), read_value=False),
+            pair=tf.stack([dot(way, change), dot(way, way), dot(change, change)]),
+            predicted=dot(down, way),
             store=tf.group(
                 basis[:, slot].assign(way).op, basis[:, history + slot].assign(change).op
             ),
-            advance=tf.group(
-                basis[:, -1].assign(new_slope.read_value()).op,
-                anchor.assign(image.read_value(), read_value=False),
-            ),
-            products=_inner(vectors * free[:, None], vectors),
-            steepest=tf.reduce_max(tf.abs(slope * free)),
-            aim=direction.assign(
-                tf.einsum("j,rjc->rc", coefficients, vectors) * free, read_value=False
-            ),
-            move=image.assign(target, read_value=False),
+            advance=tf.group(begin, slope.assign(new_slope.read_value(), read_value=False)),
+            products=inner_products(vectors, down, free),
+            steepest=tf.reduce_max(tf.abs(down * free)),
+            aim=direction.assign(combine(coefficients, vectors, down) * free, read_value=False),
+            move=image.assign(clip(target, box), read_value=False),
             reset=tf.group(
-                anchor.assign(image.read_value(), read_value=False),
-                basis.assign(empty, read_value=False),
+                begin,
+                basis.assign(tf.zeros([rows, 2 * history, CHUNK], number), read_value=False),
             ),
             slot=slot,
             coefficients=coefficients,
@@ -213,7 +211,7 @@ class LBFGSRun:
     def _accept(self, losses: dict[str, float], pair: np.ndarray) -> None:
         """Move the anchor to the image and remember how the gradient changed on the way."""
         handles = self._handles
-        if pair[0, 1] > CURVATURE * np.sqrt(pair[0, 0] * pair[1, 1]):
+        if pair[0] > CURVATURE * np.sqrt(pair[1] * pair[2]):
             full = len(self._pairs) == handles.history
             slot = self._pairs.pop(0) if full else len(self._pairs)
             self._session.run(handles.store, {handles.slot: slot})
@@ -255,49 +253,7 @@ def two_loops(products: np.ndarray, pairs: list[int]) -> np.ndarray:
 
 
 def _shorter(predicted: float, rise: float) -> float:
-    """Return the factor to the lowest point of the parabola through both ends, within 0.1 to
-    0.5.
-    """
+    """Return the factor to the lowest point of the parabola through both ends, 0.1 to 0.5."""
     if not np.isfinite(rise) or rise <= predicted:
         return 0.1
     return float(np.clip(0.5 * predicted / (predicted - rise), 0.1, 0.5))
-
-
-def _rows(image: tf.Tensor) -> tf.Tensor:
-    """Return an image as rows of CHUNK numbers, filled up with zeros."""
-    import tensorflow.compat.v1 as tf
-
-    flat = tf.reshape(image, [-1])
-    return tf.reshape(tf.pad(flat, [[0, -tf.size(flat) % CHUNK]]), [-1, CHUNK])
-
-
-def _picture(rows: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Return rows as an image of a shape."""
-    import tensorflow.compat.v1 as tf
-
-    return tf.reshape(tf.reshape(rows, [-1])[: tf.reduce_prod(shape)], shape)
-
-
-def _free(
-    image: tf.Tensor, gradient: tf.Tensor, box: tuple[np.ndarray, np.ndarray] | None
-) -> tf.Tensor:
-    """Return 1 for variables that may move and 0 for those that a step would take out of the
-    box.
-    """
-    import tensorflow.compat.v1 as tf
-
-    if box is None:
-        return tf.ones_like(gradient)
-    at_low, at_high = (
-        _rows(tf.cast(at, gradient.dtype)) > 0 for at in (image <= box[0], image >= box[1])
-    )
-    held = (at_low & (gradient > 0)) | (at_high & (gradient < 0))
-    return tf.cast(~held, gradient.dtype)
-
-
-def _inner(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Return all inner products of two sets of vectors [R, j, CHUNK] and [R, k, CHUNK], [j, k]."""
-    import tensorflow.compat.v1 as tf
-
-    rows = tf.matmul(left, right, transpose_b=True)
-    return tf.reduce_sum(tf.cast(rows, tf.float64), axis=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 
 from neural_style import __version__, images
 from neural_style.config import Config, settings_json
+from neural_style.errors import printable
 from neural_style.record import (
     LossHistory,
     environment,
@@ -22,6 +25,8 @@ from neural_style.record import (
 from neural_style.report import plot_losses
 from neural_style.session import Device
 from neural_style.weights import VGGWeights
+
+log = logging.getLogger(__name__)
 
 FRAMES_PER_SECOND = 10
 
@@ -68,13 +73,22 @@ class Snapshots:
     paths: list[Path] = field(default_factory=list)
 
     def take(self, iteration: int, fetch: Callable[[], np.ndarray]) -> None:
-        """Write the iterate of this number if its turn has come."""
+        """Write the iterate of this number if its turn has come; if that fails, it is the last."""
         if not self.every or iteration % self.every:
             return
         path = self.folder / "iterates" / f"{iteration:06d}.png"
-        path.parent.mkdir(exist_ok=True)
-        images.write_image(path, fetch())
-        self.paths.append(path)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            images.write_image(path, fetch())
+        except OSError as error:  # a full disk, which the result may still find room on
+            self.every = 0
+            log.warning(
+                "%s: cannot be written: %s; going on without intermediate images",
+                printable(path),
+                error.strerror,
+            )
+        else:
+            self.paths.append(path)
 
 
 def write_results(run: Run, folder: Path, result: Result, alpha: np.ndarray | None) -> Path:
@@ -95,6 +109,8 @@ def write_results(run: Run, folder: Path, result: Result, alpha: np.ndarray | No
     path = folder / output.image
     if alpha is not None:
         alpha = images.resize(alpha, (result.image.shape[0], result.image.shape[1]))
+        if not images.holds_alpha(output.image):
+            log.warning("%s: JPEG cannot hold the content image's transparency", printable(path))
     images.write_image(path, result.image, alpha, output.quality, told)
     if result.averaged is not None:
         beside = path.with_stem(f"{path.stem}-averaged")
@@ -135,7 +151,7 @@ def describe(
     """
     config, weights, history = run.config, run.weights, result.losses
     last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
-    lowest = min(last, key=lambda i: history.rows[i][-1])
+    lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
     inputs = {"content.image": config.content.image}
     inputs |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
     if config.init.path:
@@ -156,12 +172,15 @@ def describe(
             key: {"path": str(path), "sha256": sha256_of_file(path)} for key, path in inputs.items()
         },
         "losses": {
-            "start": dict(zip(history.columns, history.rows[0], strict=True)),
+            "start": {
+                name: _number(value)
+                for name, value in zip(history.columns, history.rows[0], strict=True)
+            },
             "lowest": {
                 "iteration": history.iterations[lowest],
-                "total": history.rows[lowest][-1],
+                "total": _number(history.rows[lowest][-1]),
             },
-            "saved": dict(saved),
+            "saved": {name: _number(value) for name, value in saved.items()},
         },
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "seconds_per_iteration": round(
@@ -170,3 +189,8 @@ def describe(
         "peak_memory_bytes": peak_memory_bytes(),
         "environment": environment(),
     }
+
+
+def _number(value: float) -> float | None:
+    """Return a loss, or None for one beyond float32, which JSON cannot say."""
+    return value if math.isfinite(value) else None

@@ -122,7 +122,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name holds either all of the data or what it held before.
 
     Raises:
-        OSError: The data cannot be written; the earlier file, if any, is untouched.
+        OSError: The data cannot be written; it names `path`, and the earlier file, if any, is
+            untouched.
     """
     # Not tempfile.mkstemp: its files are private to the user, and the rename would keep them so.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -132,6 +133,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -140,3 +140,30 @@ def test_check_ending_lists_the_endings(name, found):
     message = f"'{name}' {found}; expected one of .gif, .webm, .mp4"
     with pytest.raises(AnimationError, match=f"^{re.escape(message)}$"):
         check_ending(name)
+
+
+class FullDisk:
+    """A writer of videos that writes nothing and, as OpenCV's does, says nothing."""
+
+    fourcc = staticmethod(cv2.VideoWriter.fourcc)
+
+    def __init__(self, *_):
+        pass
+
+    def isOpened(self):  # noqa: N802 - OpenCV's name
+        return True
+
+    def write(self, frame):
+        pass
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize("ending", [".webm", ".mp4"])
+def test_a_video_with_frames_missing_is_an_error_and_is_not_left(ending, tmp_path, monkeypatch):
+    monkeypatch.setattr(animation.cv2, "VideoWriter", FullDisk)
+    path = tmp_path / f"run{ending}"
+    with pytest.raises(OSError, match="not all frames were written, as when the disk is full"):
+        write_animation(path, flat_frames())
+    assert list(tmp_path.iterdir()) == []

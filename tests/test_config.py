@@ -102,7 +102,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "decay_rate": 0.5,
             "decay_steps": 100,
             "average": 0,
-            "history": 10,
+            "history": 8,
             "box": True,
         },
         "runtime": {"precision": "auto"},

@@ -556,9 +556,23 @@ def test_replacing_keeps_the_old_file_and_leaves_nothing_when_the_block_fails(tm
             partial.write_bytes(b"half")
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match="disk full") as caught:
         fail()
+    assert caught.value.filename == str(path)  # not the temporary one's, nor none
     assert [(p, p.read_bytes()) for p in tmp_path.iterdir()] == [(path, b"old")]
+
+
+def test_a_folder_that_has_vanished_is_told_by_the_files_own_name(tmp_path):
+    path = tmp_path / "gone" / "a.png"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_image(path, np.zeros((2, 2, 3), np.float32))
+    assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
+
+
+def test_what_is_no_regular_file_is_refused_before_it_can_block(tmp_path):
+    path = tmp_path / "pipe.png"
+    os.mkfifo(path)
+    assert read_error(path) == f"content.image: no regular file: {path}; {GIVE}"
 
 
 @pytest.mark.parametrize(

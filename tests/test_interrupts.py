@@ -17,10 +17,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_held_back_raises_after_the_block_and_not_in_it():
     done = []
-    with pytest.raises(KeyboardInterrupt), held_back():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        done.append("written")
+
+    def write() -> None:
+        with held_back():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            done.append("written")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert done == ["written"]
 
 
@@ -31,9 +36,13 @@ def test_held_back_raises_nothing_when_nobody_presses():
 
 
 def test_an_error_in_the_block_goes_before_the_interrupt():
-    with pytest.raises(OSError, match="full"), held_back():
-        signal.raise_signal(signal.SIGINT)
-        raise OSError("full")
+    def write() -> None:
+        with held_back():
+            signal.raise_signal(signal.SIGINT)
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -16,7 +16,7 @@ from graphs import objective_session
 
 from neural_style.config import make_config
 from neural_style.held import build_held
-from neural_style.lbfgs import CHUNK, LBFGSRun, build_lbfgs, two_loops
+from neural_style.lbfgs import LBFGSRun, build_lbfgs, two_loops
 from neural_style.objective import (
     Objective,
     Structure,
@@ -25,6 +25,7 @@ from neural_style.objective import (
     set_targets,
     set_weights,
 )
+from neural_style.vectors import CHUNK
 
 NOTHING: Any = MappingProxyType({})
 OPTIONS = make_config({}).optimizer
@@ -162,14 +163,12 @@ def test_without_pairs_the_direction_is_steepest_descent():
 
 
 def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_rows(rng):
-    matrix, vector = np.eye(3), np.zeros(3)
     side = int((CHUNK * 2.5 / 3) ** 0.5)
     low, high = np.full(3, -1.0), np.full(3, 1.0)
 
     def spread(image):
         return 0.5 * tf.reduce_sum(image**2 * tf.constant(weights))
 
-    del matrix, vector
     weights = rng.uniform(0.5, 2, (1, side, side, 3))
     with minimiser(spread, (low, high), history=3) as (session, handles):
         start = rng.uniform(-1, 1, (1, side, side, 3))

@@ -180,8 +180,9 @@ def test_failed_atomic_write_leaves_the_earlier_file(
     path = tmp_path / "pastiche.png"
     path.write_bytes(b"earlier")
     monkeypatch.setattr(step, full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(path, b"later")
+    assert caught.value.filename == str(path)  # not the temporary one's, nor none
     assert everything_under(tmp_path) == {"pastiche.png": b"earlier"}
 
 

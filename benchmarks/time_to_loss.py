@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Loss of the saved 8-bit image over wall time, against two baselines in plain PyTorch.
+
+    python benchmarks/time_to_loss.py --weights FILE --content FILE --style FILE
+
+Every contestant runs in a process of its own on the same objective, from the same noise. Images
+are kept while the clock stands still and evaluated afterwards, by one graph in float32 and at full
+size. Start-up is outside the time: imports, building the network and a first run at another size.
+Writes time_to_loss.json and time_to_loss.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import math
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import style_transfer as st
+import vgg19_matconvnet as vgg
+from benchmarks.curves import Curve, Point, compare, lowest, plot_curves
+from benchmarks.snapshots import Recorder, Snapshot
+from benchmarks.task import Task
+from neural_style import session
+from neural_style.errors import InputError
+from neural_style.inputs import prepare_inputs, read_pictures
+from neural_style.record import environment, write_atomically
+
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
+
+BASELINES = {"adam": "PyTorch Adam", "lbfgs": "PyTorch L-BFGS"}
+WARM_UP_SIDE = 128  # pixels
+INTERVAL = 2  # iterations between snapshots of ours
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to run this project.
+
+    Attributes:
+        optimizer: The section of the config.
+        steps: Scales, the coarsest first, as shares of the final size, each with its iterations.
+        precision: Of the convolutions.
+    """
+
+    optimizer: Mapping[str, Any]
+    steps: tuple[tuple[float, int], ...]
+    precision: str
+
+    @property
+    def name(self) -> str:
+        """What the setting is called in the table and the plot."""
+        optimizer = {"adam": "Adam", "lbfgs": "L-BFGS"}[self.optimizer["name"]]
+        scales = "one scale" if len(self.steps) == 1 else "coarse to fine"
+        return f"{optimizer}, {scales}, {self.precision}"
+
+
+ADAM = {"name": "adam", "learning_rate": 10, "decay": "cosine"}
+LBFGS = {"name": "lbfgs", "history": 10}
+SETTINGS = tuple(
+    Setting(optimizer, steps, precision)
+    for optimizer, steps in (
+        (ADAM, ((1, 200),)),
+        (ADAM, ((1 / 3, 60), (0.47, 50), (2 / 3, 40), (1, 60))),
+        (LBFGS, ((1, 100),)),
+        (LBFGS, ((1 / 3, 30), (0.47, 25), (2 / 3, 20), (1, 50))),
+    )
+    for precision in ("float32", "bfloat16")
+)
+
+
+def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
+    """Run this project as a setting says, in this process, and return snapshots of it."""
+    session.import_tensorflow()
+    config = config_of(task, setting)
+    pictures = read_pictures(config)
+    device = session.open_device(config.runtime, print)
+    work = st.open_workspace(config, vgg.load_weights(task.weights), device)
+    with work.session:
+        first = dataclasses.replace(setting, steps=((1, 2),))
+        st.optimise(work, config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first), pictures)
+        recorder = Recorder(prepare_inputs(config, pictures, task.size).size)
+
+        def watch(
+            _scale: str, done: int, _losses: Mapping[str, float], fetch: Callable[[], np.ndarray]
+        ) -> None:
+            if done % INTERVAL == 0:
+                recorder.take(done, fetch)
+
+        result = st.optimise(work, config, pictures, watch)
+    recorder.take(sum(count for _, count in setting.steps), lambda: result.image)
+    return recorder.snapshots
+
+
+def run_baseline(task: Task, name: str, iterations: int) -> tuple[list[Snapshot], float]:
+    """Run a baseline in this process; see `baselines.run`."""
+    from benchmarks import baselines
+
+    return baselines.run(task, name, iterations)
+
+
+def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
+    """Return the total loss of every snapshot, in float32 at full size."""
+    session.import_tensorflow()
+    config = task.config({"name": "adam"})
+    device = session.open_device(config.runtime, print)
+    work = st.open_workspace(config, vgg.load_weights(task.weights), device)
+    with work.session:
+        st.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
+
+        def loss(image: np.ndarray) -> float:
+            return st.evaluate(work, image.astype(np.float32))["total"]
+
+        return [
+            Curve(name, tuple(Point(s.iteration, s.seconds, loss(s.image)) for s in snapshots))
+            for name, snapshots in runs.items()
+        ]
+
+
+def config_of(task: Task, setting: Setting) -> st.Config:
+    """Return the settings of a run."""
+    sides = [round(share * task.size) for share, _ in setting.steps]
+    iterations = [count for _, count in setting.steps]
+    optimizer = {**setting.optimizer, "iterations": iterations}
+    return task.config(optimizer, setting.precision, sides[:-1] or None)
+
+
+def in_own_process(
+    function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Returned:
+    """Call a function in a new process, where no other library's threads and memory linger."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args, **kwargs).result()
+
+
+def measure(task: Task, iterations: int) -> tuple[list[Curve], list[Curve]]:
+    """Run every contestant; return the curves of the baselines and of ours."""
+    baselines, own_losses = {}, {}
+    for key, name in BASELINES.items():
+        print(f"running {name}", file=sys.stderr)
+        baselines[name], own_losses[name] = in_own_process(run_baseline, task, key, iterations)
+    ours = {}
+    for setting in SETTINGS:
+        print(f"running {setting.name}", file=sys.stderr)
+        ours[setting.name] = in_own_process(run_setting, task, setting)
+    print("evaluating", file=sys.stderr)
+    curves = in_own_process(evaluate, task, baselines | ours)
+    for curve in curves[: len(baselines)]:
+        if not math.isclose(curve.points[-1].loss, own_losses[curve.name], rel_tol=1e-3):
+            raise ValueError(
+                f"{curve.name}: its own loss is {own_losses[curve.name]:.6g} where ours is "
+                f"{curve.points[-1].loss:.6g}; the two define it differently"
+            )
+    return curves[: len(baselines)], curves[len(baselines) :]
+
+
+def table(curves: Sequence[Curve]) -> str:
+    """Return a line for each curve: iterations, seconds and the lowest loss."""
+    lines = [f"{'':<40}{'iterations':>11}{'seconds':>9}{'lowest':>11}{'after':>9}"]
+    for curve in curves:
+        last, best = curve.points[-1], lowest(curve)
+        lines.append(
+            f"{curve.name:<40}{last.iteration:>11}{last.seconds:>8.1f}s"
+            f"{best.loss:>11.3g}{best.seconds:>8.1f}s"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0, or 2 for bad input."""
+    options = _parser().parse_args(arguments)
+    task = Task(options.weights, options.content, options.style, options.size)
+    try:
+        if importlib.util.find_spec("torch") is None:
+            raise InputError("PyTorch is missing; pip install -r benchmarks/requirements.txt")
+        weights = vgg.load_weights(task.weights)
+        for setting in SETTINGS:
+            config = config_of(task, setting)
+            st.check_scales(config, read_pictures(config), weights)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    baselines, ours = measure(task, options.baseline_iterations)
+    claims = [compare(baseline, ours) for baseline in baselines]
+    print(table([*baselines, *ours]), *claims, sep="\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    result = {
+        "environment": environment(),
+        "size": task.size,
+        "baselines": [asdict(curve) for curve in baselines],
+        "settings": [asdict(setting) for setting in SETTINGS],
+        "ours": [asdict(curve) for curve in ours],
+        "claims": [asdict(claim) for claim in claims],
+    }
+    text = json.dumps(result, indent=1) + "\n"
+    write_atomically(options.out / "time_to_loss.json", text.encode())
+    plot_curves(baselines, ours, options.out / "time_to_loss.png")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="the network's .mat")
+    parser.add_argument("--content", type=Path, required=True, help="content image")
+    parser.add_argument("--style", type=Path, required=True, help="style image")
+    parser.add_argument("--size", type=int, default=384, help="longest side, pixels (384)")
+    parser.add_argument(
+        "--baseline-iterations", type=int, default=300, help="of each baseline (300)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent / "results",
+        help="folder to write into (benchmarks/results)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Vectors of the size of an image, in rows, and what L-BFGS computes of them in the graph.
+
+A vector is kept as [R, CHUNK] numbers, the last row filled up with zeros. Each row is summed in its
+own precision, float32, and the sums of the rows are added in float64.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+CHUNK = 1 << 14  # numbers in a row
+Box: TypeAlias = tuple[np.ndarray, np.ndarray]  # lowest and highest value of each channel, [3]
+
+
+def in_rows(image: tf.Tensor) -> tf.Tensor:
+    """Return an image as rows of CHUNK numbers, filled up with zeros."""
+    import tensorflow.compat.v1 as tf
+
+    flat = tf.reshape(image, [-1])
+    return tf.reshape(tf.pad(flat, [[0, -tf.size(flat) % CHUNK]]), [-1, CHUNK])
+
+
+def as_image(rows: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Return rows as an image of a shape."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.reshape(tf.reshape(rows, [-1])[: tf.reduce_prod(shape)], shape)
+
+
+def _bounds(image: tf.Tensor, box: Box) -> list[tf.Tensor]:
+    """Return the box for an image [1, H, W 3]; three numbers are slow to broadcast over pixels."""
+    import tensorflow.compat.v1 as tf
+
+    width = tf.shape(image)[2]
+    return [tf.tile(tf.cast(bound, image.dtype), [width]) for bound in box]
+
+
+def _flat(image: tf.Tensor) -> tf.Tensor:
+    """Return an image [1, H, W, 3] with its columns and channels in one, [1, H, W 3]."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.reshape(image, [1, tf.shape(image)[1], -1])
+
+
+def clip(image: tf.Tensor, box: Box | None) -> tf.Tensor:
+    """Return the nearest image in the box."""
+    import tensorflow.compat.v1 as tf
+
+    if box is None:
+        return image
+    inside = tf.clip_by_value(_flat(image), *_bounds(image, box))
+    return tf.reshape(inside, tf.shape(image))
+
+
+def free_variables(image: tf.Tensor, slope: tf.Tensor, box: Box | None) -> tf.Tensor:
+    """Return 1 for variables that may move, 0 for those that a step would take out of the box."""
+    import tensorflow.compat.v1 as tf
+
+    if box is None:
+        return tf.ones_like(slope)
+    low, high = _bounds(image, box)
+    flat = _flat(image)
+    # -1 at the lower bound, 1 at the upper one: there a slope of the other sign leads outwards.
+    side = tf.cast(flat >= high, slope.dtype) - tf.cast(flat <= low, slope.dtype)
+    return tf.cast(in_rows(side) * slope >= 0, slope.dtype)
+
+
+def inner_products(vectors: tf.Tensor, slope: tf.Tensor, free: tf.Tensor) -> tf.Tensor:
+    """Return all inner products of the basis [R, j, CHUNK] and the slope over what is free.
+
+    Returns:
+        [j + 1, j + 1], float64, the slope's in the last row and column.
+    """
+    import tensorflow.compat.v1 as tf
+
+    masked = vectors * free[:, None]
+    pairs = _sum(tf.matmul(masked, vectors, transpose_b=True))
+    slopes = _sum(tf.matmul(masked, slope[:, :, None]))
+    square = tf.reshape(dot(slope * free, slope), [1, 1])
+    above = tf.concat([pairs, slopes], axis=1)
+    return tf.concat([above, tf.concat([tf.transpose(slopes), square], axis=1)], axis=0)
+
+
+def combine(coefficients: tf.Tensor, vectors: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
+    """Return the combination [R, CHUNK] of vectors [R, j, CHUNK] and the slope."""
+    import tensorflow.compat.v1 as tf
+
+    each = tf.tile(coefficients[None, None, :-1], [tf.shape(vectors)[0], 1, 1])
+    return tf.matmul(each, vectors)[:, 0] + coefficients[-1] * slope
+
+
+def dot(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Return the inner product of two vectors [R, CHUNK], float64."""
+    import tensorflow.compat.v1 as tf
+
+    return _sum(tf.reduce_sum(left * right, axis=1))
+
+
+def _sum(rows: tf.Tensor) -> tf.Tensor:
+    """Return the sum over rows [R, ...] of what was summed within each, float64."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.reduce_sum(tf.cast(rows, tf.float64), axis=0)

@@ -1,0 +1,76 @@
+"""What a run leaves in its folder, and what becomes of it where something cannot be written."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from neural_style import outputs
+from neural_style.config import make_config
+from neural_style.outputs import Result, Run, Snapshots, describe, write_results
+from neural_style.record import LossHistory
+from neural_style.session import Device
+from neural_style.weights import VGGWeights
+
+GREY = np.full((8, 10, 3), 128, np.float32)
+
+
+def a_run(**output: object) -> Run:
+    pictures = {"content": {"image": __file__}, "style": {"images": [__file__]}}
+    config = make_config({**pictures, "output": output})
+    weights = VGGWeights((), np.zeros(3, np.float32), "unpublished", "0" * 64)
+    return Run(config, weights, Device("cpu", "CPU", 2))
+
+
+def a_result(totals: tuple[float, ...]) -> Result:
+    history = LossHistory(["content/relu4_2", "total"])
+    for i, total in enumerate(totals):
+        history.append(i, 0.5 * i, [total, total], "10x8")
+    return Result(GREY, None, history, False)
+
+
+def test_intermediate_images_have_the_number_of_their_iterate(tmp_path):
+    snapshots = Snapshots(tmp_path, 2)
+    for iteration in range(1, 6):
+        snapshots.take(iteration, lambda: GREY)
+    assert snapshots.paths == [tmp_path / "iterates" / f"{n:06d}.png" for n in (2, 4)]
+    assert all(path.exists() for path in snapshots.paths)
+
+
+def test_a_full_disk_ends_the_intermediate_images_and_not_the_run(tmp_path, monkeypatch, caplog):
+    def full(path, *_):
+        raise OSError(28, "No space left on device", str(path))
+
+    snapshots = Snapshots(tmp_path, 1)
+    snapshots.take(1, lambda: GREY)
+    monkeypatch.setattr(outputs.images, "write_image", full)
+    for iteration in (2, 3):
+        snapshots.take(iteration, lambda: GREY)
+    assert [path.name for path in snapshots.paths] == ["000001.png"]
+    assert caplog.messages == [
+        f"{tmp_path / 'iterates' / '000002.png'}: cannot be written: No space left on device; "
+        "going on without intermediate images"
+    ]
+
+
+@pytest.mark.parametrize(("name", "warned"), [("a.jpg", True), ("a.png", False)])
+def test_transparency_that_the_format_cannot_hold_is_told(name, warned, tmp_path, caplog):
+    write_results(a_run(image=name), tmp_path, a_result((2.0, 1.0)), np.ones((4, 5), np.float32))
+    path = tmp_path / name
+    told = [f"{path}: JPEG cannot hold the content image's transparency"] if warned else []
+    assert caplog.messages == told
+
+
+def test_the_record_names_the_lowest_loss_and_has_null_for_one_beyond_float32():
+    totals = (math.inf, math.nan, 3.0, 4.0)
+    saved = {"content/relu4_2": math.nan, "total": 3.0}
+    losses = describe(a_run(), a_result(totals), saved, {})["losses"]
+    assert losses == {
+        "start": {"content/relu4_2": None, "total": None},
+        "lowest": {"iteration": 2, "total": 3.0},
+        "saved": {"content/relu4_2": None, "total": 3.0},
+    }
+    json.dumps(losses, allow_nan=False)
