@@ -47,6 +47,7 @@ class LBFGS:
     Attributes:
         objective: What is minimised.
         anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
+        slope: The gradient there, [R, CHUNK].
         losses: Terms by name and their `total`, at the current image.
         history: Number of pairs kept, m.
         evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
@@ -65,6 +66,7 @@ class LBFGS:
 
     objective: Objective
     anchor: tf.Variable
+    slope: tf.Variable
     losses: Mapping[str, tf.Tensor]
     history: int
     evaluate: tf.Operation
@@ -128,6 +130,7 @@ def build_lbfgs(objective: Objective, box: Box | None, history: int) -> LBFGS:
         return LBFGS(
             objective=objective,
             anchor=anchor,
+            slope=slope,
             losses={**objective.terms, "total": objective.total},
             history=history,
             evaluate=new_slope.assign(in_rows(gradient), read_value=False),
