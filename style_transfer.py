@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Neural style transfer by image optimisation (Gatys, Ecker and Bethge 2015, 2016) as a static
-graph.
+"""Neural style transfer by image optimisation (Gatys, Ecker and Bethge), as a static graph.
 
     python style_transfer.py --config config.yaml
 
@@ -34,7 +33,14 @@ from neural_style import (
 from neural_style.config import Config, load_config, make_config, to_yaml
 from neural_style.errors import InputError, printable
 from neural_style.images import read_image, resize
-from neural_style.inputs import Inputs, Pictures, check_layers, prepare_inputs, read_pictures
+from neural_style.inputs import (
+    Inputs,
+    Pictures,
+    check_layers,
+    prepare_inputs,
+    read_pictures,
+    take_pictures,
+)
 from neural_style.progress import Progress
 from neural_style.pyramid import Scale, schedule
 from neural_style.pyramid import work as work_of
@@ -91,7 +97,7 @@ def stylize(
         InputError: The pictures, the settings or the weights cannot be used; the message says why.
     """
     config = config or make_config({})
-    pictures = Pictures(content, tuple(styles), start)
+    pictures = take_pictures(config, content, styles, start)
     weights = weights or find_weights(config.network, config.init.seed, vgg.load_weights)
     check_scales(config, pictures, weights)
     session.import_tensorflow()
@@ -136,7 +142,7 @@ def optimise(
             losses it started from, and a function that fetches the new iterate, RGB, [H, W, 3].
     """
     history = record.LossHistory([*work.optimizer.losses])
-    scales = schedule(config, max(pictures.content.shape[:2]))
+    scales = schedule(config, pictures)
     total, clock = scales[-1].first + scales[-1].iterations, time.perf_counter()
     run: optimizers.Run | None = None
     interrupted = False
@@ -194,7 +200,7 @@ def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> Non
     Raises:
         InputError: Naming the layer, or the picture and its side.
     """
-    for scale in schedule(config, max(pictures.content.shape[:2])):
+    for scale in schedule(config, pictures):
         check_layers(config, prepare_inputs(config, pictures, scale.longest), weights)
 
 
@@ -227,7 +233,7 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
         device = session.open_device(job.config.runtime, log.warning)
         config = _resolved(job, device)
         work = open_workspace(config, fit_filters(job.weights, job.pictures), device)
-    scales = schedule(config, max(job.pictures.content.shape[:2]))
+    scales = schedule(config, job.pictures)
     log.info("%s", _headline(config, scales, device))
     folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
     record.write_atomically(folder / "config.yaml", to_yaml(config).encode())

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from neural_style.cache import load_cached
@@ -81,6 +80,8 @@ def read_mat(path: Path) -> VGGWeights:
 
 
 def _load_variables(path: Path) -> dict[str, Any]:
+    import scipy.io  # 0.3 s, which a start from the cache does not need
+
     with path.open("rb") as file:
         check_signature(file.read(128))
         file.seek(0)

@@ -5,6 +5,9 @@ VGG-19 in float32, an image without bounds, and either torch.optim.LBFGS as thos
 of 10. Only what is saved is clipped to 0..255.
 """
 
+# mypy: disable-error-code="import-not-found, no-untyped-call"
+# PyTorch is an optional requirement, and types its own calls in part.
+
 from __future__ import annotations
 
 import dataclasses

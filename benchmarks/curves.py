@@ -1,20 +1,20 @@
-"""Curves of the loss over time: what is read off them, and their plot."""
+"""Curves of the loss over time, what is read off them, and their plot."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neural_style.record import write_atomically
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-EARLY = 50  # iterations of a baseline, after which ours is looked at
+EARLY = 50  # iterations of a baseline, after whose time ours are looked at
 
 
 @dataclass(frozen=True)
 class Point:
-    """A snapshot's number, seconds from the start and loss as saved."""
+    """A snapshot: its number, seconds since the start, loss as saved."""
 
     iteration: int
     seconds: float
@@ -23,10 +23,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A contestant's loss over time, in the order of time."""
+    """A contestant's loss over time: its snapshots in their order, at least one."""
 
     name: str
     points: tuple[Point, ...]
+
+    @property
+    def lowest(self) -> Point:
+        """The point of lowest loss."""
+        return min(self.points, key=lambda point: point.loss)
 
 
 @dataclass(frozen=True)
@@ -36,40 +41,96 @@ class Claim:
     Attributes:
         baseline: Its name.
         lowest: Its lowest loss, and when it had it.
-        reached_by: Which of ours is the first to have that; None if none ever has.
-        reached_after: Seconds that takes.
+        reached_by: Which of ours is the first to be as low; None if none ever is.
+        reached_seconds: When that one is.
         times_faster: The baseline's seconds over these.
-        early_seconds: Seconds that the baseline's first `EARLY` iterations take.
-        early_by: Which of ours has the lowest loss by then; None if none has any.
-        early_share: That loss over the baseline's lowest.
+        early_seconds: When the baseline had done `EARLY` iterations.
+        early_by: Which of ours is the lowest at that time; None if none has begun.
+        early_share: Its loss over the baseline's lowest.
     """
 
     baseline: str
     lowest: Point
     reached_by: str | None
-    reached_after: float | None
+    reached_seconds: float | None
     times_faster: float | None
     early_seconds: float
     early_by: str | None
     early_share: float | None
 
     def __str__(self) -> str:
-        """Return it in two sentences."""
-        best = f"{self.baseline}: lowest {self.lowest.loss:.3g} after {self.lowest.seconds:.1f} s"
-        if self.reached_after is None:
-            return f"{best}, which none of ours reaches"
-        return (
-            f"{best}; {self.reached_by} is there after {self.reached_after:.2f} s, "
-            f"{self.times_faster:.1f} times faster. In the {self.early_seconds:.1f} s of its first "
-            f"{EARLY} iterations, {self.early_by} comes to {self.early_share:.2f} of that loss."
+        """Return the claim in sentences."""
+        text = (
+            f"{self.baseline} is lowest, {self.lowest.loss:.4g}, at {self.lowest.seconds:.1f} s. "
         )
-
-
-def lowest(curve: Curve, until: float = float("inf")) -> Point | None:
-    """Return the point of lowest loss of those up to a time, in seconds, or None before any."""
-    return min((p for p in curve.points if p.seconds <= until), key=lambda p: p.loss, default=None)
+        if self.reached_by is None:
+            text += "None of ours is ever as low. "
+        else:
+            text += (
+                f"{self.reached_by} is there at {self.reached_seconds:.2f} s, "
+                f"{self.times_faster:.1f} times faster. "
+            )
+        text += f"At {self.early_seconds:.1f} s, the time of its first {EARLY} iterations, "
+        if self.early_by is None:
+            return f"{text}ours have not begun."
+        return f"{text}{self.early_by} has {self.early_share:.2f} of its lowest loss."
 
 
 def seconds_to_reach(curve: Curve, loss: float) -> float | None:
     """Return when a curve first is as low as a loss, in seconds, or None if it never is."""
-    return next((p.seconds for p in curve.points if p.loss <= loss), None)
+    return next((point.seconds for point in curve.points if point.loss <= loss), None)
+
+
+def lowest_by(curve: Curve, seconds: float) -> float | None:
+    """Return the lowest loss that a curve has had by a time, or None if that is before it."""
+    return min((point.loss for point in curve.points if point.seconds <= seconds), default=None)
+
+
+def compare(baseline: Curve, ours: Sequence[Curve]) -> Claim:
+    """Hold ours against a baseline."""
+    goal = baseline.lowest
+    early = [point for point in baseline.points if point.iteration <= EARLY][-1].seconds
+    reached = [
+        (seconds, curve.name)
+        for curve in ours
+        if (seconds := seconds_to_reach(curve, goal.loss)) is not None
+    ]
+    by_then = [
+        (loss, curve.name) for curve in ours if (loss := lowest_by(curve, early)) is not None
+    ]
+    first_seconds, first = min(reached, default=(None, None))
+    early_loss, early_by = min(by_then, default=(None, None))
+    return Claim(
+        baseline=baseline.name,
+        lowest=goal,
+        reached_by=first,
+        reached_seconds=first_seconds,
+        times_faster=None if first_seconds is None else goal.seconds / first_seconds,
+        early_seconds=early,
+        early_by=early_by,
+        early_share=None if early_loss is None else early_loss / goal.loss,
+    )
+
+
+def plot(baselines: Sequence[Curve], ours: Sequence[Curve]) -> Figure:
+    """Return the curves on logarithmic axes: baselines in greys, ours in a colour for each pair of
+    precisions, float32 dashed.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), dpi=120, layout="constrained")
+    axes = figure.add_subplot(
+        xscale="log", yscale="log", xlabel="seconds", ylabel="loss of the saved image"
+    )
+    axes.grid(which="both", color="0.92", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    looks = [(grey, "-", 2.5) for grey in ("0.6", "0.1")]
+    looks += [
+        (f"C{i // 2}", "--" if curve.name.endswith("float32") else "-", 1.5)
+        for i, curve in enumerate(ours)
+    ]
+    for curve, (colour, line, width) in zip((*baselines, *ours), looks, strict=True):
+        seconds, losses = zip(*((point.seconds, point.loss) for point in curve.points), strict=True)
+        axes.plot(seconds, losses, label=curve.name, color=colour, linestyle=line, linewidth=width)
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    return figure

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import json
 import math
 import multiprocessing
 import sys
@@ -30,13 +29,14 @@ import numpy as np
 
 import style_transfer as st
 import vgg19_matconvnet as vgg
-from benchmarks.curves import Curve, Point, compare, lowest, plot_curves
+from benchmarks.curves import Curve, Point, compare, plot
+from benchmarks.report import RESULTS, machine, write_report
 from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
 from neural_style import session
+from neural_style.config import Config
 from neural_style.errors import InputError
 from neural_style.inputs import prepare_inputs, read_pictures
-from neural_style.record import environment, write_atomically
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -74,9 +74,9 @@ SETTINGS = tuple(
     Setting(optimizer, steps, precision)
     for optimizer, steps in (
         (ADAM, ((1, 200),)),
-        (ADAM, ((1 / 3, 60), (0.47, 50), (2 / 3, 40), (1, 60))),
-        (LBFGS, ((1, 100),)),
-        (LBFGS, ((1 / 3, 30), (0.47, 25), (2 / 3, 20), (1, 50))),
+        (ADAM, ((1 / 3, 50), (2 / 3, 30), (1, 120))),
+        (LBFGS, ((1, 120),)),
+        (LBFGS, ((1 / 3, 50), (2 / 3, 15), (1, 120))),
     )
     for precision in ("float32", "bfloat16")
 )
@@ -130,7 +130,7 @@ def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
         ]
 
 
-def config_of(task: Task, setting: Setting) -> st.Config:
+def config_of(task: Task, setting: Setting) -> Config:
     """Return the settings of a run."""
     sides = [round(share * task.size) for share, _ in setting.steps]
     iterations = [count for _, count in setting.steps]
@@ -171,7 +171,7 @@ def table(curves: Sequence[Curve]) -> str:
     """Return a line for each curve: iterations, seconds and the lowest loss."""
     lines = [f"{'':<40}{'iterations':>11}{'seconds':>9}{'lowest':>11}{'after':>9}"]
     for curve in curves:
-        last, best = curve.points[-1], lowest(curve)
+        last, best = curve.points[-1], curve.lowest
         lines.append(
             f"{curve.name:<40}{last.iteration:>11}{last.seconds:>8.1f}s"
             f"{best.loss:>11.3g}{best.seconds:>8.1f}s"
@@ -182,6 +182,7 @@ def table(curves: Sequence[Curve]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 0, or 2 for bad input."""
     options = _parser().parse_args(arguments)
+    before = machine()
     task = Task(options.weights, options.content, options.style, options.size)
     try:
         if importlib.util.find_spec("torch") is None:
@@ -196,18 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     baselines, ours = measure(task, options.baseline_iterations)
     claims = [compare(baseline, ours) for baseline in baselines]
     print(table([*baselines, *ours]), *claims, sep="\n")
-    options.out.mkdir(parents=True, exist_ok=True)
-    result = {
-        "environment": environment(),
+    values = {
+        "machine": before,
         "size": task.size,
         "baselines": [asdict(curve) for curve in baselines],
         "settings": [asdict(setting) for setting in SETTINGS],
         "ours": [asdict(curve) for curve in ours],
         "claims": [asdict(claim) for claim in claims],
     }
-    text = json.dumps(result, indent=1) + "\n"
-    write_atomically(options.out / "time_to_loss.json", text.encode())
-    plot_curves(baselines, ours, options.out / "time_to_loss.png")
+    write_report(options.out, "time_to_loss", values, plot(baselines, ours))
     return 0
 
 
@@ -225,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(__file__).parent / "results",
+        default=RESULTS,
         help="folder to write into (benchmarks/results)",
     )
     return parser

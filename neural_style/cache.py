@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import uuid
@@ -44,6 +45,8 @@ def load_cached(path: Path, parse: Callable[[Path], VGGWeights]) -> VGGWeights:
     try:
         path = path.resolve(strict=True)
         status = path.stat()
+        if not path.is_file() and not path.is_dir():  # reading a pipe would wait for ever
+            raise OSError(errno.EINVAL, "no regular file")
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, up to Python 3.12
         reason = getattr(error, "strerror", None) or error
         raise WeightsError(f"{printable(path)}: cannot be read: {reason}") from None

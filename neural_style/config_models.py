@@ -156,7 +156,7 @@ class Init(_Section):
 
     source: StartImage = Field(default="content", alias="from")
     """content, style, noise, or the path of an image."""
-    noise: Share = 0.5
+    noise: Share = 0.7
     """Share of white Gaussian noise blended into the base image."""
     noise_std: Weight = 20.0
     """Standard deviation of the noise, in pixel values of 0..255."""
@@ -193,7 +193,7 @@ class Image(_Section):
 
     size: Side = 384
     """Longest side in pixels; null keeps that of the content image."""
-    scales: Scales = None
+    scales: Scales = "auto"
     """Longest sides before that, growing; auto begins at 128 and grows by the root of 2."""
 
 
@@ -202,7 +202,7 @@ class Optimizer(_Section):
 
     name: OneOf[Literal["adam", "lbfgs"]] = "adam"
     """Adam (Kingma and Ba 2015), or L-BFGS (Liu and Nocedal 1989) within the pixel range."""
-    iterations: Iterations = 200
+    iterations: Iterations = 75
     """Number of steps at each scale, or a list with one number for each, the coarsest first."""
     learning_rate: Positive = 10.0
     """Size of the first steps, in pixel values."""

@@ -103,7 +103,6 @@ def download(remote: RemoteFile, target: Path) -> None:
     """
     part = target.with_name(f"{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(remote, part)
         found = hexdigest(part, "sha256")
         if found != remote.sha256:
@@ -136,6 +135,7 @@ def _fetch(remote: RemoteFile, part: Path) -> None:
                 f"{printable(remote.url)}: announces {done + int(announced):,} bytes, "
                 f"expected {remote.size:,}; this is another file"
             )
+        part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab" if done else "wb") as file:
             done = _append(response, file, done, remote)
     url = printable(remote.url)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from neural_style import images
+from neural_style.config import StyleImage
 from neural_style.errors import InputError
 from neural_style.weights import VGGWeights, WeightsError, smallest_side
 
@@ -101,21 +103,35 @@ def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> I
     """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
 
     Every picture keeps its shape, enlarged or reduced; the style is never squashed into the
-    content's.
+    content's. Pictures of another number than `style.images` all have scale 1 and weigh the same.
 
     Raises:
         InputError: One would be too large.
     """
     content = _fit(pictures.content, longest, "content.image")
-    asked = [(style.scale, style.weight) for style in config.style.images]
-    if len(asked) != len(pictures.styles):
-        asked = [(1.0, 1.0)] * len(pictures.styles)
     styles = []
-    for i, (picture, (scale, weight)) in enumerate(zip(pictures.styles, asked, strict=True)):
-        side = max(1, round(scale * max(_size(content))))
-        styles.append((_fit(picture, side, f"style.images[{i}]"), weight))
+    for i, (picture, style) in enumerate(_styles(config, pictures)):
+        side = max(1, round(style.scale * max(_size(content))))
+        styles.append((_fit(picture, side, f"style.images[{i}]"), style.weight))
     starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
     return Inputs(content, tuple(styles), starts.get(str(config.init.source), pictures.start))
+
+
+def narrowness(config: Config, pictures: Pictures) -> list[float]:
+    """Return the shorter side of each picture over the content's longest, at any scale."""
+    content = min(_size(pictures.content)) / max(_size(pictures.content))
+    styles = [
+        style.scale * min(_size(picture)) / max(_size(picture))
+        for picture, style in _styles(config, pictures)
+    ]
+    return [content, *styles]
+
+
+def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleImage]]:
+    asked = config.style.images
+    if len(asked) != len(pictures.styles):
+        asked = tuple(StyleImage(path=Path(f"{i}")) for i in range(len(pictures.styles)))
+    return list(zip(pictures.styles, asked, strict=True))
 
 
 def check_layers(config: Config, inputs: Inputs, weights: VGGWeights) -> None:

@@ -63,7 +63,7 @@ def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsuppor
     if "layers" not in variables:
         raise WeightsError("has no variable `layers`; expected a MatConvNet SimpleNN network")
     structs = [_fields(cell, "a layer") for cell in np.ravel(variables["layers"])]
-    names = [_text(fields, "name") for fields in structs]
+    names = [printable(_text(fields, "name")) for fields in structs]
     layers: list[Layer] = []
     channels = 3
     for index, (name, fields) in enumerate(zip(names, structs, strict=True)):
@@ -73,7 +73,7 @@ def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsuppor
             return tuple(layers), Unsupported(name, str(problem), tuple(names[index + 1 :]))
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or name in names[:index]:
             raise WeightsError(
-                f"layer {index + 1} is called '{printable(name)}'; expected unique names "
+                f"layer {index + 1} is called '{name}'; expected unique names "
                 "of letters, digits and underscores"
             )
         if isinstance(layer, Convolution):

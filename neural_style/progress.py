@@ -47,13 +47,13 @@ class Progress:
         Args:
             total: Number of the last iterate.
             work: Share of the work done at an iterate, in any unit; each the same if not given.
-            stream: Where to write; standard error by default.
+            stream: Where to write; standard error by default, nowhere if that is closed.
             quiet: Show nothing.
         """
         self._total = total
         self._work = work
         self._stream = sys.stderr if stream is None else stream
-        self._quiet = quiet
+        self._quiet = quiet or self._stream is None
         self._bar: tqdm[NoReturn] | None = None
         self._first: _Iterate | None = None
         self._told: _Iterate | None = None  # the last that has a line

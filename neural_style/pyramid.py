@@ -13,11 +13,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from neural_style.errors import InputError
+from neural_style.inputs import narrowness
 
 if TYPE_CHECKING:
     from neural_style.config import Config
+    from neural_style.inputs import Pictures
 
-SMALLEST = 128  # px, where `auto` begins
+SMALLEST = 128  # px, the longest side at which `auto` begins
+NARROWEST = 32  # px, the shortest side of any picture there
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,17 @@ def work(scales: Sequence[Scale], done: int) -> float:
     )
 
 
-def schedule(config: Config, own: int) -> tuple[Scale, ...]:
+def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
     """Return the scales of a run, the coarsest first, the last at `image.size`.
 
     Args:
         config: Settings.
-        own: Longest side of the content image's file, for an `image.size` of null.
+        pictures: The pictures as they are in their files.
 
     Raises:
         InputError: The scales do not grow up to the size, or there is another number of iterations.
     """
-    sides = _sides(config, config.image.size or own)
+    sides = _sides(config, pictures)
     counts = config.optimizer.iterations
     if isinstance(counts, int):
         counts = (counts,) * len(sides)
@@ -65,10 +68,13 @@ def schedule(config: Config, own: int) -> tuple[Scale, ...]:
     return tuple(Scale(side, sum(counts[:i]), counts[i]) for i, side in enumerate(sides))
 
 
-def _sides(config: Config, size: int) -> list[int]:
-    scales = config.image.scales
+def _sides(config: Config, pictures: Pictures) -> list[int]:
+    """Return the longest side of the content image at each scale."""
+    scales, size = config.image.scales, config.image.size or max(pictures.content.shape[:2])
     if scales == "auto":
-        below = max(0, math.floor(2 * math.log2(size / SMALLEST)))
+        narrow = min(narrowness(config, pictures))
+        coarsest = max(SMALLEST, NARROWEST / narrow)
+        below = max(0, math.floor(2 * math.log2(size / coarsest)))
         return [round(size / 2 ** (step / 2)) for step in range(below, -1, -1)]
     sides = [*(scales or ()), size]
     if len(sides) > 1 and sides[-2] == size:

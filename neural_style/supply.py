@@ -71,6 +71,9 @@ def _terminal() -> Callable[[str], bool] | None:
     def confirm(question: str) -> bool:
         sys.stderr.write(f"{question} [Y/n] ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+        answer = sys.stdin.readline()
+        if not answer:  # the end of input, which is no Enter
+            sys.stderr.write("\n")
+        return answer.strip().lower() in ("y", "yes") or answer == "\n"
 
     return confirm

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from neural_style.errors import InputError, printable
@@ -219,6 +218,8 @@ def _orthogonal(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> F
     2007), which is the Cholesky factor of A^T A. A tall Gaussian matrix is conditioned well enough
     for that, and it takes a fraction of the time of Householder reflections.
     """
+    import scipy.linalg  # 0.2 s, for random filters only
+
     taps, filters = shape[0] * shape[1] * shape[2], shape[3]
     tall = rng.standard_normal((max(taps, filters), min(taps, filters)), np.float32)
     lower = np.linalg.cholesky(tall.T @ tall)

@@ -77,7 +77,7 @@ class Mistake:
     def __str__(self) -> str:
         """Return `dotted.key (line 3): text`, or `dotted.key: text` of values from no file."""
         place = f" ({self.origin.label})" if self.origin else ""
-        return f"{dotted(self.location)}{place}: {self.text}"
+        return f"{dotted(self.location) or 'settings'}{place}: {self.text}"
 
 
 @dataclass

@@ -172,3 +172,11 @@ def test_load_cached_passes_the_parsers_refusal_on_and_caches_nothing(mat: Path)
     with pytest.raises(WeightsError, match="is empty"):
         load_cached(mat, refuse)
     assert not cache_of(mat).exists()
+
+
+def test_load_cached_refuses_a_pipe_before_it_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "vgg.mat"
+    os.mkfifo(path)
+    with pytest.raises(WeightsError) as caught:
+        load_cached(path, lambda _: pytest.fail("it was read"))
+    assert str(caught.value) == f"{path}: cannot be read: no regular file"

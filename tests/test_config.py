@@ -82,7 +82,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "normalization": "mean",
         },
         "total_variation": {"weight": 0.001, "norm": "l1"},
-        "init": {"from": "content", "noise": 0.5, "noise_std": 20, "blur": 0, "seed": 0},
+        "init": {"from": "content", "noise": 0.7, "noise_std": 20, "blur": 0, "seed": 0},
         "network": {
             "weights": "imagenet-vgg-verydeep-19.mat",
             "pooling": "max",
@@ -90,10 +90,10 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "download": "ask",
             "url": "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
         },
-        "image": {"size": 384, "scales": None},
+        "image": {"size": 384, "scales": "auto"},
         "optimizer": {
             "name": "adam",
-            "iterations": 200,
+            "iterations": 75,
             "learning_rate": 10,
             "beta1": 0.9,
             "beta2": 0.999,
@@ -611,6 +611,9 @@ BAD_TEXTS = {
     "style: {weight: !!python/object/apply:os.system [ls]}": (
         "style.weight (line 1): found the tag '!!python/object/apply:os.system', "
         "expected a plain value"
+    ),
+    "!!python/object/apply:os.system [ls]": (
+        "settings (line 1): found the tag '!!python/object/apply:os.system', expected a plain value"
     ),
     "style: {weight: !!int abc}": (
         "style.weight (line 1): found the tag '!!int', expected a plain value"

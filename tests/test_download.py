@@ -304,6 +304,7 @@ def test_download_reports_a_closed_port(target: Path, monkeypatch: pytest.Monkey
         url = f"http://127.0.0.1:{free.getsockname()[1]}/vgg.mat"
     error = refused(url, target)
     assert error.unreachable
+    assert not target.parent.exists()  # no empty folder stays
     assert str(error) == f"{url}: cannot be reached: Connection refused"
 
 
@@ -341,10 +342,10 @@ def test_download_refuses_an_address_that_is_none(target: Path) -> None:
     assert str(refused("https://", target)) == "https://: cannot be reached: no host given"
 
 
-def test_download_reports_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_download_reports_a_folder_that_cannot_be_made(serve: Any, tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file")
     target = tmp_path / "weights" / "vgg.mat"
-    error = refused("http://127.0.0.1:1/", target)
+    error = refused(serve(whole).url, target)
     assert not error.unreachable
     assert str(error) == f"{target}: cannot be written: File exists"
 

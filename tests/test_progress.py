@@ -186,3 +186,9 @@ def test_time_left_counts_the_work_of_the_scales_to_come(clock: list[float]) -> 
         "[192x144] iteration 2/4  loss 1.000e+00  0.05 it/s  2 min 40 s left",
         "[384x288] iteration 3/4  loss 1.000e+00  0.0125 it/s  1 min 20 s left",
     ]
+
+
+def test_closed_standard_error_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with Progress(1) as progress:
+        progress.update("8x8", 1, 0.5)

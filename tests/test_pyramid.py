@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
+from neural_style.inputs import Pictures
 from neural_style.pyramid import Scale, schedule, work
 
 
 def scales(iterations=10, **image):
-    config = make_config({"image": image, "optimizer": {"iterations": iterations}})
-    return schedule(config, 600)
+    given = {"scales": None, **image}
+    config = make_config({"image": given, "optimizer": {"iterations": iterations}})
+    return schedule(config, pictures())
+
+
+def pictures(content=(400, 600), style=(500, 500)) -> Pictures:
+    return Pictures(np.zeros((*content, 3)), (np.zeros((*style, 3)),))
 
 
 def test_without_scales_there_is_the_size_alone():
@@ -35,6 +42,14 @@ def test_each_scale_has_its_own_number_of_iterations():
 )
 def test_auto_grows_by_the_root_of_2_from_128(size, sides):
     assert [scale.longest for scale in scales(size=size, scales="auto")] == sides
+
+
+@pytest.mark.parametrize(
+    "narrow", [pictures(content=(60, 600)), pictures(style=(40, 400)), pictures(style=(400, 40))]
+)
+def test_auto_begins_where_the_narrowest_picture_has_32_pixels(narrow):
+    config = make_config({"image": {"size": 512, "scales": "auto"}})
+    assert [scale.longest for scale in schedule(config, narrow)] == [362, 512]
 
 
 def test_work_is_that_of_the_pixels():

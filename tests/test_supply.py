@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -100,3 +102,19 @@ def test_a_download_of_another_file_is_refused_whatever_if_missing_says(tmp_path
     wanted = network(tmp_path / supply.PUBLISHED_NAME, if_missing="random")
     with pytest.raises(WeightsError, match="another digest"):
         find_weights(wanted, 0, load)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("\n", True), ("y\n", True), ("Yes", True), ("n\n", False), ("what\n", False), ("", False)],
+)
+def test_enter_means_yes_and_the_end_of_input_does_not(typed, meant, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    confirm = supply._terminal()
+    assert confirm("Download?") is meant
+    assert capsys.readouterr().err == ("Download? [Y/n] " if typed else "Download? [Y/n] \n")

@@ -392,6 +392,16 @@ def test_layers_of_another_kind_end_the_network(tmp_path: Path, other: Any, prob
     )
 
 
+@pytest.mark.parametrize("fields", [{"type": "l\x1b[31mrn"}, {"type": "conv"}])
+def test_a_name_in_the_file_cannot_write_to_the_terminal(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    path = write_mat(tmp_path / "vgg.mat", [*tiny_layers()[:2], {"name": "\x1b[31mx", **fields}])
+    with pytest.raises(WeightsError) as caught:
+        features_of(vgg.read_mat(path), np.zeros((4, 4, 3)), ["relu1_2", "\x1b[31mx"])
+    assert str(caught.value).isprintable()
+
+
 @pytest.fixture(scope="module")
 def drawn() -> VGGWeights:
     """Random filters down to relu2_2."""

@@ -1,0 +1,170 @@
+"""The parts of the benchmarks that calculate; what they time is not tested."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import curves, snapshots, speed, time_to_loss
+from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
+
+SCRIPTS = ("speed.py", "time_to_loss.py")
+
+
+def vgg19() -> VGGWeights:
+    """VGG-19 with kernels of the right shapes that take no memory."""
+    layers: list[Layer] = []
+    channels = 3
+    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            kernel = np.broadcast_to(np.float32(0), (3, 3, channels, width))
+            bias = np.zeros(width, np.float32)
+            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
+            layers.append(Relu(f"relu{block}_{index}"))
+            channels = width
+        layers.append(Pooling(f"pool{block}"))
+    return VGGWeights(tuple(layers), np.zeros(3, np.float32), "random")
+
+
+def curve(*points: tuple[float, float], name: str = "ours") -> curves.Curve:
+    """A curve of (seconds, loss), one every ten iterations."""
+    numbered = enumerate(points)
+    return curves.Curve(name, tuple(curves.Point(10 * i, *point) for i, point in numbered))
+
+
+def test_network_flop_is_379_billion_at_512_px() -> None:
+    assert speed.network_flop(vgg19(), (512, 512)) == pytest.approx(379e9, rel=0.01)
+
+
+def test_network_flop_of_one_position_is_that_of_the_layers_written_out() -> None:
+    """16 x 16 px leave one position at relu5_1: every block counts 4 times the next one's."""
+    blocks = [3 * 64 + 64 * 64, 64 * 128 + 128**2, 128 * 256 + 3 * 256**2, 256 * 512 + 3 * 512**2]
+    products = 9 * (256 * blocks[0] + 64 * blocks[1] + 16 * blocks[2] + 4 * blocks[3] + 512**2)
+    assert speed.network_flop(vgg19(), (16, 16)) == 2 * 2 * products
+    assert speed.network_flop(vgg19(), (17, 31)) > 2 * 2 * products  # block 1 has more positions
+
+
+def test_summary_takes_medians_and_shares() -> None:
+    steady = [2.0, 1.0, 2.0, 1.8, 0.9]
+    rounds = np.array([steady, steady, [90.0, 90.0, 90.0, 1.0, 90.0]])
+    result = speed.summarise("float32", 512, 45.0, rounds)
+    assert (result.adam_seconds, result.lbfgs_seconds, result.evaluation_seconds) == (1, 2, 0.9)
+    assert result.adam_own_share == pytest.approx(0.1)
+    assert result.lbfgs_own_share == pytest.approx(0.1)
+    assert result.network_rate == pytest.approx(50)
+    assert result.product_rate == pytest.approx(4096**3 / 1e9)
+    assert result.share_of_product_rate == pytest.approx(50 / (4096**3 / 1e9))
+
+
+def test_timed_session_counts_the_runs_with_its_operation_only() -> None:
+    class Session:
+        def run(self, fetches: object, feed_dict: object = None) -> tuple[object, object]:
+            return fetches, feed_dict
+
+    operation = object()
+    timed = speed.TimedSession(Session(), operation)
+    assert timed.run(["losses", operation], {"x": 1}) == (["losses", operation], {"x": 1})
+    timed.run(operation)
+    timed.run(["losses"])
+    assert len(timed.seconds) == 1
+
+
+def test_seconds_to_reach_is_the_first_time_though_the_loss_rises_again() -> None:
+    rising = curve((1, 100), (2, 40), (3, 70), (4, 30))
+    assert curves.seconds_to_reach(rising, 40) == 2
+    assert curves.seconds_to_reach(rising, 39) == 4
+    assert curves.seconds_to_reach(rising, 29) is None
+
+
+def test_lowest_by_looks_no_further_than_its_time() -> None:
+    falling = curve((1, 100), (2, 40), (3, 70), (4, 30))
+    assert curves.lowest_by(falling, 3.5) == 40
+    assert curves.lowest_by(falling, 0.5) is None
+
+
+def test_compare_takes_the_best_of_ours_for_each_claim() -> None:
+    points = [(10.0 * i, 100.0 - i) for i in range(8)]
+    baseline = curve(*points, (80.0, 300.0), name="baseline")  # lowest, 93, at 70 s; 50 s early
+    quick = curve((1, 200), (3.5, 92), (9, 91), name="quick")
+    low = curve((1, 200), (40, 31), (60, 9), name="low")
+    claim = curves.compare(baseline, [low, quick])
+    assert claim.lowest == curves.Point(70, 70.0, 93.0)
+    assert (claim.reached_by, claim.reached_seconds) == ("quick", 3.5)
+    assert claim.times_faster == pytest.approx(20)
+    assert (claim.early_seconds, claim.early_by) == (50, "low")
+    assert claim.early_share == pytest.approx(31 / 93)
+    assert str(claim) == (
+        "baseline is lowest, 93, at 70.0 s. quick is there at 3.50 s, 20.0 times faster. "
+        "At 50.0 s, the time of its first 50 iterations, low has 0.33 of its lowest loss."
+    )
+
+
+def test_compare_tells_when_ours_never_get_there() -> None:
+    claim = curves.compare(curve((0, 100), (1, 10)), [curve((5, 20))])
+    assert claim.times_faster is claim.early_share is None
+    assert str(claim) == (
+        "ours is lowest, 10, at 1.0 s. None of ours is ever as low. "
+        "At 1.0 s, the time of its first 50 iterations, ours have not begun."
+    )
+
+
+def test_recorder_keeps_eight_bits_and_stops_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(snapshots.time, "perf_counter", lambda: now[0])
+    recorder = snapshots.Recorder((1, 2), _begin=100.0)
+
+    def fetch() -> np.ndarray:
+        now[0] += 50  # slow
+        return np.float32([[[-3, 0.4, 0.6], [254.6, 255, 900]]])
+
+    for _ in range(2):
+        now[0] += 1
+        recorder.take(7, fetch)
+    assert [snapshot.seconds for snapshot in recorder.snapshots] == [1, 2]
+    assert recorder.snapshots[0].iteration == 7
+    assert recorder.snapshots[0].image.dtype == np.uint8
+    np.testing.assert_array_equal(recorder.snapshots[0].image, [[[0, 0, 1], [255, 255, 255]]])
+
+
+def test_recorder_enlarges_coarse_iterates() -> None:
+    recorder = snapshots.Recorder((6, 8))
+    recorder.take(1, lambda: np.full((3, 4, 3), 77.0, np.float32))
+    np.testing.assert_array_equal(recorder.snapshots[0].image, np.full((6, 8, 3), 77))
+
+
+def test_table_has_a_row_for_each_curve() -> None:
+    rows = time_to_loss.table([curve((1, 8e6), (2, 5e6), (3, 6e6), name="ours")]).splitlines()
+    assert rows[1].split() == ["ours", "20", "3.0s", "5e+06", "2.0s"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_needs_neither_tensorflow_nor_torch(script: str) -> None:
+    code = (
+        f"import sys, runpy; sys.argv = ['{script}', '--help']\n"
+        f"try: runpy.run_path('benchmarks/{script}', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "assert not {'tensorflow', 'torch'} & set(sys.modules)"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--weights" in done.stdout
+
+
+def test_sizes_too_small_for_the_network_are_told_in_one_line(
+    tiny_mat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert speed.main(["--weights", str(tiny_mat), "--sizes", "64", "15"]) == 2
+    assert capsys.readouterr().err == "error: --sizes: found 15, expected at least 16 for relu5_1\n"
+
+
+def test_missing_weights_are_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert speed.main(["--weights", str(tmp_path / "none.mat")]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "none.mat" in message
+    assert message.count("\n") == 1
