@@ -8,9 +8,15 @@ From Python, with pictures as arrays: `from style_transfer import stylize`.
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":  # until `main` knows better, Ctrl-C ends it without a traceback
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import argparse
 import logging
-import shutil
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +47,8 @@ from neural_style.inputs import (
     read_pictures,
     take_pictures,
 )
+from neural_style.interrupts import held_back
+from neural_style.prediction import describe, predict
 from neural_style.progress import Progress
 from neural_style.pyramid import Scale, schedule
 from neural_style.pyramid import work as work_of
@@ -98,8 +106,12 @@ def stylize(
     """
     config = config or make_config({})
     pictures = take_pictures(config, content, styles, start)
-    weights = weights or find_weights(config.network, config.init.seed, vgg.load_weights)
+    notice = ""
+    if weights is None:
+        weights, notice = find_weights(config.network, config.init.seed, vgg.load_weights)
     check_scales(config, pictures, weights)
+    if notice:
+        log.warning("%s", notice)
     session.import_tensorflow()
     device = session.open_device(config.runtime, log.warning)
     work = open_workspace(config, fit_filters(weights, pictures), device)
@@ -221,8 +233,10 @@ def check(config: Config, *, fetch: bool = True) -> Job:
     """
     pictures = read_pictures(config)
     record.check_output_folder(config.output.folder)
-    weights = find_weights(config.network, config.init.seed, vgg.load_weights, fetch)
+    weights, notice = find_weights(config.network, config.init.seed, vgg.load_weights, fetch)
     check_scales(config, pictures, weights)
+    if notice:
+        log.warning("%s", notice)
     return Job(config, pictures, weights)
 
 
@@ -235,29 +249,28 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
         work = open_workspace(config, fit_filters(job.weights, job.pictures), device)
     scales = schedule(config, job.pictures)
     log.info("%s", _headline(config, scales, device))
-    folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
-    record.write_atomically(folder / "config.yaml", to_yaml(config).encode())
-    snapshots = outputs.Snapshots(folder, config.output.save_every)
-    total = scales[-1].first + scales[-1].iterations
-    bar = Progress(total, lambda done: work_of(scales, done), quiet=quiet)
+    with held_back() as pressed:
+        folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
+        record.write_atomically(folder / "config.yaml", to_yaml(config).encode())
+        snapshots = outputs.Snapshots(folder, config.output.save_every)
+        total = scales[-1].first + scales[-1].iterations
+        bar = Progress(total, lambda done: work_of(scales, done), quiet=quiet)
 
-    def watch(
-        scale: str, done: int, losses: Mapping[str, float], fetch: Callable[[], np.ndarray]
-    ) -> None:
-        bar.update(scale, done, losses["total"])
-        snapshots.take(done, fetch)
+        def watch(
+            scale: str, done: int, losses: Mapping[str, float], fetch: Callable[[], np.ndarray]
+        ) -> None:
+            bar.update(scale, done, losses["total"])
+            snapshots.take(done, fetch)
+            if pressed:
+                raise KeyboardInterrupt  # here, where all is in order
 
-    try:
         with clock("optimise"), bar:
             result = optimise(work, config, job.pictures, watch)
-    except KeyboardInterrupt:  # before there was anything to keep
-        shutil.rmtree(folder)
-        raise
-    with clock("write"):
-        made = outputs.Run(config, job.weights, device)
-        path = outputs.write_results(made, folder, result, job.pictures.alpha)
-        if config.output.animation != "none":
-            outputs.write_film(folder, config.output.animation, snapshots, result.image)
+        with clock("write"):
+            made = outputs.Run(config, job.weights, device)
+            path = outputs.write_results(made, folder, result, job.pictures.alpha)
+            if config.output.animation != "none":
+                outputs.write_film(folder, config.output.animation, snapshots, result.image)
     if job.weights.origin == "random":
         log.warning("made with %s", RANDOM_FILTERS)
     if result.interrupted:
@@ -265,6 +278,8 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
         return 130
     saved = evaluate(work, read_image(path, "output.image").rgb)
     record.write_record(folder, outputs.describe(made, result, saved, clock.seconds))
+    if not math.isfinite(saved["total"]):
+        log.warning("the total loss is beyond float32, so nothing was optimised; lower the weights")
     log.info("%s: loss %.4g", path, saved["total"])
     if config.output.show and not viewer.show(path):
         log.warning("output.show: there is no display to open a window on")
@@ -279,13 +294,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
-    log.setLevel(level)
+    for logger in (log, logging.getLogger("neural_style")):
+        logger.setLevel(level)
     clock = record.Stopwatch()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with clock("read"):
             job = check(load_config(options.config, options.set), fetch=not options.dry_run)
         if options.dry_run:
-            print(to_yaml(job.config), end="")
+            # As bytes: YAML is UTF-8, which the terminal or the pipe may not be set to.
+            sys.stdout.buffer.write(to_yaml(job.config).encode())
+            log.info("%s", describe(predict(job.config, job.weights, job.pictures)))
             return 0
         return run(job, clock, quiet=options.quiet)
     except InputError as error:
@@ -294,6 +313,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except OSError as error:
+        log.debug("", exc_info=True)
+        where = f"{printable(error.filename)}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or printable(error)}", file=sys.stderr)
+        return 1
     except Exception as error:  # the last resort: one line, and where it happened with -v
         log.debug("", exc_info=True)
         print(f"error: {type(error).__name__}: {printable(error)}", file=sys.stderr)
@@ -303,6 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="style_transfer.py",
+        allow_abbrev=False,
         description="Neural style transfer by image optimisation (Gatys, Ecker and Bethge 2016).",
         epilog="Exit codes: 0 done, 2 bad input, 130 interrupted (best image saved), 1 else.",
     )
@@ -366,4 +391,6 @@ def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the interpreter's own end is left
+    sys.exit(code)

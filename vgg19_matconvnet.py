@@ -286,7 +286,7 @@ def main() -> int:
     except InputError as error:
         unreachable = isinstance(error, DownloadError) and error.unreachable
         advice = f"; try another address with --url, or put the file at {printable(path)}"
-        print(f"{error}{advice if unreachable else ''}", file=sys.stderr)
+        print(f"error: {error}{advice if unreachable else ''}", file=sys.stderr)
         return 2
     print(f"{printable(path)}: the {weights.origin} weights, SHA-256 {weights.sha256}")
     print(layer_table(weights))

@@ -78,8 +78,7 @@ def open_device(runtime: config.Runtime, warn: Callable[[str], None]) -> Device:
     """
     import tensorflow.compat.v1 as tf
 
-    threads = runtime.threads or usable_cpus()
-    _set_threads(threads)
+    threads = _set_threads(runtime.threads)
     gpus = [] if runtime.device == "cpu" else tf.config.list_physical_devices("GPU")
     kind = choose_device(runtime.device, gpus)
     if kind == "gpu":
@@ -159,20 +158,25 @@ def build_session(graph: tf.Graph, device: Device) -> tf.Session:
         return tf.Session(graph=graph, config=session_options(device))
 
 
-def _set_threads(threads: int) -> None:
-    """Set the threads of the whole process: a session's own options are ignored once the eager
-    context exists.
+def _set_threads(wanted: int | None) -> int:
+    """Set the threads of the whole process, and return how many it has: a session's own options are
+    ignored once the eager context exists. Where nothing is wanted, those that run already will do.
     """
     import tensorflow.compat.v1 as tf
 
     pools = tf.config.threading
-    if pools.get_intra_op_parallelism_threads() == threads:
-        return
+    threads, running = wanted or usable_cpus(), pools.get_intra_op_parallelism_threads()
+    if running == threads:
+        return threads
     try:
         pools.set_intra_op_parallelism_threads(threads)
         pools.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
+        running = running or usable_cpus()  # TensorFlow's own default
+        if wanted in (None, running):
+            return running
         raise DeviceError(
             f"runtime.threads: found {threads}, but TensorFlow already runs in this process with "
-            f"{pools.get_intra_op_parallelism_threads() or 'its default'}; set it in the first call"
+            f"{running}; set it in the first call"
         ) from None
+    return threads

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from neural_style import config, download
 from neural_style.errors import printable
 from neural_style.weights import VGGWeights, WeightsError, random_weights
-
-log = logging.getLogger(__name__)
 
 PUBLISHED_NAME = "imagenet-vgg-verydeep-19.mat"
 RANDOM_FILTERS = (
@@ -21,10 +19,17 @@ RANDOM_FILTERS = (
 )
 
 
+class Supply(NamedTuple):
+    """A network and a notice about it, which is empty for the published one."""
+
+    weights: VGGWeights
+    notice: str
+
+
 def find_weights(
     network: config.Network, seed: int, load: Callable[[Path], VGGWeights], fetch: bool = True
-) -> VGGWeights:
-    """Return the network that the settings ask for.
+) -> Supply:
+    """Return the network that the settings ask for, and what the user is to be told of it.
 
     A missing file of the published name is downloaded if the settings and the user allow it. Where
     it cannot be had, `if_missing` decides. Random filters come back as they are drawn, to be
@@ -50,17 +55,18 @@ def find_weights(
                 raise
             reason = str(error)
     if found:
-        weights = load(path)
-        if weights.origin == "unpublished":
-            log.warning("%s is not the published file of VGG-19", printable(path))
-        return weights
+        try:
+            weights = load(path)
+        except WeightsError as error:
+            raise WeightsError(f"network.weights: {error}") from None
+        published = weights.origin == "published"
+        return Supply(weights, "" if published else f"{printable(path)}: not the published VGG-19")
     if network.if_missing == "error":
         raise WeightsError(
-            f"network.weights: {reason}; run python vgg19_matconvnet.py to download it, "
-            "or set network.if_missing: random to go on with random filters"
+            f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "
+            "download it, or set network.if_missing: random to go on with random filters"
         )
-    log.warning("%s; going on with %s", reason, RANDOM_FILTERS)
-    return random_weights(seed)
+    return Supply(random_weights(seed), f"{reason}; going on with {RANDOM_FILTERS}")
 
 
 def _terminal() -> Callable[[str], bool] | None:

@@ -27,7 +27,7 @@ def final_losses(weights: Path, name: str, size: int, iterations: int) -> dict[s
                 "image": {"size": size},
                 "init": {"noise": 0},
                 "optimizer": {"name": name, "iterations": iterations},
-                "runtime": {"precision": precision, "threads": 2},
+                "runtime": {"precision": precision, "threads": None},
             }
         )
         device = session.open_device(config.runtime, print)

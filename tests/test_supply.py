@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
 
 import numpy as np
@@ -45,16 +44,39 @@ def test_missing_weights_are_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(WeightsError) as caught:
         find_weights(network(path), 0, load)
     assert str(caught.value) == (
-        f"network.weights: there is no file {path}; run python vgg19_matconvnet.py to download it, "
-        "or set network.if_missing: random to go on with random filters"
+        f"network.weights: there is no file {path}; put the file there, run python "
+        "vgg19_matconvnet.py to download it, or set network.if_missing: random to go on with "
+        "random filters"
     )
 
 
-def test_missing_weights_give_random_filters_where_asked_with_a_warning(tmp_path, caplog):
-    with caplog.at_level(logging.WARNING):
-        weights = find_weights(network(tmp_path / "mine.mat", if_missing="random"), 7, load)
+def test_missing_weights_give_random_filters_where_asked_with_a_notice(tmp_path):
+    wanted = network(tmp_path / "mine.mat", if_missing="random")
+    weights, notice = find_weights(wanted, 7, load)
     assert weights.origin == "random"
-    assert "RANDOM FILTERS" in caplog.text
+    assert notice.startswith(f"there is no file {wanted.weights}; going on with RANDOM FILTERS")
+
+
+def test_a_notice_tells_of_a_file_that_is_not_the_published_one(tmp_path):
+    path = tmp_path / "mine.mat"
+    path.touch()
+    assert find_weights(network(path), 0, load).notice == ""
+    other = VGGWeights((), np.zeros(3, np.float32), "unpublished")
+    assert find_weights(network(path), 0, lambda p: other).notice == (
+        f"{path}: not the published VGG-19"
+    )
+
+
+def test_a_bad_file_is_told_by_its_key(tmp_path):
+    path = tmp_path / "mine.mat"
+    path.touch()
+
+    def refuse(found):
+        raise WeightsError(f"{found}: is empty")
+
+    with pytest.raises(WeightsError) as caught:
+        find_weights(network(path), 0, refuse)
+    assert str(caught.value) == f"network.weights: {path}: is empty"
 
 
 def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
@@ -78,9 +100,7 @@ def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("if_missing", ["error", "random"])
-def test_a_site_out_of_reach_is_told_and_if_missing_decides(
-    if_missing, tmp_path, monkeypatch, caplog
-):
+def test_a_site_out_of_reach_is_told_and_if_missing_decides(if_missing, tmp_path, monkeypatch):
     def obtain(*_):
         raise download.DownloadError("https://host: cannot be reached", unreachable=True)
 
@@ -90,8 +110,9 @@ def test_a_site_out_of_reach_is_told_and_if_missing_decides(
         with pytest.raises(WeightsError, match=r"^network\.weights: https://host: cannot be"):
             find_weights(wanted, 0, load)
     else:
-        assert find_weights(wanted, 0, load).origin == "random"
-        assert "https://host: cannot be reached" in caplog.text
+        weights, notice = find_weights(wanted, 0, load)
+        assert weights.origin == "random"
+        assert notice.startswith("https://host: cannot be reached; going on with RANDOM FILTERS")
 
 
 def test_a_download_of_another_file_is_refused_whatever_if_missing_says(tmp_path, monkeypatch):

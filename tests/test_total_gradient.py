@@ -128,7 +128,9 @@ def check(weights: VGGWeights, rng: np.random.Generator) -> None:
         scipy.ndimage.gaussian_filter(rng.uniform(0, 255, size), (2, 2, 0)).astype(np.float32)
         for size in ((40, 48, 3), (48, 40, 3))
     ]
-    config = make_config({"image": {"size": 48}, "runtime": {"precision": "float32", "threads": 2}})
+    config = make_config(
+        {"image": {"size": 48}, "runtime": {"precision": "float32", "threads": None}}
+    )
     device = session.open_device(config.runtime, print)
     given = inputs.prepare_inputs(config, inputs.Pictures(pictures[0], (pictures[1],)), 48)
     image = rng.uniform(0, 255, (40, 48, 3)).astype(np.float32)

@@ -490,7 +490,7 @@ def test_command_refuses_a_bad_file_in_one_line(tmp_path: Path) -> None:
     path.write_text("<html>")
     done = command(str(path))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"{path}: is a web page; {EXPECTED}\n"
+    assert done.stderr == f"error: {path}: is a web page; {EXPECTED}\n"
 
 
 def main_of(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: str) -> int:

@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Peak resident memory by size, precision and optimiser, against what prediction.py foretells.
+
+    python benchmarks/memory.py --weights FILE
+
+Every run is a process of its own, which makes a few iterations on square pictures of random
+texture, the style as large as the content. Memory is the peak of its resident set, TensorFlow's
+libraries included. The time of an iteration is the median of all but the first, and is compared
+with the prediction's time of one more iteration; no other work should run meanwhile. Writes
+memory.json and memory.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import style_transfer as st
+import vgg19_matconvnet as vgg
+from neural_style import prediction, session
+from neural_style.config import Config, make_config
+from neural_style.errors import InputError
+from neural_style.images import gaussian_blur
+from neural_style.inputs import Pictures
+from neural_style.record import environment, peak_memory_bytes, write_atomically
+
+SIZES = (256, 384, 512, 768, 1024, 1448, 2048)
+PRECISIONS = ("float32", "bfloat16")
+OPTIMIZERS = ("adam", "lbfgs")
+ITERATIONS = 4
+GRAIN = 2.0  # pixels, standard deviation of the filter that makes noise a texture
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A run, measured and predicted.
+
+    Attributes:
+        size: Side of the square image, pixels.
+        precision: Of the convolutions.
+        optimizer: `adam` or `lbfgs`.
+        peak_bytes, predicted_bytes: Most resident memory.
+        iteration_seconds, predicted_seconds: Of one iteration.
+        product_rate: Operations a second of a matrix product between the iterations.
+    """
+
+    size: int
+    precision: str
+    optimizer: str
+    peak_bytes: int
+    predicted_bytes: float
+    iteration_seconds: float
+    predicted_seconds: float
+    product_rate: float
+
+    @property
+    def memory_error(self) -> float:
+        """The predicted memory over the measured, less 1."""
+        return self.predicted_bytes / self.peak_bytes - 1
+
+    @property
+    def time_error(self) -> float:
+        """The predicted seconds over the measured, less 1."""
+        return self.predicted_seconds / self.iteration_seconds - 1
+
+
+class Clock:
+    """Times iterations, and between them the machine's own rate, which a busy machine shares."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self.seconds: list[float] = []
+        self.rates: list[float] = []
+        self._begin = time.perf_counter()
+
+    def __call__(self, *_iteration: object) -> None:
+        """Take the time of the iteration that has just been made."""
+        self.seconds.append(time.perf_counter() - self._begin)
+        self.rates.append(prediction.product_rate())
+        self._begin = time.perf_counter()
+
+
+def measure(path: Path, size: int, precision: str, optimizer: str) -> Measurement:
+    """Predict a run and make it, in this process, which has to be a fresh one."""
+    config = config_of(size, precision, optimizer)
+    pictures = Pictures(texture(size, 0), (texture(size, 1),))
+    weights = vgg.load_weights(path)
+    session.import_tensorflow()
+    device = session.open_device(config.runtime, print)
+    work = st.open_workspace(config, weights, device)
+    clock = Clock()
+    with work.session:
+        st.optimise(work, config, pictures, clock)
+    rate = statistics.median(clock.rates)
+    optimizer_once_more = {"iterations": ITERATIONS + 1}
+    longer = config.model_copy(
+        update={"optimizer": config.optimizer.model_copy(update=optimizer_once_more)}
+    )
+    least, most = (prediction.predict(each, weights, pictures, rate) for each in (config, longer))
+    return Measurement(
+        size=size,
+        precision=precision,
+        optimizer=optimizer,
+        peak_bytes=peak_memory_bytes() or 0,
+        predicted_bytes=least.peak_bytes,
+        iteration_seconds=statistics.median(clock.seconds[1:]),
+        predicted_seconds=most.seconds - least.seconds,
+        product_rate=rate,
+    )
+
+
+def measure_apart(path: Path, size: int, precision: str, optimizer: str) -> Measurement:
+    """Measure in a process of its own, so that the peak is that of this run."""
+    print(f"{optimizer}, {precision}, {size} px", file=sys.stderr)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure, path, size, precision, optimizer).result()
+
+
+def config_of(size: int, precision: str, optimizer: str) -> Config:
+    """Return the default settings for a size, with an optimiser, on the CPU in a precision."""
+    return make_config(
+        {
+            "image": {"size": size},
+            "optimizer": {"name": optimizer, "iterations": ITERATIONS},
+            "runtime": {"device": "cpu", "precision": precision},
+        }
+    )
+
+
+def texture(size: int, seed: int) -> np.ndarray:
+    """Return a square picture of blurred noise, RGB, 0..255, [size, size, 3]."""
+    white = np.random.default_rng(seed).standard_normal((size, size, 3), np.float32)
+    grain = gaussian_blur(white, GRAIN)
+    return np.clip(128 + 64 * grain / grain.std(), 0, 255).astype(np.float32)
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """Return a line for each measurement, and one with the worst errors."""
+    lines = [f"{'':<23}{'memory':>10}{'predicted':>11}{'':>6}{'iteration':>12}{'predicted':>11}"]
+    lines += [
+        f"{row.optimizer:<7}{row.precision:<10}{row.size:>5}{row.peak_bytes / 1e9:>8.2f} GB"
+        f"{row.predicted_bytes / 1e9:>8.2f} GB{row.memory_error:>+7.0%}"
+        f"{row.iteration_seconds:>9.2f} s{row.predicted_seconds:>9.2f} s{row.time_error:>+7.0%}"
+        for row in measurements
+    ]
+    memory = max((row.memory_error for row in measurements), key=abs)
+    seconds = max((row.time_error for row in measurements), key=abs)
+    return "\n".join([*lines, f"worst error: memory {memory:+.0%}, time {seconds:+.0%}"])
+
+
+def plot(measurements: Sequence[Measurement], path: Path) -> None:
+    """Write memory and seconds over the size as a PNG, what is predicted as lines.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
+    memory, seconds = figure.subplots(1, 2)
+    for index, (precision, optimizer) in enumerate(product(PRECISIONS, OPTIMIZERS)):
+        rows = [r for r in measurements if (r.precision, r.optimizer) == (precision, optimizer)]
+        sizes, colour = [row.size for row in rows], f"C{index}"
+        label = f"{ {'adam': 'Adam', 'lbfgs': 'L-BFGS'}[optimizer] }, {precision}"
+        for axes, measured, predicted in (
+            (memory, [r.peak_bytes / 1e9 for r in rows], [r.predicted_bytes / 1e9 for r in rows]),
+            (seconds, [r.iteration_seconds for r in rows], [r.predicted_seconds for r in rows]),
+        ):
+            axes.plot(sizes, measured, "o", color=colour, label=label)
+            axes.plot(sizes, predicted, "-", color=colour, linewidth=0.9)
+    memory.set(title="peak resident memory, GB", ylim=(0, None))
+    seconds.set(title="seconds an iteration", yscale="log")
+    sizes = sorted({row.size for row in measurements})
+    for axes in (memory, seconds):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.set_xlabel("side of the square image, pixels (lines: predicted)")
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize="small")
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    write_atomically(path, png.getvalue())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0, or 2 for bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        vgg.load_weights(options.weights)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    measurements = [
+        measure_apart(options.weights, size, precision, optimizer)
+        for precision, optimizer, size in product(PRECISIONS, OPTIMIZERS, options.sizes)
+    ]
+    print(table(measurements))
+    options.out.mkdir(parents=True, exist_ok=True)
+    result = {
+        "environment": environment(),
+        "threads": session.usable_cpus(),
+        "measurements": [
+            asdict(row) | {"memory_error": row.memory_error, "time_error": row.time_error}
+            for row in measurements
+        ],
+    }
+    text = json.dumps(result, indent=2) + "\n"
+    write_atomically(options.out / "memory.json", text.encode())
+    plot(measurements, options.out / "memory.png")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="the network's .mat")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=SIZES,
+        metavar="SIDE",
+        help=f"sides of the square image, pixels ({' '.join(map(str, SIZES))})",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent / "results",
+        help="folder to write into (benchmarks/results)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
