@@ -36,6 +36,7 @@ from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import gaussian_blur
 from neural_style.inputs import Pictures
+from neural_style.product_rate import product_rate
 from neural_style.record import environment, peak_memory_bytes, write_atomically
 
 SIZES = (256, 384, 512, 768, 1024, 1448, 2048)
@@ -90,7 +91,7 @@ class Clock:
     def __call__(self, *_iteration: object) -> None:
         """Take the time of the iteration that has just been made."""
         self.seconds.append(time.perf_counter() - self._begin)
-        self.rates.append(prediction.product_rate())
+        self.rates.append(product_rate(session.usable_cpus()))
         self._begin = time.perf_counter()
 
 

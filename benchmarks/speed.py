@@ -260,20 +260,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = machine()
     try:
         weights = vgg.load_weights(options.weights)
-        least = smallest_side(weights, DEEPEST)
-        if min(options.sizes) < least:
-            found = f"found {min(options.sizes)}, expected at least {least} for {DEEPEST}"
-            raise InputError(f"--sizes: {found}")
+        found, least = min(options.sizes), smallest_side(weights, DEEPEST)
+        if found < least:
+            raise InputError(f"--sizes: found {found}, expected at least {least} for {DEEPEST}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     session.import_tensorflow()
-    measurements = [
-        row for precision in PRECISIONS for row in measure(weights, options.sizes, precision)
-    ]
-    print(table(measurements))
-    values = {"machine": before, "measurements": [asdict(row) for row in measurements]}
-    write_report(options.out, "speed", values, plot(measurements))
+    rows = [row for precision in PRECISIONS for row in measure(weights, options.sizes, precision)]
+    print(table(rows))
+    values = {"machine": before, "measurements": [asdict(row) for row in rows]}
+    write_report(options.out, "speed", values, plot(rows))
     return 0
 
 

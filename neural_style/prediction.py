@@ -7,17 +7,14 @@ how far off the predictions are.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from neural_style import session
 from neural_style.inputs import Inputs, Pictures, prepare_inputs
 from neural_style.objective import structure_of
+from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
 from neural_style.weights import Convolution, Layer, Pooling, VGGWeights, layers_needed
@@ -36,11 +33,8 @@ FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
 ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
 LBFGS_IMAGES = 12  # besides the history
 
-# Operations a second of the convolutions over those of a float32 matrix product of NumPy.
+# Operations a second of the convolutions over those of a float32 matrix product.
 EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
-
-PRODUCT_SIDE = 1024  # of the matrices that are multiplied to measure the machine
-PRODUCT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def predict(
     """
     precision = session.choose_precision(config.runtime.precision, session.bfloat16_cpu())
     if rate is None:
-        rate = product_rate() * min(1.0, (config.runtime.threads or 1e9) / session.usable_cpus())
+        rate = product_rate(config.runtime.threads or session.usable_cpus())
     layers = layers_needed(weights, structure_of([config]).layers)
     peak, operations, overhead = 0.0, 0.0, START_SECONDS
     for scale in schedule(config, pictures):
@@ -119,17 +113,6 @@ def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
             height, width = height // 2, width // 2
         values += channels * height * width
     return values
-
-
-def product_rate() -> float:
-    """Return the operations a second of a float32 matrix product on this machine's CPUs."""
-    matrix = np.random.default_rng(0).standard_normal((PRODUCT_SIDE, PRODUCT_SIDE), np.float32)
-    seconds: list[float] = []
-    while len(seconds) < 3 or sum(seconds) < PRODUCT_SECONDS:
-        begin = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - begin)
-    return 2 * PRODUCT_SIDE**3 / statistics.median(seconds)
 
 
 def _scale_bytes(config: Config, layers: Sequence[Layer], inputs: Inputs, precision: str) -> float:

@@ -184,10 +184,10 @@ def random_deviation(convolution: Convolution) -> float:
     ReLU is homogeneous, so that the scale of a layer is only a weight of its losses. These put the
     losses into the proportions in which the trained network's look well, with one pair of weights
     for both: 8 sqrt(C) for the first convolution of a block, where style is compared (its loss
-    falls with C^2 at equal deviations), and 8 for the others, where content is.
+    falls with C^2 at equal deviations), and 64 for the others, where content is.
     """
     first_of_block = convolution.name.endswith("_1")
-    return 8.0 * (convolution.bias.size**0.5 if first_of_block else 1.0)
+    return 8.0 * convolution.bias.size**0.5 if first_of_block else 64.0
 
 
 def random_weights(seed: int) -> VGGWeights:

@@ -429,7 +429,7 @@ def test_random_filters_get_zero_mean_and_the_deviation_of_their_layer(
         values = np.concatenate(
             [features[name].reshape(-1, features[name].shape[2]) for features in found]
         )
-        deviation = 8 * np.sqrt(values.shape[1]) if name.endswith("_1") else 8
+        deviation = 8 * np.sqrt(values.shape[1]) if name.endswith("_1") else 64
         np.testing.assert_allclose(values.mean(axis=0) / deviation, 0, atol=1e-3)
         np.testing.assert_allclose(values.std(axis=0) / deviation, 1, rtol=1e-3)
     assert weights.origin == "random"

@@ -1,0 +1,168 @@
+"""Foretelling memory and time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neural_style.config import make_config
+from neural_style.inputs import Pictures
+from neural_style.prediction import (
+    EFFICIENCY,
+    Prediction,
+    describe,
+    feature_values,
+    forward_operations,
+    predict,
+)
+from neural_style.weights import VGG19_BLOCKS, Convolution, Pooling, Relu, VGGWeights, layers_needed
+
+
+def vgg19() -> VGGWeights:
+    """The shapes of VGG-19, without memory behind its kernels."""
+    layers, channels = [], 3
+    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            kernel = np.broadcast_to(np.float32(0), (3, 3, channels, width))
+            bias = np.zeros(width, np.float32)
+            layers += [Convolution(f"conv{block}_{index}", kernel, bias)]
+            layers += [Relu(f"relu{block}_{index}")]
+            channels = width
+        layers.append(Pooling(f"pool{block}"))
+    return VGGWeights(tuple(layers), np.zeros(3, np.float32), "published")
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.broadcast_to(np.float32(0), (height, width, 3))
+
+
+def foretell(shape: tuple[int, int] = (512, 512), **sections: dict) -> Prediction:
+    """Predict a run of 100 iterations at 512 px in float32, unless told otherwise."""
+    sections.setdefault("image", {"size": 512, "scales": None})
+    sections["optimizer"] = {"iterations": 100} | sections.get("optimizer", {})
+    sections["runtime"] = {"precision": "float32"} | sections.get("runtime", {})
+    pictures = Pictures(picture(*shape), (picture(512, 512),))
+    return predict(make_config(sections), vgg19(), pictures, rate=1e12)
+
+
+def test_operations_to_relu5_1_are_the_sum_written_out():
+    layers = layers_needed(vgg19(), ["relu5_1"])
+    block = {1: 3456 + 73728, 2: 36864 + 73728, 3: 36864 + 3 * 73728, 4: 36864 + 3 * 73728}
+    assert forward_operations(layers, (64, 32)) == 64 * 32 * (sum(block.values()) + 18432)
+    assert sum(block.values()) + 18432 == 722_304
+
+
+def test_operations_and_values_round_down_at_each_pooling():
+    layers = layers_needed(vgg19(), ["relu2_1"])
+    assert forward_operations(layers, (5, 7)) == 2 * 9 * (
+        (3 * 64 + 64 * 64) * 35 + 64 * 128 * (2 * 3)
+    )
+    assert feature_values(layers, (5, 7)) == 2 * 64 * 35 + 64 * 6 + 128 * 6
+
+
+def test_features_of_no_layer_take_nothing():
+    assert forward_operations((), (64, 64)) == feature_values((), (64, 64)) == 0
+
+
+def test_an_iteration_takes_a_pass_forward_and_one_back():
+    """A hundred more iterations take 200 passes."""
+    passes = 200 * 722_304 * 512**2 / (EFFICIENCY["float32"] * 1e12)
+    more = foretell(optimizer={"iterations": 200}).seconds - foretell().seconds
+    assert more == pytest.approx(passes, rel=0.05)
+
+
+def test_time_goes_with_the_rate_that_is_measured(monkeypatch):
+    asked = []
+
+    def rate(threads):
+        asked.append(threads)
+        return 5e11
+
+    monkeypatch.setattr("neural_style.prediction.product_rate", rate)
+    config = make_config(
+        {"image": {"size": 512}, "runtime": {"precision": "float32", "threads": 3}}
+    )
+    pictures = Pictures(picture(512, 512), (picture(512, 512),))
+    slow = predict(config, vgg19(), pictures).seconds
+    assert asked == [3]
+    fast, faster = (predict(config, vgg19(), pictures, rate=r).seconds for r in (5e11, 1e12))
+    assert slow == fast
+    assert fast > 1.5 * faster
+
+
+def test_scales_below_the_last_cost_time_and_no_memory():
+    one, two = foretell(), foretell(image={"size": 512, "scales": [256]})
+    assert two.peak_bytes == one.peak_bytes
+    assert two.seconds == pytest.approx(1.25 * one.seconds, rel=0.1)
+
+
+def test_memory_grows_with_the_pixels_of_the_content():
+    small, large, larger = (
+        foretell(image={"size": side, "scales": None}).peak_bytes for side in (256, 512, 1024)
+    )
+    fixed = 2 * 3 * 4 * 512**2  # the pictures as read, the same for all
+    assert larger - large == pytest.approx(4 * (large - small), rel=0.01)
+    assert small > fixed
+
+
+def test_a_landscape_takes_less_than_a_square():
+    assert foretell((256, 512)).peak_bytes < foretell().peak_bytes
+
+
+def test_bfloat16_halves_what_the_network_adds():
+    small, large = {"size": 256, "scales": None}, {"size": 1024, "scales": None}
+    added = {
+        precision: foretell(image=large, runtime={"precision": precision}).peak_bytes
+        - foretell(image=small, runtime={"precision": precision}).peak_bytes
+        for precision in ("float32", "bfloat16")
+    }
+    assert 0.5 <= added["bfloat16"] / added["float32"] < 0.6
+
+
+def test_a_style_image_larger_than_the_content_takes_more_when_it_is_large_enough():
+    sizes = [
+        foretell(style={"images": [{"path": "style.png", "scale": scale}]}).peak_bytes
+        for scale in (1, 3)
+    ]
+    assert sizes[1] > 2 * sizes[0]
+
+
+def test_history_of_lbfgs_takes_two_images_a_pair():
+    image = 3 * 4 * 512**2
+    three, four = (
+        foretell(optimizer={"name": "lbfgs", "history": history}).peak_bytes for history in (3, 4)
+    )
+    assert four - three == pytest.approx(2 * image)
+
+
+def test_a_long_history_needs_its_copy_more_than_the_network_its_features():
+    image = 3 * 4 * 512**2
+    long, longer = (
+        foretell(optimizer={"name": "lbfgs", "history": history}).peak_bytes
+        for history in (300, 301)
+    )
+    assert longer - long == pytest.approx(4 * image)
+
+
+def test_layers_that_weigh_nothing_cost_nothing():
+    shallow = {"layers": {"relu1_1": 1, "relu5_1": 0}}
+    light = foretell(content={"layers": {"relu2_2": 1}}, style=shallow)
+    assert light.peak_bytes < foretell().peak_bytes
+    assert light.seconds < 0.5 * foretell().seconds
+
+
+def test_total_variation_alone_takes_an_image_and_no_network():
+    alone = foretell(content={"weight": 0}, style={"weight": 0})
+    assert alone.peak_bytes < 1.2e9
+    assert alone.seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("prediction", "words"),
+    [
+        (Prediction(1.26e9, 80.4), "predicted on the CPU: 1.3 GB of memory, 1 min 20 s"),
+        (Prediction(14e9, 7500), "predicted on the CPU: 14.0 GB of memory, 2 h 5 min"),
+    ],
+)
+def test_a_prediction_reads_as_memory_and_time(prediction, words):
+    assert describe(prediction) == words
