@@ -136,7 +136,7 @@ def config_of(size: int, precision: str, optimizer: str) -> Config:
     """Return the default settings for a size, with an optimiser, on the CPU in a precision."""
     return make_config(
         {
-            "image": {"size": size},
+            "image": {"size": size, "scales": None},
             "optimizer": {"name": optimizer, "iterations": ITERATIONS},
             "runtime": {"device": "cpu", "precision": precision},
         }

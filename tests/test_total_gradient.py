@@ -161,6 +161,7 @@ def test_the_gradient_of_the_total_matches_the_reference(tiny_mat, rng):
     check(vgg.load_weights(tiny_mat), rng)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_gradient_of_the_total_matches_the_reference_on_the_trained_network(
     trained_weights: Path, rng

@@ -509,7 +509,7 @@ def test_command_downloads_a_missing_file_from_the_address_given(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        f"{url}: cannot be reached: Connection refused; "
+        f"error: {url}: cannot be reached: Connection refused; "
         f"try another address with --url, or put the file at {path}\n"
     )
 
@@ -521,7 +521,7 @@ def test_command_refuses_another_file_in_the_place_of_the_published_one(
     assert main_of(monkeypatch, path) == 2
     sha256 = vgg.load_weights(path).sha256
     assert capsys.readouterr().err == (
-        f"{path}: is not the published file (SHA-256 {sha256}); "
+        f"error: {path}: is not the published file (SHA-256 {sha256}); "
         "delete it to download that, or name it as an argument to list it\n"
     )
 

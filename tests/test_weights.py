@@ -140,6 +140,7 @@ def test_random_kernels_are_orthogonal(drawn: VGGWeights) -> None:
             np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_random_weights_repeat_with_their_seed(drawn: VGGWeights) -> None:
     for seed, same in ((1, True), (2, False)):
         again = random_weights(seed)
