@@ -28,7 +28,7 @@ ITERATION_SECONDS = 0.01  # what an iteration costs however small the image
 
 # Bytes held over those of the features that a gradient needs: while the image is changed, and in
 # the forward pass alone, which measures a style image.
-GRADIENT_OVERHEAD = {"float32": 1.85, "bfloat16": 2.0}
+GRADIENT_OVERHEAD = 1.8
 FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
 ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
 LBFGS_IMAGES = 12  # besides the history
@@ -123,7 +123,7 @@ def _scale_bytes(config: Config, layers: Sequence[Layer], inputs: Inputs, precis
     width = _value_bytes(precision)
     pixels = inputs.size[0] * inputs.size[1]
     image = 12 * pixels  # three float32 values a pixel
-    step = GRADIENT_OVERHEAD[precision] * width * feature_values(layers, inputs.size)
+    step = GRADIENT_OVERHEAD * width * feature_values(layers, inputs.size)
     passes = [
         FORWARD_OVERHEAD[precision] * width * feature_values(layers, style.shape[:2])
         for style, _ in inputs.styles
