@@ -222,6 +222,8 @@ class Optimizer(_Section):
     """Decay of the average of Adam's iterates, saved as a second image; 0 keeps none."""
     history: History = 8
     """Pairs of vectors that L-BFGS remembers."""
+    precondition: Switch = True
+    """Let L-BFGS take broad changes of the image in longer steps than fine ones."""
     box: Switch = True
     """Keep every iterate inside the pixel range, so that the saved image has the optimised loss."""
 

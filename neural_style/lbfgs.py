@@ -3,20 +3,22 @@
 Liu and Nocedal 1989 for the recursion; Bertsekas 1982 for the active set, the pixels that stand at
 a bound and would leave the box; Chen et al. 2014 (VL-BFGS) for where the work is done. The history
 and every vector stay where the network runs. One matrix product gives all inner products of the
-basis, the host runs the recursion on those few scalars, and a second product makes the direction of
-them.
+basis, and the host runs both loops on those few scalars; between them, where the textbook scales by
+a number, the network's side multiplies by that number and the multilevel preconditioner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neural_style.held import build_held, hold
 from neural_style.objective import Objective
+from neural_style.preconditioner import precondition
 from neural_style.vectors import (
     CHUNK,
     Box,
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
     from neural_style import config
 
-FIRST_STEP = 10.0  # largest change of a pixel value in a step along the bare gradient
+FIRST_STEP = 10.0  # largest change of a pixel value in the first step along the bare gradient
+GROWTH = 3.0  # of that after a step without a usable pair
 ARMIJO = 1e-4  # share of the predicted decrease that a step must bring (Nocedal and Wright, 3.4)
 CURVATURE = 1e-8  # least cosine of the angle between the two vectors of a pair
 BACKTRACKS = 12
@@ -48,25 +51,34 @@ class LBFGS:
         objective: What is minimised.
         anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
         slope: The gradient there, [R, CHUNK].
+        free: 1 for variables that may move from there, 0 for those held at a bound, [R, CHUNK].
         losses: Terms by name and their `total`, at the current image.
         history: Number of pairs kept, m.
         evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
-        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y.
+        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y, y.Py,
+            where P is the preconditioner.
         store: Puts that pair into the slot fed.
         advance: Makes the current image and its gradient the anchor.
-        products: Inner products over the free variables of s_1..s_m, y_1..y_m and the anchor's
-            gradient, [2m + 1, 2m + 1], float64.
-        steepest: Largest entry of the gradient over the free variables.
-        aim: Keeps the combination of the basis with the coefficients fed as the direction.
+        products: Inner products over the free variables of s_1..s_m with y_1..y_m and the anchor's
+            gradient, [m, m + 1], float64.
+        turn: Keeps r = P q over the free variables, where q is the combination of y_1..y_m and the
+            gradient with the coefficients fed, as the direction.
+        direction: Where the search goes, [R, CHUNK].
+        along: Inner products of the direction with y_1..y_m, [m], float64.
+        steepest: Its largest entry.
+        aim: Multiplies the direction by `scale` and adds the combination of s_1..s_m with the
+            coefficients fed.
         move: Puts the image at the anchor plus `length` times the direction, inside the box.
         predicted: The gradient times the way from the anchor to the image.
         reset: Empties the history and makes the current image the anchor.
-        slot, coefficients, length: Placeholders.
+        slot, turning, aiming, scale, length: Placeholders; the coefficients are those of `turn`,
+            [m + 1], and of `aim`, [m].
     """
 
     objective: Objective
     anchor: tf.Variable
     slope: tf.Variable
+    free: tf.Variable
     losses: Mapping[str, tf.Tensor]
     history: int
     evaluate: tf.Operation
@@ -74,13 +86,18 @@ class LBFGS:
     store: tf.Operation
     advance: tf.Operation
     products: tf.Tensor
+    turn: tf.Operation
+    direction: tf.Variable
+    along: tf.Tensor
     steepest: tf.Tensor
     aim: tf.Operation
     move: tf.Operation
     predicted: tf.Tensor
     reset: tf.Operation
     slot: tf.Tensor
-    coefficients: tf.Tensor
+    turning: tf.Tensor
+    aiming: tf.Tensor
+    scale: tf.Tensor
     length: tf.Tensor
 
     def begin(
@@ -96,13 +113,14 @@ class LBFGS:
         return LBFGSRun(session, self, image)
 
 
-def build_lbfgs(objective: Objective, box: Box | None, history: int) -> LBFGS:
+def build_lbfgs(objective: Objective, box: Box | None, history: int, preconditioned: bool) -> LBFGS:
     """Add L-BFGS to the graph.
 
     Args:
         objective: What to minimise.
         box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
         history: Number of pairs to keep.
+        preconditioned: Whether to use the multilevel preconditioner; without it, P = 1.
     """
     import tensorflow.compat.v1 as tf
 
@@ -110,46 +128,79 @@ def build_lbfgs(objective: Objective, box: Box | None, history: int) -> LBFGS:
     number = image.dtype
     with tf.name_scope("lbfgs"):
         anchor = build_held("anchor", [1, None, None, 3], number).variable
-        basis = build_held("basis", [None, 2 * history, CHUNK], number).variable
-        slope, new_slope, direction = (
+        slope, new_slope, direction, free = (
             build_held(name, [None, CHUNK], number).variable
-            for name in ("slope", "new_slope", "direction")
+            for name in ("slope", "new_slope", "direction", "free")
+        )
+        steps, changes = (
+            [build_held(f"{name}_{j}", [None, CHUNK], number).variable for j in range(history)]
+            for name in ("step", "change")
         )
         slot = tf.placeholder(tf.int32, [], "slot")
-        coefficients = tf.placeholder(number, [2 * history + 1], "coefficients")
+        turning = tf.placeholder(number, [history + 1], "turning")
+        aiming = tf.placeholder(number, [history], "aiming")
+        scale = tf.placeholder(number, [], "scale")
         length = tf.placeholder(number, [], "length")
 
-        here, down, vectors = anchor.read_value(), slope.read_value(), basis.read_value()
+        here, down, ahead = anchor.read_value(), slope.read_value(), direction.read_value()
+        held = free.read_value()
+        went, bent = ([each.read_value() for each in some] for some in (steps, changes))
         way = in_rows(image.read_value() - here)
         change = new_slope.read_value() - down
-        free = free_variables(here, down, box)
         gradient = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
-        target = here + length * as_image(direction.read_value(), tf.shape(here))
-        rows = -(-tf.size(image.read_value()) // CHUNK)
+        target = here + length * as_image(ahead, tf.shape(here))
+        nothing = tf.zeros([-(-tf.size(image.read_value()) // CHUNK), CHUNK], number)
         begin = anchor.assign(image.read_value(), read_value=False)
+        descend = slope.assign(new_slope.read_value(), read_value=False)
+
+        def smooth(vector: tf.Tensor) -> tf.Tensor:
+            if not preconditioned:
+                return vector
+            return in_rows(precondition(as_image(vector, tf.shape(here))))
+
+        def put(j: int) -> tf.Tensor:
+            pair = (steps[j].assign(way), changes[j].assign(change))
+            with tf.control_dependencies(pair):
+                return tf.constant(j)
+
+        with tf.control_dependencies([begin, descend]):
+            may_move = free_variables(anchor.read_value(), slope.read_value(), box)
         return LBFGS(
             objective=objective,
             anchor=anchor,
             slope=slope,
+            free=free,
             losses={**objective.terms, "total": objective.total},
             history=history,
             evaluate=new_slope.assign(in_rows(gradient), read_value=False),
-            pair=tf.stack([dot(way, change), dot(way, way), dot(change, change)]),
-            predicted=dot(down, way),
-            store=tf.group(
-                basis[:, slot].assign(way).op, basis[:, history + slot].assign(change).op
+            pair=tf.stack(
+                [
+                    dot(way, change),
+                    dot(way, way),
+                    dot(change, change),
+                    dot(change, smooth(change)),
+                ]
             ),
-            advance=tf.group(begin, slope.assign(new_slope.read_value(), read_value=False)),
-            products=inner_products(vectors, down, free),
-            steepest=tf.reduce_max(tf.abs(down * free)),
-            aim=direction.assign(combine(coefficients, vectors, down) * free, read_value=False),
+            predicted=dot(down, way),
+            store=tf.switch_case(slot, [partial(put, j) for j in range(history)]).op,
+            advance=free.assign(may_move, read_value=False),
+            products=inner_products([each * held for each in went], [*bent, down]),
+            turn=direction.assign(
+                smooth(combine(turning, [*bent, down]) * held) * held, read_value=False
+            ),
+            direction=direction,
+            along=inner_products([ahead], bent)[0],
+            steepest=tf.reduce_max(tf.abs(ahead)),
+            aim=direction.assign(scale * ahead + combine(aiming, went) * held, read_value=False),
             move=image.assign(clip(target, box), read_value=False),
             reset=tf.group(
                 begin,
-                basis.assign(tf.zeros([rows, 2 * history, CHUNK], number), read_value=False),
+                *(each.assign(nothing, read_value=False) for each in (*steps, *changes)),
             ),
             slot=slot,
-            coefficients=coefficients,
+            turning=turning,
+            aiming=aiming,
+            scale=scale,
             length=length,
         )
 
@@ -162,6 +213,9 @@ class LBFGSRun:
         self._session = session
         self._handles = handles
         self._pairs: list[int] = []  # slots in use, the oldest first
+        self._least = np.zeros(handles.history)  # what s.y has to exceed over the free variables
+        self._scale = 1.0  # of the newest pair: s.y / y.Py
+        self._reach = FIRST_STEP  # of a step along the bare gradient, largest change of a value
         self._stuck = False  # not even along the gradient is there anything lower
         hold(session, [(handles.objective.image, image)])
         session.run(handles.reset)
@@ -195,10 +249,7 @@ class LBFGSRun:
     def _descend(self) -> bool:
         """Search along the direction of the history; return False if nothing lower was found."""
         handles, run = self._handles, self._session.run
-        products, steepest = run([handles.products, handles.steepest])
-        coefficients = two_loops(products, self._pairs)
-        length = 1.0 if self._pairs else FIRST_STEP / max(float(steepest), 1e-30)
-        run(handles.aim, {handles.coefficients: coefficients})
+        length = self._aim()
         for _ in range(BACKTRACKS):
             run(handles.move, {handles.length: length})
             losses = self._evaluate()
@@ -211,47 +262,67 @@ class LBFGSRun:
         run(handles.move, {handles.length: 0.0})
         return False
 
+    def _aim(self) -> float:
+        """Set the direction, -H times the gradient; return the length of the step to try first."""
+        handles, run = self._handles, self._session.run
+        products = run(handles.products)
+        pairs = [j for j in self._pairs if products[j, j] > self._least[j]]
+        first, alpha = first_loop(products, pairs)
+        run(handles.turn, {handles.turning: first})
+        along, steepest = run([handles.along, handles.steepest])
+        second = second_loop(products, pairs, alpha, self._scale * along)
+        run(handles.aim, {handles.aiming: second, handles.scale: self._scale if pairs else 1.0})
+        return 1.0 if pairs else self._reach / max(float(steepest), 1e-30)
+
     def _accept(self, losses: dict[str, float], pair: np.ndarray) -> None:
         """Move the anchor to the image and remember how the gradient changed on the way."""
         handles = self._handles
-        if pair[0] > CURVATURE * np.sqrt(pair[1] * pair[2]):
+        least = CURVATURE * np.sqrt(pair[1] * pair[2])
+        if pair[0] > least:
             full = len(self._pairs) == handles.history
             slot = self._pairs.pop(0) if full else len(self._pairs)
             self._session.run(handles.store, {handles.slot: slot})
             self._pairs.append(slot)
-        else:
+            self._least[slot] = least
+            self._scale = pair[0] / pair[3]
+        else:  # the slope got no flatter on the way, so the step was too short to learn from
             self._pairs.clear()
+            self._reach *= GROWTH
         self._session.run(handles.advance)
         self._losses = losses
 
 
-def two_loops(products: np.ndarray, pairs: list[int]) -> np.ndarray:
-    """Return the direction -H g as coefficients of the basis (Nocedal and Wright, algorithm 7.4).
+def first_loop(products: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, dict[int, float]]:
+    """Return q = -(g - sum_j alpha_j y_j) as coefficients of y_1..y_m and g, and the alphas
+    (Nocedal and Wright, algorithm 7.4).
 
     Args:
-        products: Inner products of s_1..s_m, y_1..y_m, g, [2m + 1, 2m + 1].
-        pairs: Which of the m pairs to use, the oldest first. One whose s.y is not positive over the
-            free variables is left out.
+        products: Inner products of s_1..s_m with y_1..y_m and g, [m, m + 1].
+        pairs: The slots to use, the oldest first.
     """
-    history = len(products) // 2
-    usable = [
-        j
-        for j in pairs
-        if products[j, history + j]
-        > CURVATURE * np.sqrt(products[j, j] * products[history + j, history + j])
-    ]
-    direction = np.zeros(len(products))
-    direction[-1] = -1.0
+    q = np.zeros(len(products) + 1)
+    q[-1] = -1.0
     alpha = {}
-    for j in reversed(usable):
-        alpha[j] = products[j] @ direction / products[j, history + j]
-        direction[history + j] -= alpha[j]
-    if usable:
-        j = usable[-1]
-        direction *= products[j, history + j] / products[history + j, history + j]
-    for j in usable:
-        beta = products[history + j] @ direction / products[j, history + j]
-        direction[j] += alpha[j] - beta
+    for j in reversed(pairs):
+        alpha[j] = float(products[j] @ q / products[j, j])
+        q[j] -= alpha[j]
+    return q, alpha
+
+
+def second_loop(
+    products: np.ndarray, pairs: Sequence[int], alpha: Mapping[int, float], along: np.ndarray
+) -> np.ndarray:
+    """Return the direction -H g less H_0 q, as coefficients of s_1..s_m.
+
+    Args:
+        products, pairs: As for the first loop.
+        alpha: What it found.
+        along: Inner products of H_0 q with y_1..y_m, [m].
+    """
+    direction = np.zeros(len(products))
+    for j in pairs:
+        beta = (along[j] + direction @ products[:, j]) / products[j, j]
+        direction[j] = alpha[j] - beta
     return direction
 
 

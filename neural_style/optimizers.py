@@ -67,5 +67,5 @@ def build_optimizer(objective: Objective, options: config.Optimizer, mean: np.nd
     """Add the optimiser that the options name, bounded by the pixel range 0..255 minus the mean."""
     box = (-mean, 255 - mean) if options.box else None
     if options.name == "lbfgs":
-        return build_lbfgs(objective, box, options.history)
+        return build_lbfgs(objective, box, options.history, options.precondition)
     return build_adam(objective, box)

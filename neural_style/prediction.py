@@ -31,7 +31,7 @@ ITERATION_SECONDS = 0.01  # what an iteration costs however small the image
 GRADIENT_OVERHEAD = 1.8
 FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
 ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
-LBFGS_IMAGES = 12  # besides the history
+LBFGS_IMAGES = 14  # besides the history
 
 # Operations a second of the convolutions over those of a float32 matrix product; of bfloat16 on a
 # processor with AVX-512 that has it in hardware.

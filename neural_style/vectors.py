@@ -6,6 +6,7 @@ own precision, float32, and the sums of the rows are added in float64.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -22,7 +23,8 @@ def in_rows(image: tf.Tensor) -> tf.Tensor:
     import tensorflow.compat.v1 as tf
 
     flat = tf.reshape(image, [-1])
-    return tf.reshape(tf.pad(flat, [[0, -tf.size(flat) % CHUNK]]), [-1, CHUNK])
+    rest = tf.zeros([-tf.size(flat) % CHUNK], flat.dtype)
+    return tf.reshape(tf.concat([flat, rest], axis=0), [-1, CHUNK])
 
 
 def as_image(rows: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
@@ -70,28 +72,19 @@ def free_variables(image: tf.Tensor, slope: tf.Tensor, box: Box | None) -> tf.Te
     return tf.cast(in_rows(side) * slope >= 0, slope.dtype)
 
 
-def inner_products(vectors: tf.Tensor, slope: tf.Tensor, free: tf.Tensor) -> tf.Tensor:
-    """Return all inner products of the basis [R, j, CHUNK] and the slope over what is free.
-
-    Returns:
-        [j + 1, j + 1], float64, the slope's in the last row and column.
-    """
+def inner_products(left: Sequence[tf.Tensor], right: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the inner products of j vectors [R, CHUNK] with k others, [j, k], float64."""
     import tensorflow.compat.v1 as tf
 
-    masked = vectors * free[:, None]
-    pairs = _sum(tf.matmul(masked, vectors, transpose_b=True))
-    slopes = _sum(tf.matmul(masked, slope[:, :, None]))
-    square = tf.reshape(dot(slope * free, slope), [1, 1])
-    above = tf.concat([pairs, slopes], axis=1)
-    return tf.concat([above, tf.concat([tf.transpose(slopes), square], axis=1)], axis=0)
+    rows, columns = (tf.stack(vectors, axis=1) for vectors in (left, right))  # [R, j, CHUNK]
+    return _sum(tf.matmul(rows, columns, transpose_b=True))
 
 
-def combine(coefficients: tf.Tensor, vectors: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-    """Return the combination [R, CHUNK] of vectors [R, j, CHUNK] and the slope."""
+def combine(coefficients: tf.Tensor, basis: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the combination [R, CHUNK] of j vectors with coefficients [j]."""
     import tensorflow.compat.v1 as tf
 
-    each = tf.tile(coefficients[None, None, :-1], [tf.shape(vectors)[0], 1, 1])
-    return tf.matmul(each, vectors)[:, 0] + coefficients[-1] * slope
+    return tf.add_n([coefficients[j] * vector for j, vector in enumerate(basis)])
 
 
 def dot(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:

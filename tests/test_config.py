@@ -103,6 +103,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "decay_steps": 100,
             "average": 0,
             "history": 8,
+            "precondition": True,
             "box": True,
         },
         "runtime": {"precision": "auto"},

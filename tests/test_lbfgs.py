@@ -13,10 +13,11 @@ import pytest
 import scipy.optimize
 import tensorflow.compat.v1 as tf
 from graphs import objective_session
+from test_preconditioner import dense
 
 from neural_style.config import make_config
 from neural_style.held import build_held
-from neural_style.lbfgs import LBFGSRun, build_lbfgs, two_loops
+from neural_style.lbfgs import LBFGSRun, build_lbfgs, first_loop, second_loop
 from neural_style.objective import (
     Objective,
     Structure,
@@ -33,14 +34,17 @@ OPTIONS = make_config({}).optimizer
 
 @contextmanager
 def minimiser(
-    function: Callable[[tf.Tensor], tf.Tensor], box: Any = None, history: int = 10
+    function: Callable[[tf.Tensor], tf.Tensor],
+    box: Any = None,
+    history: int = 10,
+    preconditioned: bool = True,
 ) -> Iterator[tuple[tf.Session, Any]]:
     """Yield a session and L-BFGS of a function of an image, in float64."""
     with tf.Graph().as_default():
         image = build_held("image", [1, None, None, 3], tf.float64)
         total = function(image.variable.read_value())
         objective = Objective(image, {"f": total}, total, *[NOTHING] * 5)
-        handles = build_lbfgs(objective, box, history)
+        handles = build_lbfgs(objective, box, history, preconditioned)
         initializer = tf.global_variables_initializer()
         tf.get_default_graph().finalize()
         with tf.Session() as session:
@@ -74,8 +78,9 @@ def bounded(matrix: np.ndarray, vector: np.ndarray) -> Callable[[tf.Tensor], tf.
     return function
 
 
-def test_lbfgs_finds_the_minimiser_of_rosenbrock():
-    with minimiser(rosenbrock) as (session, handles):
+@pytest.mark.parametrize("preconditioned", [True, False])
+def test_lbfgs_finds_the_minimiser_of_rosenbrock(preconditioned):
+    with minimiser(rosenbrock, preconditioned=preconditioned) as (session, handles):
         start = np.full((1, 2, 2, 3), -1.2)
         found = minimise(session, handles, start, 300)
     np.testing.assert_allclose(found, 1, atol=1e-6)
@@ -101,6 +106,10 @@ def test_lbfgs_with_bounds_finds_the_minimiser_of_rosenbrock_that_scipy_finds():
     np.testing.assert_allclose(found.ravel(), expected.x, atol=1e-6)
 
 
+def bpx(vector: np.ndarray) -> np.ndarray:
+    return dense(4, 4) @ vector
+
+
 def test_lbfgs_finds_the_known_active_set_of_a_bounded_quadratic():
     """With a diagonal matrix the minimiser is the unbounded one, clipped."""
     diagonal = np.array([1.0, 3.0, 10.0, 0.5, 7.0, 2.0])
@@ -113,7 +122,8 @@ def test_lbfgs_finds_the_known_active_set_of_a_bounded_quadratic():
     np.testing.assert_allclose(found.ravel(), np.clip(free, -1, 1), atol=1e-6)
 
 
-def test_lbfgs_and_scipy_find_the_same_minimiser_of_a_bounded_quadratic(rng):
+@pytest.mark.parametrize("preconditioned", [True, False])
+def test_lbfgs_and_scipy_find_the_same_minimiser_of_a_bounded_quadratic(rng, preconditioned):
     matrix, vector = quadratic(rng, 60)
     expected = scipy.optimize.minimize(
         lambda x: (0.5 * x @ matrix @ x - vector @ x, matrix @ x - vector),
@@ -124,7 +134,10 @@ def test_lbfgs_and_scipy_find_the_same_minimiser_of_a_bounded_quadratic(rng):
         options={"ftol": 1e-15, "gtol": 1e-11, "maxiter": 10000, "maxfun": 100000},
     )
     box = (np.full(3, -0.2), np.full(3, 0.3))
-    with minimiser(bounded(matrix, vector), box) as (session, handles):
+    with minimiser(bounded(matrix, vector), box, preconditioned=preconditioned) as (
+        session,
+        handles,
+    ):
         found = minimise(session, handles, np.zeros((1, 4, 5, 3)), 800)
     assert 10 < np.sum((expected.x <= -0.2) | (expected.x >= 0.3)) < 60
     np.testing.assert_allclose(found.ravel(), expected.x, atol=1e-6)
@@ -133,33 +146,56 @@ def test_lbfgs_and_scipy_find_the_same_minimiser_of_a_bounded_quadratic(rng):
 def test_two_loops_multiply_by_the_dense_bfgs_matrix(rng):
     size, history = 12, 5
     matrix, _ = quadratic(rng, size)
+    start, _ = quadratic(rng, size)  # H_0
     s = rng.standard_normal((history, size))
     y = s @ matrix
     gradient = rng.standard_normal(size)
     order = [2, 3, 4, 0, 1]  # slots are used in a ring
-    newest = order[-1]
-    inverse = np.eye(size) * (s[newest] @ y[newest]) / (y[newest] @ y[newest])
+    inverse = start
     for j in order:
         rho = 1 / (s[j] @ y[j])
         left = np.eye(size) - rho * np.outer(s[j], y[j])
         inverse = left @ inverse @ left.T + rho * np.outer(s[j], s[j])
-    basis = np.vstack([s, y, gradient])
-    direction = two_loops(basis @ basis.T, order) @ basis
+    basis = np.vstack([y, gradient])
+    first, alpha = first_loop(s @ basis.T, order)
+    turned = start @ (first @ basis)
+    direction = turned + second_loop(s @ basis.T, order, alpha, y @ turned) @ s
     np.testing.assert_allclose(direction, -inverse @ gradient, rtol=1e-9)
 
 
-def test_two_loops_leave_out_pairs_that_do_not_curve_upwards(rng):
-    s, y = rng.standard_normal((2, 7)), rng.standard_normal((2, 7))
-    y *= np.sign(np.sum(s * y, axis=1))[:, None]
-    y[0] *= -1
-    gradient = rng.standard_normal(7)
-    basis = np.vstack([s, y, gradient])
-    both, one = (two_loops(basis @ basis.T, pairs) for pairs in ([0, 1], [1]))
-    np.testing.assert_array_equal(both, one)
-
-
 def test_without_pairs_the_direction_is_steepest_descent():
-    np.testing.assert_array_equal(two_loops(np.eye(5), []), [0, 0, 0, 0, -1])
+    first, alpha = first_loop(np.ones((2, 3)), [])
+    np.testing.assert_array_equal(first, [0, 0, -1])
+    np.testing.assert_array_equal(second_loop(np.ones((2, 3)), [], alpha, np.ones(2)), 0)
+
+
+def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(rng):
+    """The graph's part and the host's together, with the preconditioner and with bounds."""
+    matrix, vector = quadratic(rng, 48)
+    box = (np.full(3, -1.0), np.full(3, 1.0))
+    with minimiser(bounded(matrix, 5 * vector), box, history=3) as (session, handles):
+        run = handles.begin(session, OPTIONS, rng.uniform(-1, 1, (1, 4, 4, 3)), 1)
+        images, slopes = [], []
+        for i in range(5):
+            images.append(run.best_image().ravel())
+            slopes.append(session.run(handles.slope).ravel()[:48])
+            run.step(i)
+        free = session.run(handles.free).ravel()[:48]
+        images.append(run.best_image().ravel())
+        slopes.append(session.run(handles.slope).ravel()[:48])
+        run._aim()
+        direction = session.run(handles.direction).ravel()[:48]
+    assert 5 < np.sum(free) < 48
+    s, y = np.diff(images, axis=0)[-3:], np.diff(slopes, axis=0)[-3:]
+    newest = s[-1] @ y[-1] / (y[-1] @ bpx(y[-1]))
+    inverse = newest * np.stack([bpx(row * free) * free for row in np.eye(48)])
+    for step, change in zip(s * free, y * free, strict=True):
+        if step @ change > 0:
+            rho = 1 / (step @ change)
+            left = np.eye(48) - rho * np.outer(step, change)
+            inverse = left @ inverse @ left.T + rho * np.outer(step, step)
+    expected = -inverse @ (slopes[-1] * free)
+    np.testing.assert_allclose(direction, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_rows(rng):
@@ -174,17 +210,13 @@ def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_r
         start = rng.uniform(-1, 1, (1, side, side, 3))
         start[0, 0] = 1
         run = handles.begin(session, OPTIONS, start, 3)
-        gradient = start * weights
-        products = session.run(handles.products)
-        # The bound holds no variable here: every gradient points inwards.
-        assert products[-1, -1] == pytest.approx(np.sum(gradient**2), rel=1e-12)
         run.step(0)
         after = run.best_image()
         way, change = after - start, (after - start) * weights
+        # The bound holds no variable here: every gradient points inwards.
         products = session.run(handles.products)
-        slope = after * weights
-        for row, column, expected in [(0, 3, way * change), (0, 6, way * slope)]:
-            assert products[row, column] == pytest.approx(np.sum(expected), rel=1e-9)
+        assert products[0, 0] == pytest.approx(np.sum(way * change), rel=1e-9)
+        assert products[0, -1] == pytest.approx(np.sum(way * after * weights), rel=1e-9)
 
 
 def test_variables_at_a_bound_that_would_leave_are_held():
@@ -194,7 +226,8 @@ def test_variables_at_a_bound_that_would_leave_are_held():
     ):
         start = np.array([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
         handles.begin(session, OPTIONS, start, 1)
-        assert session.run(handles.products)[-1, -1] == 2  # the first cannot fall any further
+        # The first cannot fall any further.
+        np.testing.assert_array_equal(session.run(handles.free).ravel()[:3], [0, 1, 1])
 
 
 STRUCTURE = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
@@ -204,7 +237,7 @@ BOX = (np.full(3, -100, np.float32), np.full(3, 155, np.float32))
 @contextmanager
 def picture_session(rng: np.random.Generator, box: Any = BOX) -> Iterator[Any]:
     def add(objective: Objective) -> Any:
-        return build_lbfgs(objective, box, 5)
+        return build_lbfgs(objective, box, 5, True)
 
     with objective_session(STRUCTURE, add) as (session, objective, handles):
         content, style = (
