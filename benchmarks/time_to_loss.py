@@ -69,14 +69,14 @@ class Setting:
 
 
 ADAM = {"name": "adam", "learning_rate": 10, "decay": "cosine"}
-LBFGS = {"name": "lbfgs", "history": 10}
+LBFGS = {"name": "lbfgs"}
 SETTINGS = tuple(
     Setting(optimizer, steps, precision)
     for optimizer, steps in (
         (ADAM, ((1, 200),)),
         (ADAM, ((1 / 3, 50), (2 / 3, 30), (1, 120))),
         (LBFGS, ((1, 120),)),
-        (LBFGS, ((1 / 3, 50), (2 / 3, 15), (1, 120))),
+        (LBFGS, ((1 / 4, 50), (1 / 2, 30), (1, 120))),
     )
     for precision in ("float32", "bfloat16")
 )
