@@ -14,35 +14,36 @@ import signal
 if __name__ == "__main__":  # until `main` knows better, Ctrl-C ends it without a traceback
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-import argparse
 import logging
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 import vgg19_matconvnet as vgg
 from neural_style import (
-    __version__,
+    command_line,
     objective,
     optimizers,
     outputs,
     record,
     session,
+    targets,
     viewer,
 )
+from neural_style.color_control import recolor, restore
 from neural_style.config import Config, load_config, make_config, to_yaml
-from neural_style.errors import InputError, printable
+from neural_style.guidance import guides_of
 from neural_style.images import read_image, resize
 from neural_style.inputs import (
     Inputs,
     Pictures,
     check_layers,
+    for_styles,
     prepare_inputs,
     read_pictures,
     take_pictures,
@@ -53,8 +54,9 @@ from neural_style.progress import Progress
 from neural_style.pyramid import Scale, schedule
 from neural_style.pyramid import work as work_of
 from neural_style.start import start_image
+from neural_style.structure import structure_of, term_weights
 from neural_style.supply import RANDOM_FILTERS, find_weights
-from neural_style.weights import VGGWeights
+from neural_style.weights import Layer, VGGWeights
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -69,11 +71,13 @@ class Workspace:
 
     Attributes:
         mean: The network's mean pixel, RGB, [3].
+        layers: The network's layers, in the order of depth.
         objective, optimizer: Handles of the graph.
         session: The session, open.
     """
 
     mean: np.ndarray
+    layers: tuple[Layer, ...]
     objective: objective.Objective
     optimizer: optimizers.Optimizer
     session: tf.Session
@@ -104,7 +108,7 @@ def stylize(
     Raises:
         InputError: The pictures, the settings or the weights cannot be used; the message says why.
     """
-    config = config or make_config({})
+    config = for_styles(config or make_config({}), len(styles))
     pictures = take_pictures(config, content, styles, start)
     notice = ""
     if weights is None:
@@ -114,7 +118,7 @@ def stylize(
         log.warning("%s", notice)
     session.import_tensorflow()
     device = session.open_device(config.runtime, log.warning)
-    work = open_workspace(config, fit_filters(weights, pictures), device)
+    work = open_workspace(config, fit_filters(config, weights, pictures), device)
     with work.session:
         result = optimise(work, config, pictures)
     if result.interrupted:
@@ -126,19 +130,26 @@ def open_workspace(config: Config, weights: VGGWeights, device: session.Device) 
     """Build the graph of a run's structure, finalise it and open a session on it."""
     import tensorflow.compat.v1 as tf
 
-    structure = objective.structure_of([config])
+    structure = structure_of([config])
     pooling = vgg.pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
-        image = objective.build_image()
-        pixels = image.variable.read_value()
-        network = vgg.build_vgg(pixels, weights, structure.layers, pooling, device.precision)
-        goal = objective.build_objective(image, network.features, structure)
+        canvas = objective.build_canvas(structure)
+        pixels = vgg.network_input(canvas.pixels, weights.mean, config.network.white)
+        network = vgg.build_vgg(
+            pixels,
+            weights,
+            structure.layers,
+            pooling,
+            device.precision,
+            replicate=config.network.padding == "replicate",
+        )
+        goal = objective.build_objective(canvas, network.features, structure)
         optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean)
         initialize = tf.global_variables_initializer()
     opened = session.build_session(graph, device)
     network.initialize(opened)
     opened.run(initialize)
-    return Workspace(weights.mean, goal, optimizer, opened)
+    return Workspace(weights.mean, weights.layers, goal, optimizer, opened)
 
 
 def optimise(
@@ -154,24 +165,29 @@ def optimise(
             losses it started from, and a function that fetches the new iterate, RGB, [H, W, 3].
     """
     history = record.LossHistory([*work.optimizer.losses])
-    scales = schedule(config, pictures)
+    scales, shown = schedule(config, pictures), recolor(config.color, pictures)
     total, clock = scales[-1].first + scales[-1].iterations, time.perf_counter()
     run: optimizers.Run | None = None
     interrupted = False
+
+    def finished(image: np.ndarray) -> np.ndarray:
+        return restore(config.color, _rgb(work, image), pictures.content)
+
     try:
         for scale in scales:
-            inputs = prepare_inputs(config, pictures, scale.longest)
+            inputs = prepare_inputs(config, shown, scale.longest)
             set_goal(work, config, inputs)
             if run is None:
                 start = start_image(config.init, inputs.start, inputs.size, work.mean)
             else:
                 start = resize(_carried(work, run), inputs.size)
+            start = np.where(inputs.region[..., None], start, inputs.content)
             pixels = vgg.preprocess(start, work.mean)
             run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
             for done in range(scale.first, scale.first + scale.iterations):
                 losses = run.step(done)
                 history.append(done, time.perf_counter() - clock, losses, inputs.label)
-                watch(inputs.label, done + 1, losses, lambda: _current(work))
+                watch(inputs.label, done + 1, losses, lambda: finished(_current(work)))
             history.append(done + 1, time.perf_counter() - clock, run.finish(), inputs.label)
     except KeyboardInterrupt:
         if run is None:
@@ -179,18 +195,27 @@ def optimise(
         interrupted = True
     size = prepare_inputs(config, pictures, scales[-1].longest).size
     last = cast(optimizers.Run, run)  # there is at least one scale
-    image, average = resize(_rgb(work, last.best_image()), size), last.averaged_image()
-    averaged = None if average is None else resize(_rgb(work, average), size)
+    image, average = resize(finished(last.best_image()), size), last.averaged_image()
+    averaged = None if average is None else resize(finished(average), size)
     return outputs.Result(image, averaged, history, interrupted)
 
 
 def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
-    """Measure the targets at one scale, and set them and the weights of the terms."""
+    """Measure the targets at one scale; set them, the masks and the weights of the terms."""
     run, goal = work.session, work.objective
     content = vgg.preprocess(inputs.content, work.mean)
-    styles = [(vgg.preprocess(style, work.mean), weight) for style, weight in inputs.styles]
-    objective.set_targets(run, goal, objective.measure_targets(run, goal, content, styles))
-    objective.set_weights(run, goal, objective.term_weights(config))
+    guides = guides_of(config.style, inputs, work.layers)
+    sources = [
+        targets.StyleSource(
+            vgg.preprocess(style, work.mean), weight, guides[i].taken if guides else {}
+        )
+        for i, (style, weight) in enumerate(inputs.styles)
+    ]
+    found = targets.measure_targets(run, goal, content, sources, config.style.goals)
+    targets.set_targets(run, goal, found)
+    objective.set_guides(run, goal, [each.painted for each in guides])
+    objective.set_region(run, goal, inputs.region)
+    objective.set_weights(run, goal, term_weights(config, inputs.size))
 
 
 def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
@@ -199,21 +224,27 @@ def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in work.session.run(work.optimizer.losses).items()}
 
 
-def fit_filters(weights: VGGWeights, pictures: Pictures) -> VGGWeights:
-    """Return weights ready for use: random filters are normalised over the pictures at hand."""
+def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
+    """Return weights ready for use: kernels are transposed if that is asked for, and random filters
+    normalised over the pictures at hand.
+    """
+    if config.network.transpose_kernels:
+        weights = vgg.transpose_kernels(weights)
     if weights.origin != "random":
         return weights
     return vgg.normalise_filters(weights, [pictures.content, *pictures.styles])
 
 
 def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> None:
-    """Check that every layer exists and keeps a position of every picture at every scale.
+    """Check that every layer exists and keeps a position of every picture and mask at every scale.
 
     Raises:
         InputError: Naming the layer, or the picture and its side.
     """
     for scale in schedule(config, pictures):
-        check_layers(config, prepare_inputs(config, pictures, scale.longest), weights)
+        inputs = prepare_inputs(config, pictures, scale.longest)
+        check_layers(config, inputs, weights)
+        guides_of(config.style, inputs, weights.layers)
 
 
 @dataclass(frozen=True)
@@ -246,7 +277,7 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
         log.debug("%s", session.import_tensorflow())
         device = session.open_device(job.config.runtime, log.warning)
         config = _resolved(job, device)
-        work = open_workspace(config, fit_filters(job.weights, job.pictures), device)
+        work = open_workspace(config, fit_filters(config, job.weights, job.pictures), device)
     scales = schedule(config, job.pictures)
     log.info("%s", _headline(config, scales, device))
     with held_back() as pressed:
@@ -287,68 +318,21 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    0 done, 2 bad input, 130 interrupted (with the best image so far saved), 1 anything else.
-    """
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(message)s")
-    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
-    for logger in (log, logging.getLogger("neural_style")):
-        logger.setLevel(level)
+    """Run the command line and return its exit code; see `command_line.exit_code`."""
+    options = command_line.parse(arguments)
     clock = record.Stopwatch()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+
+    def obey() -> int:
         with clock("read"):
             job = check(load_config(options.config, options.set), fetch=not options.dry_run)
-        if options.dry_run:
-            # As bytes: YAML is UTF-8, which the terminal or the pipe may not be set to.
-            sys.stdout.buffer.write(to_yaml(job.config).encode())
-            log.info("%s", describe(predict(job.config, job.weights, job.pictures)))
-            return 0
-        return run(job, clock, quiet=options.quiet)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except OSError as error:
-        log.debug("", exc_info=True)
-        where = f"{printable(error.filename)}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or printable(error)}", file=sys.stderr)
-        return 1
-    except Exception as error:  # the last resort: one line, and where it happened with -v
-        log.debug("", exc_info=True)
-        print(f"error: {type(error).__name__}: {printable(error)}", file=sys.stderr)
-        return 1
+        if not options.dry_run:
+            return run(job, clock, quiet=options.quiet)
+        # As bytes: YAML is UTF-8, which the terminal or the pipe may not be set to.
+        sys.stdout.buffer.write(to_yaml(job.config).encode())
+        log.info("%s", describe(predict(job.config, job.weights, job.pictures)))
+        return 0
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="style_transfer.py",
-        allow_abbrev=False,
-        description="Neural style transfer by image optimisation (Gatys, Ecker and Bethge 2016).",
-        epilog="Exit codes: 0 done, 2 bad input, 130 interrupted (best image saved), 1 else.",
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting, such as style.weight=1e3; may be repeated",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check every input and the output folder, print the resolved settings, stop",
-    )
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-v", "--verbose", action="store_true", help="tell more")
-    loudness.add_argument("-q", "--quiet", action="store_true", help="tell warnings only")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
+    return command_line.exit_code(obey)
 
 
 def _resolved(job: Job, device: session.Device) -> Config:
@@ -379,7 +363,8 @@ def _carried(work: Workspace, run: optimizers.Run) -> np.ndarray:
 
 
 def _current(work: Workspace) -> np.ndarray:
-    return _rgb(work, work.session.run(work.objective.image.variable))
+    """Return the iterate, [1, H, W, 3], RGB minus the mean."""
+    return work.session.run(work.objective.image.variable)
 
 
 def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -> str:

@@ -139,6 +139,8 @@ def build_vgg(
     layers: Collection[str],
     pooling: PoolingKind,
     dtype: tf.DType | str = "float32",
+    *,
+    replicate: bool = False,
 ) -> Network:
     """Add a VGG network to the graph, as deep as the layers asked for.
 
@@ -148,6 +150,8 @@ def build_vgg(
         layers: Names, `relu4_2` for after the ReLU and `conv4_2` for before it, bias added.
         pooling: Which pooling; the published network was trained with `max`.
         dtype: float32 or bfloat16: what weights and features are held in.
+        replicate: Whether the first convolution sees the border repeated beyond it, in place of
+            zeros, which are the mean colour. Less of a frame shows in the pastiche.
 
     Raises:
         WeightsError: If the network has no such layer.
@@ -163,7 +167,7 @@ def build_vgg(
                 if isinstance(layer, Convolution):
                     kernel = _add_variable("kernel", layer.kernel, x.dtype)
                     bias = _add_variable("bias", layer.bias, x.dtype)
-                    x = tf.nn.conv2d(x, kernel.value, strides=1, padding="SAME")
+                    x = _convolve(x, kernel.value, replicate=replicate and not variables)
                     x = tf.nn.bias_add(x, bias.value)
                     variables += [kernel, bias]
                 else:
@@ -172,6 +176,18 @@ def build_vgg(
                 features[layer.name] = x
         initializer = tf.group(*(v.initializer for v in variables), name="initialize")
     return Network(features, initializer, tuple((v.fed, v.array) for v in variables))
+
+
+def _convolve(x: tf.Tensor, kernel: tf.Tensor, *, replicate: bool) -> tf.Tensor:
+    """Return the convolution of the same size, with zeros or the border repeated beyond it."""
+    import tensorflow.compat.v1 as tf
+
+    if not replicate:
+        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    for step in range(int(kernel.shape[0]) // 2):
+        del step  # a frame of one pixel repeats the border, again and again
+        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    return tf.nn.conv2d(x, kernel, strides=1, padding="VALID")
 
 
 class _FedVariable(NamedTuple):
@@ -193,6 +209,31 @@ def _add_variable(name: str, array: Floats, dtype: tf.DType) -> _FedVariable:
     start = tf.cast(fed, dtype)
     held = tf.Variable(start, trainable=False, collections=[], name=name, use_resource=True)
     return _FedVariable(held.read_value(), held.initializer, fed, array)
+
+
+def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:
+    """Return images, [N, H, W, 3], RGB minus the mean, with another value of white than 255.
+
+    jcjohnson/neural-style multiplies pictures of 0..1 by 256 before it subtracts the mean.
+    """
+    if white == 255:
+        return images
+    return (images + mean) * (white / 255) - mean
+
+
+def transpose_kernels(weights: VGGWeights) -> VGGWeights:
+    """Return a network whose kernels have height and width swapped.
+
+    anishathalye/neural-style and others do so, taking the file's kernels for [width, height, ...]:
+    every filter is mirrored along a diagonal.
+    """
+    layers = (
+        Convolution(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
+        if isinstance(layer, Convolution)
+        else layer
+        for layer in weights.layers
+    )
+    return dataclasses.replace(weights, layers=tuple(layers))
 
 
 def _rectify_or_pool(x: tf.Tensor, layer: Relu | Pooling, pooling: PoolingKind) -> tf.Tensor:

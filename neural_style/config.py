@@ -23,13 +23,17 @@ from pydantic_core import PydanticCustomError
 from neural_style.config_errors import first_error
 from neural_style.config_models import (
     Config,
-    Content,
     Image,
     Init,
     Network,
     Optimizer,
     Output,
     Runtime,
+)
+from neural_style.config_terms import (
+    ColorControl,
+    Content,
+    Mask,
     Style,
     StyleImage,
     TotalVariation,
@@ -45,11 +49,13 @@ from neural_style.yaml_source import (
 )
 
 __all__ = [
+    "ColorControl",
     "Config",
     "ConfigError",
     "Content",
     "Image",
     "Init",
+    "Mask",
     "Network",
     "Optimizer",
     "Output",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from neural_style.config_errors import mistake, unexpected
+from neural_style.config_errors import mistake
+from neural_style.config_terms import (
+    PROJECT,
+    ColorControl,
+    Content,
+    Section,
+    Style,
+    TotalVariation,
+)
 from neural_style.config_types import (
     AbsolutePath,
+    Aspect,
     Blur,
     Count,
     Factor,
@@ -26,7 +31,6 @@ from neural_style.config_types import (
     ImageName,
     Interval,
     Iterations,
-    Layers,
     Momentum,
     OneOf,
     Positive,
@@ -43,115 +47,8 @@ from neural_style.config_types import (
     Weight,
 )
 
-PROJECT = Path(__file__).resolve().parents[1]
 
-Normalization = OneOf[Literal["mean", "paper"]]
-
-
-class _Section(BaseModel):
-    """Frozen; unknown keys are refused; docstrings of attributes are the schema's descriptions."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_default(cls, values: object) -> object:
-        """A section whose keys are all commented out is null in YAML."""
-        return {} if values is None else values
-
-
-class Content(_Section):
-    """What the pastiche shows."""
-
-    image: AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
-    """Path of the content image."""
-    layers: Layers = Field(default={"relu4_2": 1})
-    """Layers compared with the content image, each with its weight."""
-    weight: Weight = 5.0
-    """Weight of the content loss in the total loss."""
-    normalization: Normalization = "mean"
-    """Mean of squared differences, or the paper's half sum (Gatys et al. 2016, eq. 1)."""
-
-
-class StyleImage(_Section):
-    """One of the images whose style is mixed."""
-
-    path: AbsolutePath
-    """Path of the style image."""
-    weight: Weight = 1.0
-    """Share of this image in the mixture; shares are normalised to sum 1."""
-    scale: Positive = 1.0
-    """Longest side as a multiple of the content image's; larger gives larger brush strokes."""
-
-
-def _style_images(value: object) -> object:
-    """Spell a path, or each path in a list, out as a mapping."""
-    images = [value] if isinstance(value, str | Path) else value
-    if not isinstance(images, list | tuple):
-        raise unexpected("a path, or a list of paths or of mappings with path, weight and scale")
-    return tuple({"path": each} if isinstance(each, str | Path) else each for each in images)
-
-
-def _some_weight(images: tuple[StyleImage, ...]) -> tuple[StyleImage, ...]:
-    if not images:
-        raise mistake("found no image, expected at least one")
-    if not any(image.weight for image in images):
-        raise mistake("every image has weight 0, expected at least one above 0")
-    return images
-
-
-def _also_bare_path(schema: dict[str, Any]) -> None:
-    """Let editors accept a path for each mapping, and for the whole list."""
-    path = {"type": "string"}
-    items = {"anyOf": [path, schema.pop("items")]}
-    schema["anyOf"] = [path, {"type": schema.pop("type"), "items": items, "minItems": 1}]
-
-
-StyleImages = Annotated[
-    tuple[StyleImage, ...],
-    AfterValidator(_some_weight),
-    BeforeValidator(_style_images),
-    Field(json_schema_extra=_also_bare_path),
-]
-
-
-class Style(_Section):
-    """How the pastiche is painted."""
-
-    images: StyleImages = Field(
-        default_factory=lambda: (StyleImage(path=PROJECT / "examples" / "painting.png"),)
-    )
-    """Paths of the style images, or mappings of path, weight and scale."""
-    layers: Layers = Field(default={f"relu{block}_1": 1 for block in range(1, 6)})
-    """Layers whose Gram matrices are compared, each with its weight; normalised to sum 1."""
-    weight: Weight = 500.0
-    """Weight of the style loss in the total loss."""
-    normalization: Normalization = "mean"
-    """Mean of squared differences of Gram matrices, or the paper's (Gatys et al. 2016, eq. 4)."""
-
-    @field_validator("weight")
-    @classmethod
-    def _needs_layers(cls, weight: float, info: ValidationInfo) -> float:
-        if weight and not any(info.data.get("layers", {"invalid": 1}).values()):
-            raise mistake(
-                "every layer has weight 0, expected at least one above 0, or style.weight: 0",
-                sibling="layers",
-            )
-        return weight
-
-
-class TotalVariation(_Section):
-    """The denoising term."""
-
-    weight: Weight = 1e-3
-    """Weight of the total variation in the total loss; 0 leaves it out."""
-    norm: OneOf[Literal["l1", "l2"]] = "l1"
-    """Sum of absolute differences of neighbouring pixels, or mean of their squares."""
-
-
-class Init(_Section):
+class Init(Section):
     """The base image, from which the optimisation starts."""
 
     source: StartImage = Field(default="content", alias="from")
@@ -171,7 +68,7 @@ class Init(_Section):
         return self.source if isinstance(self.source, Path) else None
 
 
-class Network(_Section):
+class Network(Section):
     """The network whose features are compared."""
 
     weights: AbsolutePath = Field(
@@ -180,6 +77,12 @@ class Network(_Section):
     """Path of the MatConvNet file."""
     pooling: OneOf[Literal["max", "average"]] = "max"
     """Max pooling, as trained, or average pooling."""
+    transpose_kernels: Switch = False
+    """Swap height and width of every kernel, as some tools do by mistake."""
+    padding: OneOf[Literal["zeros", "replicate"]] = "zeros"
+    """What the first convolution sees beyond the border: the mean colour, or the border itself."""
+    white: Positive = 255.0
+    """The network's value of white; 255, or 256 as one tool has it."""
     if_missing: OneOf[Literal["error", "random"]] = "error"
     """Without the weights: stop, or run on seeded random filters."""
     download: OneOf[Literal["ask", "always", "never"]] = "ask"
@@ -188,16 +91,18 @@ class Network(_Section):
     """Where missing weights are downloaded from."""
 
 
-class Image(_Section):
+class Image(Section):
     """The size of the pastiche."""
 
+    aspect: Aspect = None
+    """Width over height where the content has weight 0; null is the content image's."""
     size: Side = 384
     """Longest side in pixels; null keeps that of the content image."""
     scales: Scales = "auto"
     """Longest sides before that, growing; auto begins at 128 and grows by the root of 2."""
 
 
-class Optimizer(_Section):
+class Optimizer(Section):
     """How the total loss is minimised."""
 
     name: OneOf[Literal["adam", "lbfgs"]] = "adam"
@@ -228,7 +133,7 @@ class Optimizer(_Section):
     """Keep every iterate inside the pixel range, so that the saved image has the optimised loss."""
 
 
-class Runtime(_Section):
+class Runtime(Section):
     """What the session runs on."""
 
     device: OneOf[Literal["auto", "cpu", "gpu"]] = "auto"
@@ -239,7 +144,7 @@ class Runtime(_Section):
     """Precision of the convolutions; auto is bfloat16 where the hardware has it."""
 
 
-class Output(_Section):
+class Output(Section):
     """What is written, and where."""
 
     folder: AbsolutePath = Path("runs")
@@ -268,7 +173,7 @@ class Output(_Section):
         return animation
 
 
-class Config(_Section):
+class Config(Section):
     """Settings of one style transfer."""
 
     content: Content = Field(default_factory=Content)
@@ -277,6 +182,7 @@ class Config(_Section):
     init: Init = Field(default_factory=Init)
     network: Network = Field(default_factory=Network)
     image: Image = Field(default_factory=Image)
+    color: ColorControl = Field(default_factory=ColorControl)
     optimizer: Optimizer = Field(default_factory=Optimizer)
     runtime: Runtime = Field(default_factory=Runtime)
     output: Output = Field(default_factory=Output)
@@ -288,5 +194,18 @@ class Config(_Section):
             raise mistake(
                 "every term of the loss has weight 0, expected at least one above 0",
                 sibling="content.weight",
+            )
+        if self.image.aspect and self.content.weight:
+            raise mistake(
+                "found an aspect beside a content weight above 0, which fixes the shape; "
+                "set content.weight: 0, or aspect: null",
+                sibling="image.aspect",
+            )
+        normalized = self.content.normalize_gradients or self.style.normalize_gradients
+        if normalized and self.optimizer.name == "lbfgs":
+            raise mistake(
+                "found lbfgs with normalize_gradients, which are no gradients of a loss that it "
+                "could search along; set optimizer.name: adam",
+                sibling="optimizer.name",
             )
         return self

@@ -28,6 +28,10 @@ from neural_style.config_errors import mistake, unexpected
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _LAYER = re.compile(r"(?:relu|conv)[1-9][0-9]*_[1-9][0-9]*|pool[1-9][0-9]*")
 _LAYERS_EXPECTED = "layers with weights, such as {relu4_2: 1}, or a list of layers"
+STATISTICS = ("gram", "mean_covariance", "wasserstein", "histogram")
+_STATISTICS_EXPECTED = (
+    f"{', '.join(STATISTICS[:-1])} or {STATISTICS[-1]}, or a mapping of them to weights"
+)
 _STARTS = ("content", "style", "noise")
 
 
@@ -123,6 +127,14 @@ def start_image(value: object) -> str | Path:
     return str(value) if isinstance(value, str) and value in _STARTS else absolute_path(value)
 
 
+def statistic_weights(value: object) -> object:
+    """Turn the name of a statistic into a mapping that gives it the weight 1."""
+    named = {str(value): 1.0} if isinstance(value, str) else value
+    if not isinstance(named, Mapping) or not named or not set(named) <= set(STATISTICS):
+        raise unexpected(_STATISTICS_EXPECTED)
+    return {str(name): weight for name, weight in named.items()}
+
+
 _T = TypeVar("_T")
 OneOf = Annotated[_T, BeforeValidator(plain_text)]
 
@@ -135,6 +147,25 @@ Switch = Annotated[bool, Strict(), expected("true or false")]
 Weight = Annotated[_Number, Field(ge=0), expected("a number of at least 0")]
 Positive = Annotated[_Number, Field(gt=0), expected("a number above 0")]
 Share = Annotated[_Number, Field(ge=0, le=1), expected("a number from 0 to 1")]
+Number = Annotated[_Number, expected("a number")]
+Channels = Annotated[
+    tuple[
+        Annotated[_Number, Field(ge=0)],
+        Annotated[_Number, Field(ge=0)],
+        Annotated[_Number, Field(ge=0)],
+    ],
+    BeforeValidator(as_tuple),
+    expected("three numbers of at least 0, for red, green and blue"),
+]
+Aspect = Annotated[
+    Annotated[_Number, Field(ge=0.01, le=100)] | None,
+    expected("a number from 0.01 to 100, or null"),
+]
+Color = Annotated[
+    Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] | None,
+    BeforeValidator(plain_text),
+    expected("a colour such as '#ff0000' (in quotes), or null"),
+]
 Momentum = Annotated[_Number, Field(ge=0, lt=1), expected("a number of at least 0 and below 1")]
 Factor = Annotated[_Number, Field(gt=0, le=1), expected("a number above 0 and up to 1")]
 Blur = Annotated[_Number, Field(ge=0, le=1000), expected("a number from 0 to 1000")]
@@ -218,4 +249,23 @@ Layers = Annotated[
     AfterValidator(read_only),
     PlainSerializer(dict),
     WithJsonSchema(_WEIGHTS_SCHEMA),
+]
+Statistics = Annotated[
+    Mapping[OneOf[Literal["gram", "mean_covariance", "wasserstein", "histogram"]], Weight],
+    BeforeValidator(statistic_weights),
+    AfterValidator(read_only),
+    PlainSerializer(dict),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(STATISTICS)},
+                {
+                    "type": "object",
+                    "propertyNames": {"enum": list(STATISTICS)},
+                    "additionalProperties": {"type": "number", "minimum": 0},
+                    "minProperties": 1,
+                },
+            ]
+        }
+    ),
 ]

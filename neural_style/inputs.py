@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neural_style import images
+from neural_style import guidance, images
 from neural_style.config import StyleImage
 from neural_style.errors import InputError
 from neural_style.weights import VGGWeights, WeightsError, smallest_side
@@ -30,12 +30,15 @@ class Pictures:
         styles: Style images, in the order of `config.style.images`.
         start: Picture that `init.from` names by its path; None for any other start.
         alpha: The content image's transparency, 0..1, [H, W], or None where it has none.
+        masks: For each style, where in the pastiche it is painted and which part of its image is
+            taken, [H, W], 0..1; None is everywhere. Empty if there are no masks.
     """
 
     content: np.ndarray
     styles: tuple[np.ndarray, ...]
     start: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    masks: tuple[tuple[np.ndarray | None, np.ndarray | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,22 @@ class Inputs:
         content: Content image; the pastiche has its size.
         styles: Style images, each of its own shape, with their weights.
         start: What the optimisation starts from, before blur and noise; None for noise alone.
+        masks: For each style, where it is painted and which part of it is taken, [H, W], 0..1, of
+            the sizes here. Empty if there are no masks.
     """
 
     content: np.ndarray
     styles: tuple[tuple[np.ndarray, float], ...]
     start: np.ndarray | None
+    masks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+
+    @property
+    def region(self) -> np.ndarray:
+        """1 where any style is painted, 0 where the content stays, [H, W], float32."""
+        if not self.masks:
+            return np.ones(self.size, np.float32)
+        painted = np.max([mask for mask, _ in self.masks], axis=0)
+        return (painted > 0).astype(np.float32)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,7 +90,35 @@ def read_pictures(config: Config) -> Pictures:
     ]
     path = config.init.path
     start = images.read_image(path, "init.from").rgb if path else None
-    return Pictures(content.rgb, tuple(style.rgb for style in styles), start, content.alpha)
+    rgb = tuple(style.rgb for style in styles)
+    return Pictures(content.rgb, rgb, start, content.alpha, _read_masks(config, content.rgb, rgb))
+
+
+def _read_masks(
+    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
+) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
+    """Read every mask and check that it has the size of its picture."""
+    if not config.style.guided:
+        return ()
+    masks = []
+    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
+        pair = []
+        for name, mask, picture in (
+            ("mask", asked.mask, content),
+            ("from_mask", asked.from_mask, style),
+        ):
+            key = f"style.images[{i}].{name}"
+            read = guidance.read_mask(mask.path, mask.color, key) if mask else None
+            if read is not None and read.shape != _size(picture):
+                (height, width), (found_height, found_width) = _size(picture), read.shape
+                of = "content image's" if name == "mask" else "style image's"
+                raise InputError(
+                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
+                    f"{width} x {height}"
+                )
+            pair.append(read)
+        masks.append((pair[0], pair[1]))
+    return tuple(masks)
 
 
 def take_pictures(
@@ -87,51 +129,80 @@ def take_pictures(
     Raises:
         InputError: One is something else, or one that the settings need is missing; the message
             begins with the argument.
+        ImageError: A mask cannot be read.
     """
     if not len(styles) and (config.style.weight or config.init.source == "style"):
         raise InputError("styles: found no picture, expected at least one")
     if start is None and config.init.path:
         raise InputError("start: found none, expected the picture that init.from names by its path")
+    picture = _take_picture(content, "content")
+    taken = tuple(_take_picture(style, f"styles[{i}]") for i, style in enumerate(styles))
     return Pictures(
-        _take_picture(content, "content"),
-        tuple(_take_picture(style, f"styles[{i}]") for i, style in enumerate(styles)),
+        picture,
+        taken,
         None if start is None else _take_picture(start, "start"),
+        masks=_read_masks(config, picture, taken),
     )
+
+
+def for_styles(config: Config, number: int) -> Config:
+    """Return the settings for so many style images: if the config has another number, all weigh
+    the same.
+    """
+    if number in (0, len(config.style.images)):
+        return config
+    images = tuple(StyleImage(path=Path(f"{i}")) for i in range(number))
+    return config.model_copy(update={"style": config.style.model_copy(update={"images": images})})
 
 
 def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> Inputs:
     """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
 
     Every picture keeps its shape, enlarged or reduced; the style is never squashed into the
-    content's. Pictures of another number than `style.images` all have scale 1 and weigh the same.
+    content's. `image.aspect` gives the pastiche another shape than the content's.
 
     Raises:
         InputError: One would be too large.
     """
-    content = _fit(pictures.content, longest, "content.image")
-    styles = []
+    content = _fit(pictures.content, _shape(config, pictures), longest, "content.image")
+    styles, masks = [], []
     for i, (picture, style) in enumerate(_styles(config, pictures)):
         side = max(1, round(style.scale * max(_size(content))))
-        styles.append((_fit(picture, side, f"style.images[{i}]"), style.weight))
+        styles.append((_fit(picture, _size(picture), side, f"style.images[{i}]"), style.weight))
+        if pictures.masks:
+            feather = config.style.feather
+            whole = (np.ones(_size(content), np.float32), np.ones(_size(styles[i][0]), np.float32))
+            painted, taken = (
+                everywhere if mask is None else guidance.fit_mask(mask, _size(everywhere), feather)
+                for mask, everywhere in zip(pictures.masks[i], whole, strict=True)
+            )
+            masks.append((painted, taken))
     starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
-    return Inputs(content, tuple(styles), starts.get(str(config.init.source), pictures.start))
+    start = starts.get(str(config.init.source), pictures.start)
+    return Inputs(content, tuple(styles), start, tuple(masks))
 
 
 def narrowness(config: Config, pictures: Pictures) -> list[float]:
     """Return the shorter side of each picture over the content's longest, at any scale."""
-    content = min(_size(pictures.content)) / max(_size(pictures.content))
+    shape = _shape(config, pictures)
     styles = [
         style.scale * min(_size(picture)) / max(_size(picture))
         for picture, style in _styles(config, pictures)
     ]
-    return [content, *styles]
+    return [min(shape) / max(shape), *styles]
+
+
+def _shape(config: Config, pictures: Pictures) -> tuple[int, int]:
+    """Return the (height, width) whose shape the pastiche has."""
+    height, width = _size(pictures.content)
+    if config.image.aspect is None:
+        return height, width
+    longest, aspect = max(height, width), config.image.aspect
+    return max(1, round(longest / max(aspect, 1))), max(1, round(longest * min(aspect, 1)))
 
 
 def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleImage]]:
-    asked = config.style.images
-    if len(asked) != len(pictures.styles):
-        asked = tuple(StyleImage(path=Path(f"{i}")) for i in range(len(pictures.styles)))
-    return list(zip(pictures.styles, asked, strict=True))
+    return list(zip(pictures.styles, config.style.images, strict=bool(pictures.styles)))
 
 
 def check_layers(config: Config, inputs: Inputs, weights: VGGWeights) -> None:
@@ -179,9 +250,11 @@ def _take_picture(value: ArrayLike, name: str) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _fit(picture: np.ndarray, longest: int | None, key: str) -> np.ndarray:
-    """Resize a picture, if that does not take more memory than there is."""
-    height, width = size = images.fit_size(_size(picture), longest)
+def _fit(picture: np.ndarray, shape: tuple[int, int], longest: int | None, key: str) -> np.ndarray:
+    """Resize a picture to a shape of this longest side, if that takes no more memory than there
+    is.
+    """
+    height, width = size = images.fit_size(shape, longest)
     if height * width > images.MAX_PIXELS:
         raise InputError(
             f"{key}: {width} x {height} px at this size, expected at most "

@@ -1,24 +1,26 @@
 """The losses of Gatys et al., each a function of sums over positions.
 
 Every term comes in two halves. `*_statistics` reduces features to sums that add over disjoint
-parts of an image; `*_loss` turns the sums of the whole image into a number. A term can therefore
-be taken over masked positions (a weight for each), over a mixture of style images (a mixture of
-sums) or over tiles (sums of sums) without becoming another term.
+parts of an image; a loss turns the sums of the whole image into a number. A term can therefore be
+taken over masked positions (a weight for each), over a mixture of style images (a mixture of sums)
+or over tiles (sums of sums) without becoming another term.
 
 A layer has C channels and M positions. F are the features of the pastiche, P of the content image,
-S of the style image, all [1, H, W, C] with H W = M, and R = F^T F is the raw Gram matrix.
+S of the style image, all [1, H, W, C] with H W = M; R = F^T F is the raw Gram matrix, R_s that of
+the style image over its M_s positions. With a mask, M is the sum of the positions' weights.
 
 Papers: Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015 (arXiv:1508.06576),
-    and "Image Style
-Transfer Using Convolutional Neural Networks", CVPR 2016, whose equation numbers are used here.
+and "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, whose equation numbers
+are used here. Novak and Nikulin, "Improving the Neural Algorithm of Artistic Style", 2016
+(arXiv:1605.04603), for the activation shift.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -30,56 +32,48 @@ class ErrorSums:
 
     Attributes:
         squares: Sum over positions and channels of (F - P)^2, scalar.
-        values: Number of values summed, M C, scalar.
+        positions: M, scalar.
+        channels: C.
     """
 
     squares: tf.Tensor
-    values: tf.Tensor
+    positions: tf.Tensor
+    channels: int
 
 
 @dataclass(frozen=True)
-class GramSums:
-    """Sums of one style layer.
+class StyleSums:
+    """Sums of one style layer; tensors, or the arrays that they come to.
 
     Attributes:
         products: The raw Gram matrix R = F^T F, [C, C] (eq. 3).
-        positions: Number of positions summed, M, scalar.
+        positions: M, scalar.
+        features: Sum of the features, [C], or None if no statistic in use needs it.
+        ordered: Values of each channel in rising order, [M, C], or None as before. It adds no more
+            than the others over parts of an image: it is merged.
     """
 
-    products: tf.Tensor
-    positions: tf.Tensor
-
-
-@dataclass(frozen=True)
-class VariationSums:
-    """Sums over the differences of neighbours, along x and along y.
-
-    Attributes:
-        absolute: Sum of |dx| + |dy| over the image and its channels, scalar.
-        squares_x, squares_y: Sums of dx^2 and of dy^2, scalars.
-        differences_x, differences_y: Number of differences summed, scalars; at least 1.
-    """
-
-    absolute: tf.Tensor
-    squares_x: tf.Tensor
-    squares_y: tf.Tensor
-    differences_x: tf.Tensor
-    differences_y: tf.Tensor
+    products: Any
+    positions: Any
+    features: Any = None
+    ordered: Any = None
 
 
 def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ErrorSums:
     """Return the squared distance of two feature maps [1, H, W, C], summed in float32."""
     import tensorflow.compat.v1 as tf
 
-    difference = _wide(features) - _wide(target)
-    return ErrorSums(tf.reduce_sum(tf.square(difference)), _count(difference))
+    difference = wide(features) - wide(target)
+    channels = int(features.shape[-1])
+    positions = count(difference) / channels
+    return ErrorSums(tf.reduce_sum(tf.square(difference)), positions, channels)
 
 
 def mean_squared_error(sums: ErrorSums) -> tf.Tensor:
     """Mean over positions and channels of (F - P)^2: weights carry over between layers and
     sizes.
     """
-    return sums.squares / sums.values
+    return sums.squares / (sums.positions * sums.channels)
 
 
 def half_squared_error(sums: ErrorSums) -> tf.Tensor:
@@ -87,94 +81,154 @@ def half_squared_error(sums: ErrorSums) -> tf.Tensor:
     return 0.5 * sums.squares
 
 
-def gram_statistics(features: tf.Tensor) -> GramSums:
-    """Return the raw Gram matrix of features [1, H, W, C] (eq. 3) and their positions, summed in
-    float32.
+def root_squared_error(sums: ErrorSums) -> tf.Tensor:
+    """Sum (F - P)^2 / (2 sqrt(C M)): between the two, as cysmith/neural-style-tf has it."""
+    import tensorflow.compat.v1 as tf
+
+    return sums.squares / (2.0 * tf.sqrt(sums.positions * sums.channels))
+
+
+def style_statistics(
+    features: tf.Tensor,
+    weights: tf.Tensor | None = None,
+    *,
+    with_means: bool = False,
+    ordered: bool = False,
+) -> StyleSums:
+    """Return the sums of features [1, H, W, C], in float32.
+
+    Args:
+        features: Of the pastiche or of a style image, or of a part of them.
+        weights: Weight of each position, [1, H, W, 1]: the square of a guidance channel (Gatys et
+            al. 2017, eq. 5). None for ones.
+        with_means: Whether to sum the features themselves as well.
+        ordered: Whether to sort them as well; then weights are not taken into account.
     """
     import tensorflow.compat.v1 as tf
 
     flat = tf.reshape(features, [-1, features.shape[-1]])  # [M, C]
-    products = tf.custom_gradient(_gram_matrix)(flat)
-    return GramSums(products, tf.cast(tf.shape(flat)[0], products.dtype))
-
-
-def gram_loss(sums: GramSums, target: GramSums) -> tf.Tensor:
-    """Mean over C x C of (R / C M - R_s / C M_s)^2: eq. 4 divided by C^2 / 4, so that weights
-    carry over between layers.
-    """
-    import tensorflow.compat.v1 as tf
-
-    return tf.reduce_mean(
-        tf.square((_per_position(sums) - _per_position(target)) / _channels(sums))
+    column = None if weights is None else tf.cast(tf.reshape(weights, [-1, 1]), wide(flat).dtype)
+    weighted = flat if column is None else wide(flat) * column
+    if column is None:
+        positions = tf.cast(tf.shape(flat)[0], wide(flat).dtype)
+    else:
+        positions = tf.reduce_sum(column)
+    return StyleSums(
+        products=_gram_matrix(flat, column),
+        positions=positions,
+        features=tf.reduce_sum(wide(weighted), axis=0) if with_means else None,
+        ordered=tf.sort(wide(flat), axis=0) if ordered else None,
     )
 
 
-def gram_loss_paper(sums: GramSums, target: GramSums) -> tf.Tensor:
+def shifted(sums: StyleSums, shift: float) -> StyleSums:
+    """Return the sums that features plus a number would have.
+
+    R' = R + s (f 1^T + 1 f^T) + s^2 M, where f is the sum of the features.
+    """
+    if not shift:
+        return sums
+    outer = sums.features[:, None] + sums.features[None, :]
+    return replace(
+        sums,
+        products=sums.products + shift * outer + shift**2 * sums.positions,
+        features=sums.features + shift * sums.positions,
+    )
+
+
+def gram_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+    """Mean over C x C of (R / C M - R_s / C M_s)^2: eq. 4 divided by C^2 / 4, so that weights
+    carry over between layers.
+    """
+    return gram_loss_sum(sums, target) / _channels(sums) ** 2
+
+
+def gram_loss_paper(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     """Sum of (R - R_s)^2 / (4 C^2 M^2) (eq. 4), each Gram matrix divided by its own M.
 
     The paper resizes the style image to the content's size, so that M = M_s. Here the style keeps
     its own shape; with one M for both, its size alone would be an error.
     """
+    return gram_loss_sum(sums, target) / 4.0
+
+
+def gram_loss_sum(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+    """Sum of (R / C M - R_s / C M_s)^2, which is the mean over C x C of (R / M - R_s / M_s)^2."""
     import tensorflow.compat.v1 as tf
 
-    difference = _per_position(sums) - _per_position(target)
-    return tf.reduce_sum(tf.square(difference)) / (4.0 * _channels(sums) ** 2)
+    difference = sums.products / sums.positions - target.products / target.positions
+    return tf.reduce_sum(tf.square(difference / _channels(sums)))
 
 
-def variation_statistics(image: tf.Tensor) -> VariationSums:
-    """Return the sums of the differences of neighbours in an image [1, H, W, 3], pixel values."""
+def gram_loss_raw(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+    """Sum of (R - R_s)^2, nothing divided: its weight depends on layer and size."""
     import tensorflow.compat.v1 as tf
 
-    dx = image[:, :, 1:] - image[:, :, :-1]
-    dy = image[:, 1:] - image[:, :-1]
-    return VariationSums(
-        absolute=tf.reduce_sum(tf.abs(dx)) + tf.reduce_sum(tf.abs(dy)),
-        squares_x=tf.reduce_sum(tf.square(dx)),
-        squares_y=tf.reduce_sum(tf.square(dy)),
-        differences_x=tf.maximum(_count(dx), 1.0),
-        differences_y=tf.maximum(_count(dy), 1.0),
-    )
-
-
-def absolute_variation(sums: VariationSums) -> tf.Tensor:
-    """Sum of |dx| + |dy|: the anisotropic total variation (Rudin, Osher and Fatemi 1992,
-    discretised).
-    """
-    return sums.absolute
-
-
-def squared_variation(sums: VariationSums) -> tf.Tensor:
-    """Mean of dx^2 plus mean of dy^2."""
-    return sums.squares_x / sums.differences_x + sums.squares_y / sums.differences_y
+    return tf.reduce_sum(tf.square(sums.products - target.products))
 
 
 CONTENT_LOSSES: Mapping[str, Callable[[ErrorSums], tf.Tensor]] = MappingProxyType(
-    {"mean": mean_squared_error, "paper": half_squared_error}
+    {"mean": mean_squared_error, "paper": half_squared_error, "root": root_squared_error}
 )
-STYLE_LOSSES: Mapping[str, Callable[[GramSums, GramSums], tf.Tensor]] = MappingProxyType(
-    {"mean": gram_loss, "paper": gram_loss_paper}
-)
-VARIATION_LOSSES: Mapping[str, Callable[[VariationSums], tf.Tensor]] = MappingProxyType(
-    {"l1": absolute_variation, "l2": squared_variation}
+# `pixels` is `raw` with a weight that holds the number of the pastiche's pixels.
+GRAM_LOSSES: Mapping[str, Callable[[StyleSums, StyleSums], tf.Tensor]] = MappingProxyType(
+    {
+        "mean": gram_loss,
+        "paper": gram_loss_paper,
+        "sum": gram_loss_sum,
+        "raw": gram_loss_raw,
+        "pixels": gram_loss_raw,
+    }
 )
 
 
-def _gram_matrix(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Return R = F^T F of F [M, C], and its gradient: F (D + D^T), where D is that by R.
+def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """Return R = F^T W F of F [M, C] and the diagonal W [M, 1], with its own gradient.
 
-    One product in the type of F. The derived gradient takes two, and keeps the float32 copy of
-    bfloat16 features until it runs: a third of the memory of a run.
+    That is W F (D + D^T), where D is that by R: one product in the type of F. The derived gradient
+    takes two, and keeps the float32 copy of bfloat16 features until it runs: a third of the memory
+    of a run.
     """
     import tensorflow.compat.v1 as tf
 
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(flat, tf.cast(upstream + tf.transpose(upstream), flat.dtype))
+    def product(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            by_flat = tf.matmul(flat, tf.cast(upstream + tf.transpose(upstream), flat.dtype))
+            return by_flat if weights is None else by_flat * tf.cast(weights, flat.dtype)
 
-    wide = _wide(flat)
-    return tf.matmul(wide, wide, transpose_a=True), gradient
+        values = wide(flat)
+        weighted = values if weights is None else values * weights
+        return tf.matmul(weighted, values, transpose_a=True), gradient
+
+    return tf.custom_gradient(product)(flat)
 
 
-def _wide(features: tf.Tensor) -> tf.Tensor:
+def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Return features whose gradient is divided by its L1 norm and multiplied by a weight.
+
+    So every layer pulls with the strength of its weight, whatever its loss (jcjohnson/neural-style,
+    `-normalize_gradients`). The value of the loss is not changed: what is descended is no gradient
+    of it.
+
+    Args:
+        features: [1, H, W, C].
+        weight: Weight of the layer's term, which the incoming gradient already has as a factor.
+    """
+    import tensorflow.compat.v1 as tf
+
+    def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            # Per unit of weight the norm is |upstream| / weight; 1e-8 is the tool's own guard.
+            norm = tf.reduce_sum(tf.abs(wide(upstream)))
+            factor = tf.math.divide_no_nan(weight, norm + 1e-8 * weight)
+            return upstream * tf.cast(factor, upstream.dtype)
+
+        return tf.identity(values), gradient
+
+    return tf.custom_gradient(same)(features)
+
+
+def wide(features: tf.Tensor) -> tf.Tensor:
     """Return features in a type fit for sums: raw Gram entries reach 3e10, and bfloat16 keeps
     three digits.
     """
@@ -183,15 +237,12 @@ def _wide(features: tf.Tensor) -> tf.Tensor:
     return tf.cast(features, tf.float32) if features.dtype == tf.bfloat16 else features
 
 
-def _count(values: tf.Tensor) -> tf.Tensor:
+def count(values: tf.Tensor) -> tf.Tensor:
+    """Return how many values a tensor has, in its own type."""
     import tensorflow.compat.v1 as tf
 
     return tf.cast(tf.size(values, out_type=tf.int64), values.dtype)
 
 
-def _channels(sums: GramSums) -> float:
+def _channels(sums: StyleSums) -> float:
     return float(sums.products.shape[-1])
-
-
-def _per_position(sums: GramSums) -> tf.Tensor:
-    return sums.products / sums.positions

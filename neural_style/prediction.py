@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from neural_style import session
 from neural_style.inputs import Inputs, Pictures, prepare_inputs
-from neural_style.objective import structure_of
 from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
+from neural_style.structure import structure_of
 from neural_style.weights import Convolution, Layer, Pooling, VGGWeights, layers_needed
 
 if TYPE_CHECKING:

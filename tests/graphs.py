@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from neural_style.objective import Objective, Structure, build_image, build_objective
+from neural_style.objective import Objective, build_canvas, build_objective
+from neural_style.structure import Structure
 
 LAYERS = ("relu1_1", "relu2_1")
 
@@ -56,8 +57,8 @@ def objective_session(
 ) -> Iterator[tuple[tf.Session, Objective, Any]]:
     """Yield a session of the two-layer network's objective, and what `add` builds upon it."""
     with tf.Graph().as_default() as graph:
-        image = build_image()
-        objective = build_objective(image, two_layers(image.variable.read_value()), structure)
+        canvas = build_canvas(structure)
+        objective = build_objective(canvas, two_layers(canvas.pixels), structure)
         added = add(objective)
         initializer = tf.global_variables_initializer()
         graph.finalize()

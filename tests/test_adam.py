@@ -10,13 +10,9 @@ from graphs import objective_session
 
 from neural_style.adam import build_adam, learning_rate
 from neural_style.config import make_config
-from neural_style.objective import (
-    Structure,
-    measure_targets,
-    set_image,
-    set_targets,
-    set_weights,
-)
+from neural_style.objective import set_image, set_weights
+from neural_style.structure import Structure
+from neural_style.targets import StyleSource, measure_targets, set_targets
 
 STRUCTURE = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
 WEIGHTS = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
@@ -37,7 +33,7 @@ def picture(rng: np.random.Generator, height: int = 10, width: int = 14) -> np.n
 
 def set_up(session, objective, rng, size=(10, 14)) -> np.ndarray:
     content, style = picture(rng, *size), picture(rng, 9, 9)
-    targets = measure_targets(session, objective, content, [(style, 1.0)])
+    targets = measure_targets(session, objective, content, [StyleSource(style)])
     set_targets(session, objective, targets)
     set_weights(session, objective, WEIGHTS)
     return content

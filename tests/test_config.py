@@ -29,7 +29,9 @@ from neural_style.config import (
 from neural_style.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
-SECTIONS = "content, style, total_variation, init, network, image, optimizer, runtime, output"
+SECTIONS = (
+    "content, style, total_variation, init, network, image, color, optimizer, runtime, output"
+)
 
 Load = Callable[..., Config]
 
@@ -74,23 +76,48 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "layers": {"relu4_2": 1},
             "weight": 5,
             "normalization": "mean",
+            "normalize_gradients": False,
         },
         "style": {
-            "images": [{"path": "painting.png", "weight": 1, "scale": 1}],
+            "images": [
+                {
+                    "path": "painting.png",
+                    "weight": 1,
+                    "scale": 1,
+                    "mask": None,
+                    "from_mask": None,
+                }
+            ],
             "layers": {f"relu{block}_1": 1 for block in (1, 2, 3, 4, 5)},
             "weight": 500,
+            "mix": "statistics",
+            "statistic": {"gram": 1},
+            "activation_shift": 0,
             "normalization": "mean",
+            "layer_exponent": 1,
+            "normalize_gradients": False,
+            "guidance": "simple",
+            "feather": 0,
         },
-        "total_variation": {"weight": 0.001, "norm": "l1"},
+        "total_variation": {
+            "weight": 0.001,
+            "norm": "l1",
+            "exponent": 1.25,
+            "channels": [1, 1, 1],
+        },
         "init": {"from": "content", "noise": 0.7, "noise_std": 20, "blur": 0, "seed": 0},
         "network": {
             "weights": "imagenet-vgg-verydeep-19.mat",
             "pooling": "max",
+            "transpose_kernels": False,
+            "padding": "zeros",
+            "white": 255,
             "if_missing": "error",
             "download": "ask",
             "url": "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
         },
-        "image": {"size": 384, "scales": "auto"},
+        "image": {"aspect": None, "size": 384, "scales": "auto"},
+        "color": {"preserve": "none", "space": "ycrcb", "match": "transport"},
         "optimizer": {
             "name": "adam",
             "iterations": 75,
@@ -164,7 +191,13 @@ def test_config_takes_a_whole_float_for_an_integer(load: Load) -> None:
 )
 def test_style_images_are_normalised(load: Load, tmp_path: Path, written: str) -> None:
     (image,) = load(f"style: {{images: {written}}}").style.images
-    assert image.model_dump() == {"path": tmp_path / "file" / "a.png", "weight": 1, "scale": 1}
+    assert image.model_dump() == {
+        "path": tmp_path / "file" / "a.png",
+        "weight": 1,
+        "scale": 1,
+        "mask": None,
+        "from_mask": None,
+    }
 
 
 @pytest.mark.parametrize("section", ["content", "style"])
@@ -402,7 +435,9 @@ def test_shipped_config_is_the_default_but_for_a_missing_network() -> None:
 
 def test_shipped_config_has_every_key_with_a_comment() -> None:
     text = (PROJECT / "config.yaml").read_text(encoding="utf-8")
-    assert leaves(yaml.safe_load(text)) == leaves(Config().model_dump(by_alias=True))
+    written = yaml.safe_load(text)
+    written["style"]["statistic"] = {written["style"]["statistic"]: 1}
+    assert leaves(written) == leaves(Config().model_dump(by_alias=True))
     commented = set(re.findall(r"^ +-? *(\w+):.*#", text, flags=re.MULTILINE))
     keys = {key for section in Config.model_fields.values() for key in names_in(section.annotation)}
     # `images` is told above its first item.
@@ -424,7 +459,7 @@ BAD_TEXTS = {
     "style:\n  wieght: 5": "style.wieght (line 2): unknown key; did you mean 'weight'?",
     "iterations: 5": "iterations (line 1): unknown key; did you mean 'optimizer.iterations'?",
     "content: {seed: 1}": "content.seed (line 1): unknown key; did you mean 'init.seed'?",
-    "image: {xyz: 5}": "image.xyz (line 1): unknown key; the keys here are size, scales",
+    "image: {xyz: 5}": "image.xyz (line 1): unknown key; the keys here are aspect, size, scales",
     "init: {source: noise}": (
         "init.source (line 1): unknown key; the keys here are from, noise, noise_std, blur, seed"
     ),
@@ -442,9 +477,12 @@ BAD_TEXTS = {
     # Sections
     "content: photo.png": (
         "content (line 1): found 'photo.png', "
-        "expected a mapping with keys among image, layers, weight, normalization"
+        "expected a mapping with keys among image, layers, weight, normalization, "
+        "normalize_gradients"
     ),
-    "image: [384]": "image (line 1): found a list, expected a mapping with keys among size, scales",
+    "image: [384]": (
+        "image (line 1): found a list, expected a mapping with keys among aspect, size, scales"
+    ),
     # Numbers
     "style:\n\n  weight: x": "style.weight (line 3): found 'x', expected a number of at least 0",
     "style: {weight: true}": "style.weight (line 1): found true, expected a number of at least 0",
@@ -561,7 +599,8 @@ BAD_TEXTS = {
     "style: {images: ['']}": "style.images[0] (line 1): found '', expected a path",
     "style: {images: ''}": "style.images (line 1): found '', expected a path",
     "style:\n  images:\n    - 5": (
-        "style.images[0] (line 3): found 5, expected a mapping with keys among path, weight, scale"
+        "style.images[0] (line 3): found 5, expected a mapping with keys among path, weight, "
+        "scale, mask, from_mask"
     ),
     "style:\n  images:\n    - weight: 5": "style.images[0] (line 3): the key 'path' is missing",
     "style:\n  images:\n    - path: a.png\n      wieght: 5": (
@@ -764,7 +803,7 @@ def test_first_mistake_in_reading_order_is_the_one_told(
         ),
         (
             {"image": {5: 1}},
-            "image[5]: found a key that is not text, expected one of size, scales",
+            "image[5]: found a key that is not text, expected one of aspect, size, scales",
         ),
         (
             {"content": {"layers": {5: 1}}},

@@ -7,7 +7,7 @@ import pytest
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, check_layers, prepare_inputs, take_pictures
+from neural_style.inputs import Pictures, check_layers, for_styles, prepare_inputs, take_pictures
 from neural_style.weights import Convolution, Layer, Pooling, Relu, VGGWeights
 
 
@@ -53,7 +53,8 @@ def test_null_size_keeps_the_files_own():
 
 
 def test_more_pictures_than_the_config_names_weigh_the_same():
-    inputs = prepare_inputs(make_config({}), pictures(styles=((50, 100), (20, 20))), 384)
+    config = for_styles(make_config({}), 2)
+    inputs = prepare_inputs(config, pictures(styles=((50, 100), (20, 20))), 384)
     assert [weight for _, weight in inputs.styles] == [1, 1]
 
 
@@ -91,7 +92,7 @@ def test_a_picture_of_the_smallest_side_passes():
     ],
 )
 def test_a_picture_too_small_for_the_deepest_layer_is_named(changes, message):
-    config = make_config({"image": {"size": 40}})
+    config = for_styles(make_config({"image": {"size": 40}}), len(changes.get("styles", (0,))))
     inputs = prepare_inputs(config, pictures(**changes), config.image.size)
     with pytest.raises(InputError) as caught:
         check_layers(config, inputs, network())

@@ -18,14 +18,9 @@ from test_preconditioner import dense
 from neural_style.config import make_config
 from neural_style.held import build_held
 from neural_style.lbfgs import LBFGSRun, build_lbfgs, first_loop, second_loop
-from neural_style.objective import (
-    Objective,
-    Structure,
-    measure_targets,
-    set_image,
-    set_targets,
-    set_weights,
-)
+from neural_style.objective import Canvas, Objective, set_image, set_weights
+from neural_style.structure import Structure
+from neural_style.targets import StyleSource, measure_targets, set_targets
 from neural_style.vectors import CHUNK
 
 NOTHING: Any = MappingProxyType({})
@@ -43,7 +38,8 @@ def minimiser(
     with tf.Graph().as_default():
         image = build_held("image", [1, None, None, 3], tf.float64)
         total = function(image.variable.read_value())
-        objective = Objective(image, {"f": total}, total, *[NOTHING] * 5)
+        canvas = Canvas(image, None, image.variable.read_value())
+        objective = Objective(canvas, {"f": total}, total, *[NOTHING] * 7)
         handles = build_lbfgs(objective, box, history, preconditioned)
         initializer = tf.global_variables_initializer()
         tf.get_default_graph().finalize()
@@ -244,7 +240,7 @@ def picture_session(rng: np.random.Generator, box: Any = BOX) -> Iterator[Any]:
             rng.uniform(-100, 155, (1, *size, 3)).astype(np.float32) for size in [(10, 14), (9, 9)]
         )
         set_targets(
-            session, objective, measure_targets(session, objective, content, [(style, 1.0)])
+            session, objective, measure_targets(session, objective, content, [StyleSource(style)])
         )
         set_weights(
             session,

@@ -7,6 +7,8 @@ import pytest
 from graphs import evaluate, gradient
 
 from neural_style import losses
+from neural_style.objective import sums_present
+from neural_style.variation import VARIATIONS, variation_loss
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def gram(features: np.ndarray) -> np.ndarray:
 
 def style_loss(name: str, style: np.ndarray):
     def build(features):
-        goal = losses.gram_statistics(evaluate_constant(style))
-        return losses.STYLE_LOSSES[name](losses.gram_statistics(features), goal)
+        goal = losses.style_statistics(evaluate_constant(style))
+        return losses.GRAM_LOSSES[name](losses.style_statistics(features), goal)
 
     return build
 
@@ -51,9 +53,9 @@ def content_loss(name: str, target: np.ndarray):
     return build
 
 
-def variation(name: str):
+def variation(name: str, exponent: float = 1.25):
     def build(image):
-        return losses.VARIATION_LOSSES[name](losses.variation_statistics(image))
+        return variation_loss(VARIATIONS[name](image, exponent))
 
     return build
 
@@ -71,8 +73,8 @@ def test_content_mean_loss_is_the_mean_of_squares(features, rng):
     assert loss == pytest.approx(np.mean((features - target) ** 2), rel=1e-12)
 
 
-def test_gram_statistics_match_gatys_eq_3(features):
-    sums = evaluate(lambda f: vars(losses.gram_statistics(f)), features)
+def test_style_statistics_match_gatys_eq_3(features):
+    sums = evaluate(lambda f: sums_present(losses.style_statistics(f)), features)
     np.testing.assert_allclose(sums["products"], gram(features), rtol=1e-12)
     assert sums["positions"] == 20
 
@@ -126,7 +128,12 @@ def test_statistics_add_over_disjoint_parts(features, rng):
     parts = [(features[:, :, :2], target[:, :, :2]), (features[:, :, 2:], target[:, :, 2:])]
 
     def sums(f, t):
-        return {**vars(losses.gram_statistics(f)), **vars(losses.error_statistics(f, t))}
+        errors = losses.error_statistics(f, t)
+        return {
+            **sums_present(losses.style_statistics(f, with_means=True)),
+            "squares": errors.squares,
+            "error_positions": errors.positions,
+        }
 
     whole = evaluate(sums, features, target)
     pieces = [evaluate(sums, *part) for part in parts]
@@ -182,7 +189,7 @@ def test_bfloat16_features_are_summed_in_float32(rng):
     features = rng.uniform(0, 100, (1, 40, 40, 4)).astype(np.float32)
 
     def halved(f):
-        sums = losses.gram_statistics(tf.cast(f, tf.bfloat16))
+        sums = losses.style_statistics(tf.cast(f, tf.bfloat16))
         return sums.products
 
     products = evaluate(halved, features)

@@ -7,15 +7,9 @@ import pytest
 from graphs import objective_session
 
 from neural_style.config import make_config
-from neural_style.objective import (
-    Structure,
-    measure_targets,
-    set_image,
-    set_targets,
-    set_weights,
-    structure_of,
-    term_weights,
-)
+from neural_style.objective import set_image, set_weights
+from neural_style.structure import Structure, structure_of, term_weights
+from neural_style.targets import StyleSource, measure_targets, set_targets
 
 WHOLE = Structure(("relu2_1",), ("relu1_1", "relu2_1"), variation_norm="l1")
 WEIGHTS = {
@@ -40,7 +34,7 @@ def test_terms_match_numpy_for_images_of_every_size(rng):
         for content_size, style_size in [((12, 16), (20, 8)), ((21, 9), (7, 30))]:
             content, style = picture(rng, *content_size), picture(rng, *style_size)
             image = picture(rng, *content_size)
-            targets = measure_targets(session, objective, content, [(style, 1.0)])
+            targets = measure_targets(session, objective, content, [StyleSource(style)])
             set_targets(session, objective, targets)
             set_weights(session, objective, WEIGHTS)
             features = []
@@ -66,20 +60,28 @@ def test_style_target_of_several_styles_is_the_mixture_of_their_gram_matrices(rn
     with objective_session(WHOLE) as (session, objective, _):
         content, first, second = (picture(rng, *size) for size in [(8, 8), (10, 6), (6, 14)])
         alone = [
-            measure_targets(session, objective, content, [(style, 1.0)]).style
+            measure_targets(session, objective, content, [StyleSource(style)]).style
             for style in (first, second)
         ]
-        both = measure_targets(session, objective, content, [(first, 3.0), (second, 1.0)]).style
+        both = measure_targets(
+            session, objective, content, [StyleSource(first, 3.0), StyleSource(second)]
+        ).style
         for layer, mixture in both.items():
-            expected = 0.75 * alone[0][layer] + 0.25 * alone[1][layer]
-            np.testing.assert_allclose(mixture, expected, rtol=1e-5)
+            first_gram, second_gram, both_gram = (
+                sums[0].products / sums[0].positions
+                for sums in (*(a[layer] for a in alone), mixture)
+            )
+            expected = 0.75 * first_gram + 0.25 * second_gram
+            np.testing.assert_allclose(both_gram, expected, rtol=1e-5)
 
 
 def test_loss_is_zero_where_the_image_is_its_own_target(rng):
     structure = Structure(("relu2_1",), ("relu1_1", "relu2_1"))
     with objective_session(structure) as (session, objective, _):
         image = picture(rng, 12, 10)
-        set_targets(session, objective, measure_targets(session, objective, image, [(image, 1.0)]))
+        set_targets(
+            session, objective, measure_targets(session, objective, image, [StyleSource(image)])
+        )
         set_weights(session, objective, WEIGHTS)
         set_image(session, objective, image)
         assert session.run(objective.total) < 1e-6
@@ -92,7 +94,7 @@ def test_content_alone_and_style_alone_build_no_other_branch(rng):
     ]:
         with objective_session(structure) as (session, objective, _):
             image = picture(rng, 8, 8)
-            targets = measure_targets(session, objective, image, [(image, 1.0)])
+            targets = measure_targets(session, objective, image, [StyleSource(image)])
             set_targets(session, objective, targets)
             assert set(objective.terms) == names
 
@@ -117,7 +119,8 @@ def test_style_layer_weights_are_shares_and_content_weights_are_not():
                 "style": {"weight": 500, "layers": {"relu1_1": 3, "relu2_1": 1}},
                 "total_variation": {"weight": 0.5},
             }
-        )
+        ),
+        (10, 10),
     )
     assert weights == {
         "content/relu4_2": 5,
@@ -129,6 +132,6 @@ def test_style_layer_weights_are_shares_and_content_weights_are_not():
 
 
 def test_default_weights_are_the_usual_5_and_100_a_layer():
-    weights = term_weights(make_config({}))
+    weights = term_weights(make_config({}), (10, 10))
     assert weights["content/relu4_2"] == 5
     assert [w for name, w in weights.items() if name.startswith("style/")] == [100.0] * 5

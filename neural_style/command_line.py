@@ -1,0 +1,79 @@
+"""The command line: what can be asked for, how loud the answer is, and the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from neural_style import __version__
+from neural_style.errors import InputError, printable
+
+log = logging.getLogger("style_transfer")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options, and set how much is logged."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    for logger in (log, logging.getLogger("neural_style")):
+        logger.setLevel(level)
+    return options
+
+
+def exit_code(action: Callable[[], int]) -> int:
+    """Return what an action returns, or the code of its failure, which is told in one line.
+
+    0 done, 2 bad input, 130 interrupted (with the best image so far saved), 1 anything else.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return action()
+    except InputError as error:
+        return _failed(str(error), 2)
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        return 130
+    except OSError as error:
+        where = f"{printable(error.filename)}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or printable(error)}", 1, trace=True)
+    except Exception as error:  # the last resort: one line, and where it happened with -v
+        return _failed(f"{type(error).__name__}: {printable(error)}", 1, trace=True)
+
+
+def _failed(message: str, code: int, *, trace: bool = False) -> int:
+    if trace:
+        log.debug("", exc_info=True)
+    sys.stderr.write(f"error: {message}\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="style_transfer.py",
+        allow_abbrev=False,
+        description="Neural style transfer by image optimisation (Gatys, Ecker and Bethge 2016).",
+        epilog="Exit codes: 0 done, 2 bad input, 130 interrupted (best image saved), 1 else.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, YAML")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting, such as style.weight=1e3; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check every input and the output folder, print the resolved settings, stop",
+    )
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="store_true", help="tell more")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="tell warnings only")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser

@@ -1,0 +1,148 @@
+"""What the pastiche is compared with: measured on the content image and the style images, and held
+in the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neural_style.held import Held, hold
+from neural_style.losses import StyleSums
+from neural_style.objective import Objective, set_guides, set_image, set_region, sums_present
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+
+@dataclass(frozen=True)
+class StyleSource:
+    """A style image as it is measured.
+
+    Attributes:
+        image: [1, H, W, 3], RGB minus the mean.
+        weight: Its share, before shares are made to sum to 1.
+        guides: Weights of its positions by layer, [H', W']; none for all of it.
+    """
+
+    image: np.ndarray
+    weight: float = 1.0
+    guides: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the pastiche is compared with.
+
+    Attributes:
+        content: Features of the content image by layer, [1, H', W', C].
+        style: Sums by layer, for each target; of several styles in one, their mixture.
+        shares: Of each target, summing to 1.
+    """
+
+    content: Mapping[str, np.ndarray]
+    style: Mapping[str, tuple[StyleSums, ...]]
+    shares: tuple[float, ...]
+
+
+def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:
+    """Set what the image is compared with."""
+    hold(session, [(held, targets.content[n]) for n, held in objective.content_targets.items()])
+    if not objective.style_targets:
+        return
+    pairs: list[tuple[Held, Any]] = [(objective.shares, targets.shares)]
+    for name, handles in objective.style_targets.items():
+        for each, sums in zip(handles, targets.style[name], strict=True):
+            held = sums_present(each)
+            pairs += [(held[n], value) for n, value in sums_present(sums).items()]
+    hold(session, pairs)
+
+
+def measure_targets(
+    session: tf.Session,
+    objective: Objective,
+    content: np.ndarray,
+    styles: Sequence[StyleSource],
+    goals: Sequence[Sequence[int]] | None = None,
+) -> Targets:
+    """Run the network on the content image and the style images. The image variable, region and
+    guides are overwritten.
+
+    Args:
+        session: Session of the objective's graph.
+        objective: Its handles.
+        content: Content image, [1, H, W, 3], RGB minus the mean.
+        styles: Style images, each of its own size.
+        goals: Which of them make up each target; one of all of them if not given.
+    """
+    features = {}
+    if objective.content_targets:
+        set_region(session, objective, np.ones(content.shape[1:3], np.float32))
+        set_image(session, objective, content)
+        features = session.run({n: objective.features[n] for n in objective.content_targets})
+    if not objective.style_targets:
+        return Targets(features, {}, ())
+    goals = goals or [range(len(styles))]
+    measured = [_measure_style(session, objective, style, len(goals)) for style in styles]
+    weights = [[styles[i].weight for i in goal] for goal in goals]
+    whole = sum(map(sum, weights))
+    return Targets(
+        features,
+        {
+            name: tuple(
+                _mixture([measured[i][name] for i in goal], shares)
+                for goal, shares in zip(goals, weights, strict=True)
+            )
+            for name in objective.style_targets
+        },
+        tuple(sum(shares) / whole for shares in weights),
+    )
+
+
+def _measure_style(
+    session: tf.Session, objective: Objective, style: StyleSource, targets: int
+) -> dict[str, StyleSums]:
+    """Return the sums of a style image by layer, as arrays."""
+    set_region(session, objective, np.ones(style.image.shape[1:3], np.float32))
+    set_image(session, objective, style.image)
+    if objective.guides:
+        set_guides(session, objective, [style.guides] * targets)
+    found = session.run(
+        {name: sums_present(sums[0]) for name, sums in objective.style_statistics.items()}
+    )
+    return {name: StyleSums(**values) for name, values in found.items()}
+
+
+def _mixture(sums: Sequence[StyleSums], weights: Sequence[float]) -> StyleSums:
+    """Return the mixture of several images' sums, each taken per position.
+
+    Of one image they are its own. Ordered values are averaged at equal quantiles, which gives the
+    Wasserstein barycentre of the histograms.
+    """
+    if len(sums) == 1:
+        return sums[0]
+    shares = np.divide(weights, np.sum(weights))
+    positions = sum(share * each.positions for share, each in zip(shares, sums, strict=True))
+    mixed: dict[str, Any] = {"positions": positions}
+    for name in sums_present(sums[0]):
+        values = [getattr(each, name) for each in sums]
+        if name == "ordered":
+            values = [_quantiles(value, len(values[0])) for value in values]
+            mixed[name] = sum(s * v for s, v in zip(shares, values, strict=True))
+        elif name != "positions":
+            per_position = (
+                share * value / each.positions
+                for share, value, each in zip(shares, values, sums, strict=True)
+            )
+            mixed[name] = sum(per_position) * positions
+    return StyleSums(**mixed)
+
+
+def _quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
+    """Return the middles of equal shares of ordered values [N, C], [number, C]."""
+    places = (np.arange(number) + 0.5) / number * len(ordered) - 0.5
+    at = np.arange(len(ordered))
+    return np.stack([np.interp(places, at, column) for column in ordered.T], axis=1)
