@@ -17,10 +17,9 @@ if __name__ == "__main__":  # until `main` knows better, Ctrl-C ends it without 
 import logging
 import math
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,15 +31,12 @@ from neural_style import (
     outputs,
     record,
     session,
-    targets,
     viewer,
 )
-from neural_style.color_control import recolor, restore
 from neural_style.config import Config, load_config, make_config, to_yaml
 from neural_style.guidance import guides_of
-from neural_style.images import read_image, resize
+from neural_style.images import read_image
 from neural_style.inputs import (
-    Inputs,
     Pictures,
     check_layers,
     for_styles,
@@ -53,34 +49,16 @@ from neural_style.prediction import describe, predict
 from neural_style.progress import Progress
 from neural_style.pyramid import Scale, schedule
 from neural_style.pyramid import work as work_of
-from neural_style.start import start_image
-from neural_style.structure import structure_of, term_weights
+from neural_style.scale_mixing import mix_scales
+from neural_style.structure import structure_of
 from neural_style.supply import RANDOM_FILTERS, find_weights
-from neural_style.weights import Layer, VGGWeights
+from neural_style.transfer import Workspace, evaluate, optimise
+from neural_style.weights import VGGWeights, transpose_kernels
 
 if TYPE_CHECKING:
-    import tensorflow.compat.v1 as tf
+    pass
 
 log = logging.getLogger("style_transfer")
-Watch = Callable[[str, int, Mapping[str, float], Callable[[], np.ndarray]], None]
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """One graph and one session, which serve every run of a structure.
-
-    Attributes:
-        mean: The network's mean pixel, RGB, [3].
-        layers: The network's layers, in the order of depth.
-        objective, optimizer: Handles of the graph.
-        session: The session, open.
-    """
-
-    mean: np.ndarray
-    layers: tuple[Layer, ...]
-    objective: objective.Objective
-    optimizer: optimizers.Optimizer
-    session: tf.Session
 
 
 def stylize(
@@ -118,12 +96,27 @@ def stylize(
         log.warning("%s", notice)
     session.import_tensorflow()
     device = session.open_device(config.runtime, log.warning)
-    work = open_workspace(config, fit_filters(config, weights, pictures), device)
+    work, pictures = begin(config, weights, pictures, device)
     with work.session:
         result = optimise(work, config, pictures)
     if result.interrupted:
         raise KeyboardInterrupt
     return result
+
+
+def begin(
+    config: Config, weights: VGGWeights, pictures: Pictures, device: session.Device
+) -> tuple[Workspace, Pictures]:
+    """Return an open workspace for a run and the pictures that it is used with."""
+    weights = fit_filters(config, weights, pictures)
+
+    def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
+        work = open_workspace(settings, weights, device)
+        with work.session:
+            return optimise(work, settings, Pictures(coarse, (fine,))).image
+
+    pictures = mix_scales(config, pictures, paint)
+    return open_workspace(config, weights, device), pictures
 
 
 def open_workspace(config: Config, weights: VGGWeights, device: session.Device) -> Workspace:
@@ -152,84 +145,12 @@ def open_workspace(config: Config, weights: VGGWeights, device: session.Device) 
     return Workspace(weights.mean, weights.layers, goal, optimizer, opened)
 
 
-def optimise(
-    work: Workspace, config: Config, pictures: Pictures, watch: Watch = lambda *_: None
-) -> outputs.Result:
-    """Go through the scales, the coarsest first, each from the image that the one before made.
-
-    Args:
-        work: Graph and session of the config's structure.
-        config: Settings of the run.
-        pictures: Its pictures, as they are in their files.
-        watch: Called after every iteration with the scale, the number of iterations done, the
-            losses it started from, and a function that fetches the new iterate, RGB, [H, W, 3].
-    """
-    history = record.LossHistory([*work.optimizer.losses])
-    scales, shown = schedule(config, pictures), recolor(config.color, pictures)
-    total, clock = scales[-1].first + scales[-1].iterations, time.perf_counter()
-    run: optimizers.Run | None = None
-    interrupted = False
-
-    def finished(image: np.ndarray) -> np.ndarray:
-        return restore(config.color, _rgb(work, image), pictures.content)
-
-    try:
-        for scale in scales:
-            inputs = prepare_inputs(config, shown, scale.longest)
-            set_goal(work, config, inputs)
-            if run is None:
-                start = start_image(config.init, inputs.start, inputs.size, work.mean)
-            else:
-                start = resize(_carried(work, run), inputs.size)
-            start = np.where(inputs.region[..., None], start, inputs.content)
-            pixels = vgg.preprocess(start, work.mean)
-            run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
-            for done in range(scale.first, scale.first + scale.iterations):
-                losses = run.step(done)
-                history.append(done, time.perf_counter() - clock, losses, inputs.label)
-                watch(inputs.label, done + 1, losses, lambda: finished(_current(work)))
-            history.append(done + 1, time.perf_counter() - clock, run.finish(), inputs.label)
-    except KeyboardInterrupt:
-        if run is None:
-            raise
-        interrupted = True
-    size = prepare_inputs(config, pictures, scales[-1].longest).size
-    last = cast(optimizers.Run, run)  # there is at least one scale
-    image, average = resize(finished(last.best_image()), size), last.averaged_image()
-    averaged = None if average is None else resize(finished(average), size)
-    return outputs.Result(image, averaged, history, interrupted)
-
-
-def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
-    """Measure the targets at one scale; set them, the masks and the weights of the terms."""
-    run, goal = work.session, work.objective
-    content = vgg.preprocess(inputs.content, work.mean)
-    guides = guides_of(config.style, inputs, work.layers)
-    sources = [
-        targets.StyleSource(
-            vgg.preprocess(style, work.mean), weight, guides[i].taken if guides else {}
-        )
-        for i, (style, weight) in enumerate(inputs.styles)
-    ]
-    found = targets.measure_targets(run, goal, content, sources, config.style.goals)
-    targets.set_targets(run, goal, found)
-    objective.set_guides(run, goal, [each.painted for each in guides])
-    objective.set_region(run, goal, inputs.region)
-    objective.set_weights(run, goal, term_weights(config, inputs.size))
-
-
-def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
-    """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set."""
-    objective.set_image(work.session, work.objective, vgg.preprocess(image, work.mean))
-    return {name: float(value) for name, value in work.session.run(work.optimizer.losses).items()}
-
-
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
     """Return weights ready for use: kernels are transposed if that is asked for, and random filters
     normalised over the pictures at hand.
     """
     if config.network.transpose_kernels:
-        weights = vgg.transpose_kernels(weights)
+        weights = transpose_kernels(weights)
     if weights.origin != "random":
         return weights
     return vgg.normalise_filters(weights, [pictures.content, *pictures.styles])
@@ -277,8 +198,8 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
         log.debug("%s", session.import_tensorflow())
         device = session.open_device(job.config.runtime, log.warning)
         config = _resolved(job, device)
-        work = open_workspace(config, fit_filters(config, job.weights, job.pictures), device)
-    scales = schedule(config, job.pictures)
+        work, pictures = begin(config, job.weights, job.pictures, device)
+    scales = schedule(config, pictures)
     log.info("%s", _headline(config, scales, device))
     with held_back() as pressed:
         folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
@@ -296,7 +217,7 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
                 raise KeyboardInterrupt  # here, where all is in order
 
         with clock("optimise"), bar:
-            result = optimise(work, config, job.pictures, watch)
+            result = optimise(work, config, pictures, watch)
         with clock("write"):
             made = outputs.Run(config, job.weights, device)
             path = outputs.write_results(made, folder, result, job.pictures.alpha)
@@ -350,21 +271,6 @@ def _resolved(job: Job, device: session.Device) -> Config:
             "runtime": config.runtime.model_copy(update=runtime),
         }
     )
-
-
-def _rgb(work: Workspace, image: np.ndarray) -> np.ndarray:
-    return np.clip(vgg.deprocess(image, work.mean), 0, 255)
-
-
-def _carried(work: Workspace, run: optimizers.Run) -> np.ndarray:
-    """Return what the next scale starts from: the averaged image if there is one, or the best."""
-    averaged = run.averaged_image()
-    return _rgb(work, run.best_image() if averaged is None else averaged)
-
-
-def _current(work: Workspace) -> np.ndarray:
-    """Return the iterate, [1, H, W, 3], RGB minus the mean."""
-    return work.session.run(work.objective.image.variable)
 
 
 def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -> str:

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from neural_style.cache import load_cached
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
 from neural_style.matconvnet import EXPECTED, average_rgb, check_signature, parse_layers
+from neural_style.pixels import deprocess as deprocess
+from neural_style.pixels import preprocess as preprocess
 from neural_style.weights import (
     Convolution,
     Floats,
@@ -94,24 +95,6 @@ def _load_variables(path: Path) -> dict[str, Any]:
             raise WeightsError(
                 f"is damaged or cut short ({size:,} bytes; {detail}); {EXPECTED}"
             ) from None
-
-
-def preprocess(rgb: NDArray[Any], mean: Floats) -> Floats:
-    """Return an image as the network takes it.
-
-    Args:
-        rgb: [H, W, 3], RGB, 0..255.
-        mean: [3], RGB, 0..255, float32.
-
-    Returns:
-        [1, H, W, 3], RGB minus the mean, float32.
-    """
-    return (rgb.astype(np.float32) - mean)[np.newaxis]
-
-
-def deprocess(image: Floats, mean: Floats) -> Floats:
-    """Return [H, W, 3], RGB, 0..255, float32 of [1, H, W, 3], RGB minus the mean."""
-    return image[0] + mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,21 +202,6 @@ def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:
     if white == 255:
         return images
     return (images + mean) * (white / 255) - mean
-
-
-def transpose_kernels(weights: VGGWeights) -> VGGWeights:
-    """Return a network whose kernels have height and width swapped.
-
-    anishathalye/neural-style and others do so, taking the file's kernels for [width, height, ...]:
-    every filter is mirrored along a diagonal.
-    """
-    layers = (
-        Convolution(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
-        if isinstance(layer, Convolution)
-        else layer
-        for layer in weights.layers
-    )
-    return dataclasses.replace(weights, layers=tuple(layers))
 
 
 def _rectify_or_pool(x: tf.Tensor, layer: Relu | Pooling, pooling: PoolingKind) -> tf.Tensor:

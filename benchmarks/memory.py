@@ -31,7 +31,7 @@ import numpy as np
 
 import style_transfer as st
 import vgg19_matconvnet as vgg
-from neural_style import prediction, session
+from neural_style import prediction, session, transfer
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import gaussian_blur
@@ -105,7 +105,7 @@ def measure(path: Path, size: int, precision: str, optimizer: str) -> Measuremen
     work = st.open_workspace(config, weights, device)
     clock = Clock()
     with work.session:
-        st.optimise(work, config, pictures, clock)
+        transfer.optimise(work, config, pictures, clock)
     rate = statistics.median(clock.rates)
     optimizer_once_more = {"iterations": ITERATIONS + 1}
     longer = config.model_copy(

@@ -33,7 +33,7 @@ import numpy as np
 import style_transfer as st
 import vgg19_matconvnet as vgg
 from benchmarks.report import RESULTS, machine, write_report
-from neural_style import session
+from neural_style import session, transfer
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures, prepare_inputs, read_pictures
@@ -190,9 +190,9 @@ def summarise(precision: str, size: int, gflop: float, rounds: np.ndarray) -> Me
     )
 
 
-def _begin(work: st.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
+def _begin(work: transfer.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
     inputs = prepare_inputs(config, pictures, None)
-    st.set_goal(work, config, inputs)
+    transfer.set_goal(work, config, inputs)
     start = vgg.preprocess(inputs.content, work.mean)
     return work.optimizer.begin(opened, config.optimizer, start, WARM_UP + ROUNDS)
 

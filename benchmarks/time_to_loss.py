@@ -33,7 +33,7 @@ from benchmarks.curves import Curve, Point, compare, plot
 from benchmarks.report import RESULTS, machine, write_report
 from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
-from neural_style import session
+from neural_style import session, transfer
 from neural_style.config import Config
 from neural_style.errors import InputError
 from neural_style.inputs import prepare_inputs, read_pictures
@@ -91,7 +91,9 @@ def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
     work = st.open_workspace(config, vgg.load_weights(task.weights), device)
     with work.session:
         first = dataclasses.replace(setting, steps=((1, 2),))
-        st.optimise(work, config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first), pictures)
+        transfer.optimise(
+            work, config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first), pictures
+        )
         recorder = Recorder(prepare_inputs(config, pictures, task.size).size)
 
         def watch(
@@ -100,7 +102,7 @@ def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
             if done % INTERVAL == 0:
                 recorder.take(done, fetch)
 
-        result = st.optimise(work, config, pictures, watch)
+        result = transfer.optimise(work, config, pictures, watch)
     recorder.take(sum(count for _, count in setting.steps), lambda: result.image)
     return recorder.snapshots
 
@@ -119,10 +121,10 @@ def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
     device = session.open_device(config.runtime, print)
     work = st.open_workspace(config, vgg.load_weights(task.weights), device)
     with work.session:
-        st.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
+        transfer.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
 
         def loss(image: np.ndarray) -> float:
-            return st.evaluate(work, image.astype(np.float32))["total"]
+            return transfer.evaluate(work, image.astype(np.float32))["total"]
 
         return [
             Curve(name, tuple(Point(s.iteration, s.seconds, loss(s.image)) for s in snapshots))

@@ -101,6 +101,8 @@ class StyleImage(Section):
     """Where in the pastiche this style is painted; null is everywhere."""
     from_mask: AnyMask = None
     """Which part of the style image is taken; null is all of it."""
+    fine: AbsolutePath | None = None
+    """Picture whose fine structure this image is painted in first; null leaves it as it is."""
 
 
 def _style_images(value: object) -> object:

@@ -30,6 +30,8 @@ class Pictures:
         styles: Style images, in the order of `config.style.images`.
         start: Picture that `init.from` names by its path; None for any other start.
         alpha: The content image's transparency, 0..1, [H, W], or None where it has none.
+        fine: For each style, the picture whose fine structure it is painted in first, or None.
+            Empty if there are none.
         masks: For each style, where in the pastiche it is painted and which part of its image is
             taken, [H, W], 0..1; None is everywhere. Empty if there are no masks.
     """
@@ -38,6 +40,7 @@ class Pictures:
     styles: tuple[np.ndarray, ...]
     start: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    fine: tuple[np.ndarray | None, ...] = ()
     masks: tuple[tuple[np.ndarray | None, np.ndarray | None], ...] = ()
 
 
@@ -91,7 +94,18 @@ def read_pictures(config: Config) -> Pictures:
     path = config.init.path
     start = images.read_image(path, "init.from").rgb if path else None
     rgb = tuple(style.rgb for style in styles)
-    return Pictures(content.rgb, rgb, start, content.alpha, _read_masks(config, content.rgb, rgb))
+    masks = _read_masks(config, content.rgb, rgb)
+    return Pictures(content.rgb, rgb, start, content.alpha, _read_fine(config), masks)
+
+
+def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
+    """Read the pictures of fine structure."""
+    if not any(style.fine for style in config.style.images):
+        return ()
+    return tuple(
+        images.read_image(style.fine, f"style.images[{i}].fine").rgb if style.fine else None
+        for i, style in enumerate(config.style.images)
+    )
 
 
 def _read_masks(
@@ -141,6 +155,7 @@ def take_pictures(
         picture,
         taken,
         None if start is None else _take_picture(start, "start"),
+        fine=_read_fine(config),
         masks=_read_masks(config, picture, taken),
     )
 

@@ -154,6 +154,13 @@ def describe(
     lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
     inputs = {"content.image": config.content.image}
     inputs |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
+    for i, style in enumerate(config.style.images):
+        for name in ("mask", "from_mask"):
+            mask = getattr(style, name)
+            if mask:
+                inputs[f"style.images[{i}].{name}"] = mask.path
+        if style.fine:
+            inputs[f"style.images[{i}].fine"] = style.fine
     if config.init.path:
         inputs["init.from"] = config.init.path
     return {

@@ -109,7 +109,7 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
         for i, (name, weight) in enumerate(style.layers.items())
     }
     shares = sum(raised.values()) or 1.0
-    compared: dict[str, float] = {**style.statistic}
+    compared = {str(name): weight for name, weight in style.statistic.items()}
     divisor = dict.fromkeys(structure.statistics, 1.0)
     if style.normalization == "pixels" and "gram" in divisor:
         divisor["gram"] = 36.0 * (size[0] * size[1]) ** 2  # 4 (3 H W)^2, as Keras' example has it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -176,6 +176,21 @@ def identify(path: Path) -> tuple[Origin, str]:
     sha256 = hexdigest(path, "sha256")
     published = sha256 == PUBLISHED_SHA256 or hexdigest(path, "md5") == PUBLISHED_BETA16_MD5
     return ("published" if published else "unpublished"), sha256
+
+
+def transpose_kernels(weights: VGGWeights) -> VGGWeights:
+    """Return a network whose kernels have height and width swapped.
+
+    anishathalye/neural-style and others do so, taking the file's kernels for [width, height, ...]:
+    every filter is mirrored along a diagonal.
+    """
+    layers = (
+        Convolution(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
+        if isinstance(layer, Convolution)
+        else layer
+        for layer in weights.layers
+    )
+    return replace(weights, layers=tuple(layers))
 
 
 def random_deviation(convolution: Convolution) -> float:

@@ -86,6 +86,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
                     "scale": 1,
                     "mask": None,
                     "from_mask": None,
+                    "fine": None,
                 }
             ],
             "layers": {f"relu{block}_1": 1 for block in (1, 2, 3, 4, 5)},
@@ -197,6 +198,7 @@ def test_style_images_are_normalised(load: Load, tmp_path: Path, written: str) -
         "scale": 1,
         "mask": None,
         "from_mask": None,
+        "fine": None,
     }
 
 
@@ -600,7 +602,7 @@ BAD_TEXTS = {
     "style: {images: ''}": "style.images (line 1): found '', expected a path",
     "style:\n  images:\n    - 5": (
         "style.images[0] (line 3): found 5, expected a mapping with keys among path, weight, "
-        "scale, mask, from_mask"
+        "scale, mask, from_mask, fine"
     ),
     "style:\n  images:\n    - weight: 5": "style.images[0] (line 3): the key 'path' is missing",
     "style:\n  images:\n    - path: a.png\n      wieght: 5": (

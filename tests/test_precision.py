@@ -9,7 +9,7 @@ import pytest
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style import images, inputs, session
+from neural_style import images, inputs, session, transfer
 from neural_style.config import make_config
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -32,10 +32,10 @@ def final_losses(weights: Path, name: str, size: int, iterations: int) -> dict[s
         )
         device = session.open_device(config.runtime, print)
         work = style_transfer.open_workspace(config, network, device)
-        made[precision] = style_transfer.optimise(work, config, pictures).image
+        made[precision] = transfer.optimise(work, config, pictures).image
         devices[precision] = work
     return {
-        precision: style_transfer.evaluate(devices["float32"], image)["total"]
+        precision: transfer.evaluate(devices["float32"], image)["total"]
         for precision, image in made.items()
     }
 
