@@ -93,9 +93,9 @@ def nine_point(image: tf.Tensor, _exponent: float) -> list[Part]:
     import tensorflow.compat.v1 as tf
 
     padded = tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    here = padded[:, :-1, :-1]
-    right, below = padded[:, :-1, 1:] - here, padded[:, 1:, :-1] - here
-    diagonal = padded[:, 1:, 1:] - here
+    right = padded[:, 1:-1, 2:] - image
+    below = padded[:, 2:, 1:-1] - image
+    diagonal = padded[:, 1:, 1:] - padded[:, :-1, :-1]
     other = padded[:, 1:, :-1] - padded[:, :-1, 1:]
     straight = [_mean(1 / 3, tf.square(d)) for d in (right, below)]
     return straight + [_mean(1 / 12, tf.square(d)) for d in (diagonal, other)]
