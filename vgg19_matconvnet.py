@@ -167,9 +167,10 @@ def _convolve(x: tf.Tensor, kernel: tf.Tensor, *, replicate: bool) -> tf.Tensor:
 
     if not replicate:
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-    for step in range(int(kernel.shape[0]) // 2):
-        del step  # a frame of one pixel repeats the border, again and again
-        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    rows, columns = (int(side) // 2 for side in kernel.shape[:2])
+    for step in range(max(rows, columns)):  # frames of one pixel repeat the border, again and again
+        frame = [[int(step < rows)] * 2, [int(step < columns)] * 2]
+        x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
     return tf.nn.conv2d(x, kernel, strides=1, padding="VALID")
 
 

@@ -8,7 +8,8 @@ Histogram Losses", 2017, arXiv:1701.08893, section 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from neural_style.losses import StyleSums
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 VARIANCE = 1e-4  # added to every channel's; as crowsonkb/style-transfer-pytorch has it
-SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest, under which float64 holds no digit
+# Of an eigenvalue to the largest, under which it has no digit left: by the type of the sums.
+SMALLEST_RATIO: Mapping[str, float] = MappingProxyType({"float32": 1e-8, "float64": 1e-14})
 
 
 def mean_covariance_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
@@ -48,7 +50,8 @@ def wasserstein_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     values, vectors = tf.linalg.eigh(spread)
     root = tf.matmul(vectors * tf.sqrt(tf.maximum(values, 0.0)), vectors, transpose_b=True)
     root = tf.stop_gradient(root)
-    overlap = _trace_of_root(tf.matmul(root, tf.matmul(covariance, root)))
+    product = tf.matmul(root, tf.matmul(covariance, root))
+    overlap = _trace_of_root(product, SMALLEST_RATIO[kind.name])
     bures = tf.linalg.trace(covariance) + tf.linalg.trace(spread) - 2 * overlap
     return shift + tf.cast(bures / channels, kind)
 
@@ -89,16 +92,17 @@ def _moments(sums: StyleSums) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, sums.products / sums.positions - mean[:, None] * mean[None, :]
 
 
-def _trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
+def _trace_of_root(matrix: tf.Tensor, smallest: float) -> tf.Tensor:
     """Return tr A^1/2 of a positive semidefinite A; its gradient is 1/2 A^-1/2.
 
-    Directions without variance have no digits in A; they get the slope of the smallest that has.
+    Directions without variance have no digits in A; they get the slope of the smallest that has,
+    whose ratio to the largest is given.
     """
     import tensorflow.compat.v1 as tf
 
     def trace(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         values, vectors = tf.linalg.eigh(matrix)
-        least = tf.maximum(SMALLEST_RATIO * values[-1], VARIANCE**2)
+        least = tf.maximum(smallest * values[-1], VARIANCE**2)
         roots = tf.sqrt(tf.maximum(values, least))
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:

@@ -74,7 +74,7 @@ def position_weights(
 
     Args:
         mask: [H, W], 0..1.
-        layers: The network's layers, in the order of depth, as deep as is needed.
+        layers: The network's layers, in the order of depth.
         wanted: Names of layers.
         kind: `simple` takes the mean over what a position stands for; `inside` keeps positions
             that see nothing outside the mask; `all` those that see anything inside.
@@ -82,8 +82,10 @@ def position_weights(
     convolve, pool = _PROPAGATION[kind]
     weights, guide = {}, mask
     for layer in layers:
+        if len(weights) == len(set(wanted)):
+            break  # below the deepest one wanted, a small mask may have no position left
         if isinstance(layer, Convolution):
-            guide = convolve(guide, layer.kernel.shape[0])
+            guide = convolve(guide, layer.kernel.shape[:2])
         elif isinstance(layer, Pooling):
             guide = pool(guide)
         if layer.name in wanted:
@@ -115,21 +117,21 @@ def _blocks(mask: np.ndarray) -> np.ndarray:
     return cut.transpose(0, 2, 1, 3).reshape(height, width, 4)
 
 
-def _erode(mask: np.ndarray, side: int) -> np.ndarray:
-    return cv2.erode(mask, np.ones((side, side), np.uint8))
+def _erode(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
+    return cv2.erode(mask, np.ones(sides, np.uint8))
 
 
-def _dilate(mask: np.ndarray, side: int) -> np.ndarray:
-    return cv2.dilate(mask, np.ones((side, side), np.uint8))
+def _dilate(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
+    return cv2.dilate(mask, np.ones(sides, np.uint8))
 
 
-# What a convolution of a side, and a pooling, make of a mask.
+# What a convolution of a height and width, and a pooling, make of a mask.
 _PROPAGATION: Mapping[
     str,
-    tuple[Callable[[np.ndarray, int], np.ndarray], Callable[[np.ndarray], np.ndarray]],
+    tuple[Callable[[np.ndarray, tuple[int, ...]], np.ndarray], Callable[[np.ndarray], np.ndarray]],
 ] = MappingProxyType(
     {
-        "simple": (lambda mask, _side: mask, lambda mask: _blocks(mask).mean(axis=2)),
+        "simple": (lambda mask, _sides: mask, lambda mask: _blocks(mask).mean(axis=2)),
         "inside": (_erode, lambda mask: _blocks(mask).min(axis=2)),
         "all": (_dilate, lambda mask: _blocks(mask).max(axis=2)),
     }
@@ -160,7 +162,7 @@ def guides_of(style: Style, inputs: Inputs, layers: Sequence[Layer]) -> list[Gui
     Raises:
         InputError: A mask has no area at a layer.
     """
-    wanted = [name for name, weight in style.layers.items() if weight]
+    wanted = [name for name, weight in style.layers.items() if style.weight * weight > 0]
     guides = []
     for i, pair in enumerate(inputs.masks):
         found = [position_weights(mask, layers, wanted, style.guidance) for mask in pair]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from neural_style.config import Config
 
 
+LEAST_PAINT = 0.02  # of a soft mask, under which the content stays
+
+
 @dataclass(frozen=True)
 class Pictures:
     """The pictures as they are in their files, RGB, 0..255, float32, [H, W, 3].
@@ -62,12 +65,16 @@ class Inputs:
     masks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @property
-    def region(self) -> np.ndarray:
-        """1 where any style is painted, 0 where the content stays, [H, W], float32."""
+    def painted(self) -> np.ndarray:
+        """How much any style is painted, [H, W], 0..1, float32; 0 where the content stays."""
         if not self.masks:
             return np.ones(self.size, np.float32)
-        painted = np.max([mask for mask, _ in self.masks], axis=0)
-        return (painted > 0).astype(np.float32)
+        return np.max([mask for mask, _ in self.masks], axis=0)
+
+    @property
+    def region(self) -> np.ndarray:
+        """1 where pixels may change, [H, W], float32."""
+        return (self.painted > LEAST_PAINT).astype(np.float32)
 
     @property
     def size(self) -> tuple[int, int]:

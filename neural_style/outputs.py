@@ -15,6 +15,7 @@ import numpy as np
 from neural_style import __version__, images
 from neural_style.config import Config, settings_json
 from neural_style.errors import printable
+from neural_style.metrics import border_score
 from neural_style.record import (
     LossHistory,
     environment,
@@ -189,6 +190,7 @@ def describe(
             },
             "saved": {name: _number(value) for name, value in saved.items()},
         },
+        "metrics": {"border": border_score(result.image)},
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "seconds_per_iteration": round(
             (history.seconds[last[-1]] - history.seconds[last[0]]) / max(len(last) - 1, 1), 4

@@ -22,7 +22,7 @@ class Structure:
         targets: Number of style targets.
         guided: Whether positions are weighted by masks.
         content_pull, style_pull: Whether gradients of the layers are normalised.
-        variation_norm: Key of `VARIATION_LOSSES`, or None for no total variation.
+        variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
     """
 

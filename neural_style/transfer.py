@@ -74,7 +74,7 @@ def optimise(
                 start = start_image(config.init, inputs.start, inputs.size, work.mean)
             else:
                 start = resize(_carried(work, run), inputs.size)
-            start = np.where(inputs.region[..., None], start, inputs.content)
+            start = _settle(start, inputs)
             pixels = preprocess(start, work.mean)
             run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
             for done in range(scale.first, scale.first + scale.iterations):
@@ -117,6 +117,12 @@ def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
 
 def _rgb(work: Workspace, image: np.ndarray) -> np.ndarray:
     return np.clip(deprocess(image, work.mean), 0, 255)
+
+
+def _settle(start: np.ndarray, inputs: Inputs) -> np.ndarray:
+    """Return a start that is the content image where no style is painted, softly at soft edges."""
+    share = (inputs.painted * inputs.region)[..., None]
+    return share * start + (1 - share) * inputs.content
 
 
 def _carried(work: Workspace, run: optimizers.Run) -> np.ndarray:

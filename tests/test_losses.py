@@ -8,7 +8,6 @@ from graphs import evaluate, gradient
 
 from neural_style import losses
 from neural_style.objective import sums_present
-from neural_style.variation import VARIATIONS, variation_loss
 
 
 @pytest.fixture
@@ -49,13 +48,6 @@ def content_loss(name: str, target: np.ndarray):
         return losses.CONTENT_LOSSES[name](
             losses.error_statistics(features, evaluate_constant(target))
         )
-
-    return build
-
-
-def variation(name: str, exponent: float = 1.25):
-    def build(image):
-        return variation_loss(VARIATIONS[name](image, exponent))
 
     return build
 
@@ -141,37 +133,13 @@ def test_statistics_add_over_disjoint_parts(features, rng):
         np.testing.assert_allclose(sum(piece[name] for piece in pieces), value, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["l1", "l2"])
-def test_total_variation_of_a_constant_is_zero(name):
-    loss, grad = gradient(variation(name), np.full((1, 4, 5, 3), 7.0))
-    assert loss == 0
-    assert not grad.any()
-
-
-def test_total_variation_of_a_ramp_is_its_slope():
-    ramp = np.broadcast_to(np.arange(5.0)[None, None, :, None] * 2, (1, 4, 5, 3)).copy()
-    assert evaluate(variation("l1"), ramp) == pytest.approx(2 * 4 * 4 * 3)
-    assert evaluate(variation("l2"), ramp) == pytest.approx(4)
-
-
-def test_total_variation_of_a_checkerboard_counts_every_edge():
-    board = (np.indices((4, 5)).sum(0) % 2)[None, :, :, None] * np.ones((1, 1, 1, 3))
-    assert evaluate(variation("l1"), board) == pytest.approx(3 * (4 * 4 + 3 * 5))
-    assert evaluate(variation("l2"), board) == pytest.approx(2)
-
-
-def test_total_variation_of_a_single_pixel_is_zero():
-    assert evaluate(variation("l2"), np.ones((1, 1, 1, 3))) == 0
-
-
 @pytest.mark.parametrize(
     "build",
     [
         lambda rng: style_loss("mean", rng.standard_normal((1, 6, 3, 3))),
         lambda rng: style_loss("paper", rng.standard_normal((1, 6, 3, 3))),
         lambda rng: content_loss("mean", rng.standard_normal((1, 4, 5, 3))),
-        lambda rng: variation("l1"),
-        lambda rng: variation("l2"),
+        lambda rng: content_loss("root", rng.standard_normal((1, 4, 5, 3))),
     ],
 )
 def test_gradients_match_finite_differences(build, features, rng):
@@ -195,3 +163,13 @@ def test_bfloat16_features_are_summed_in_float32(rng):
     products = evaluate(halved, features)
     assert products.dtype == np.float32
     np.testing.assert_allclose(products, gram(features), rtol=2e-3)
+
+
+def test_content_root_loss_is_between_the_paper_and_the_mean(features, rng):
+    """Sum over 2 sqrt(C M): the geometric mean of half the sum and of half the mean."""
+    target = rng.standard_normal(features.shape)
+    paper, root, mean = (
+        evaluate(content_loss(name, target), features) for name in ("paper", "root", "mean")
+    )
+    assert root == pytest.approx(np.sum((features - target) ** 2) / (2 * 60**0.5), rel=1e-12)
+    assert root == pytest.approx((paper * mean / 2) ** 0.5, rel=1e-12)
