@@ -5,16 +5,13 @@
 
 Every run is a process of its own, which makes a few iterations on square pictures of random
 texture, the style as large as the content. Memory is the peak of its resident set, TensorFlow's
-libraries included. The time of an iteration is the median of all but the first, and is compared
+libraries included. The time of an iteration is the median of all but the first three, compared
 with the prediction's time of one more iteration; no other work should run meanwhile. Writes
 memory.json and memory.png.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
 import multiprocessing
 import statistics
 import sys
@@ -24,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,18 +29,23 @@ import numpy as np
 
 import style_transfer as st
 import vgg19_matconvnet as vgg
+from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style import prediction, session, transfer
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import gaussian_blur
 from neural_style.inputs import Pictures
 from neural_style.product_rate import product_rate
-from neural_style.record import environment, peak_memory_bytes, write_atomically
+from neural_style.record import peak_memory_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIZES = (256, 384, 512, 768, 1024, 1448, 2048)
 PRECISIONS = ("float32", "bfloat16")
 OPTIMIZERS = ("adam", "lbfgs")
-ITERATIONS = 4
+ITERATIONS = 7
+WARM_UP = 3  # of them: L-BFGS evaluates more than once in its first iterations
 GRAIN = 2.0  # pixels, standard deviation of the filter that makes noise a texture
 
 
@@ -118,7 +121,7 @@ def measure(path: Path, size: int, precision: str, optimizer: str) -> Measuremen
         optimizer=optimizer,
         peak_bytes=peak_memory_bytes() or 0,
         predicted_bytes=least.peak_bytes,
-        iteration_seconds=statistics.median(clock.seconds[1:]),
+        iteration_seconds=statistics.median(clock.seconds[WARM_UP:]),
         predicted_seconds=most.seconds - least.seconds,
         product_rate=rate,
     )
@@ -164,12 +167,8 @@ def table(measurements: Sequence[Measurement]) -> str:
     return "\n".join([*lines, f"worst error: memory {memory:+.0%}, time {seconds:+.0%}"])
 
 
-def plot(measurements: Sequence[Measurement], path: Path) -> None:
-    """Write memory and seconds over the size as a PNG, what is predicted as lines.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+def plot(measurements: Sequence[Measurement]) -> Figure:
+    """Return memory and seconds over the size, what is predicted as lines."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
@@ -188,20 +187,14 @@ def plot(measurements: Sequence[Measurement], path: Path) -> None:
     seconds.set(title="seconds an iteration", yscale="log")
     sizes = sorted({row.size for row in measurements})
     for axes in (memory, seconds):
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.set_xlabel("side of the square image, pixels (lines: predicted)")
-        axes.grid(color="0.9", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
-    png = io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
-    write_atomically(path, png.getvalue())
+        axes_of_sizes(axes, sizes, "side of the square image, pixels (lines: predicted)")
+    return figure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 0, or 2 for bad input."""
-    options = _parser().parse_args(arguments)
+    options = parser(__doc__, SIZES).parse_args(arguments)
+    before = machine()
     try:
         vgg.load_weights(options.weights)
     except InputError as error:
@@ -212,41 +205,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for precision, optimizer, size in product(PRECISIONS, OPTIMIZERS, options.sizes)
     ]
     print(table(measurements))
-    options.out.mkdir(parents=True, exist_ok=True)
-    result = {
-        "environment": environment(),
-        "threads": session.usable_cpus(),
+    values = {
+        "machine": before,
         "measurements": [
             asdict(row) | {"memory_error": row.memory_error, "time_error": row.time_error}
             for row in measurements
         ],
     }
-    text = json.dumps(result, indent=2) + "\n"
-    write_atomically(options.out / "memory.json", text.encode())
-    plot(measurements, options.out / "memory.png")
+    write_report(options.out, "memory", values, plot(measurements))
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--weights", type=Path, required=True, help="the network's .mat")
-    parser.add_argument(
-        "--sizes",
-        type=int,
-        nargs="+",
-        default=SIZES,
-        metavar="SIDE",
-        help=f"sides of the square image, pixels ({' '.join(map(str, SIZES))})",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path(__file__).parent / "results",
-        help="folder to write into (benchmarks/results)",
-    )
-    return parser
 
 
 if __name__ == "__main__":

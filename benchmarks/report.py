@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,43 @@ from neural_style.record import environment, write_atomically
 from neural_style.session import usable_cpus
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def parser(description: str | None, sizes: Sequence[int] = ()) -> argparse.ArgumentParser:
+    """Return a parser of the options that the benchmarks share: --weights, --out and, where there
+    are sizes to choose from, --sizes.
+    """
+    shared = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    shared.add_argument("--weights", type=Path, required=True, help="the network's .mat")
+    shared.add_argument(
+        "--out", type=Path, default=RESULTS, help="folder to write into (benchmarks/results)"
+    )
+    if sizes:
+        shared.add_argument(
+            "--sizes",
+            type=int,
+            nargs="+",
+            default=sizes,
+            metavar="SIDE",
+            help=f"sides of the square image, pixels ({' '.join(map(str, sizes))})",
+        )
+    return shared
+
+
+def axes_of_sizes(axes: Axes, sizes: Sequence[int], label: str) -> None:
+    """Lay axes out for lines over the side of a square image."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.set_xlabel(label)
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")
 
 
 def machine() -> dict[str, Any]:

@@ -18,7 +18,6 @@ share of a busy machine; medians are taken. Writes speed.json and speed.png.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ import numpy as np
 
 import style_transfer as st
 import vgg19_matconvnet as vgg
-from benchmarks.report import RESULTS, machine, write_report
+from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style import session, transfer
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
 SIDE = 4096  # of the matrices
 DEEPEST = "relu5_1"
+SIZES = (256, 512, 1024)
 WARM_UP, ROUNDS = 3, 10
 PRECISIONS = ("float32", "bfloat16")
 
@@ -230,12 +230,7 @@ def plot(measurements: Sequence[Measurement]) -> Figure:
     rates.set(title="GFLOP/s", ylim=(0, None))
     seconds.set(title="seconds an iteration", yscale="log")
     for axes in (rates, seconds):
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.set_xlabel("side of the square image, pixels")
-        axes.grid(color="0.9", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
+        axes_of_sizes(axes, sizes, "side of the square image, pixels")
     return figure
 
 
@@ -256,7 +251,7 @@ def table(measurements: Sequence[Measurement]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 0, or 2 for bad input."""
-    options = _parser().parse_args(arguments)
+    options = parser(__doc__, SIZES).parse_args(arguments)
     before = machine()
     try:
         weights = vgg.load_weights(options.weights)
@@ -272,28 +267,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = {"machine": before, "measurements": [asdict(row) for row in rows]}
     write_report(options.out, "speed", values, plot(rows))
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--weights", type=Path, required=True, help="the network's .mat")
-    parser.add_argument(
-        "--sizes",
-        type=int,
-        nargs="+",
-        default=[256, 512, 1024],
-        metavar="SIDE",
-        help="sides of the square image, pixels (256 512 1024)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=RESULTS,
-        help="folder to write into (benchmarks/results)",
-    )
-    return parser
 
 
 if __name__ == "__main__":

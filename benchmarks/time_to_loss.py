@@ -30,7 +30,7 @@ import numpy as np
 import style_transfer as st
 import vgg19_matconvnet as vgg
 from benchmarks.curves import Curve, Point, compare, plot
-from benchmarks.report import RESULTS, machine, write_report
+from benchmarks.report import machine, parser, write_report
 from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
 from neural_style import session, transfer
@@ -212,23 +212,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--weights", type=Path, required=True, help="the network's .mat")
-    parser.add_argument("--content", type=Path, required=True, help="content image")
-    parser.add_argument("--style", type=Path, required=True, help="style image")
-    parser.add_argument("--size", type=int, default=384, help="longest side, pixels (384)")
-    parser.add_argument(
+    options = parser(__doc__)
+    options.add_argument("--content", type=Path, required=True, help="content image")
+    options.add_argument("--style", type=Path, required=True, help="style image")
+    options.add_argument("--size", type=int, default=384, help="longest side, pixels (384)")
+    options.add_argument(
         "--baseline-iterations", type=int, default=300, help="of each baseline (300)"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=RESULTS,
-        help="folder to write into (benchmarks/results)",
-    )
-    return parser
+    return options
 
 
 if __name__ == "__main__":

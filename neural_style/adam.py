@@ -191,6 +191,9 @@ class AdamRun:
         size = (shape[1], shape[2])
         ratio = first.size / math.prod(shape)
         mean = images.resize(first[0], size) * ratio
+        region = self._handles.objective.canvas.region
+        if region:  # enlarged, the mean reaches a little beyond it
+            mean = mean * self._session.run(region.variable)[0]
         square = np.maximum(images.resize(second[0], size), 0) * ratio**2
         return [mean[None].astype(np.float32), square[None].astype(np.float32)]
 

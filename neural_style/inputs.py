@@ -162,8 +162,8 @@ def take_pictures(
         picture,
         taken,
         None if start is None else _take_picture(start, "start"),
-        fine=_read_fine(config),
-        masks=_read_masks(config, picture, taken),
+        fine=_read_fine(config) if taken else (),
+        masks=_read_masks(config, picture, taken) if taken else (),
     )
 
 

@@ -51,7 +51,8 @@ class LBFGS:
         objective: What is minimised.
         anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
         slope: The gradient there, [R, CHUNK].
-        free: 1 for variables that may move from there, 0 for those held at a bound, [R, CHUNK].
+        free: 1 for variables that may move from there, 0 for those held at a bound or outside the
+            region, [R, CHUNK].
         losses: Terms by name and their `total`, at the current image.
         history: Number of pairs kept, m.
         evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
@@ -165,6 +166,9 @@ def build_lbfgs(objective: Objective, box: Box | None, history: int, preconditio
 
         with tf.control_dependencies([begin, descend]):
             may_move = free_variables(anchor.read_value(), slope.read_value(), box)
+            if objective.canvas.region:  # the preconditioner would smooth steps beyond it
+                region = objective.canvas.region.variable.read_value()
+                may_move *= in_rows(region * tf.ones_like(anchor.read_value()))
         return LBFGS(
             objective=objective,
             anchor=anchor,

@@ -849,3 +849,134 @@ def test_config_imports_neither_tensorflow_nor_opencv() -> None:
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert run.stdout == "set()\n"
+
+
+BAD_CONTROLS = {
+    "style:\n  statistic: {gram: 0, wasserstein: 0}": (
+        "style.statistic (line 2): every statistic has weight 0, expected at least one above 0"
+    ),
+    "style: {statistic: grams}": (
+        "style.statistic (line 1): found 'grams', expected gram, mean_covariance, wasserstein or "
+        "histogram, or a mapping of them to weights"
+    ),
+    "style: {statistic: {gram: 1, grams: 1}}": (
+        "style.statistic (line 1): found a mapping, expected gram, mean_covariance, wasserstein or "
+        "histogram, or a mapping of them to weights"
+    ),
+    "style: {statistic: {gram: -1}}": (
+        "style.statistic.gram (line 1): found -1, expected a number of at least 0"
+    ),
+    "style: {statistic: {}}": (
+        "style.statistic (line 1): found a mapping, expected gram, mean_covariance, wasserstein or "
+        "histogram, or a mapping of them to weights"
+    ),
+    "style:\n  images: [{path: a, mask: m.png}]\n  statistic: {gram: 1, histogram: 0.1}": (
+        "style.statistic (line 3): found histogram with masks, which only the other statistics heed"
+    ),
+    "style:\n  images:\n    - path: a\n      mask: {path: m.png, color: red}": (
+        "style.images[0].mask.color (line 4): found 'red', expected a colour such as '#ff0000' "
+        "(in quotes), or null"
+    ),
+    "style: {images: [{path: a, from_mask: {path: m.png, color: '#ff00'}}]}": (
+        "style.images[0].from_mask.color (line 1): found '#ff00', expected a colour such as "
+        "'#ff0000' (in quotes), or null"
+    ),
+    "style: {images: [{path: a, mask: {color: '#ff0000'}}]}": (
+        "style.images[0].mask (line 1): the key 'path' is missing"
+    ),
+    "style: {images: [{path: a, mask: ''}]}": (
+        "style.images[0].mask (line 1): found '', expected a path"
+    ),
+    "style: {mix: loss}": "style.mix (line 1): found 'loss', expected 'statistics' or 'losses'",
+    "style: {activation_shift: x}": (
+        "style.activation_shift (line 1): found 'x', expected a number"
+    ),
+    "style: {layer_exponent: 0}": (
+        "style.layer_exponent (line 1): found 0, expected a number above 0"
+    ),
+    "style: {feather: -1}": "style.feather (line 1): found -1, expected a number from 0 to 1000",
+    "style: {layers: {relu1_1: 1, relu1_1: 2}}": (
+        "style.layers.relu1_1 (line 1): repeated key, first written at line 1; keep one"
+    ),
+    "content: {layers: [relu4_2, relu4_2]}": (
+        "content.layers (line 1): found 'relu4_2' twice, expected every layer once"
+    ),
+    "style:\n  images: [{path: a, weight: 0}]": (
+        "style.images (line 2): every image has weight 0, expected at least one above 0"
+    ),
+    "image: {aspect: 2}": (
+        "image.aspect (line 1): found an aspect beside a content weight above 0, which fixes the "
+        "shape; set content.weight: 0, or aspect: null"
+    ),
+    "content: {weight: 0}\nimage: {aspect: 0}": (
+        "image.aspect (line 2): found 0, expected a number from 0.01 to 100, or null"
+    ),
+    "content: {normalize_gradients: true}\noptimizer:\n  name: lbfgs": (
+        "optimizer.name (line 3): found lbfgs with normalize_gradients, which are no gradients of "
+        "a loss that it could search along; set optimizer.name: adam"
+    ),
+    "optimizer: {name: lbfgs}\nstyle: {normalize_gradients: true}": (
+        "optimizer.name (line 1): found lbfgs with normalize_gradients, which are no gradients of "
+        "a loss that it could search along; set optimizer.name: adam"
+    ),
+    "total_variation: {channels: [1, 1]}": (
+        "total_variation.channels (line 1): found a list, expected three numbers of at least 0, "
+        "for red, green and blue"
+    ),
+    "total_variation: {channels: [1, 1, -1]}": (
+        "total_variation.channels (line 1): found a list, expected three numbers of at least 0, "
+        "for red, green and blue"
+    ),
+    "total_variation: {channels: 1}": (
+        "total_variation.channels (line 1): found 1, expected three numbers of at least 0, for "
+        "red, green and blue"
+    ),
+    "total_variation: {norm: l3}": (
+        "total_variation.norm (line 1): found 'l3', expected 'l1', 'l1_mean', 'l2', 'l2_sum', "
+        "'power' or 'nine_point'"
+    ),
+    "color: {preserve: luma}": (
+        "color.preserve (line 1): found 'luma', expected 'none', 'luminance', 'luminance_only' or "
+        "'match'"
+    ),
+    "network: {white: 0}": "network.white (line 1): found 0, expected a number above 0",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD_CONTROLS.items(), ids=range(len(BAD_CONTROLS)))
+def test_bad_control_is_told_by_its_key_and_line(load: Load, text: str, expected: str) -> None:
+    assert message(load, text) == expected
+
+
+def test_masks_are_paths_relative_to_the_file_with_or_without_a_colour(
+    load: Load, tmp_path: Path
+) -> None:
+    text = "style: {images: [{path: a, mask: m.png, from_mask: {path: s.png, color: '#0aF1b2'}}]}"
+    (image,) = load(text).style.images
+    assert image.model_dump()["mask"] == {"path": tmp_path / "file" / "m.png", "color": None}
+    assert image.model_dump()["from_mask"] == {
+        "path": tmp_path / "file" / "s.png",
+        "color": "#0aF1b2",
+    }
+
+
+def test_a_statistic_by_name_weighs_one(load: Load) -> None:
+    assert dict(load("style: {statistic: histogram}").style.statistic) == {"histogram": 1}
+    weights = {"gram": 1, "histogram": 0.1}
+    assert dict(load(f"style: {{statistic: {weights}}}").style.statistic) == weights
+
+
+def test_controls_survive_being_written_and_read(load: Load, tmp_path: Path) -> None:
+    config = load(
+        "content: {weight: 0}\n"
+        "style:\n"
+        "  images:\n"
+        "    - {path: a, mask: {path: m.png, color: '#00ff00'}, fine: f.png}\n"
+        "  statistic: {gram: 1, wasserstein: 0.5}\n"
+        "  guidance: inside\n"
+        "total_variation: {channels: [1, 0, 2.5]}\n"
+        "image: {aspect: 1.5}\n"
+    )
+    written = tmp_path / "written.yaml"
+    written.write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(written) == config

@@ -16,7 +16,7 @@ import scipy.io
 
 import style_transfer
 from neural_style import images
-from neural_style.config import load_config, make_config
+from neural_style.config import Config, load_config, make_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -294,3 +294,94 @@ def test_the_readme_example_runs(tiny_mat, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
     assert len(list(tmp_path.glob("*.png"))) == 1
+
+
+def arrays(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A content image of whole values and a style image."""
+    return rng.integers(30, 226, (32, 48, 3)), rng.uniform(0, 255, (40, 40, 3))
+
+
+def tiny(weights: Path, **sections: dict) -> Config:
+    """Settings of a short run at 48 px, whose deepest layer is shallow."""
+    values = {
+        "network": {"weights": str(weights)},
+        "content": {"layers": ["relu2_2"]},
+        "style": {"layers": ["relu1_1", "relu3_1"], "weight": 1e4},
+        "image": {"size": 48},
+        "optimizer": {"iterations": 4},
+        "runtime": {"threads": None, "precision": "float32"},
+    }
+    return make_config({name: {**values.get(name, {}), **sections.get(name, {})} for name in KEYS})
+
+
+KEYS = ("network", "content", "style", "color", "init", "image", "optimizer", "runtime")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("scales", [None, [24]])
+def test_what_no_style_paints_is_the_content_to_the_last_bit(
+    optimizer, scales, tiny_mat, tmp_path, rng
+):
+    content, style = arrays(rng)
+    mask = np.zeros((32, 48, 3), np.float32)
+    mask[4:29, 16:40] = 255
+    images.write_image(tmp_path / "mask.png", mask)
+    config = tiny(
+        tiny_mat,
+        style={"images": [{"path": "a.png", "mask": str(tmp_path / "mask.png")}]},
+        image={"scales": scales},
+        optimizer={"name": optimizer},
+    )
+    made = style_transfer.stylize(content, [style], config).image
+    outside = mask[..., 0] == 0
+    np.testing.assert_allclose(made[outside], content[outside], atol=1e-4)  # minus and plus a mean
+    assert np.abs(made - content)[~outside].mean() > 2
+
+
+def test_saved_luminance_has_the_chroma_of_the_content(experiment, rng):
+    """8 bits round Cr and Cb by at most half a level, with Cr = (R - Y) / 1.402."""
+    content = rng.integers(60, 200, (40, 48, 3)).astype(np.float32)
+    images.write_image(experiment.parent / "photo.png", content)
+    style_transfer.main(["-q", *command(experiment, "color.preserve=luminance")])
+    pastiche = images.read_image(only_run(experiment) / "pastiche.png", "").rgb
+
+    def chroma(rgb: np.ndarray) -> np.ndarray:
+        y = rgb @ [0.299, 0.587, 0.114]
+        return np.stack([(rgb[..., 0] - y) / 1.402, (rgb[..., 2] - y) / 1.772], axis=-1)
+
+    assert np.abs(chroma(pastiche) - chroma(content)).max() < 0.501
+    assert np.abs(pastiche - content).mean() > 2
+
+
+def test_luminance_alone_is_transferred_between_grey_pictures(tiny_mat, rng):
+    content, style = arrays(rng)
+    config = tiny(tiny_mat, color={"preserve": "luminance_only"}, init={"noise": 0})
+    result = style_transfer.stylize(content, [style], config)
+    grey, painted = (rgb @ [[0.299], [0.587], [0.114]] for rgb in (content, style))
+    matched = (painted - painted.mean()) * grey.std() / painted.std() + grey.mean()
+    by_hand = [np.repeat(values, 3, axis=2) for values in (grey, matched)]
+    plain = style_transfer.stylize(by_hand[0], by_hand[1:], tiny(tiny_mat, init={"noise": 0}))
+    assert result.losses.rows[0] == pytest.approx(plain.losses.rows[0], rel=1e-3)
+    chroma = [rgb - rgb @ [[0.299], [0.587], [0.114]] for rgb in (result.image, content)]
+    np.testing.assert_allclose(chroma[0], chroma[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [(2, (24, 48, 3)), (0.5, (48, 24, 3))])
+def test_a_texture_has_the_shape_asked_for(aspect, shape, tiny_mat, rng):
+    content, style = arrays(rng)
+    config = tiny(tiny_mat, content={"weight": 0}, init={"from": "noise"}, image={"aspect": aspect})
+    result = style_transfer.stylize(content, [style], config)
+    assert result.image.shape == shape
+    assert not any(name.startswith("content") for name in result.losses.columns)
+
+
+def test_styles_with_fine_structure_of_another_are_painted_first(tiny_mat, tmp_path, rng):
+    content, style = arrays(rng)
+    fine = rng.uniform(0, 255, (20, 20, 3)).astype(np.float32)
+    images.write_image(tmp_path / "fine.png", fine)
+    made = [
+        style_transfer.stylize(content, [style], tiny(tiny_mat, style={"images": [image]})).image
+        for image in ({"path": "a", "fine": str(tmp_path / "fine.png")}, "a")
+    ]
+    assert made[0].shape == made[1].shape
+    assert np.abs(made[0] - made[1]).mean() > 0.5

@@ -7,7 +7,15 @@ import pytest
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, check_layers, for_styles, prepare_inputs, take_pictures
+from neural_style.images import write_image
+from neural_style.inputs import (
+    Pictures,
+    check_layers,
+    for_styles,
+    prepare_inputs,
+    read_pictures,
+    take_pictures,
+)
 from neural_style.weights import Convolution, Layer, Pooling, Relu, VGGWeights
 
 
@@ -234,3 +242,87 @@ def test_arrays_that_are_no_pictures_are_named(content, styles, settings, messag
 def test_no_style_is_needed_where_it_weighs_nothing():
     config = make_config({"style": {"weight": 0}})
     assert take_pictures(config, GOOD, [], None).styles == ()
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"), [(2, (60, 120)), (1, (120, 120)), (0.5, (120, 60)), (1.5, (80, 120))]
+)
+def test_aspect_is_the_width_over_the_height_of_the_pastiche(aspect, size):
+    config = make_config({"content": {"weight": 0}, "image": {"aspect": aspect, "size": 120}})
+    inputs = prepare_inputs(config, pictures(), config.image.size)
+    assert inputs.size == size
+    assert inputs.styles[0][0].shape == (60, 120, 3)
+
+
+def masked(folder, styles, **files):
+    """Settings of styles, and files of grey masks of a size each."""
+    for name, (height, width) in files.items():
+        ramp = np.linspace(1, 255, height * width).reshape(height, width, 1)
+        write_image(folder / f"{name}.png", np.repeat(ramp, 3, axis=2).astype(np.float32))
+    images = [
+        {k: str(folder / v) if k != "weight" else v for k, v in style.items()} for style in styles
+    ]
+    config = {"content": {"image": str(folder / "content.png")}, "style": {"images": images}}
+    return make_config(config)
+
+
+def test_masks_are_read_with_the_pictures_they_belong_to(tmp_path):
+    styles = [
+        {"path": "style.png", "mask": "on.png"},
+        {"path": "style.png", "from_mask": "of.png"},
+        {"path": "style.png"},
+    ]
+    sizes = {"content": (20, 30), "style": (24, 16), "on": (20, 30), "of": (24, 16)}
+    config = masked(tmp_path, styles, **sizes)
+    pictures = read_pictures(config)
+    shapes = [tuple(m if m is None else m.shape for m in pair) for pair in pictures.masks]
+    assert shapes == [((20, 30), None), (None, (24, 16)), (None, None)]
+    inputs = prepare_inputs(config, pictures, 60)
+    assert inputs.size == (40, 60)
+    assert [(on.shape, of.shape) for on, of in inputs.masks] == [((40, 60), (60, 40))] * 3
+    np.testing.assert_array_equal(inputs.masks[1][0], np.ones((40, 60)))
+    np.testing.assert_array_equal(inputs.masks[0][1], np.ones((60, 40)))
+    assert inputs.masks[0][0].mean() == pytest.approx(pictures.masks[0][0].mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mask", "style.images[1].mask: found 30 x 21 px, expected the content image's 30 x 20"),
+        (
+            "from_mask",
+            "style.images[1].from_mask: found 30 x 21 px, expected the style image's 16 x 24",
+        ),
+    ],
+)
+def test_a_mask_of_another_size_than_its_picture_is_told(name, message, tmp_path):
+    styles = [{"path": "style.png"}, {"path": "style.png", name: "m.png"}]
+    sizes = {"content": (20, 30), "style": (24, 16), "m": (21, 30)}
+    config = masked(tmp_path, styles, **sizes)
+    with pytest.raises(InputError) as caught:
+        read_pictures(config)
+    assert str(caught.value) == message
+    with pytest.raises(InputError) as caught:
+        take_pictures(config, np.full((20, 30, 3), 9), [np.full((24, 16, 3), 9)] * 2, None)
+    assert str(caught.value) == message
+
+
+def test_masks_and_fine_structure_are_left_out_where_there_are_no_styles(tmp_path):
+    styles = [{"path": "style.png", "mask": "on.png", "fine": "style.png"}]
+    config = masked(tmp_path, styles, on=(4, 6), style=(5, 5))
+    style = config.style.model_copy(update={"weight": 0.0})
+    config = config.model_copy(update={"style": style})
+    taken = take_pictures(config, GOOD, [], None)
+    assert (taken.styles, taken.masks, taken.fine) == ((), (), ())
+
+
+def test_fine_structure_is_read_for_the_styles_that_ask_for_it(tmp_path):
+    styles = [{"path": "style.png"}, {"path": "style.png", "fine": "grain.png"}]
+    config = masked(tmp_path, styles, content=(20, 30), style=(24, 16), grain=(8, 9))
+    for pictures in (
+        read_pictures(config),
+        take_pictures(config, GOOD, [GOOD, GOOD], None),
+    ):
+        assert pictures.fine[0] is None
+        assert pictures.fine[1].shape == (8, 9, 3)
+        assert pictures.masks == ()

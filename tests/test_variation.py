@@ -49,6 +49,13 @@ def forms() -> Any:
         yield made
 
 
+@pytest.fixture(scope="module")
+def narrow_forms() -> Any:
+    made = Forms("float32")
+    with made.session:
+        yield made
+
+
 @pytest.fixture
 def image(rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(0, 255, (4, 5, 3))
@@ -198,11 +205,9 @@ def test_power_of_one_half_is_isotropic_and_finite_where_the_picture_is_flat(rng
 
 
 @every_form
-def test_float32_is_finite_at_black_and_at_the_largest_steps(name):
-    board = 255 * (np.indices((40, 50)).sum(0) % 2)[:, :, None] * np.ones(3)
-    narrow = Forms("float32")
-    with narrow.session:
-        for picture in (board, 0 * board):
-            assert np.isfinite(narrow.slope(name, picture.astype(np.float32))).all()
-            loss = narrow.loss(name, picture.astype(np.float32))
-            assert loss == pytest.approx(loops(name, picture), rel=1e-4)
+def test_float32_is_finite_at_black_and_at_the_largest_steps(name, narrow_forms):
+    board = 255 * (np.indices((14, 15)).sum(0) % 2)[:, :, None] * np.ones(3)
+    for picture in (board, 0 * board):
+        assert np.isfinite(narrow_forms.slope(name, picture.astype(np.float32))).all()
+        loss = narrow_forms.loss(name, picture.astype(np.float32))
+        assert loss == pytest.approx(loops(name, picture), rel=1e-5)

@@ -23,6 +23,7 @@ from neural_style.weights import (
     VGGWeights,
     WeightsError,
     random_weights,
+    transpose_kernels,
 )
 
 NAMES = [layer.name for layer in tiny_layers()]
@@ -541,3 +542,67 @@ def test_import_leaves_tensorflow_out() -> None:
     code = "import sys, vgg19_matconvnet; sys.exit('tensorflow' in sys.modules)"
     root = Path(vgg.__file__).parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_transposed_kernels_see_the_transposed_picture(image: np.ndarray) -> None:
+    """What a network of swapped kernels makes of a picture is what its own makes of the transposed
+    one, transposed.
+    """
+    weights = VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "unpublished")
+    swapped = transpose_kernels(weights)
+    names = ["conv1_1", "pool1", "relu3_1"]
+    found = features_of(swapped, image, names)
+    expected = features_of(weights, image.transpose(1, 0, 2), names)
+    plain = features_of(weights, image, names)
+    for name in names:
+        assert relative_error(found[name], expected[name].transpose(1, 0, 2)) < 1e-5
+        assert relative_error(found[name], plain[name]) > 0.1
+    for layer, before in zip(swapped.layers, weights.layers, strict=True):
+        assert (layer.name, type(layer)) == (before.name, type(before))
+    assert swapped.mean is weights.mean
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 5), (1, 1), (3, 5)])
+def test_replicated_border_is_seen_by_the_first_convolution_alone(
+    image: np.ndarray, shape: tuple[int, int]
+) -> None:
+    import tensorflow.compat.v1 as tf
+
+    rng = np.random.default_rng(4)
+
+    def layer(name: str, kernel: tuple[int, ...]) -> Convolution:
+        values = rng.normal(0, 0.3, kernel).astype(np.float32)
+        return Convolution(name, values, np.zeros(kernel[3], np.float32))
+
+    layers = (layer("conv1_1", (*shape, 3, 4)), layer("conv1_2", (3, 3, 4, 2)))
+    weights = VGGWeights(layers, np.float32(MEAN), "unpublished")
+    with tf.Graph().as_default():
+        images = tf.constant(image[None])
+        network = vgg.build_vgg(images, weights, ["conv1_1", "conv1_2"], "max", replicate=True)
+        with tf.Session() as session:
+            network.initialize(session)
+            found = session.run(dict(network.features))
+    first = np.stack(
+        [
+            sum(
+                scipy.ndimage.correlate(
+                    image[..., i].astype("d"), layers[0].kernel[..., i, o], mode="nearest"
+                )
+                for i in range(3)
+            )
+            for o in range(4)
+        ],
+        axis=-1,
+    )
+    assert relative_error(found["conv1_1"][0], first) < 1e-5
+    second = reference(first, layers[1:])["conv1_2"]
+    assert relative_error(found["conv1_2"][0], second) < 1e-5
+
+
+def test_another_value_of_white_scales_the_picture_before_its_mean_is_taken() -> None:
+    pixels = np.arange(24, dtype=np.float32).reshape(1, 2, 4, 3) * 10
+    mean = np.float32(MEAN)
+    found = vgg.network_input(pixels - mean, mean, 256)
+    np.testing.assert_allclose(found, pixels / 255 * 256 - mean, rtol=1e-5, atol=1e-4)
+    same = pixels - mean
+    assert vgg.network_input(same, mean, 255) is same

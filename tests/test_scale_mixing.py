@@ -1,0 +1,81 @@
+"""Scale control: which transfers make the style images, and with what settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neural_style.config import Config, make_config
+from neural_style.inputs import Pictures
+from neural_style.scale_mixing import mix_scales, settings_for
+from neural_style.structure import structure_of, term_weights
+
+
+def picture(value: float, height: int = 30, width: int = 40) -> np.ndarray:
+    return np.full((height, width, 3), value, np.float32)
+
+
+def config(size: int | None = 64) -> Config:
+    images = [
+        {"path": "a.png", "fine": "fine_a.png", "scale": 1.5},
+        "b.png",
+        {"path": "c.png", "fine": "fine_c.png", "weight": 2},
+    ]
+    values = {"style": {"images": images}, "image": {"size": size}}
+    return make_config({**values, "network": {"pooling": "average"}, "runtime": {"threads": 3}})
+
+
+def pictures() -> Pictures:
+    styles, fine = (picture(1), picture(2), picture(3)), (picture(10), None, picture(30))
+    mask = np.ones((30, 40), np.float32)
+    return Pictures(picture(0, 20, 50), styles, picture(5), mask, fine, ((mask, None),) * 3)
+
+
+@pytest.mark.parametrize(("size", "sides"), [(64, [96, 64]), (None, [75, 50])])
+def test_styles_with_fine_structure_are_painted_in_it_at_the_size_they_are_used_at(size, sides):
+    asked = []
+
+    def stylize(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
+        asked.append((coarse[0, 0, 0], fine[0, 0, 0], settings.image.size))
+        return coarse + fine
+
+    before = pictures()
+    mixed = mix_scales(config(size), before, stylize)
+    assert asked == [(1, 10, sides[0]), (3, 30, sides[1])]
+    assert [style[0, 0, 0] for style in mixed.styles] == [11, 2, 33]
+    assert mixed.fine == ()
+    for name in ("content", "start", "alpha", "masks"):
+        assert getattr(mixed, name) is getattr(before, name)
+
+
+def test_without_fine_structure_nothing_is_painted():
+    plain = Pictures(picture(0), (picture(1),))
+
+    def stylize(*_: object) -> np.ndarray:
+        raise AssertionError
+
+    assert mix_scales(make_config({}), plain, stylize) is plain
+
+
+def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style():
+    """Gatys et al. 2017, section 6: style at conv1_1 and conv2_1 alone, from the coarse image."""
+    settings = settings_for(config(), 96)
+    assert term_weights(settings, (96, 96)) == {
+        "content/relu4_2": 1,
+        "style/relu1_1": 1000,
+        "style/relu2_1": 1000,
+        "total_variation": 0,
+    }
+    structure = structure_of([settings])
+    assert (structure.statistics, structure.targets, structure.guided) == (("gram",), 1, False)
+    assert (settings.init.source, settings.init.noise) == ("content", 0)
+    assert (settings.image.size, settings.image.scales) == (96, None)
+    assert settings.color.preserve == "none"
+
+
+def test_the_transfer_runs_on_the_network_and_machine_of_the_run():
+    settings = settings_for(config(), 96)
+    assert settings.network == config().network
+    assert settings.runtime == config().runtime
+    assert settings.network.pooling == "average"
+    assert settings.runtime.threads == 3

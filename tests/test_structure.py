@@ -1,0 +1,201 @@
+"""What runs share a graph, and the weights that are fed into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from neural_style.config import Config, make_config
+from neural_style.structure import Structure, structure_of, term_weights
+
+SIZE = (30, 20)
+
+
+def config(**sections: Any) -> Config:
+    return make_config(sections)
+
+
+def style_weights(**style: Any) -> dict[str, float]:
+    """The weights of the style terms."""
+    weights = term_weights(config(style=style), SIZE)
+    return {name: weight for name, weight in weights.items() if name.startswith("style/")}
+
+
+def test_terms_are_named_by_layer_and_by_statistic_where_there_are_several():
+    one = Structure(("relu4_2",), ("relu1_1", "relu2_1"), variation_norm="l2")
+    assert one.terms == ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation")
+    two = Structure((), ("relu1_1", "relu2_1"), statistics=("gram", "histogram"))
+    assert two.terms == (
+        "style/relu1_1/gram",
+        "style/relu1_1/histogram",
+        "style/relu2_1/gram",
+        "style/relu2_1/histogram",
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"style": {"statistic": {"histogram": 1, "gram": 2}}},
+        {"style": {"statistic": {"wasserstein": 3, "gram": 0}}},
+        {"content": {"weight": 0}, "total_variation": {"weight": 0}},
+        {"style": {"weight": 0}},
+    ],
+)
+def test_every_term_of_a_structure_has_a_weight(settings):
+    run = make_config(settings)
+    weights = term_weights(run, SIZE)
+    assert all(weights[name] > 0 for name in structure_of([run]).terms)
+
+
+def test_layers_are_named_once():
+    assert Structure(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu2_1", "relu1_1")
+
+
+def test_settings_that_make_the_graph_are_in_the_structure():
+    run = config(
+        content={"normalization": "root", "normalize_gradients": True},
+        style={
+            "images": ["a.png", "b.png"],
+            "mix": "losses",
+            "statistic": {"gram": 1, "wasserstein": 0.5, "histogram": 0},
+            "activation_shift": -1,
+            "normalization": "paper",
+            "normalize_gradients": True,
+        },
+        total_variation={"norm": "power", "exponent": 0.5, "channels": [1, 2, 3]},
+    )
+    assert structure_of([run]) == Structure(
+        content_layers=("relu4_2",),
+        style_layers=tuple(f"relu{block}_1" for block in range(1, 6)),
+        content_normalization="root",
+        style_normalization="paper",
+        statistics=("gram", "wasserstein"),
+        activation_shift=-1,
+        targets=2,
+        content_pull=True,
+        style_pull=True,
+        variation_norm="power",
+        variation_exponent=0.5,
+        variation_channels=(1, 2, 3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "mix", "targets", "guided"),
+    [
+        (["a"], "statistics", 1, False),
+        (["a", "b", "c"], "statistics", 1, False),
+        (["a", "b", "c"], "losses", 3, False),
+        ([{"path": "a", "mask": "m"}, "b"], "statistics", 2, True),
+        ([{"path": "a", "from_mask": "m"}], "statistics", 1, True),
+    ],
+)
+def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(
+    images, mix, targets, guided
+):
+    structure = structure_of([config(style={"images": images, "mix": mix})])
+    assert (structure.targets, structure.guided) == (targets, guided)
+
+
+def test_masks_of_styles_that_weigh_nothing_are_left_out():
+    style = {"images": [{"path": "a", "mask": "m"}], "weight": 0}
+    assert not structure_of([config(style=style)]).guided
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"style": {"weight": 0}, "total_variation": {"weight": 0}}, ("content/relu4_2",)),
+        (
+            {
+                "content": {"weight": 0},
+                "style": {"layers": ["relu1_1"]},
+                "total_variation": {"weight": 0},
+            },
+            ("style/relu1_1",),
+        ),
+        ({"content": {"weight": 0}, "style": {"weight": 0}}, ("total_variation",)),
+    ],
+)
+def test_one_part_alone_has_no_other_term(settings, kept):
+    assert structure_of([make_config(settings)]).terms == kept
+
+
+def test_runs_with_and_without_total_variation_share_the_formula_of_those_with_it():
+    without = config(total_variation={"weight": 0, "norm": "l2"})
+    power = {"norm": "power", "exponent": 2, "channels": [0, 1, 1]}
+    whole = structure_of([without, config(total_variation=power)])
+    assert whole.variation_norm == "power"
+    assert (whole.variation_exponent, whole.variation_channels) == (2, (0, 1, 1))
+    assert structure_of([config(total_variation=power), without]) == whole
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"content": {"normalization": "paper"}},
+        {"content": {"normalize_gradients": True}},
+        {"style": {"normalization": "sum"}},
+        {"style": {"statistic": "wasserstein"}},
+        {"style": {"statistic": {"gram": 1, "histogram": 1}}},
+        {"style": {"activation_shift": 1}},
+        {"style": {"images": ["a", "b"], "mix": "losses"}},
+        {"style": {"images": [{"path": "a", "mask": "m"}]}},
+        {"style": {"normalize_gradients": True}},
+        {"total_variation": {"norm": "l2"}},
+        {"total_variation": {"exponent": 2}},
+        {"total_variation": {"channels": [1, 1, 0]}},
+    ],
+)
+def test_runs_of_different_formulas_share_no_structure(settings):
+    other = make_config(settings)
+    assert structure_of([other, other]) == structure_of([other])
+    for pair in ([make_config({}), other], [other, make_config({})]):
+        with pytest.raises(ValueError, match=r"^runs of one structure share their formulas; found"):
+            structure_of(pair)
+
+
+# Weights
+
+
+def test_layer_exponent_weighs_each_layer_so_many_times_the_one_before():
+    layers = {"relu1_1": 1, "relu2_1": 1, "relu3_1": 2}
+    weights = style_weights(layers=layers, layer_exponent=3, weight=22)
+    assert weights == pytest.approx(
+        {"style/relu1_1": 1, "style/relu2_1": 3, "style/relu3_1": 18}, rel=1e-12
+    )
+
+
+def test_a_layer_without_weight_counts_for_the_exponent_but_has_no_share():
+    layers = {"relu1_1": 1, "relu2_1": 0, "relu3_1": 1}
+    weights = style_weights(layers=layers, layer_exponent=2, weight=10)
+    assert weights == pytest.approx({"style/relu1_1": 2, "style/relu2_1": 0, "style/relu3_1": 8})
+
+
+def test_statistics_have_their_weights_unshared():
+    weights = style_weights(
+        layers=["relu1_1", "relu2_1"], statistic={"gram": 2, "histogram": 0.1}, weight=10
+    )
+    assert weights == pytest.approx(
+        {
+            "style/relu1_1/gram": 10,
+            "style/relu1_1/histogram": 0.5,
+            "style/relu2_1/gram": 10,
+            "style/relu2_1/histogram": 0.5,
+        }
+    )
+
+
+def test_pixels_divides_the_gram_loss_alone_by_the_square_of_the_pastiches_values():
+    """Keras' example: sum (R - R_s)^2 / (4 (3 H W)^2)."""
+    weights = style_weights(
+        layers=["relu1_1"],
+        normalization="pixels",
+        statistic={"gram": 1, "wasserstein": 1},
+        weight=7,
+    )
+    assert weights["style/relu1_1/gram"] == pytest.approx(7 / (4 * (3 * 30 * 20) ** 2), rel=1e-12)
+    assert weights["style/relu1_1/wasserstein"] == 7
