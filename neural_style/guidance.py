@@ -80,7 +80,8 @@ def position_weights(
             that see nothing outside the mask; `all` those that see anything inside.
     """
     convolve, pool = _PROPAGATION[kind]
-    weights, guide = {}, mask
+    weights: dict[str, np.ndarray] = {}
+    guide = mask
     for layer in layers:
         if len(weights) == len(set(wanted)):
             break  # below the deepest one wanted, a small mask may have no position left
