@@ -19,7 +19,6 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from neural_style import (
     session,
     viewer,
 )
+from neural_style.color_control import as_compared
 from neural_style.config import Config, load_config, make_config, to_yaml
 from neural_style.guidance import guides_of
 from neural_style.images import read_image
@@ -55,9 +55,6 @@ from neural_style.supply import RANDOM_FILTERS, find_weights
 from neural_style.transfer import Workspace, evaluate, optimise
 from neural_style.weights import VGGWeights, transpose_kernels
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("style_transfer")
 
 
@@ -75,8 +72,8 @@ def stylize(
         content: RGB, 0..255, [H, W, 3].
         styles: In the same form, each of its own size; they take weights and scales of
             `config.style.images` in order, or, if that has another number, all weigh the same.
-        config: Settings, the defaults if not given. Its paths of pictures and its output are not
-            used.
+        config: Settings, the defaults if not given. Its masks and fine structures are read from
+            their paths; other paths of pictures and its output are not used.
         weights: The network; if not given, what `config.network` says.
         start: What to start from if `config.init.source` is a path.
 
@@ -112,8 +109,12 @@ def begin(
 
     def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
         work = open_workspace(settings, weights, device)
+        log.info("painting a style image in the fine structure of another")
         with work.session:
-            return optimise(work, settings, Pictures(coarse, (fine,))).image
+            made = optimise(work, settings, Pictures(coarse, (fine,)))
+        if made.interrupted:
+            raise KeyboardInterrupt
+        return made.image
 
     pictures = mix_scales(config, pictures, paint)
     return open_workspace(config, weights, device), pictures
@@ -228,7 +229,8 @@ def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
     if result.interrupted:
         log.warning("interrupted; the best image so far is %s", path)
         return 130
-    saved = evaluate(work, read_image(path, "output.image").rgb)
+    picture = read_image(path, "output.image").rgb
+    saved = evaluate(work, as_compared(config.color, picture))
     record.write_record(folder, outputs.describe(made, result, saved, clock.seconds))
     if not math.isfinite(saved["total"]):
         log.warning("the total loss is beyond float32, so nothing was optimised; lower the weights")

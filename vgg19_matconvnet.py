@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from neural_style.cache import load_cached
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
-from neural_style.matconvnet import EXPECTED, average_rgb, check_signature, parse_layers
-from neural_style.pixels import deprocess as deprocess
-from neural_style.pixels import preprocess as preprocess
+from neural_style.matconvnet import average_rgb, load_variables, parse_layers
+from neural_style.pixels import preprocess
 from neural_style.weights import (
     Convolution,
     Floats,
@@ -68,7 +67,7 @@ def read_mat(path: Path) -> VGGWeights:
         WeightsError: If the file is missing, damaged, or of another kind.
     """
     try:
-        variables = _load_variables(path)
+        variables = load_variables(path)
         layers, unsupported = parse_layers(variables)
         mean = average_rgb(variables)
         del variables  # 0.5 GB of fully connected layers
@@ -78,23 +77,6 @@ def read_mat(path: Path) -> VGGWeights:
     except WeightsError as error:
         raise WeightsError(f"{printable(path)}: {error}") from None
     return VGGWeights(layers, mean, origin, sha256, unsupported)
-
-
-def _load_variables(path: Path) -> dict[str, Any]:
-    import scipy.io  # 0.3 s, which a start from the cache does not need
-
-    with path.open("rb") as file:
-        check_signature(file.read(128))
-        file.seek(0)
-        try:
-            names = ["layers", "meta", "normalization"]
-            return scipy.io.loadmat(file, variable_names=names)
-        except Exception as error:  # on a damaged file SciPy raises whatever comes
-            size = file.seek(0, 2)
-            detail = printable(error) or type(error).__name__
-            raise WeightsError(
-                f"is damaged or cut short ({size:,} bytes; {detail}); {EXPECTED}"
-            ) from None
 
 
 @dataclass(frozen=True, eq=False)

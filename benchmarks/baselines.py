@@ -29,6 +29,7 @@ from benchmarks.task import (
     Task,
 )
 from neural_style.inputs import Inputs, prepare_inputs, read_pictures
+from neural_style.pixels import deprocess, preprocess
 from neural_style.session import usable_cpus
 from neural_style.start import start_image
 from neural_style.weights import Convolution, Pooling, VGGWeights, layers_needed
@@ -98,7 +99,7 @@ def run(task: Task, name: str, iterations: int) -> tuple[list[Snapshot], float]:
 
 def to_tensor(rgb: np.ndarray, mean: np.ndarray) -> Tensor:
     """Return an image [H, W, 3], RGB, 0..255, as [1, 3, H, W] minus the mean."""
-    return torch.from_numpy(vgg.preprocess(rgb, mean)).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(preprocess(rgb, mean)).permute(0, 3, 1, 2).contiguous()
 
 
 def _minimise(
@@ -113,7 +114,7 @@ def _minimise(
     done = 0
 
     def fetch() -> np.ndarray:
-        return vgg.deprocess(image.detach().permute(0, 2, 3, 1).numpy(), weights.mean)
+        return deprocess(image.detach().permute(0, 2, 3, 1).numpy(), weights.mean)
 
     def evaluate() -> Tensor:
         nonlocal done

@@ -38,6 +38,7 @@ from neural_style.errors import InputError
 from neural_style.inputs import Pictures, prepare_inputs, read_pictures
 from neural_style.lbfgs import LBFGS
 from neural_style.optimizers import Run
+from neural_style.pixels import preprocess
 from neural_style.start import fill
 from neural_style.weights import Convolution, Pooling, VGGWeights, layers_needed, smallest_side
 
@@ -193,7 +194,7 @@ def summarise(precision: str, size: int, gflop: float, rounds: np.ndarray) -> Me
 def _begin(work: transfer.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
     inputs = prepare_inputs(config, pictures, None)
     transfer.set_goal(work, config, inputs)
-    start = vgg.preprocess(inputs.content, work.mean)
+    start = preprocess(inputs.content, work.mean)
     return work.optimizer.begin(opened, config.optimizer, start, WARM_UP + ROUNDS)
 
 

@@ -44,6 +44,21 @@ def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
     return pictures
 
 
+def recolor_start(control: ColorControl, start: np.ndarray) -> np.ndarray:
+    """Return the start image, RGB, 0..255, [H, W, 3]; grey if nothing but luminance counts."""
+    compared = as_compared(control, start)
+    return compared if compared is start else np.clip(compared, 0, 255)
+
+
+def as_compared(control: ColorControl, image: np.ndarray) -> np.ndarray:
+    """Return a saved picture as the run's targets see it: its grey if nothing but luminance
+    counts.
+    """
+    if control.preserve != "luminance_only":
+        return image
+    return color.grey(color.luminance(image, control.space), control.space)
+
+
 def restore(control: ColorControl, pastiche: np.ndarray, content: np.ndarray) -> np.ndarray:
     """Return the pastiche with the content's chroma, if its luminance alone is what is wanted.
 

@@ -38,7 +38,7 @@ from neural_style.config_terms import (
     StyleImage,
     TotalVariation,
 )
-from neural_style.config_types import layer_weights
+from neural_style.config_types import layer_weights, statistic_weights
 from neural_style.yaml_source import (
     ConfigError,
     CoreDumper,
@@ -90,7 +90,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     source = read_source(path) if path else Source()
     for argument in overrides:
         location, text = split_override(argument)
-        _spell_out_layers(source.values, location)
+        _spell_out_weights(source.values, location)
         source.override(location, text)
     config = _validate(source)
     if path and config.output.name is None:
@@ -148,19 +148,22 @@ def _validate(source: Source) -> Config:
     return config
 
 
-def _spell_out_layers(values: dict[str, Any], location: Location) -> None:
-    """Make a mapping of the layers, listed or default, before an override changes one of them."""
+def _spell_out_weights(values: dict[str, Any], location: Location) -> None:
+    """Make a mapping of layers or statistics, in short or default, before an override changes one
+    of them.
+    """
     sections: dict[str, type[BaseModel]] = {"content": Content, "style": Style}
     match location:
-        case (("content" | "style") as name, "layers", _):
+        case (("content" | "style") as name, ("layers" | "statistic") as key, _):
             section = values.get(name) or {}
-            if not isinstance(section, dict):
+            if not isinstance(section, dict) or key not in sections[name].model_fields:
                 return
-            written = section.get("layers")
+            written = section.get(key)
             if written is None:
-                written = sections[name].model_fields["layers"].default
-            with suppress(PydanticCustomError):  # what is no layers is told when all is validated
-                values[name] = {**section, "layers": layer_weights(written)}
+                written = sections[name].model_fields[key].default
+            spell_out = layer_weights if key == "layers" else statistic_weights
+            with suppress(PydanticCustomError):  # what is neither is told when all is validated
+                values[name] = {**section, key: spell_out(written)}
 
 
 if __name__ == "__main__":

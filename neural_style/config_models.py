@@ -208,4 +208,10 @@ class Config(Section):
                 "could search along; set optimizer.name: adam",
                 sibling="optimizer.name",
             )
+        if self.style.normalize_gradients and self.style.normalization == "pixels":
+            raise mistake(
+                "found pixels with normalize_gradients, which take the weights for strengths; "
+                "set another normalization",
+                sibling="style.normalization",
+            )
         return self

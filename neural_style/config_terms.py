@@ -78,14 +78,18 @@ def _bare_path(value: object) -> object:
     return {"path": value} if isinstance(value, str | Path) else value
 
 
+def _mask(value: object) -> object:
+    if not isinstance(value, str | Path | dict | Mask | None):
+        raise unexpected("a path, or a mapping with path and color")
+    return _bare_path(value)
+
+
 def _path_or_mapping(schema: dict[str, Any]) -> None:
     """Let editors accept a path for the mapping."""
     schema["anyOf"] = [{"type": "string"}, *schema.pop("anyOf")]
 
 
-AnyMask = Annotated[
-    Mask | None, BeforeValidator(_bare_path), Field(json_schema_extra=_path_or_mapping)
-]
+AnyMask = Annotated[Mask | None, BeforeValidator(_mask), Field(json_schema_extra=_path_or_mapping)]
 
 
 class StyleImage(Section):
@@ -213,6 +217,13 @@ class TotalVariation(Section):
     """Exponent of dx^2 + dy^2 with the norm power."""
     channels: Channels = (1.0, 1.0, 1.0)
     """What red, green and blue are multiplied by before."""
+
+    @field_validator("channels")
+    @classmethod
+    def _some_channel(cls, channels: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(channels):
+            raise mistake("every channel is multiplied by 0, expected at least one above 0")
+        return channels
 
 
 class ColorControl(Section):

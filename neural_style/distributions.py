@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 VARIANCE = 1e-4  # added to every channel's; as crowsonkb/style-transfer-pytorch has it
-# Of an eigenvalue to the largest, under which it has no digit left: by the type of the sums.
-SMALLEST_RATIO: Mapping[str, float] = MappingProxyType({"float32": 1e-8, "float64": 1e-14})
+# Of the style's largest variance, added to every direction's as well: float32 sums have seven
+# digits, and what is below 1e-7 of the largest is noise.
+NOISE: Mapping[str, float] = MappingProxyType({"float32": 3e-7, "float64": 0.0})
+SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest, under which float64 holds no digit
 
 
 def mean_covariance_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
@@ -38,20 +40,22 @@ def wasserstein_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
 
         (|mu - mu_s|^2 + tr Sigma + tr Sigma_s - 2 tr (Sigma_s^1/2 Sigma Sigma_s^1/2)^1/2) / C
 
-    with VARIANCE added to both diagonals. Roots are taken in float64 by eigenvalues.
+    with VARIANCE added to both diagonals, and of float32 sums a share of the style's largest
+    variance. Roots are taken in float64 by eigenvalues.
     """
     import tensorflow.compat.v1 as tf
 
     kind, channels = sums.products.dtype, int(sums.products.shape[-1])
     (mean, covariance), (goal, spread) = _moments(sums), _moments(target)
     shift = tf.reduce_mean(tf.square(mean - goal))
-    diagonal = VARIANCE * tf.eye(channels, dtype=tf.float64)
-    covariance, spread = (tf.cast(s, tf.float64) + diagonal for s in (covariance, spread))
+    covariance, spread = (tf.cast(each, tf.float64) for each in (covariance, spread))
+    noise = NOISE[kind.name] * tf.reduce_max(tf.linalg.diag_part(spread))
+    diagonal = (VARIANCE + noise) * tf.eye(channels, dtype=tf.float64)
+    covariance, spread = covariance + diagonal, spread + diagonal
     values, vectors = tf.linalg.eigh(spread)
     root = tf.matmul(vectors * tf.sqrt(tf.maximum(values, 0.0)), vectors, transpose_b=True)
     root = tf.stop_gradient(root)
-    product = tf.matmul(root, tf.matmul(covariance, root))
-    overlap = _trace_of_root(product, SMALLEST_RATIO[kind.name])
+    overlap = _trace_of_root(tf.matmul(root, tf.matmul(covariance, root)))
     bures = tf.linalg.trace(covariance) + tf.linalg.trace(spread) - 2 * overlap
     return shift + tf.cast(bures / channels, kind)
 
@@ -92,17 +96,16 @@ def _moments(sums: StyleSums) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, sums.products / sums.positions - mean[:, None] * mean[None, :]
 
 
-def _trace_of_root(matrix: tf.Tensor, smallest: float) -> tf.Tensor:
+def _trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
     """Return tr A^1/2 of a positive semidefinite A; its gradient is 1/2 A^-1/2.
 
-    Directions without variance have no digits in A; they get the slope of the smallest that has,
-    whose ratio to the largest is given.
+    Directions without variance have no digits in A; they get the slope of the smallest that has.
     """
     import tensorflow.compat.v1 as tf
 
     def trace(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         values, vectors = tf.linalg.eigh(matrix)
-        least = tf.maximum(smallest * values[-1], VARIANCE**2)
+        least = tf.maximum(SMALLEST_RATIO * values[-1], VARIANCE**2)
         roots = tf.sqrt(tf.maximum(values, least))
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,7 @@ from neural_style.images import cv2, gaussian_blur, read_image, resize
 from neural_style.weights import Convolution, Layer, Pooling
 
 if TYPE_CHECKING:
-    from neural_style.config import Style
+    from neural_style.config import Config, Style
     from neural_style.inputs import Inputs
 
 TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour that still counts
@@ -44,6 +44,11 @@ def read_mask(path: Path, color: str | None, key: str) -> np.ndarray:
     """
     rgb = read_image(path, key).rgb
     if color is None:
+        if np.ptp(rgb, axis=2).max() > TOLERANCE:
+            raise InputError(
+                f"{key}: {printable(path)} has colours, expected greys, white where the style "
+                "counts; or give one of them, {path: ..., color: '#rrggbb'}, in quotes"
+            )
         mask = rgb.mean(axis=2, dtype=np.float32) / 255
         if not mask.any():
             raise InputError(
@@ -57,6 +62,33 @@ def read_mask(path: Path, color: str | None, key: str) -> np.ndarray:
             f"{key}: no pixel of {printable(path)} has the colour {color}, within {TOLERANCE:.0f}"
         )
     return chosen.astype(np.float32)
+
+
+def read_masks(
+    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
+) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
+    """Read every mask and check that it has the size of its picture."""
+    if not config.style.guided:
+        return ()
+    masks = []
+    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
+        pair = []
+        for name, mask, picture in (
+            ("mask", asked.mask, content),
+            ("from_mask", asked.from_mask, style),
+        ):
+            key = f"style.images[{i}].{name}"
+            read = read_mask(mask.path, mask.color, key) if mask else None
+            if read is not None and read.shape != picture.shape[:2]:
+                (height, width), (found_height, found_width) = picture.shape[:2], read.shape
+                of = "content image's" if name == "mask" else "style image's"
+                raise InputError(
+                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
+                    f"{width} x {height}"
+                )
+            pair.append(read)
+        masks.append((pair[0], pair[1]))
+    return tuple(masks)
 
 
 def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndarray:
@@ -104,8 +136,8 @@ def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
         if positions.sum() < LEAST_AREA:
             advice = "a larger mask" if kind == "simple" else "style.guidance: simple"
             raise InputError(
-                f"{key}: the mask has no area at {layer} with style.guidance: {kind}; "
-                f"try {advice}, or a larger image.size"
+                f"{key}: the mask has no area at {layer} with style.guidance: {kind} at this "
+                f"scale; try {advice}, or image.scales: null"
             )
 
 

@@ -69,7 +69,10 @@ class Inputs:
         """How much any style is painted, [H, W], 0..1, float32; 0 where the content stays."""
         if not self.masks:
             return np.ones(self.size, np.float32)
-        return np.max([mask for mask, _ in self.masks], axis=0)
+        counting = [
+            m for (m, _), (_, weight) in zip(self.masks, self.styles, strict=True) if weight
+        ]
+        return np.max(counting, axis=0)
 
     @property
     def region(self) -> np.ndarray:
@@ -101,7 +104,7 @@ def read_pictures(config: Config) -> Pictures:
     path = config.init.path
     start = images.read_image(path, "init.from").rgb if path else None
     rgb = tuple(style.rgb for style in styles)
-    masks = _read_masks(config, content.rgb, rgb)
+    masks = guidance.read_masks(config, content.rgb, rgb)
     return Pictures(content.rgb, rgb, start, content.alpha, _read_fine(config), masks)
 
 
@@ -113,33 +116,6 @@ def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
         images.read_image(style.fine, f"style.images[{i}].fine").rgb if style.fine else None
         for i, style in enumerate(config.style.images)
     )
-
-
-def _read_masks(
-    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
-) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
-    """Read every mask and check that it has the size of its picture."""
-    if not config.style.guided:
-        return ()
-    masks = []
-    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
-        pair = []
-        for name, mask, picture in (
-            ("mask", asked.mask, content),
-            ("from_mask", asked.from_mask, style),
-        ):
-            key = f"style.images[{i}].{name}"
-            read = guidance.read_mask(mask.path, mask.color, key) if mask else None
-            if read is not None and read.shape != _size(picture):
-                (height, width), (found_height, found_width) = _size(picture), read.shape
-                of = "content image's" if name == "mask" else "style image's"
-                raise InputError(
-                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
-                    f"{width} x {height}"
-                )
-            pair.append(read)
-        masks.append((pair[0], pair[1]))
-    return tuple(masks)
 
 
 def take_pictures(
@@ -163,16 +139,25 @@ def take_pictures(
         taken,
         None if start is None else _take_picture(start, "start"),
         fine=_read_fine(config) if taken else (),
-        masks=_read_masks(config, picture, taken) if taken else (),
+        masks=guidance.read_masks(config, picture, taken) if taken else (),
     )
 
 
 def for_styles(config: Config, number: int) -> Config:
     """Return the settings for so many style images: if the config has another number, all weigh
     the same.
+
+    Raises:
+        InputError: It has masks or fine structures, for which the number has to be right.
     """
-    if number in (0, len(config.style.images)):
+    asked = len(config.style.images)
+    if number in (0, asked):
         return config
+    if config.style.guided or any(image.fine for image in config.style.images):
+        raise InputError(
+            f"styles: found {number} pictures, expected {asked}, as many as style.images has with "
+            "masks or fine structures"
+        )
     images = tuple(StyleImage(path=Path(f"{i}")) for i in range(number))
     return config.model_copy(update={"style": config.style.model_copy(update={"images": images})})
 
@@ -191,7 +176,7 @@ def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> I
     for i, (picture, style) in enumerate(_styles(config, pictures)):
         side = max(1, round(style.scale * max(_size(content))))
         styles.append((_fit(picture, _size(picture), side, f"style.images[{i}]"), style.weight))
-        if pictures.masks:
+        if pictures.masks and config.style.weight:
             feather = config.style.feather
             whole = (np.ones(_size(content), np.float32), np.ones(_size(styles[i][0]), np.float32))
             painted, taken = (

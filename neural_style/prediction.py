@@ -16,6 +16,7 @@ from neural_style.inputs import Inputs, Pictures, prepare_inputs
 from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
+from neural_style.scale_mixing import settings_for, side_of
 from neural_style.structure import structure_of
 from neural_style.weights import Convolution, Layer, Pooling, VGGWeights, layers_needed
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
 START_SECONDS = 5.0  # the import, the graph, the first run at a size
 ITERATION_SECONDS = 0.01  # what an iteration costs however small the image
+EIGEN_SECONDS = 1.1e-9  # of the eigenvalues of a C x C covariance, over C^3
+SORT_SECONDS = 9e-8  # of sorting, for each value
 
 # Bytes held over those of the features that a gradient needs: while the image is changed, and in
 # the forward pass alone, which measures a style image.
@@ -68,14 +71,55 @@ def predict(
         rate = product_rate(config.runtime.threads or session.usable_cpus())
     layers = layers_needed(weights, structure_of([config]).layers)
     peak, operations, overhead = 0.0, 0.0, START_SECONDS
+    before = _fine_runs(config, weights, pictures, rate)
     for scale in schedule(config, pictures):
         inputs = prepare_inputs(config, pictures, scale.longest)
         peak = max(peak, _scale_bytes(config, layers, inputs, precision))
         operations += forward_operations(layers, inputs.size) * (1 + 2 * scale.iterations)
         operations += sum(forward_operations(layers, s.shape[:2]) for s, _ in inputs.styles)
-        overhead += ITERATION_SECONDS * scale.iterations
+        each = ITERATION_SECONDS + statistic_seconds(config, layers, inputs.size)
+        overhead += each * scale.iterations
     held = PROCESS_BYTES + _weight_bytes(weights, layers, precision) + _picture_bytes(pictures)
-    return Prediction(held + peak, overhead + operations / (EFFICIENCY[precision] * rate))
+    seconds = overhead + operations / (EFFICIENCY[precision] * rate)
+    return Prediction(
+        max(held + peak, *(run.peak_bytes for run in before), 0.0),
+        seconds + sum(run.seconds for run in before),
+    )
+
+
+def _fine_runs(
+    config: Config, weights: VGGWeights, pictures: Pictures, rate: float
+) -> list[Prediction]:
+    """Predict the transfers that paint style images in the fine structure of others."""
+    return [
+        predict(
+            settings_for(config, side_of(asked, config, pictures)),
+            weights,
+            Pictures(coarse, (fine,)),
+            rate,
+        )
+        for coarse, fine, asked in zip(
+            pictures.styles, pictures.fine, config.style.images, strict=bool(pictures.fine)
+        )
+        if fine is not None
+    ]
+
+
+def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> float:
+    """Return what the statistics besides the Gram matrix add to an iteration."""
+    style, seconds = config.style, 0.0
+    channels, (height, width) = 0, size
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            channels = layer.bias.size
+        elif isinstance(layer, Pooling):
+            height, width = height // 2, width // 2
+        if style.weight and style.layers.get(layer.name):
+            if style.statistic.get("wasserstein"):
+                seconds += EIGEN_SECONDS * channels**3 * len(style.goals)
+            if style.statistic.get("histogram"):
+                seconds += SORT_SECONDS * channels * height * width
+    return seconds
 
 
 def describe(prediction: Prediction) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from neural_style.config import Config, make_config
+from neural_style.config import Config, StyleImage, make_config
 
 if TYPE_CHECKING:
     from neural_style.inputs import Pictures
@@ -41,9 +41,15 @@ def mix_scales(config: Config, pictures: Pictures, stylize: Stylize) -> Pictures
         if fine is None:
             styles.append(style)
             continue
-        longest = round(asked.scale * (config.image.size or max(pictures.content.shape[:2])))
-        styles.append(stylize(style, fine, settings_for(config, longest)))
+        settings = settings_for(config, side_of(asked, config, pictures))
+        styles.append(stylize(style, fine, settings))
     return replace(pictures, styles=tuple(styles), fine=())
+
+
+def side_of(style: StyleImage, config: Config, pictures: Pictures) -> int:
+    """Return the longest side that a style image has at the last scale, pixels."""
+    size = config.image.size or max(pictures.content.shape[:2])
+    return max(1, round(style.scale * size))
 
 
 def settings_for(config: Config, longest: int) -> Config:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from neural_style import objective, optimizers, outputs, record, targets
-from neural_style.color_control import recolor, restore
+from neural_style.color_control import recolor, recolor_start, restore
 from neural_style.config import Config
 from neural_style.guidance import guides_of
 from neural_style.images import resize
@@ -72,6 +72,7 @@ def optimise(
             set_goal(work, config, inputs)
             if run is None:
                 start = start_image(config.init, inputs.start, inputs.size, work.mean)
+                start = recolor_start(config.color, start)
             else:
                 start = resize(_carried(work, run), inputs.size)
             start = _settle(start, inputs)
@@ -86,11 +87,18 @@ def optimise(
         if run is None:
             raise
         interrupted = True
-    size = prepare_inputs(config, pictures, scales[-1].longest).size
+    whole = prepare_inputs(config, shown, scales[-1].longest)
     last = cast(optimizers.Run, run)  # there is at least one scale
-    image, average = resize(finished(last.best_image()), size), last.averaged_image()
-    averaged = None if average is None else resize(finished(average), size)
-    return outputs.Result(image, averaged, history, interrupted)
+
+    def full_size(image: np.ndarray) -> np.ndarray:
+        enlarged = resize(_rgb(work, image), whole.size)
+        if interrupted:
+            enlarged = _settle(enlarged, whole)
+        return restore(config.color, enlarged, pictures.content)
+
+    average = last.averaged_image()
+    averaged = None if average is None else full_size(average)
+    return outputs.Result(full_size(last.best_image()), averaged, history, interrupted)
 
 
 def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:

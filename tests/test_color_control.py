@@ -7,7 +7,7 @@ import pytest
 from test_color import CONVERT
 
 from neural_style import color
-from neural_style.color_control import recolor, restore
+from neural_style.color_control import as_compared, recolor, recolor_start, restore
 from neural_style.config import ColorControl, make_config
 from neural_style.images import resize
 from neural_style.inputs import Pictures
@@ -127,3 +127,22 @@ def test_restored_pastiche_of_another_size_takes_the_content_resized(pictures):
     found = restore(chosen, pastiche, pictures.content)
     assert found.shape == (12, 15, 3)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("space", ["ycrcb", "lab"])
+def test_what_luminance_only_compares_is_the_grey_of_a_picture(space, rng):
+    image = rng.uniform(0, 255, (6, 5, 3)).astype(np.float32)
+    only = control(preserve="luminance_only", space=space)
+    grey = as_compared(only, image)
+    np.testing.assert_allclose(np.ptp(grey, axis=2), 0, atol=1e-2)
+    np.testing.assert_allclose(
+        color.luminance(grey, space), color.luminance(image, space), rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(recolor_start(only, image), np.clip(grey, 0, 255))
+
+
+@pytest.mark.parametrize("preserve", ["none", "luminance", "match"])
+def test_other_modes_compare_pictures_as_they_are(preserve, rng):
+    image = rng.uniform(0, 255, (6, 5, 3)).astype(np.float32)
+    assert as_compared(control(preserve=preserve), image) is image
+    assert recolor_start(control(preserve=preserve), image) is image

@@ -980,3 +980,35 @@ def test_controls_survive_being_written_and_read(load: Load, tmp_path: Path) -> 
     written = tmp_path / "written.yaml"
     written.write_text(to_yaml(config), encoding="utf-8")
     assert load_config(written) == config
+
+
+def test_one_statistic_is_changed_beside_the_one_named_in_short(load: Load) -> None:
+    config = load("style: {statistic: gram}", "style.statistic.histogram=0.1")
+    assert dict(config.style.statistic) == {"gram": 1, "histogram": 0.1}
+    assert dict(load("", "style.statistic.wasserstein=2").style.statistic) == {
+        "gram": 1,
+        "wasserstein": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"total_variation": {"channels": [0, 0, 0]}},
+            "total_variation.channels: every channel is multiplied by 0, expected at least one "
+            "above 0",
+        ),
+        (
+            {"style": {"images": [{"path": "a.png", "mask": 5}]}},
+            "style.images[0].mask: found 5, expected a path, or a mapping with path and color",
+        ),
+        (
+            {"style": {"normalize_gradients": True, "normalization": "pixels"}},
+            "style.normalization: found pixels with normalize_gradients, which take the weights for "
+            "strengths; set another normalization",
+        ),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(values: dict[str, Any], expected: str) -> None:
+    assert message(make_config, values) == expected

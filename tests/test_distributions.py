@@ -11,6 +11,7 @@ import pytest
 import scipy.linalg
 import scipy.optimize
 import tensorflow.compat.v1 as tf
+from graphs import gradient
 
 from neural_style import distributions, losses
 from neural_style.objective import sums_present
@@ -214,6 +215,30 @@ def test_large_features_in_float32_have_the_loss_and_gradient_of_float64(
     )
     slope, steep = measure.slope(name, features, style), measure.slope(name, *exact)
     assert np.linalg.norm(slope - steep) < 5e-3 * np.linalg.norm(steep)
+
+
+@pytest.mark.parametrize("decay", [1.5, 3])
+def test_wasserstein_of_float32_has_no_slope_at_its_own_target_where_variances_fade(decay, rng):
+    """As of a network's channels: most directions have but a trace of the largest variance."""
+    channels = 64
+    turn = np.linalg.qr(rng.standard_normal((channels, channels)))[0]
+    fade = np.arange(1, channels + 1) ** (-decay / 2)
+    first, second = (
+        np.float32(1e4 * np.maximum(rng.standard_normal((1, 10, 20, channels)) * fade @ turn, 0))
+        for _ in range(2)
+    )
+
+    def loss(style):
+        def build(features):
+            sums = (losses.style_statistics(f, with_means=True) for f in (features, style))
+            return distributions.wasserstein_loss(*sums)
+
+        return build
+
+    at_own, slope = gradient(loss(first), first)
+    elsewhere, steep = gradient(loss(second), first)
+    assert abs(at_own) < 1e-6 * elsewhere
+    assert np.linalg.norm(slope) < 1e-5 * np.linalg.norm(steep)
 
 
 # What each statistic is

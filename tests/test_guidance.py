@@ -53,9 +53,19 @@ def test_a_grey_mask_is_one_where_it_is_white(tmp_path):
     np.testing.assert_allclose(mask, grey / 255, rtol=1e-6)
 
 
-def test_a_mask_in_colour_is_read_as_its_mean(tmp_path):
-    mask = read_mask(draw(tmp_path, np.array([[[255, 0, 0], [30, 60, 90]]])), None, KEY)
-    np.testing.assert_allclose(mask, [[1 / 3, 60 / 255]], rtol=1e-6)
+def test_a_mask_that_is_nearly_grey_is_read_as_its_mean(tmp_path):
+    mask = read_mask(draw(tmp_path, np.array([[[255, 240, 252], [30, 60, 70]]])), None, KEY)
+    np.testing.assert_allclose(mask, [[249 / 255, (160 / 3) / 255]], rtol=1e-6)
+
+
+def test_a_segmentation_without_a_colour_is_refused(tmp_path):
+    path = draw(tmp_path, np.array([[[255, 0, 0], [0, 0, 255]]]))
+    with pytest.raises(InputError) as caught:
+        read_mask(path, None, KEY)
+    assert str(caught.value) == (
+        f"{KEY}: {path} has colours, expected greys, white where the style counts; or give one of "
+        "them, {path: ..., color: '#rrggbb'}, in quotes"
+    )
 
 
 def test_a_colour_of_a_segmentation_is_taken_within_the_tolerance(tmp_path):
@@ -204,8 +214,8 @@ def test_a_mask_without_area_at_a_layer_is_told(kind, advice):
     with pytest.raises(InputError) as caught:
         check_area(weights, KEY, kind)
     assert str(caught.value) == (
-        f"{KEY}: the mask has no area at relu5_1 with style.guidance: {kind}; "
-        f"try {advice}, or a larger image.size"
+        f"{KEY}: the mask has no area at relu5_1 with style.guidance: {kind} at this scale; "
+        f"try {advice}, or image.scales: null"
     )
 
 
@@ -241,8 +251,8 @@ def test_a_mask_that_erodes_away_is_told_by_its_style():
     with pytest.raises(InputError) as caught:
         guides_of(style, inputs, LAYERS)
     assert str(caught.value) == (
-        "style.images[0].mask: the mask has no area at relu3_1 with style.guidance: inside; "
-        "try style.guidance: simple, or a larger image.size"
+        "style.images[0].mask: the mask has no area at relu3_1 with style.guidance: inside at this "
+        "scale; try style.guidance: simple, or image.scales: null"
     )
 
 
@@ -260,10 +270,10 @@ def test_region_is_where_any_style_is_painted():
     _, inputs = guided()
     left, right = inputs.masks
     assert inputs.region.all()
-    one = Inputs(inputs.content, (), None, (left,))
+    one = Inputs(inputs.content, inputs.styles[:1], None, (left,))
     np.testing.assert_array_equal(one.region, left[0])
     soft = fit_mask(left[0], (16, 12), 1)
-    feathered = Inputs(inputs.content, (), None, ((soft, right[1]),))
+    feathered = Inputs(inputs.content, inputs.styles[:1], None, ((soft, right[1]),))
     np.testing.assert_array_equal(feathered.painted, soft)
     np.testing.assert_array_equal(feathered.region, soft > 0.02)
     assert one.region.sum() < feathered.region.sum() < np.count_nonzero(soft)

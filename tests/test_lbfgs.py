@@ -17,10 +17,11 @@ from test_preconditioner import dense
 
 from neural_style.config import make_config
 from neural_style.held import build_held
-from neural_style.lbfgs import LBFGSRun, build_lbfgs, first_loop, second_loop
+from neural_style.lbfgs import LBFGSRun, build_lbfgs
 from neural_style.objective import Canvas, Objective, set_image, set_weights
 from neural_style.structure import Structure
 from neural_style.targets import StyleSource, measure_targets, set_targets
+from neural_style.two_loops import first_loop, second_loop
 from neural_style.vectors import CHUNK
 
 NOTHING: Any = MappingProxyType({})

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+import style_transfer
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
+from neural_style.outputs import Result
+from neural_style.record import LossHistory
 from neural_style.scale_mixing import mix_scales, settings_for
 from neural_style.structure import structure_of, term_weights
+from neural_style.weights import VGGWeights
 
 
 def picture(value: float, height: int = 30, width: int = 40) -> np.ndarray:
@@ -79,3 +86,13 @@ def test_the_transfer_runs_on_the_network_and_machine_of_the_run():
     assert settings.runtime == config().runtime
     assert settings.network.pooling == "average"
     assert settings.runtime.threads == 3
+
+
+def test_ctrl_c_while_a_style_is_painted_ends_the_run(monkeypatch):
+    half_made = Result(picture(7), None, LossHistory(["total"]), interrupted=True)
+    monkeypatch.setattr(style_transfer, "optimise", lambda *_: half_made)
+    work = SimpleNamespace(session=nullcontext())
+    monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
+    network = VGGWeights((), np.zeros(3, np.float32), "unpublished")
+    with pytest.raises(KeyboardInterrupt):
+        style_transfer.begin(config(), network, pictures(), None)

@@ -13,6 +13,7 @@ import style_transfer
 import vgg19_matconvnet as vgg
 from neural_style import inputs, objective, session, transfer
 from neural_style.config import make_config
+from neural_style.pixels import preprocess
 from neural_style.weights import Convolution, Relu, VGGWeights
 
 CONTENT = "relu4_2"
@@ -143,7 +144,7 @@ def check(weights: VGGWeights, rng: np.random.Generator) -> None:
     )
     with work.session as opened:
         transfer.set_goal(work, config, given)
-        start = vgg.preprocess(image, weights.mean)
+        start = preprocess(image, weights.mean)
         objective.set_image(opened, work.objective, start)
         handles = work.optimizer
         losses, _ = opened.run([handles.losses, handles.evaluate])

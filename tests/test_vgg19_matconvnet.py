@@ -15,6 +15,7 @@ from conftest import MEAN, tiny_layers, write_mat
 
 import vgg19_matconvnet as vgg
 from neural_style.matconvnet import EXPECTED
+from neural_style.pixels import deprocess, preprocess
 from neural_style.weights import (
     Convolution,
     Layer,
@@ -200,11 +201,11 @@ def test_build_refuses_an_unknown_layer(tiny_mat: Path) -> None:
 
 def test_preprocess_subtracts_the_mean_and_deprocess_adds_it(rng: np.random.Generator) -> None:
     rgb = rng.integers(0, 256, (3, 4, 3), np.uint8)
-    image = vgg.preprocess(rgb, np.float32(MEAN))
+    image = preprocess(rgb, np.float32(MEAN))
     assert image.shape == (1, 3, 4, 3)
     assert image.dtype == np.float32
     np.testing.assert_allclose(image[0, 1, 2], rgb[1, 2] - np.array(MEAN), rtol=1e-6)
-    np.testing.assert_allclose(vgg.deprocess(image, np.float32(MEAN)), rgb, atol=1e-4)
+    np.testing.assert_allclose(deprocess(image, np.float32(MEAN)), rgb, atol=1e-4)
 
 
 def test_load_weights_writes_the_cache(tmp_path: Path) -> None:
@@ -423,7 +424,7 @@ def test_random_filters_get_zero_mean_and_the_deviation_of_their_layer(
     batch = [first, pictures[1].repeat(2, axis=0).repeat(2, axis=1)]
     names = ["conv1_1", "conv1_2", "conv2_1", "conv2_2"]
     found = [
-        features_of(weights, vgg.preprocess(picture, weights.mean)[0], names, "average")
+        features_of(weights, preprocess(picture, weights.mean)[0], names, "average")
         for picture in batch
     ]
     for name in names:
@@ -461,7 +462,7 @@ def test_features_of_the_trained_network_match_scipy(trained_weights: Path) -> N
     assert names == NAMES[:-1]
     rng = np.random.default_rng(5)
     smooth = scipy.ndimage.gaussian_filter(rng.uniform(0, 255, (32, 32, 3)), (1, 1, 0))
-    image = vgg.preprocess(smooth, weights.mean)[0]
+    image = preprocess(smooth, weights.mean)[0]
     found = features_of(weights, image, names)
     expected = reference(image, weights.layers)
     for name in names:
