@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from neural_style import config
 
-FIRST_STEP = 10.0  # largest change of a pixel value in the first step along the bare gradient
+FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the bare gradient
 GROWTH = 3.0  # of that after a step without a usable pair
 ARMIJO = 1e-4  # share of the predicted decrease that a step must bring (Nocedal and Wright, 3.4)
 CURVATURE = 1e-8  # least cosine of the angle between the two vectors of a pair

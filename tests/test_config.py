@@ -1005,8 +1005,8 @@ def test_one_statistic_is_changed_beside_the_one_named_in_short(load: Load) -> N
         ),
         (
             {"style": {"normalize_gradients": True, "normalization": "pixels"}},
-            "style.normalization: found pixels with normalize_gradients, which take the weights for "
-            "strengths; set another normalization",
+            "style.normalization: found pixels with normalize_gradients, which take the weights "
+            "for strengths; set another normalization",
         ),
     ],
 )
