@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from neural_style import config
 
-
+_KERAS = "TF_USE_LEGACY_KERAS"
 AMPERE = 8  # compute capability from which NVIDIA cards multiply bfloat16 numbers
 
 
@@ -52,7 +54,7 @@ def import_tensorflow() -> str:
         ImportError: TensorFlow cannot be loaded; what it printed is part of the message.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with captured_stderr() as captured:
+    with captured_stderr() as captured, _without_keras():
         try:
             import tensorflow.compat.v1 as tf
 
@@ -63,6 +65,23 @@ def import_tensorflow() -> str:
     if failure is not None:
         raise ImportError(f"{failure}\n{captured.text()}".strip()) from failure
     return captured.text()
+
+
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """Keep TensorFlow from importing Keras with it, which takes a second and is not used here.
+
+    Told to use a Keras of old that is not installed, it goes on without; afterwards `tf.keras` is
+    imported as ever by whoever asks for it.
+    """
+    if _KERAS in os.environ or importlib.util.find_spec("tf_keras"):
+        yield
+        return
+    os.environ[_KERAS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_KERAS]
 
 
 def open_device(runtime: config.Runtime, warn: Callable[[str], None]) -> Device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -71,3 +72,19 @@ except session.DeviceError as error:
         "set it in the first call\n"
     )
     assert done.stderr == ""
+
+
+def test_tensorflow_is_imported_without_keras_which_can_still_be_had():
+    script = (
+        "import os, sys\n"
+        "from neural_style import session\n"
+        "session.import_tensorflow()\n"
+        "assert 'keras' not in sys.modules and 'TF_USE_LEGACY_KERAS' not in os.environ\n"
+        "import tensorflow as tf\n"
+        "print(tf.keras.layers.Dense(2).units)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.strip() == "2"
