@@ -13,46 +13,42 @@ import signal
 
 if __name__ == "__main__":  # until `main` knows better, Ctrl-C ends it without a traceback
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-
 import logging
-import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 import vgg19_matconvnet as vgg
 from neural_style import (
+    checkpoint,
     command_line,
     objective,
     optimizers,
     outputs,
     record,
+    run_command,
     session,
-    viewer,
+    sweep_command,
 )
+from neural_style.board import Board
 from neural_style.color_control import as_compared
-from neural_style.config import Config, load_config, make_config, to_yaml
-from neural_style.guidance import guides_of
+from neural_style.config import Config, load_source, make_config, to_yaml, validate
+from neural_style.critic import Critic, open_critic
+from neural_style.errors import printable
+from neural_style.guard import DivergedError, OutOfMemoryError, is_out_of_memory
 from neural_style.images import read_image
-from neural_style.inputs import (
-    Pictures,
-    check_layers,
-    for_styles,
-    prepare_inputs,
-    read_pictures,
-    take_pictures,
-)
-from neural_style.interrupts import held_back
-from neural_style.prediction import describe, predict
-from neural_style.progress import Progress
-from neural_style.pyramid import Scale, schedule
-from neural_style.pyramid import work as work_of
+from neural_style.inputs import Pictures, for_styles, take_pictures
+from neural_style.job import Desk, Job, check_scales, decisive
+from neural_style.prediction import memory_advice
 from neural_style.scale_mixing import mix_scales
-from neural_style.structure import structure_of
-from neural_style.supply import RANDOM_FILTERS, find_weights
-from neural_style.transfer import Workspace, evaluate, optimise
+from neural_style.structure import Structure, structure_of
+from neural_style.studio import Hands, Studio
+from neural_style.supply import find_weights
+from neural_style.sweep_plan import plan_sweep
+from neural_style.targets import KeptTargets
+from neural_style.transfer import Moment, Watch, Workspace, columns_of, evaluate, optimise
 from neural_style.weights import VGGWeights, transpose_kernels
 
 log = logging.getLogger("style_transfer")
@@ -92,39 +88,58 @@ def stylize(
     if notice:
         log.warning("%s", notice)
     session.import_tensorflow()
-    device = session.open_device(config.runtime, log.warning)
-    work, pictures = begin(config, weights, pictures, device)
-    with work.session:
+    studio = open_studio(session.open_device(config.runtime, log.warning))
+    try:
+        work, pictures = studio.workspace(Job(config, pictures, weights, {}))
         result = optimise(work, config, pictures)
+    finally:
+        studio.close()
     if result.interrupted:
         raise KeyboardInterrupt
     return result
 
 
-def begin(
-    config: Config, weights: VGGWeights, pictures: Pictures, device: session.Device
-) -> tuple[Workspace, Pictures]:
-    """Return an open workspace for a run and the pictures that it is used with."""
-    weights = fit_filters(config, weights, pictures)
+def open_studio(device: session.Device, kept_bytes: int = 0) -> Studio:
+    """Return what lends graphs and sessions on a device to runs."""
 
-    def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
-        work = open_workspace(settings, weights, device)
-        log.info("painting a style image in the fine structure of another")
-        with work.session:
-            made = optimise(work, settings, Pictures(coarse, (fine,)))
-        if made.interrupted:
-            raise KeyboardInterrupt
-        return made.image
+    def workspace(job: Job, structure: Structure) -> Workspace:
+        weights = fit_filters(job.config, job.weights, job.pictures)
+        return open_workspace(job.config, weights, device, structure, kept_bytes)
 
-    pictures = mix_scales(config, pictures, paint)
-    return open_workspace(config, weights, device), pictures
+    def critic(job: Job) -> Critic:
+        weights = fit_filters(make_config({}), job.weights, job.pictures)
+        return open_critic(weights, vgg, device)
+
+    def mix(job: Job) -> Pictures:
+        weights = fit_filters(job.config, job.weights, job.pictures)
+
+        def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
+            work = open_workspace(settings, weights, device)
+            log.info("painting a style image in the fine structure of another")
+            with work.session:
+                made = optimise(work, settings, Pictures(coarse, (fine,)))
+            if made.interrupted:
+                raise KeyboardInterrupt
+            return made.image
+
+        return mix_scales(job.config, job.pictures, paint)
+
+    return Studio(workspace, critic, mix, device, lasting=kept_bytes > 0)
 
 
-def open_workspace(config: Config, weights: VGGWeights, device: session.Device) -> Workspace:
-    """Build the graph of a run's structure, finalise it and open a session on it."""
+def open_workspace(
+    config: Config,
+    weights: VGGWeights,
+    device: session.Device,
+    structure: Structure | None = None,
+    kept_bytes: int = 0,
+) -> Workspace:
+    """Build the graph of a structure, the run's own if not given, finalise it and open a session
+    on it, which keeps so many bytes of targets.
+    """
     import tensorflow.compat.v1 as tf
 
-    structure = structure_of([config])
+    structure = structure or structure_of([config])
     pooling = vgg.pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         canvas = objective.build_canvas(structure)
@@ -134,7 +149,7 @@ def open_workspace(config: Config, weights: VGGWeights, device: session.Device) 
             weights,
             structure.layers,
             pooling,
-            device.precision,
+            precision_of(config, device),
             replicate=config.network.padding == "replicate",
         )
         goal = objective.build_objective(canvas, network.features, structure)
@@ -143,7 +158,8 @@ def open_workspace(config: Config, weights: VGGWeights, device: session.Device) 
     opened = session.build_session(graph, device)
     network.initialize(opened)
     opened.run(initialize)
-    return Workspace(weights.mean, weights.layers, goal, optimizer, opened)
+    kept = KeptTargets(kept_bytes)
+    return Workspace(weights.mean, weights.layers, goal, optimizer, opened, kept)
 
 
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
@@ -157,87 +173,89 @@ def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGW
     return vgg.normalise_filters(weights, [pictures.content, *pictures.styles])
 
 
-def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> None:
-    """Check that every layer exists and keeps a position of every picture and mask at every scale.
+def precision_of(config: Config, device: session.Device) -> str:
+    """Return the precision of a run's convolutions."""
+    asked = config.runtime.precision
+    return device.precision if asked == "auto" else asked
+
+
+def resolve(config: Config, weights: VGGWeights, device: session.Device) -> Config:
+    """Return settings with the pooling, device, threads and precision that a run has."""
+    pooling = vgg.pooling_for(weights, config.network.pooling)
+    precision = precision_of(config, device)
+    runtime = {"device": device.kind, "threads": device.threads, "precision": precision}
+    update = {
+        "network": config.network.model_copy(update={"pooling": pooling}),
+        "runtime": config.runtime.model_copy(update=runtime),
+    }
+    return config.model_copy(update=update)
+
+
+def make(
+    job: Job, studio: Studio, folder: Path, watch: Watch, clock: record.Stopwatch
+) -> outputs.Result:
+    """Make a pastiche and leave all that belongs to it in a folder; go on where it ended early.
 
     Raises:
-        InputError: Naming the layer, or the picture and its side.
+        InputError: The folder has a checkpoint of other settings or inputs.
+        DivergedError: The losses are no numbers; the best image is saved.
     """
-    for scale in schedule(config, pictures):
-        inputs = prepare_inputs(config, pictures, scale.longest)
-        check_layers(config, inputs, weights)
-        guides_of(config.style, inputs, weights.layers)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A config whose every input was read and found good."""
-
-    config: Config
-    pictures: Pictures
-    weights: VGGWeights
-
-
-def check(config: Config, *, fetch: bool = True) -> Job:
-    """Read everything that a config names, before TensorFlow is imported and anything is written.
-
-    Raises:
-        InputError: Something cannot be used.
-    """
-    pictures = read_pictures(config)
-    record.check_output_folder(config.output.folder)
-    weights, notice = find_weights(config.network, config.init.seed, vgg.load_weights, fetch)
-    check_scales(config, pictures, weights)
-    if notice:
-        log.warning("%s", notice)
-    return Job(config, pictures, weights)
-
-
-def run(job: Job, clock: record.Stopwatch, *, quiet: bool) -> int:
-    """Make the pastiche in a run folder of its own; return the exit code."""
+    config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
+    folder.mkdir(exist_ok=True)
+    record.remove_unfinished(folder)
+    resumed = checkpoint.find_checkpoint(folder, deciding)
     with clock("start"):
-        log.debug("%s", session.import_tensorflow())
-        device = session.open_device(job.config.runtime, log.warning)
-        config = _resolved(job, device)
-        work, pictures = begin(config, job.weights, job.pictures, device)
-    scales = schedule(config, pictures)
-    log.info("%s", _headline(config, scales, device))
-    with held_back() as pressed:
-        folder = record.create_run_folder(config.output.folder, config.output.name or "pastiche")
-        record.write_atomically(folder / "config.yaml", to_yaml(config).encode())
-        snapshots = outputs.Snapshots(folder, config.output.save_every)
-        total = scales[-1].first + scales[-1].iterations
-        bar = Progress(total, lambda done: work_of(scales, done), quiet=quiet)
+        work, pictures = studio.workspace(job)
+    record.write_atomically(folder / "config.yaml", to_yaml(config).encode())
+    done = resumed.done if resumed else 0
+    snapshots = outputs.Snapshots(folder, config.output.save_every)
+    snapshots.find(done)
+    keeper = checkpoint.Keeper(folder, config.output.checkpoint_every, deciding)
+    with Board(folder, config.output.tensorboard, job.values, done) as board:
 
-        def watch(
-            scale: str, done: int, losses: Mapping[str, float], fetch: Callable[[], np.ndarray]
-        ) -> None:
-            bar.update(scale, done, losses["total"])
-            snapshots.take(done, fetch)
-            if pressed:
-                raise KeyboardInterrupt  # here, where all is in order
+        def each(moment: Moment) -> None:
+            snapshots.take(moment.done, moment.image)
+            board.iterate(moment)
+            try:
+                watch(moment)
+            except KeyboardInterrupt:
+                keeper.write(moment)
+                raise
+            keeper.keep(moment)
 
-        with clock("optimise"), bar:
-            result = optimise(work, config, pictures, watch)
+        with clock("optimise"):
+            try:
+                result = optimise(work, config, pictures, each, resumed)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise OutOfMemoryError(memory_advice(job)) from error
         with clock("write"):
-            made = outputs.Run(config, job.weights, device)
-            path = outputs.write_results(made, folder, result, job.pictures.alpha)
+            path = outputs.write_results(job, folder, result)
+            board.result(result.image, result.losses)
             if config.output.animation != "none":
                 outputs.write_film(folder, config.output.animation, snapshots, result.image)
-    if job.weights.origin == "random":
-        log.warning("made with %s", RANDOM_FILTERS)
-    if result.interrupted:
-        log.warning("interrupted; the best image so far is %s", path)
-        return 130
+        if result.interrupted:
+            return result
+        if result.failure:
+            raise DivergedError(f"{result.failure}; the best image is {printable(path)}")
+        with clock("score"):
+            saved = judge(job, work, studio, path)
+            board.score(saved.losses, saved.metrics)
+    record.write_record(folder, outputs.describe(job, studio.device, result, saved, clock.seconds))
+    if not config.output.keep_checkpoint:
+        checkpoint.remove_checkpoints(folder)
+    return result
+
+
+def judge(job: Job, work: Workspace, studio: Studio, path: Path) -> outputs.Verdict:
+    """Return the losses of a saved picture for the goal that is set, and its measures."""
     picture = read_image(path, "output.image").rgb
-    saved = evaluate(work, as_compared(config.color, picture))
-    record.write_record(folder, outputs.describe(made, result, saved, clock.seconds))
-    if not math.isfinite(saved["total"]):
-        log.warning("the total loss is beyond float32, so nothing was optimised; lower the weights")
-    log.info("%s: loss %.4g", path, saved["total"])
-    if config.output.show and not viewer.show(path):
-        log.warning("output.show: there is no display to open a window on")
-    return 0
+    losses = evaluate(work, as_compared(job.config.color, picture))
+    return outputs.Verdict(
+        {name: losses[name] for name in columns_of(job.config)},
+        studio.critic(job).score(picture, job.pictures.content, job.styles),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,41 +264,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clock = record.Stopwatch()
 
     def obey() -> int:
-        with clock("read"):
-            job = check(load_config(options.config, options.set), fetch=not options.dry_run)
-        if not options.dry_run:
-            return run(job, clock, quiet=options.quiet)
-        # As bytes: YAML is UTF-8, which the terminal or the pipe may not be set to.
-        sys.stdout.buffer.write(to_yaml(job.config).encode())
-        log.info("%s", describe(predict(job.config, job.weights, job.pictures)))
-        return 0
+        path = options.config or (options.resume and options.resume / "config.yaml")
+        source = load_source(path, options.set)
+        config = validate(source, path)
+        desk = Desk(vgg.load_weights, log.warning, fetch=not options.dry_run)
+        hands = Hands(open_studio, resolve, make)
+        if config.sweep:
+            return sweep_command.conduct(plan_sweep(source, config), desk, hands, options)
+        return run_command.conduct(config, desk, hands, options, clock)
 
     return command_line.exit_code(obey)
-
-
-def _resolved(job: Job, device: session.Device) -> Config:
-    """Return the config with the pooling, device, threads and precision that the run has."""
-    config = job.config
-    pooling = vgg.pooling_for(job.weights, config.network.pooling)
-    runtime = {
-        "device": device.kind,
-        "threads": device.threads,
-        "precision": device.precision,
-    }
-    return config.model_copy(
-        update={
-            "network": config.network.model_copy(update={"pooling": pooling}),
-            "runtime": config.runtime.model_copy(update=runtime),
-        }
-    )
-
-
-def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -> str:
-    steps = ", ".join(f"{scale.iterations} at {scale.longest} px" for scale in scales)
-    return (
-        f"{config.optimizer.name} iterations: {steps}; "
-        f"{device.name}, {device.threads} threads, {device.precision}"
-    )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Adam:
         best_image, best_loss: The lowest-loss iterate, [1, H, W, 3], and its total.
         compare: Takes the current image as the best if its total is lower.
         moments: Means of the gradient and of its square, [1, H, W, 3].
+        powers: beta1 and beta2 to the power of the steps made, and one more.
         forget: Sets the step count to none.
         train: Compares, steps and projects.
         average: Mean of the iterates with exponentially falling weights, [1, H, W, 3], not yet
@@ -47,6 +48,7 @@ class Adam:
     best_loss: Held
     compare: tf.Operation
     moments: tuple[Held, ...]
+    powers: tuple[Held, ...]
     forget: tf.Operation
     train: tf.Operation
     average: Held
@@ -62,7 +64,33 @@ class Adam:
         before: Any = None,
     ) -> AdamRun:
         """Begin a run, or the next scale of one; see `Optimizer.begin`."""
-        return AdamRun(session, self, options, image, total, before)
+        run = AdamRun(session, self, options, total)
+        run.start(image, before)
+        return run
+
+    def resume(
+        self,
+        session: tf.Session,
+        options: config.Optimizer,
+        total: int,
+        state: Mapping[str, np.ndarray],
+    ) -> AdamRun:
+        """Go on from a state; see `Optimizer.resume`."""
+        run = AdamRun(session, self, options, total)
+        run.restore(state)
+        return run
+
+    @property
+    def held(self) -> dict[str, Held]:
+        """All that the graph holds of a run, by name."""
+        return {
+            "image": self.objective.image,
+            "best_image": self.best_image,
+            "best_loss": self.best_loss,
+            "average": self.average,
+            **{f"moment_{i}": moment for i, moment in enumerate(self.moments)},
+            **{f"power_{i}": power for i, power in enumerate(self.powers)},
+        }
 
 
 def build_adam(objective: Objective, box: tuple[np.ndarray, np.ndarray] | None) -> Adam:
@@ -110,6 +138,7 @@ def build_adam(objective: Objective, box: tuple[np.ndarray, np.ndarray] | None) 
         best_loss=best_loss,
         compare=compare,
         moments=tuple(held_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
+        powers=tuple(held_of(power, f"power_{i}") for i, power in enumerate(powers)),
         forget=tf.group(
             powers[0].assign(beta1, read_value=False), powers[1].assign(beta2, read_value=False)
         ),
@@ -130,21 +159,19 @@ class AdamRun:
     """A run of Adam at one scale."""
 
     def __init__(
-        self,
-        session: tf.Session,
-        handles: Adam,
-        options: config.Optimizer,
-        image: np.ndarray,
-        total: int,
-        before: AdamRun | None,
+        self, session: tf.Session, handles: Adam, options: config.Optimizer, total: int
     ) -> None:
-        """Put the image in place with empty moments, or with those of the scale before."""
+        """Prepare; `start` or `restore` puts an image in place."""
         self._session, self._handles, self._options, self._total = session, handles, options, total
         self._averaged = 0
-        blank = np.zeros_like(image)
+        self._shrunk = 1.0  # of the learning rate, by recoveries
+
+    def start(self, image: np.ndarray, before: AdamRun | None) -> None:
+        """Put an image in place with empty moments, or with those of the scale before."""
+        handles, blank = self._handles, np.zeros_like(image)
         moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
         hold(
-            session,
+            self._session,
             [
                 (handles.objective.image, image),
                 (handles.best_image, image),
@@ -154,7 +181,31 @@ class AdamRun:
             ],
         )
         if before is None:
-            session.run(handles.forget, self._feed(0))
+            self._session.run(handles.forget, self._feed(0))
+
+    def recover(self) -> None:
+        """Go back to the best image, with empty moments and steps of half the size."""
+        self._shrunk /= 2
+        best = self.best_image()
+        blank = np.zeros_like(best)
+        places = [self._handles.average, *self._handles.moments]
+        hold(
+            self._session,
+            [(self._handles.objective.image, best), *((place, blank) for place in places)],
+        )
+        self._averaged = 0
+        self._session.run(self._handles.forget, self._feed(0))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that the next iteration depends on."""
+        values = self._session.run({n: h.variable for n, h in self._handles.held.items()})
+        return {**values, "averaged": np.array(self._averaged), "shrunk": np.array(self._shrunk)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put a state in place."""
+        hold(self._session, [(held, state[name]) for name, held in self._handles.held.items()])
+        self._averaged = int(state["averaged"])
+        self._shrunk = float(state["shrunk"])
 
     def step(self, iteration: int) -> dict[str, float]:
         """Make one iteration and return the losses of the iterate it started from."""
@@ -200,7 +251,7 @@ class AdamRun:
     def _feed(self, iteration: int) -> dict[Any, float]:
         options = self._options
         values = {
-            "learning_rate": learning_rate(options, iteration, self._total),
+            "learning_rate": self._shrunk * learning_rate(options, iteration, self._total),
             "beta1": options.beta1,
             "beta2": options.beta2,
             "epsilon": options.epsilon,

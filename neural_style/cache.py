@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import uuid
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, get_args
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from neural_style.errors import printable
 from neural_style.weights import (
     Convolution,
     Layer,
+    Origin,
     Pooling,
     Relu,
     Unsupported,
@@ -26,7 +29,7 @@ from neural_style.weights import (
 
 log = logging.getLogger(__name__)
 
-CACHE_FORMAT = 1  # to be raised when the parser or the layout of the cache changes
+CACHE_FORMAT = 2  # to be raised when the parser or the layout of the cache changes
 
 
 def load_cached(path: Path, parse: Callable[[Path], VGGWeights]) -> VGGWeights:
@@ -65,26 +68,75 @@ def load_cached(path: Path, parse: Callable[[Path], VGGWeights]) -> VGGWeights:
 
 
 def _read_cache(cache: Path, key: dict[str, Any]) -> VGGWeights | None:
-    try:
-        with np.load(cache, allow_pickle=False) as stored:
-            header = json.loads(stored["header"].item())
-            if header["key"] != key:
-                return None
-            end = header["unsupported"]
-            return VGGWeights(
-                layers=tuple(_stored_layer(stored, kind, name) for kind, name in header["layers"]),
-                mean=stored["mean"],
-                origin=header["origin"],
-                sha256=header["sha256"],
-                unsupported=Unsupported(end["name"], end["problem"], tuple(end["behind"]))
-                if end
-                else None,
-            )
-    except FileNotFoundError:
+    """Return the weights in a cache if it is of this file, whole, and as it was written."""
+    if not cache.is_file():  # opening a pipe would wait for ever
         return None
+    try:
+        with cache.open("rb") as file:
+            _check_archive(file)
+            with np.load(file, allow_pickle=False) as stored:
+                header = json.loads(stored["header"].item())
+                if header["key"] != key:
+                    return None
+                arrays = {name: stored[name] for name in stored.files if name != "header"}
+        if header.pop("digest") != _digest(header, arrays):
+            raise ValueError("it was changed")
+        weights = _stored_weights(header, arrays)
+        _check_network(weights)
     except Exception as error:  # a damaged archive raises anything; the .mat itself is still there
         log.info("%s is not usable (%s) and will be rebuilt", printable(cache), printable(error))
         return None
+    return weights
+
+
+def _check_archive(file: IO[bytes]) -> None:
+    """Check that the members of an archive are as long as it says, so that none expands."""
+    members = zipfile.ZipFile(file).infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed")
+    if sum(member.file_size for member in members) > file.seek(0, 2):
+        raise ValueError("its members overlap")
+    file.seek(0)
+
+
+def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of all that a cache holds.
+
+    It tells a cache that another program has edited; who means to deceive can compute it anew.
+    """
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _stored_weights(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> VGGWeights:
+    end = header["unsupported"]
+    return VGGWeights(
+        layers=tuple(_stored_layer(arrays, kind, name) for kind, name in header["layers"]),
+        mean=arrays["mean"],
+        origin=header["origin"],
+        sha256=header["sha256"],
+        unsupported=Unsupported(end["name"], end["problem"], tuple(end["behind"])) if end else None,
+    )
+
+
+def _check_network(weights: VGGWeights) -> None:
+    """Check what the parser checks of a file."""
+    channels, names = 3, [layer.name for layer in weights.layers]
+    fits = len({*names}) == len(names) and weights.origin in get_args(Origin)
+    arrays = [weights.mean]
+    for layer in weights.layers:
+        if isinstance(layer, Convolution):
+            shape = (*layer.kernel.shape[:2], channels, layer.bias.size)
+            fits = fits and layer.kernel.shape == shape and layer.bias.ndim == 1
+            fits = fits and shape[0] % 2 == shape[1] % 2 == 1
+            channels = layer.bias.size
+            arrays += [layer.kernel, layer.bias]
+    fits = fits and weights.mean.shape == (3,)
+    if not fits or any(a.dtype != np.float32 or not np.isfinite(a).all() for a in arrays):
+        raise ValueError("it holds no network")
 
 
 def _stored_layer(stored: Any, kind: str, name: str) -> Layer:
@@ -101,16 +153,17 @@ def _write_cache(cache: Path, key: dict[str, Any], weights: VGGWeights) -> None:
         "sha256": weights.sha256,
         "unsupported": asdict(weights.unsupported) if weights.unsupported else None,
     }
-    arrays = {"header": np.array(json.dumps(header)), "mean": weights.mean}
+    arrays = {"mean": weights.mean}
     for layer in weights.layers:
         if isinstance(layer, Convolution):
             arrays[f"{layer.name}/kernel"] = layer.kernel
             arrays[f"{layer.name}/bias"] = layer.bias
+    header["digest"] = _digest(header, arrays)
     # A name of its own, so that two processes may write at once; the last rename wins.
     temporary = cache.with_name(f".{cache.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
         temporary.replace(cache)
     except OSError as error:  # read-only folder, full disk: the next start parses again
         log.info("no cache at %s: %s", printable(cache), error.strerror)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from neural_style import __version__
 from neural_style.errors import InputError, printable
+from neural_style.guard import FailedRunError
+from neural_style.interrupts import ENDING
 
 log = logging.getLogger("style_transfer")
 
@@ -30,7 +32,8 @@ def exit_code(action: Callable[[], int]) -> int:
 
     0 done, 2 bad input, 130 interrupted (with the best image so far saved), 1 anything else.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in ENDING:
+        signal.signal(number, signal.default_int_handler)
     try:
         return action()
     except InputError as error:
@@ -38,6 +41,8 @@ def exit_code(action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         log.error("interrupted")
         return 130
+    except FailedRunError as error:
+        return _failed(str(error), 1)
     except OSError as error:
         where = f"{printable(error.filename)}: " if error.filename else ""
         return _failed(f"{where}{error.strerror or printable(error)}", 1, trace=True)
@@ -70,7 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check every input and the output folder, print the resolved settings, stop",
+        help="check every input and the output folder, print the resolved settings or the runs of "
+        "a sweep, predict time and memory, stop",
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FOLDER",
+        help="go on with a run that ended early, or make the runs that a sweep's folder lacks, by "
+        "the settings there",
     )
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="tell more")

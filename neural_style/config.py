@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from neural_style.config_terms import (
     Style,
     StyleImage,
     TotalVariation,
+    style_images,
 )
 from neural_style.config_types import layer_weights, statistic_weights
 from neural_style.yaml_source import (
@@ -65,9 +66,12 @@ __all__ = [
     "TotalVariation",
     "json_schema",
     "load_config",
+    "load_source",
     "make_config",
     "settings_json",
+    "spell_out",
     "to_yaml",
+    "validate",
 ]
 
 
@@ -87,12 +91,33 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         ConfigError: The file cannot be read, or a setting is wrong: the first one, down the file
             and then along the overrides, by its dotted key and its line.
     """
+    return validate(load_source(path, overrides), path)
+
+
+def load_source(path: Path | None, overrides: Sequence[str] = ()) -> Source:
+    """Read settings as they are written, with the place of each; see `load_config`."""
     source = read_source(path) if path else Source()
     for argument in overrides:
         location, text = split_override(argument)
-        _spell_out_weights(source.values, location)
+        location = _join_swept_key(location)
+        spell_out(source.values, location)
         source.override(location, text)
-    config = _validate(source)
+    return source
+
+
+def validate(source: Source, path: Path | None = None) -> Config:
+    """Return settings, named after their file if they have no name.
+
+    Raises:
+        ConfigError: One is wrong; see `load_config`.
+    """
+    error = None
+    try:
+        config = Config.model_validate(source.values)
+    except ValidationError as invalid:
+        error = invalid
+    if error or source.mistakes:
+        raise first_error(error, source, Config) from None
     if path and config.output.name is None:
         output = config.output.model_copy(update={"name": path.stem})
         return config.model_copy(update={"output": output})
@@ -105,12 +130,14 @@ def make_config(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: A setting is wrong; the message begins with its dotted key.
     """
-    return _validate(Source(values=dict(values)))
+    return validate(Source(values=dict(values)))
 
 
 def to_yaml(config: Config) -> str:
     """Return every setting, paths absolute, as YAML that loads to an equal configuration."""
     values = config.model_dump(mode="json", by_alias=True)
+    if config.sweep is None:
+        del values["sweep"]
     return yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
@@ -122,7 +149,11 @@ def settings_json(config: Config) -> str:
     """
     values = config.model_dump(
         by_alias=True,
-        exclude={"output": {"folder", "name"}, "runtime": {"device", "threads"}},
+        exclude={
+            "output": {"folder", "name"},
+            "runtime": {"device", "threads"},
+            "sweep": True,
+        },
     )
     return json.dumps(values, default=_name_of, ensure_ascii=False, separators=(",", ":"))
 
@@ -137,33 +168,50 @@ def _name_of(path: Path) -> str:
     return path.name
 
 
-def _validate(source: Source) -> Config:
-    error = None
-    try:
-        config = Config.model_validate(source.values)
-    except ValidationError as invalid:
-        error = invalid
-    if error or source.mistakes:
-        raise first_error(error, source, Config) from None
-    return config
-
-
-def _spell_out_weights(values: dict[str, Any], location: Location) -> None:
-    """Make a mapping of layers or statistics, in short or default, before an override changes one
-    of them.
+def spell_out(values: dict[str, Any], location: Location) -> None:
+    """Write what is in short, or left to its default, out in full where a setting inside of it is
+    to be changed: layers, statistics, style images.
     """
-    sections: dict[str, type[BaseModel]] = {"content": Content, "style": Style}
     match location:
-        case (("content" | "style") as name, ("layers" | "statistic") as key, _):
-            section = values.get(name) or {}
-            if not isinstance(section, dict) or key not in sections[name].model_fields:
+        case (("content" | "style") as name, ("layers" | "statistic" | "images") as key, _, *_):
+            section, model = values.get(name) or {}, _SECTIONS[name]
+            if not isinstance(section, dict) or key not in model.model_fields:
                 return
             written = section.get(key)
             if written is None:
-                written = sections[name].model_fields[key].default
-            spell_out = layer_weights if key == "layers" else statistic_weights
+                field = model.model_fields[key]
+                written = field.get_default(call_default_factory=True)
             with suppress(PydanticCustomError):  # what is neither is told when all is validated
-                values[name] = {**section, key: spell_out(written)}
+                values[name] = {**section, key: _SPELLINGS[key](written)}
+
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {"content": Content, "style": Style}
+
+
+def _spell_out_images(written: Any) -> list[dict[str, Any]]:
+    images = style_images(written)
+    return [
+        image.model_dump(exclude_defaults=True) if isinstance(image, StyleImage) else dict(image)
+        for image in images
+    ]
+
+
+_SPELLINGS: Mapping[str, Callable[[Any], Any]] = {
+    "layers": layer_weights,
+    "statistic": statistic_weights,
+    "images": _spell_out_images,
+}
+
+
+def _join_swept_key(location: tuple[str, ...]) -> tuple[str, ...]:
+    """Take what follows `sweep.grid` for one key, which has dots of its own."""
+    for parent in (("sweep", "grid"), ("sweep", "zip"), ("sweep", "random", "draws")):
+        depth = len(parent)
+        if location[:depth] == parent and len(location) > depth:
+            return (*parent, ".".join(location[depth:]))
+    if location[:2] == ("sweep", "runs") and len(location) > 3:
+        return (*location[:3], ".".join(location[3:]))
+    return location
 
 
 if __name__ == "__main__":

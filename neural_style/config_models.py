@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from neural_style.config_errors import mistake
+from neural_style.config_sweep import Sweep
 from neural_style.config_terms import (
     PROJECT,
     ColorControl,
@@ -33,6 +34,7 @@ from neural_style.config_types import (
     Iterations,
     Momentum,
     OneOf,
+    Pause,
     Positive,
     Quality,
     RunName,
@@ -129,6 +131,9 @@ class Optimizer(Section):
     """Pairs of vectors that L-BFGS remembers."""
     precondition: Switch = True
     """Let L-BFGS take broad changes of the image in longer steps than fine ones."""
+    max_recoveries: Interval = 5
+    """How often a loss that is no number sends the run back to its best image, with half the
+    step."""
     box: Switch = True
     """Keep every iterate inside the pixel range, so that the saved image has the optimised loss."""
 
@@ -157,8 +162,15 @@ class Output(Section):
     """Quality of JPEG and WebP."""
     save_every: Interval = 0
     """Iterations between intermediate images; 0 saves none."""
+    checkpoint_every: Pause = "60s"
+    """Iterations, or seconds such as `60s`, between checkpoints from which a run that ended early
+    goes on; 0 makes none."""
+    keep_checkpoint: Switch = False
+    """Keep the last checkpoint of a finished run, from which it is extended."""
     show: Switch = False
     """Open the result in a window where there is a display."""
+    tensorboard: Switch = False
+    """Write losses and images for TensorBoard while the run goes on."""
     animation: OneOf[Literal["none", "gif", "webm", "mp4"]] = "none"
     """Make an animation of the intermediate images."""
 
@@ -186,6 +198,8 @@ class Config(Section):
     optimizer: Optimizer = Field(default_factory=Optimizer)
     runtime: Runtime = Field(default_factory=Runtime)
     output: Output = Field(default_factory=Output)
+    sweep: Sweep | None = None
+    """What varies from run to run; null makes one run."""
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Config:

@@ -109,7 +109,7 @@ class StyleImage(Section):
     """Picture whose fine structure this image is painted in first; null leaves it as it is."""
 
 
-def _style_images(value: object) -> object:
+def style_images(value: object) -> Any:
     """Spell a path, or each path in a list, out as a mapping."""
     images = [value] if isinstance(value, str | Path) else value
     if not isinstance(images, list | tuple):
@@ -135,7 +135,7 @@ def _also_bare_path(schema: dict[str, Any]) -> None:
 StyleImages = Annotated[
     tuple[StyleImage, ...],
     AfterValidator(_some_weight),
-    BeforeValidator(_style_images),
+    BeforeValidator(style_images),
     Field(json_schema_extra=_also_bare_path),
 ]
 

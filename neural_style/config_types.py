@@ -184,6 +184,12 @@ History = Annotated[
     _Integer, Field(ge=1, le=1000), _Exact, expected("a whole number from 1 to 1000")
 ]
 Interval = Annotated[_Integer, Field(ge=0), _Exact, expected("a whole number of at least 0")]
+Pause = Annotated[
+    Annotated[_Integer, Field(ge=0), _Exact]
+    | Annotated[str, Field(pattern=r"^(?:[0-9]{1,9}|[0-9]{0,9}\.[0-9]{1,9}) ?s$")],
+    BeforeValidator(plain_text),
+    expected("a whole number of iterations of at least 0, or seconds such as 60s"),
+]
 Quality = Annotated[_Integer, Field(ge=1, le=100), _Exact, expected("a whole number from 1 to 100")]
 Seed = Annotated[
     _Integer, Field(ge=0, lt=2**32), _Exact, expected("a whole number from 0 to 4294967295")

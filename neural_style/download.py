@@ -8,6 +8,7 @@ import os
 import queue
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -24,8 +25,10 @@ from neural_style.weights import PUBLISHED_SHA256, WeightsError, hexdigest
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 8.0  # for name look-up, every address, redirects and a second try, all in all
-READ_SECONDS = 30.0  # of silence in the middle of the file
+READ_SECONDS = 30.0  # of silence in the middle of the file, or with less than this in them:
+LEAST_BYTES = 1 << 16
 BLOCK = 1 << 18
+_DIGITS = 20  # of a length, at most; Python refuses to read thousands
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _fetch(remote: RemoteFile, part: Path) -> None:
             raise DownloadError(
                 f"{printable(remote.url)}: sends another part of the file than was asked for"
             )
-        announced = response.headers.get("Content-Length", "")
+        announced = response.headers.get("Content-Length", "")[:_DIGITS]
         if announced.isdecimal() and done + int(announced) != remote.size:
             raise DownloadError(
                 f"{printable(remote.url)}: announces {done + int(announced):,} bytes, "
@@ -158,17 +161,28 @@ def _append(response: Any, file: IO[bytes], done: int, remote: RemoteFile) -> in
     with tqdm(
         total=remote.size, initial=done, unit="B", unit_scale=True, desc="weights", disable=None
     ) as bar:
+        start, before = time.monotonic(), done
         while done <= remote.size and (block := _read(response, printable(remote.url))):
             file.write(block)
             done += len(block)
             bar.update(len(block))
+            if done - before >= LEAST_BYTES:
+                start, before = time.monotonic(), done
+            elif time.monotonic() - start > READ_SECONDS:
+                raise DownloadError(
+                    f"{printable(remote.url)}: sends less than {LEAST_BYTES:,} bytes in "
+                    f"{READ_SECONDS:g} s; run again to continue",
+                    unreachable=True,
+                )
     return done
 
 
 def _read(response: Any, url: str) -> bytes:
     try:
-        return response.read(BLOCK)
-    except (OSError, http.client.HTTPException) as error:
+        # Of a chunk that says it has -1 bytes, `read` would take all that comes; and `read1` does
+        # not wait for a whole block.
+        return response.read1(BLOCK)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise DownloadError(
             f"{url}: the connection was lost ({printable(error)}); run again to continue",
             unreachable=True,
@@ -181,6 +195,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        fp.close()  # or the body would be read to its end, which may never come
         new = urlsplit(newurl).scheme
         if new == "https" or new == req.type == "http":
             return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -193,7 +208,11 @@ def _open(url: str, start: int) -> Any:
     In a thread of its own, because looking up a name knows no timeout, and a connection has one
     for each address of a name.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:  # brackets that are no address
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise DownloadError(f"{printable(url)}: expected an address with https:// or http://")
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 

@@ -9,6 +9,15 @@ class InputError(ValueError):
     """
 
 
-def printable(text: object) -> str:
-    """Return the text in one line, control characters escaped, fit for a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+def printable(text: object, longest: int | None = None) -> str:
+    """Return the text in one line, control characters escaped, fit for a terminal.
+
+    Args:
+        text: What is to be told.
+        longest: After how many characters of it to cut, with "..." in place of the rest; None
+            keeps all. What a file holds can be of any length.
+    """
+    whole = str(text)
+    shown = whole[:longest]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return escaped if len(shown) == len(whole) else f"{escaped}..."

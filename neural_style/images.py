@@ -7,30 +7,24 @@ does not matter on any system. Colour profiles are neither applied nor kept.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2 as cv2  # others take it from here
 import numpy as np
 
 from neural_style import exif, xmp
 from neural_style.errors import InputError, printable
+from neural_style.headers import DAMAGED, SUPPORTED, TIFF_SIGNATURES, HeaderError, check_header
 from neural_style.quiet import captured_stderr
 
 MAX_PIXELS = 200_000_000
-# OpenCV compares the size in a file's header with this before it decodes, and reads it once, when
-# it is loaded; `_decode` looks again, for it may have been loaded earlier.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-
-import cv2 as cv2  # noqa: E402 - others take it from here, with the limit set
+MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _JPEG = (".jpg", ".jpeg")
 _TIFF = (".tif", ".tiff")  # OpenCV 5 writes no metadata into them
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
-
-_SUPPORTED = "a PNG, JPEG, WebP, TIFF, BMP or GIF file"
 
 
 class ImageError(InputError):
@@ -51,7 +45,7 @@ class Picture:
     alpha: np.ndarray | None
 
 
-def read_image(path: Path, key: str) -> Picture:
+def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read an image upright, in colour and at its full depth.
 
     EXIF orientation is applied, grey becomes RGB, palettes are looked up, 16 bits are scaled by
@@ -61,24 +55,28 @@ def read_image(path: Path, key: str) -> Picture:
     Args:
         path: The file.
         key: The config key that named it, with which messages begin.
+        max_pixels: The most pixels it may have; more are refused by its header. Reading takes 16
+            bytes of memory for each, or 32 with transparency.
 
     Raises:
         ImageError: There is no such file, or it is no image that can be used.
     """
-    encoded = _read_bytes(path, key)
+    encoded = _read_bytes(path, key, max_pixels)
     with captured_stderr():
         # libpng and libtiff print what they find; the message below says what to do instead.
-        pixels, orientation = _decode(encoded, path, key)
-    scales = {np.dtype(np.uint8): np.float32(1), np.dtype(np.uint16): np.float32(257)}
+        pixels, orientation = _decode(encoded, path, key, max_pixels)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if pixels.dtype not in scales or channels not in (1, 3, 4):
+    if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
         raise ImageError(
             f"{key}: {printable(path)} has {channels} channels of {pixels.dtype}; "
             "save it with 1, 3 or 4 channels of 8 or 16 bits"
         )
     pixels = pixels.reshape(*pixels.shape[:2], channels)
-    values = exif.upright(pixels, orientation).astype(np.float32) / scales[pixels.dtype]
-    if channels == 4 and encoded[:4].tobytes() in _TIFF_SIGNATURES:
+    values = exif.upright(pixels, orientation).astype(np.float32)
+    if pixels.dtype == np.uint16:
+        values /= 257
+    del pixels
+    if channels == 4 and encoded[:4].tobytes() in TIFF_SIGNATURES:
         values = _straight(values)
     rgb = np.repeat(values, 3, axis=2) if channels == 1 else values[..., 2::-1]
     alpha = values[..., 3] / 255 if channels == 4 else None
@@ -216,45 +214,38 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _read_bytes(path: Path, key: str) -> np.ndarray:
+def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
     """Return the file's bytes, at least one, as a uint8 vector."""
     try:
         if path.is_dir():
-            raise ImageError(f"{key}: {printable(path)} is a folder; give {_SUPPORTED}")
+            raise ImageError(f"{key}: {printable(path)} is a folder; give {SUPPORTED}")
         if not path.is_file():
             found = "no regular file" if path.exists() else "no such file"
-            raise ImageError(f"{key}: {found}: {printable(path)}; give {_SUPPORTED}")
+            raise ImageError(f"{key}: {found}: {printable(path)}; give {SUPPORTED}")
+        if path.stat().st_size > 8 * max_pixels + MAX_METADATA:
+            limit = f"a picture of {max_pixels / 1e6:g} megapixels"
+            raise ImageError(f"{key}: {printable(path)} is larger than {limit}; make it smaller")
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ImageError(
-            f"{key}: {printable(path)} cannot be read ({error.strerror}); give {_SUPPORTED}"
+            f"{key}: {printable(path)} cannot be read ({error.strerror}); give {SUPPORTED}"
         ) from error
     if encoded.size == 0:
-        raise ImageError(f"{key}: {printable(path)} is empty; give {_SUPPORTED}")
+        raise ImageError(f"{key}: {printable(path)} is empty; give {SUPPORTED}")
     return encoded
 
 
-def _decode(encoded: np.ndarray, path: Path, key: str) -> tuple[np.ndarray, int]:
+def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple[np.ndarray, int]:
     """Return the pixels as stored, [H, W] or [H, W, C], BGR, and their EXIF orientation."""
-    too_large = ImageError(
-        f"{key}: {printable(path)} has more than {MAX_PIXELS // 1_000_000} megapixels; "
-        "make it smaller first"
-    )
     try:
+        check_header(encoded.data, max_pixels)
         # IMREAD_UNCHANGED is the one way to alpha, and ignores the orientation.
         pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in str(error):
-            raise too_large from error
-        pixels = None
-    if pixels is None:
-        if cv2.haveImageReader(str(path)):  # knows a format by its first bytes
-            fault = "is truncated or damaged; give a whole file"
-        else:
-            fault = f"is no image that can be read; give {_SUPPORTED}"
-        raise ImageError(f"{key}: {printable(path)} {fault}")
-    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
-        raise too_large
+        if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
+            raise HeaderError(DAMAGED)
+    except (HeaderError, cv2.error, MemoryError) as error:
+        fault = error if isinstance(error, HeaderError) else DAMAGED
+        raise ImageError(f"{key}: {printable(path)} {fault}") from None
     block = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
     return pixels, 1 if block is None else exif.orientation(block.tobytes())
 

@@ -8,10 +8,14 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that ask a run to end: Ctrl-C, and what `kill` and cluster schedulers send."""
+
 
 @contextlib.contextmanager
 def held_back() -> Iterator[list[int]]:
-    """Make nothing of Ctrl-C for the length of the block but to add to the list that is yielded.
+    """Make nothing of Ctrl-C or SIGTERM for the length of the block but to add to the list that is
+    yielded.
 
     The block looks at the list where it can stop with all in order. In other threads than the main
     one, where Ctrl-C never arrives, the list stays empty.
@@ -24,8 +28,9 @@ def held_back() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.signal(number, remember) for number in ENDING}
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,26 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_style.held import build_held, hold
+from neural_style.held import Held, hold
+from neural_style.lbfgs_graph import Graph, build_graph
 from neural_style.objective import Objective
-from neural_style.preconditioner import precondition
 from neural_style.two_loops import first_loop, second_loop, shorter
-from neural_style.vectors import (
-    CHUNK,
-    Box,
-    as_image,
-    clip,
-    combine,
-    dot,
-    free_variables,
-    in_rows,
-    inner_products,
-)
+from neural_style.vectors import Box
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -46,61 +35,14 @@ BACKTRACKS = 12
 
 @dataclass(frozen=True)
 class LBFGS:
-    """Handles of the optimiser's graph; M rows of CHUNK numbers hold a vector.
+    """L-BFGS in a graph; see `Optimizer`."""
 
-    Attributes:
-        objective: What is minimised.
-        anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
-        slope: The gradient there, [R, CHUNK].
-        free: 1 for variables that may move from there, 0 for those held at a bound or outside the
-            region, [R, CHUNK].
-        losses: Terms by name and their `total`, at the current image.
-        history: Number of pairs kept, m.
-        evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
-        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y, y.Py,
-            where P is the preconditioner.
-        store: Puts that pair into the slot fed.
-        advance: Makes the current image and its gradient the anchor.
-        products: Inner products over the free variables of s_1..s_m with y_1..y_m and the anchor's
-            gradient, [m, m + 1], float64.
-        turn: Keeps r = P q over the free variables, where q is the combination of y_1..y_m and the
-            gradient with the coefficients fed, as the direction.
-        direction: Where the search goes, [R, CHUNK].
-        along: Inner products of the direction with y_1..y_m, [m], float64.
-        steepest: Its largest entry.
-        aim: Multiplies the direction by `scale` and adds the combination of s_1..s_m with the
-            coefficients fed.
-        move: Puts the image at the anchor plus `length` times the direction, inside the box.
-        predicted: The gradient times the way from the anchor to the image.
-        reset: Empties the history and makes the current image the anchor.
-        slot, turning, aiming, scale, length: Placeholders; the coefficients are those of `turn`,
-            [m + 1], and of `aim`, [m].
-    """
+    graph: Graph
 
-    objective: Objective
-    anchor: tf.Variable
-    slope: tf.Variable
-    free: tf.Variable
-    losses: Mapping[str, tf.Tensor]
-    history: int
-    evaluate: tf.Operation
-    pair: tf.Tensor
-    store: tf.Operation
-    advance: tf.Operation
-    products: tf.Tensor
-    turn: tf.Operation
-    direction: tf.Variable
-    along: tf.Tensor
-    steepest: tf.Tensor
-    aim: tf.Operation
-    move: tf.Operation
-    predicted: tf.Tensor
-    reset: tf.Operation
-    slot: tf.Tensor
-    turning: tf.Tensor
-    aiming: tf.Tensor
-    scale: tf.Tensor
-    length: tf.Tensor
+    @property
+    def losses(self) -> Mapping[str, tf.Tensor]:
+        """Terms by name and their `total`, scalars."""
+        return self.graph.losses
 
     def begin(
         self,
@@ -112,109 +54,34 @@ class LBFGS:
     ) -> LBFGSRun:
         """Begin with an empty history: pairs of another scale say nothing about this one."""
         del options, total, before
-        return LBFGSRun(session, self, image)
+        run = LBFGSRun(session, self.graph)
+        run.start(image)
+        return run
+
+    def resume(
+        self,
+        session: tf.Session,
+        options: config.Optimizer,
+        total: int,
+        state: Mapping[str, np.ndarray],
+    ) -> LBFGSRun:
+        """Go on from a state; see `Optimizer.resume`."""
+        del options, total
+        run = LBFGSRun(session, self.graph)
+        run.restore(state)
+        return run
 
 
 def build_lbfgs(objective: Objective, box: Box | None, history: int, preconditioned: bool) -> LBFGS:
-    """Add L-BFGS to the graph.
-
-    Args:
-        objective: What to minimise.
-        box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
-        history: Number of pairs to keep.
-        preconditioned: Whether to use the multilevel preconditioner; without it, P = 1.
-    """
-    import tensorflow.compat.v1 as tf
-
-    image = objective.image.variable
-    number = image.dtype
-    with tf.name_scope("lbfgs"):
-        anchor = build_held("anchor", [1, None, None, 3], number).variable
-        slope, new_slope, direction, free = (
-            build_held(name, [None, CHUNK], number).variable
-            for name in ("slope", "new_slope", "direction", "free")
-        )
-        steps, changes = (
-            [build_held(f"{name}_{j}", [None, CHUNK], number).variable for j in range(history)]
-            for name in ("step", "change")
-        )
-        slot = tf.placeholder(tf.int32, [], "slot")
-        turning = tf.placeholder(number, [history + 1], "turning")
-        aiming = tf.placeholder(number, [history], "aiming")
-        scale = tf.placeholder(number, [], "scale")
-        length = tf.placeholder(number, [], "length")
-
-        here, down, ahead = anchor.read_value(), slope.read_value(), direction.read_value()
-        held = free.read_value()
-        went, bent = ([each.read_value() for each in some] for some in (steps, changes))
-        way = in_rows(image.read_value() - here)
-        change = new_slope.read_value() - down
-        gradient = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
-        target = here + length * as_image(ahead, tf.shape(here))
-        nothing = tf.zeros([-(-tf.size(image.read_value()) // CHUNK), CHUNK], number)
-        begin = anchor.assign(image.read_value(), read_value=False)
-        descend = slope.assign(new_slope.read_value(), read_value=False)
-
-        def smooth(vector: tf.Tensor) -> tf.Tensor:
-            if not preconditioned:
-                return vector
-            return in_rows(precondition(as_image(vector, tf.shape(here))))
-
-        def put(j: int) -> tf.Tensor:
-            pair = (steps[j].assign(way), changes[j].assign(change))
-            with tf.control_dependencies(pair):
-                return tf.constant(j)
-
-        with tf.control_dependencies([begin, descend]):
-            may_move = free_variables(anchor.read_value(), slope.read_value(), box)
-            if objective.canvas.region:  # the preconditioner would smooth steps beyond it
-                region = objective.canvas.region.variable.read_value()
-                may_move *= in_rows(region * tf.ones_like(anchor.read_value()))
-        return LBFGS(
-            objective=objective,
-            anchor=anchor,
-            slope=slope,
-            free=free,
-            losses={**objective.terms, "total": objective.total},
-            history=history,
-            evaluate=new_slope.assign(in_rows(gradient), read_value=False),
-            pair=tf.stack(
-                [
-                    dot(way, change),
-                    dot(way, way),
-                    dot(change, change),
-                    dot(change, smooth(change)),
-                ]
-            ),
-            predicted=dot(down, way),
-            store=tf.switch_case(slot, [partial(put, j) for j in range(history)]).op,
-            advance=free.assign(may_move, read_value=False),
-            products=inner_products([each * held for each in went], [*bent, down]),
-            turn=direction.assign(
-                smooth(combine(turning, [*bent, down]) * held) * held, read_value=False
-            ),
-            direction=direction,
-            along=inner_products([ahead], bent)[0],
-            steepest=tf.reduce_max(tf.abs(ahead)),
-            aim=direction.assign(scale * ahead + combine(aiming, went) * held, read_value=False),
-            move=image.assign(clip(target, box), read_value=False),
-            reset=tf.group(
-                begin,
-                *(each.assign(nothing, read_value=False) for each in (*steps, *changes)),
-            ),
-            slot=slot,
-            turning=turning,
-            aiming=aiming,
-            scale=scale,
-            length=length,
-        )
+    """Add L-BFGS to the graph; see `build_graph`."""
+    return LBFGS(build_graph(objective, box, history, preconditioned))
 
 
 class LBFGSRun:
     """A run of L-BFGS from a start image; the host's part, which sees scalars only."""
 
-    def __init__(self, session: tf.Session, handles: LBFGS, image: np.ndarray) -> None:
-        """Evaluate the start image [1, H, W, 3], RGB minus the mean."""
+    def __init__(self, session: tf.Session, handles: Graph) -> None:
+        """Prepare; `start` or `restore` puts an image in place."""
         self._session = session
         self._handles = handles
         self._pairs: list[int] = []  # slots in use, the oldest first
@@ -222,10 +89,58 @@ class LBFGSRun:
         self._scale = 1.0  # of the newest pair: s.y / y.Py
         self._reach = FIRST_STEP  # of a step along the bare gradient, largest change of a value
         self._stuck = False  # not even along the gradient is there anything lower
-        hold(session, [(handles.objective.image, image)])
-        session.run(handles.reset)
+        self._losses: dict[str, float] = {}
+
+    def start(self, image: np.ndarray) -> None:
+        """Evaluate the start image [1, H, W, 3], RGB minus the mean."""
+        hold(self._session, [(self._handles.objective.image, image)])
+        self._session.run(self._handles.reset)
         self._losses = self._evaluate()
-        session.run(handles.advance)
+        self._session.run(self._handles.advance)
+
+    def recover(self) -> None:
+        """Begin again at the last iterate, along the bare gradient with half the step."""
+        self._pairs.clear()
+        self._reach /= 2
+        self._stuck = False
+        self.start(self.best_image())
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that the next iteration depends on."""
+        held = {name: each.variable for name, each in self._held().items()}
+        return {
+            **self._session.run(held),
+            "pairs": np.array(self._pairs, int),
+            "least": self._least,
+            "scalars": np.array([self._scale, self._reach, self._stuck], float),
+            "losses": np.array([*self._losses.values()]),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put a state in place."""
+        self._pairs = [int(slot) for slot in state["pairs"]]
+        self._least = np.array(state["least"])
+        self._scale, self._reach, self._stuck = (
+            float(state["scalars"][0]),
+            float(state["scalars"][1]),
+            bool(state["scalars"][2]),
+        )
+        self._losses = dict(zip(self._handles.losses, state["losses"], strict=True))
+        anchor = state["anchor"]
+        hold(self._session, [(self._handles.objective.image, anchor)])
+        self._session.run(self._handles.reset)
+        hold(self._session, [(each, state[name]) for name, each in self._held().items()])
+
+    def _held(self) -> dict[str, Held]:
+        """Return what the graph holds of the run, by name: only the pairs in use."""
+        handles = self._handles
+        return {
+            "anchor": handles.anchor,
+            "slope": handles.slope,
+            "free": handles.free,
+            **{f"step_{j}": handles.steps[j] for j in self._pairs},
+            **{f"change_{j}": handles.changes[j] for j in self._pairs},
+        }
 
     def step(self, iteration: int) -> dict[str, float]:
         """Make one iteration and return the losses of the iterate it started from."""
@@ -242,7 +157,7 @@ class LBFGSRun:
 
     def best_image(self) -> np.ndarray:
         """Return the last iterate, which is the best: every step lowers the loss."""
-        return self._session.run(self._handles.anchor)
+        return self._session.run(self._handles.anchor.variable)
 
     def averaged_image(self) -> None:
         """Return None: there is no noise of steps to average out."""

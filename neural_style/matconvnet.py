@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neural_style.errors import printable
+from neural_style.matfile import check_variables
 from neural_style.weights import (
     Convolution,
     Floats,
@@ -29,6 +30,9 @@ SIGNATURES = {
     b"MATLAB 7.3": "a MATLAB 7.3 (HDF5) file, which is not read; save it with `-v7`",
     b"\x89HDF": "an HDF5 file",
 }
+
+LAYERS = 1000  # at most
+_LONGEST = 63  # characters of a name in MATLAB
 
 
 class _NotPlainError(Exception):
@@ -63,8 +67,11 @@ def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsuppor
     """
     if "layers" not in variables:
         raise WeightsError("has no variable `layers`; expected a MatConvNet SimpleNN network")
-    structs = [_fields(cell, "a layer") for cell in np.ravel(variables["layers"])]
-    names = [printable(_text(fields, "name")) for fields in structs]
+    cells = np.ravel(variables["layers"])
+    if cells.size > LAYERS and cells.dtype == object:
+        raise WeightsError(f"has {cells.size:,} layers, expected at most {LAYERS:,}")
+    structs = [_fields(cell, "a layer") for cell in cells]
+    names = [printable(_text(fields, "name"), _LONGEST) for fields in structs]
     layers: list[Layer] = []
     channels = 3
     for index, (name, fields) in enumerate(zip(names, structs, strict=True)):
@@ -72,7 +79,8 @@ def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsuppor
             layer = _parse_layer(name, fields, channels)
         except _NotPlainError as problem:
             return tuple(layers), Unsupported(name, str(problem), tuple(names[index + 1 :]))
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or name in names[:index]:
+        plain = re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) and len(name) <= _LONGEST
+        if not plain or name in names[:index]:
             raise WeightsError(
                 f"layer {index + 1} is called '{name}'; expected unique names "
                 "of letters, digits and underscores"
@@ -98,9 +106,12 @@ def average_rgb(variables: dict[str, Any]) -> Floats:
         raise WeightsError(
             "has no average image of 3 channels in `normalization` or `meta.normalization`"
         )
-    mean = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
+    with np.errstate(all="ignore"):  # what overflows is not finite, and told so
+        mean = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
     if not np.isfinite(mean).all():
         raise WeightsError("has an average image that is not finite")
+    if mean.min() < 0 or mean.max() > 255:
+        raise WeightsError("has an average image beyond 0..255")
     return mean
 
 
@@ -123,17 +134,11 @@ def _parse_layer(name: str, fields: dict[str, Any], channels: int) -> Layer:
                 f"padding {_listed(pad)}"
             )
         return Pooling(name)
-    raise _NotPlainError(f"a layer of type '{printable(kind)}'")
+    raise _NotPlainError(f"a layer of type '{printable(kind, _LONGEST)}'")
 
 
 def _parse_convolution(name: str, fields: dict[str, Any], channels: int) -> Convolution:
-    if "weights" in fields:
-        kernel, bias, *_ = (*np.ravel(fields["weights"]), None, None)
-    else:  # MatConvNet up to beta8
-        kernel, bias = fields.get("filters"), fields.get("biases")
-    if not isinstance(kernel, np.ndarray) or kernel.dtype.kind != "f" or kernel.ndim < 2:
-        raise WeightsError(f"layer '{name}' has no kernel of floating-point numbers")
-    kernel = kernel.reshape(kernel.shape + (1,) * (4 - kernel.ndim))  # MATLAB drops trailing ones
+    kernel, bias = _weights(name, fields)
     height, width, inputs, outputs = kernel.shape
     stride = _numbers(fields, "stride", 2, default=1)
     dilation = _numbers(fields, "dilate", 2, default=1)
@@ -147,18 +152,39 @@ def _parse_convolution(name: str, fields: dict[str, Any], channels: int) -> Conv
         )
     if inputs != channels:
         raise WeightsError(f"layer '{name}' takes {inputs} channels, but is given {channels}")
-    kernel = np.ascontiguousarray(kernel, np.float32)
-    bias = np.zeros(outputs) if bias is None or bias.size == 0 else np.ravel(bias)
     if bias.size != outputs:
         raise WeightsError(f"layer '{name}' has {outputs} filters, but {bias.size} biases")
-    bias = bias.astype(np.float32)
+    with np.errstate(all="ignore"):  # what overflows is not finite, and told so
+        # Copies, for the arrays are views of all that the file holds.
+        kernel, bias = np.array(kernel, np.float32, order="C"), bias.astype(np.float32)
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise WeightsError(f"layer '{name}' has weights that are not finite")
     return Convolution(name, kernel, bias)
 
 
+def _weights(name: str, fields: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernel of a convolution, [height, width, in, out], and its biases, [out]."""
+    if "weights" in fields:
+        cells = np.ravel(fields["weights"])
+        values = [*cells[:2], None, None] if cells.dtype == object else [None, None]
+        kernel, bias = values[:2]
+    else:  # MatConvNet up to beta8
+        kernel, bias = fields.get("filters"), fields.get("biases")
+    shape = getattr(kernel, "shape", ())
+    if not isinstance(kernel, np.ndarray) or kernel.dtype.kind != "f" or not 2 <= len(shape) <= 4:
+        raise WeightsError(f"layer '{name}' has no kernel of floating-point numbers")
+    kernel = kernel.reshape(shape + (1,) * (4 - len(shape)))  # MATLAB drops trailing ones
+    if kernel.size == 0:
+        raise WeightsError(f"layer '{name}' has an empty kernel {_listed(kernel.shape)}")
+    if bias is None or bias.size == 0:
+        return kernel, np.zeros(kernel.shape[3])
+    if bias.dtype.kind not in "fiu":
+        raise WeightsError(f"layer '{name}' has biases that are no numbers")
+    return kernel, np.ravel(bias)
+
+
 def _fields(struct: Any, what: str) -> dict[str, Any]:
-    names = getattr(getattr(struct, "dtype", None), "names", None)
+    names = struct.dtype.names if isinstance(struct, np.ndarray) else None
     if not names or struct.size != 1:
         raise WeightsError(f"{what} is no struct; expected a MatConvNet SimpleNN network")
     return {name: struct.flat[0][name] for name in names}
@@ -166,7 +192,7 @@ def _fields(struct: Any, what: str) -> dict[str, Any]:
 
 def _text(fields: dict[str, Any], name: str) -> str:
     value = np.ravel(fields.get(name, ""))
-    return str(value[0]) if value.size else ""
+    return str(value[0]) if value.size and value.dtype.kind == "U" else ""
 
 
 def _numbers(fields: dict[str, Any], name: str, count: int, default: float) -> tuple[float, ...]:
@@ -192,11 +218,12 @@ def load_variables(path: Path) -> dict[str, Any]:
     """
     import scipy.io  # 0.3 s, which a start from the cache does not need
 
+    names = ["layers", "meta", "normalization"]
     with path.open("rb") as file:
         check_signature(file.read(128))
-        file.seek(0)
         try:
-            names = ["layers", "meta", "normalization"]
+            check_variables(file, names)
+            file.seek(0)
             return scipy.io.loadmat(file, variable_names=names)
         except Exception as error:  # on a damaged file SciPy raises whatever comes
             size = file.seek(0, 2)

@@ -30,6 +30,12 @@ class Run(Protocol):
     def finish(self) -> dict[str, float]:
         """Return the losses of the last iterate, and let it be the best if it is."""
 
+    def recover(self) -> None:
+        """Go back to the last good image with half the step, after a loss that is no number."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that the next iteration depends on, besides the goal."""
+
     def best_image(self) -> np.ndarray:
         """Return the lowest-loss iterate, [1, H, W, 3], RGB minus the mean."""
 
@@ -60,6 +66,19 @@ class Optimizer(Protocol):
             image: Where to start, [1, H, W, 3], RGB minus the mean.
             total: Iterations of all scales together.
             before: The run at the scale before, whose state is carried on; None forgets every one.
+        """
+
+    def resume(
+        self,
+        session: tf.Session,
+        options: config.Optimizer,
+        total: int,
+        state: Mapping[str, np.ndarray],
+    ) -> Run:
+        """Go on where a run was when it gave its state.
+
+        Raises:
+            KeyError: The state is that of another optimiser.
         """
 
 

@@ -15,12 +15,11 @@ import numpy as np
 from neural_style import __version__, images
 from neural_style.config import Config, settings_json
 from neural_style.errors import printable
-from neural_style.metrics import border_score
+from neural_style.job import Job, fingerprint, input_files
 from neural_style.record import (
     LossHistory,
     environment,
     peak_memory_bytes,
-    sha256_of_file,
     write_atomically,
 )
 from neural_style.report import plot_losses
@@ -33,15 +32,6 @@ FRAMES_PER_SECOND = 10
 
 
 @dataclass(frozen=True)
-class Run:
-    """What was run: settings, network and device."""
-
-    config: Config
-    weights: VGGWeights
-    device: Device
-
-
-@dataclass(frozen=True)
 class Result:
     """What a run made.
 
@@ -51,12 +41,14 @@ class Result:
         losses: Every term at every iterate.
         interrupted: Whether Ctrl-C stopped it; then the image is the best so far, enlarged to the
             final size if need be.
+        failure: Why it could not go on; then the image is the best so far, too. Empty if it did.
     """
 
     image: np.ndarray
     averaged: np.ndarray | None
     losses: LossHistory
     interrupted: bool
+    failure: str = ""
 
 
 @dataclass
@@ -72,6 +64,11 @@ class Snapshots:
     folder: Path
     every: int
     paths: list[Path] = field(default_factory=list)
+
+    def find(self, done: int) -> None:
+        """Take the images of the first iterations, which a run that goes on has written before."""
+        found = (self.folder / "iterates").glob("[0-9]*.png")
+        self.paths = sorted(path for path in found if int(path.stem) <= done)
 
     def take(self, iteration: int, fetch: Callable[[], np.ndarray]) -> None:
         """Write the iterate of this number if its turn has come; if that fails, it is the last."""
@@ -92,21 +89,20 @@ class Snapshots:
             self.paths.append(path)
 
 
-def write_results(run: Run, folder: Path, result: Result, alpha: np.ndarray | None) -> Path:
+def write_results(job: Job, folder: Path, result: Result) -> Path:
     """Write the pastiche, `losses.csv` and, where there is a curve to see, `losses.png`.
 
     An averaged image lies beside the pastiche, under its name with `-averaged`.
 
     Args:
-        run: What was run.
+        job: What was run.
         folder: The run's folder.
         result: What came of it.
-        alpha: The content image's transparency, 0..1, of any size; None for none.
 
     Returns:
         The path of the pastiche.
     """
-    output, told = run.config.output, settings(run.config, run.weights)
+    output, told, alpha = job.config.output, settings(job.config, job.weights), job.pictures.alpha
     path = folder / output.image
     if alpha is not None:
         alpha = images.resize(alpha, (result.image.shape[0], result.image.shape[1]))
@@ -139,46 +135,48 @@ def settings(config: Config, weights: VGGWeights) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What the saved image is worth: its losses by term, and measures that hold for any run."""
+
+    losses: Mapping[str, float]
+    metrics: Mapping[str, float | None]
+
+
 def describe(
-    run: Run, result: Result, saved: Mapping[str, float], seconds: Mapping[str, float]
+    job: Job, device: Device, result: Result, saved: Verdict, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return the record of a finished run.
 
     Args:
-        run: What was run, on what.
+        job: What was run.
+        device: On what.
         result: What came of it.
-        saved: Losses of the image as it was saved, in 8 bits.
+        saved: Of the image as it was saved, in 8 bits.
         seconds: Seconds by phase.
     """
-    config, weights, history = run.config, run.weights, result.losses
+    config, weights, history = job.config, job.weights, result.losses
     last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
     lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
-    inputs = {"content.image": config.content.image}
-    inputs |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
-    for i, style in enumerate(config.style.images):
-        for name in ("mask", "from_mask"):
-            mask = getattr(style, name)
-            if mask:
-                inputs[f"style.images[{i}].{name}"] = mask.path
-        if style.fine:
-            inputs[f"style.images[{i}].fine"] = style.fine
-    if config.init.path:
-        inputs["init.from"] = config.init.path
     return {
         "name": config.output.name,
+        **({"extends": job.extends} if job.extends else {}),
+        "fingerprint": job.mark or fingerprint(config, job.digests, weights.sha256),
         "size": {"height": result.image.shape[0], "width": result.image.shape[1]},
         "seed": config.init.seed,
-        "device": run.device.name,
-        "threads": run.device.threads,
-        "precision": run.device.precision,
+        "device": device.name,
+        "threads": device.threads,
+        "precision": config.runtime.precision,
         "network": {
             "origin": weights.origin,
             "path": str(config.network.weights) if weights.sha256 else None,
             "sha256": weights.sha256,
         },
         "inputs": {
-            key: {"path": str(path), "sha256": sha256_of_file(path)} for key, path in inputs.items()
+            key: {"path": str(path), "sha256": job.digests[key]}
+            for key, path in input_files(config).items()
         },
+        "image": config.output.image,
         "losses": {
             "start": {
                 name: _number(value)
@@ -188,9 +186,9 @@ def describe(
                 "iteration": history.iterations[lowest],
                 "total": _number(history.rows[lowest][-1]),
             },
-            "saved": {name: _number(value) for name, value in saved.items()},
+            "saved": {name: _number(value) for name, value in saved.losses.items()},
         },
-        "metrics": {"border": border_score(result.image)},
+        "metrics": dict(saved.metrics),
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "seconds_per_iteration": round(
             (history.seconds[last[-1]] - history.seconds[last[0]]) / max(len(last) - 1, 1), 4

@@ -7,8 +7,11 @@ how far off the predictions are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neural_style import session
@@ -16,12 +19,14 @@ from neural_style.inputs import Inputs, Pictures, prepare_inputs
 from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
+from neural_style.record import peak_memory_bytes
 from neural_style.scale_mixing import settings_for, side_of
 from neural_style.structure import structure_of
 from neural_style.weights import Convolution, Layer, Pooling, VGGWeights, layers_needed
 
 if TYPE_CHECKING:
     from neural_style.config import Config
+    from neural_style.job import Job
 
 PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
 START_SECONDS = 5.0  # the import, the graph, the first run at a size
@@ -103,6 +108,34 @@ def _fine_runs(
         )
         if fine is not None
     ]
+
+
+def memory_advice(job: Job) -> str:
+    """Return what to tell of a run that ran out of memory."""
+    needed = predict(job.config, job.weights, job.pictures, rate=1.0).peak_bytes
+    side = schedule(job.config, job.pictures)[-1].longest
+    there = available_bytes()
+    fixed = PROCESS_BYTES + _picture_bytes(job.pictures)
+    share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
+    fits = min(int(side * math.sqrt(share)), side - 1) if math.isfinite(share) else side - 1
+    return (
+        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB, of "
+        f"{there / 1e9:.1f} GB there are, enough for about {fits} px; lower image.size, or try "
+        "optimizer.name: adam, a smaller optimizer.history, or runtime.precision: bfloat16"
+    )
+
+
+def available_bytes() -> float:
+    """Return the memory that this process has or can have; infinite where nothing tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    limits = [free + (peak_memory_bytes() or 0)]
+    with suppress(OSError, ValueError):  # that of a container; "max" where it has none
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return float(min(limits))
 
 
 def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> float:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import platform
 import re
@@ -35,6 +36,8 @@ _DISTRIBUTIONS = (
     "tensorflow",
     "tensorflow-cpu",
 )
+RECORD = "record.json"
+_UNFINISHED = ".tmp"  # how the names end under which files are written
 _LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
 _CHUNK = 1 << 20  # bytes read at a time when a file is digested
 
@@ -89,7 +92,7 @@ def create_run_folder(folder: Path, name: str) -> Path:
             except FileExistsError:
                 continue
             if not any(folder.glob(f"{number:04d}-*")):
-                return claim.rename(folder / f"{number:04d}-{_file_name(name)}")
+                return claim.rename(folder / f"{number:04d}-{file_name(name)}")
             claim.rmdir()  # the number was taken between our look and our claim
     except (OSError, ValueError) as error:
         raise _cannot_write(folder, error) from error
@@ -101,7 +104,7 @@ def _highest_number(folder: Path) -> int:
     return max((int(match[1] or match[2]) for match in matches if match), default=0)
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """Return the name in characters that every file system takes."""
     kept = (c if c.isprintable() and c not in '/\\:*?"<>|' else "-" for c in name)
     # Windows drops dots and blanks at the end; in front, dots hide a file.
@@ -126,7 +129,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             untouched.
     """
     # Not tempfile.mkstemp: its files are private to the user, and the rename would keep them so.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{_UNFINISHED}")
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -137,6 +140,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left in a folder and below it."""
+    for path in folder.rglob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -213,7 +222,22 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Paths that are no UTF-8 arrive as lone surrogates; their backslash form is JSON's own escape.
-    write_atomically(folder / "record.json", text.encode(errors="backslashreplace"))
+    write_atomically(folder / RECORD, text.encode(errors="backslashreplace"))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a run; an empty one if there is none that can be read."""
+    try:
+        told = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def saved_loss(folder: Path) -> float:
+    """Return the total loss of a finished run's saved image; NaN if it is beyond float32."""
+    total = read_record(folder).get("losses", {}).get("saved", {}).get("total")
+    return math.nan if total is None else float(total)
 
 
 def environment() -> dict[str, Any]:

@@ -34,10 +34,8 @@ _FAMILIES = {
     "total_variation": _Family("Greens", (0.75, 0.75), (0, (1, 1))),
 }
 _OTHER_FAMILY = _Family("Greys", (0.4, 0.7), (0, (5, 1.5, 1, 1.5)))
-# At most on the loss axis: a term that starts at rounding noise must not flatten the rest.
-_DECADES = (
-    8  # at most on the loss axis: a term that starts at rounding noise must not flatten the rest
-)
+_DECADES = 8  # on the loss axis: a term that starts at rounding noise must not flatten the rest
+_LEGEND_LINE, _LEGEND_LETTER = 0.07, 0.0092  # width of its lines and of a letter, of the figure's
 _PIXELS_AN_INCH = 120
 
 
@@ -70,7 +68,10 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
         Figure,
     )  # never pyplot: it looks for a display and keeps every figure
 
-    figure = Figure(figsize=(10, 5.6), dpi=_PIXELS_AN_INCH, layout="constrained")
+    # Fixed margins: a layout engine would draw everything three times to find them.
+    right = 1 - (_LEGEND_LINE + _LEGEND_LETTER * max(map(len, history.columns), default=0))
+    figure = Figure(figsize=(10, 5.6), dpi=_PIXELS_AN_INCH)
+    figure.subplots_adjust(left=0.08, right=right, bottom=0.1, top=0.91)
     axes = figure.add_subplot(xlabel="iteration", ylabel="weighted loss", yscale="log")
     # A dollar in the title is a dollar, not the start of a formula.
     axes.set_title(printable(title), loc="left", fontweight="bold", parse_math=False)
@@ -84,7 +85,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     if begins:
         _mark_scales(axes, history.scales, iterations, begins)
     if axes.lines:
-        figure.legend(loc="outside right upper", frameon=False)
+        figure.legend(loc="upper left", bbox_to_anchor=(right + 0.005, 0.92), frameon=False)
     return figure
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neural_style.config import Config
+
+_VARIATION = ("variation_norm", "variation_exponent", "variation_channels")
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Structure:
     """What changes the objective's graph itself; two runs of one structure share a graph.
 
     Attributes:
-        content_layers, style_layers: Layers of non-zero weight, by paper name.
+        content_layers, style_layers: Layers of non-zero weight, by paper name, in order of depth.
         content_normalization, style_normalization: Keys of `CONTENT_LOSSES` and `GRAM_LOSSES`.
         statistics: What is compared of a style layer: `gram` and names of other distributions.
         activation_shift: Added to the features before the Gram matrix.
@@ -42,8 +47,8 @@ class Structure:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer whose features are needed, once."""
-        return tuple(dict.fromkeys(self.content_layers + self.style_layers))
+        """Every layer whose features are needed, once, by depth."""
+        return in_depth_order({*self.content_layers, *self.style_layers})
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -66,33 +71,42 @@ def structure_of(configs: Iterable[Config]) -> Structure:
     Raises:
         ValueError: They differ in more than that.
     """
-    runs = [_structure(config) for config in configs]
-    norms = {run.variation_norm: run for run in runs if run.variation_norm}
-    smooth = next(iter(norms.values()), runs[0])
-    whole = replace(
-        runs[0],
-        content_layers=_union(run.content_layers for run in runs),
-        style_layers=_union(run.style_layers for run in runs),
-        variation_norm=smooth.variation_norm,
-        variation_exponent=smooth.variation_exponent,
-        variation_channels=smooth.variation_channels,
-    )
-    for run in runs:
-        same = replace(
-            run,
-            content_layers=whole.content_layers,
-            style_layers=whole.style_layers,
-            variation_norm=run.variation_norm or whole.variation_norm,
-        )
-        if not run.variation_norm:
-            same = replace(
-                same,
-                variation_exponent=whole.variation_exponent,
-                variation_channels=whole.variation_channels,
-            )
-        if same != whole:
-            raise ValueError(f"runs of one structure share their formulas; found {same}, {whole}")
+    return reduce(merge, map(_structure, configs))
+
+
+def merge(one: Structure, other: Structure) -> Structure:
+    """Return the structure that serves the runs of two.
+
+    Raises:
+        ValueError: They differ in more than layers, or in more than one having total variation.
+    """
+    smooth = one if one.variation_norm else other
+    unions: dict[str, Any] = {
+        "content_layers": in_depth_order({*one.content_layers, *other.content_layers}),
+        "style_layers": in_depth_order({*one.style_layers, *other.style_layers}),
+    }
+    if not (one.variation_norm and other.variation_norm):
+        unions |= {name: getattr(smooth, name) for name in _VARIATION}
+    whole = replace(one, **unions)
+    if replace(other, **unions) != whole:
+        raise ValueError(f"runs of one structure share their formulas; found {one}, {other}")
     return whole
+
+
+def in_depth_order(layers: Iterable[str]) -> tuple[str, ...]:
+    """Return layers by depth: `conv1_1`, `relu1_1`, `conv1_2`, ..., `pool1`, `conv2_1`.
+
+    One order for all runs makes the sums of one run the same, bit for bit, in the graph of another.
+    """
+    return tuple(sorted(layers, key=depth_of))
+
+
+def depth_of(layer: str) -> tuple[float, ...]:
+    """Return what layers of VGG's paper names are ordered by: block, convolution, then ReLU."""
+    numbers = [float(number) for number in re.findall(r"[0-9]+", layer)]
+    if layer.startswith("pool"):
+        return (*numbers, math.inf)
+    return (*numbers, layer.startswith("relu"))
 
 
 def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
@@ -147,8 +161,4 @@ def _structure(config: Config) -> Structure:
 
 
 def _in_use(weight: float, layers: Mapping[str, float]) -> tuple[str, ...]:
-    return tuple(name for name, share in layers.items() if weight * share > 0)
-
-
-def _union(layers: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for names in layers for name in names))
+    return in_depth_order(name for name, share in layers.items() if weight * share > 0)

@@ -4,7 +4,9 @@ in the graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,48 @@ class Targets:
     content: Mapping[str, np.ndarray]
     style: Mapping[str, tuple[StyleSums, ...]]
     shares: tuple[float, ...]
+
+
+@dataclass
+class KeptTargets:
+    """Targets that were measured, the last ones used, up to a number of bytes; 0 keeps none."""
+
+    most_bytes: int = 0
+    _kept: OrderedDict[str, Targets] = field(default_factory=OrderedDict)
+
+    def get(self, key: Callable[[], str], measure: Callable[[], Targets]) -> Targets:
+        """Return the targets of a key, measured if they are not kept."""
+        if not self.most_bytes:
+            return measure()
+        name = key()
+        self._kept[name] = self._kept.pop(name) if name in self._kept else measure()
+        while len(self._kept) > 1 and sum(map(_bytes_of, self._kept.values())) > self.most_bytes:
+            self._kept.popitem(last=False)
+        return self._kept[name]
+
+
+def key_of(
+    content: np.ndarray, styles: Sequence[StyleSource], goals: Sequence[Sequence[int]]
+) -> Callable[[], str]:
+    """Return what makes a digest of all that targets are measured on."""
+
+    def digest() -> str:
+        arrays = [content]
+        told: list[Any] = [goals]
+        for style in styles:
+            arrays += [style.image, *style.guides.values()]
+            told += [style.weight, [*style.guides]]
+        made = hashlib.blake2b(repr([told, [a.shape for a in arrays]]).encode())
+        for array in arrays:
+            made.update(np.ascontiguousarray(array).data)
+        return made.hexdigest()
+
+    return digest
+
+
+def _bytes_of(targets: Targets) -> int:
+    sums = [value for each in targets.style.values() for s in each for value in vars(s).values()]
+    return sum(np.asarray(array).nbytes for array in [*targets.content.values(), *sums])
 
 
 def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:

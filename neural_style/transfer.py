@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from neural_style import objective, optimizers, outputs, record, targets
+from neural_style.checkpoint import Checkpoint
 from neural_style.color_control import recolor, recolor_start, restore
 from neural_style.config import Config
+from neural_style.guard import DivergedError, guard_of
 from neural_style.guidance import guides_of
 from neural_style.images import resize
 from neural_style.inputs import Inputs, Pictures, prepare_inputs
 from neural_style.pixels import deprocess, preprocess
 from neural_style.pyramid import schedule
 from neural_style.start import start_image
-from neural_style.structure import term_weights
+from neural_style.structure import structure_of, term_weights
 from neural_style.weights import Layer
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
-Watch = Callable[[str, int, Mapping[str, float], Callable[[], np.ndarray]], None]
+
+@dataclass(frozen=True)
+class Moment:
+    """A run after an iteration, as those see it who watch.
+
+    Attributes:
+        scale: Label of the scale, `384x288`.
+        done: Iterations made, through all scales.
+        losses: Of the iterate that the last one started from, by term.
+        history: Of all iterates before.
+        image: Fetches the new iterate, RGB, 0..255, [H, W, 3].
+        state: Fetches the optimiser's state.
+    """
+
+    scale: str
+    done: int
+    losses: Mapping[str, float]
+    history: record.LossHistory
+    image: Callable[[], np.ndarray]
+    state: Callable[[], dict[str, np.ndarray]]
+
+
+Watch = Callable[[Moment], None]
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,7 @@ class Workspace:
         layers: The network's layers, in the order of depth.
         objective, optimizer: Handles of the graph.
         session: The session, open.
+        kept: Targets that were measured, for other runs of the same pictures.
     """
 
     mean: np.ndarray
@@ -43,10 +69,19 @@ class Workspace:
     objective: objective.Objective
     optimizer: optimizers.Optimizer
     session: tf.Session
+    kept: targets.KeptTargets = field(default_factory=targets.KeptTargets)
+
+    def close(self) -> None:
+        """End the session."""
+        self.session.close()
 
 
 def optimise(
-    work: Workspace, config: Config, pictures: Pictures, watch: Watch = lambda *_: None
+    work: Workspace,
+    config: Config,
+    pictures: Pictures,
+    watch: Watch = lambda _: None,
+    resumed: Checkpoint | None = None,
 ) -> outputs.Result:
     """Go through the scales, the coarsest first, each from the image that the one before made.
 
@@ -54,51 +89,62 @@ def optimise(
         work: Graph and session of the config's structure.
         config: Settings of the run.
         pictures: Its pictures, as they are in their files.
-        watch: Called after every iteration with the scale, the number of iterations done, the
-            losses it started from, and a function that fetches the new iterate, RGB, [H, W, 3].
+        watch: Called after every iteration; a KeyboardInterrupt that it raises ends the run.
+        resumed: Where to go on; None for the beginning.
     """
-    history = record.LossHistory([*work.optimizer.losses])
+    history = resumed.history if resumed else record.LossHistory(columns_of(config))
+    begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
     scales, shown = schedule(config, pictures), recolor(config.color, pictures)
-    total, clock = scales[-1].first + scales[-1].iterations, time.perf_counter()
+    total, at = scales[-1].first + scales[-1].iterations, resumed.done if resumed else 0
     run: optimizers.Run | None = None
-    interrupted = False
+    interrupted, failure = False, ""
+    guard = guard_of(history, config.optimizer.max_recoveries)
 
     def finished(image: np.ndarray) -> np.ndarray:
         return restore(config.color, _rgb(work, image), pictures.content)
 
     try:
         for scale in scales:
+            end = scale.first + scale.iterations
+            if at > end:
+                continue
             inputs = prepare_inputs(config, shown, scale.longest)
             set_goal(work, config, inputs)
-            if run is None:
-                start = start_image(config.init, inputs.start, inputs.size, work.mean)
-                start = recolor_start(config.color, start)
+            if resumed and run is None:
+                run = work.optimizer.resume(work.session, config.optimizer, total, resumed.state)
             else:
-                start = resize(_carried(work, run), inputs.size)
-            start = _settle(start, inputs)
-            pixels = preprocess(start, work.mean)
-            run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
-            for done in range(scale.first, scale.first + scale.iterations):
+                pixels = preprocess(_start(work, config, inputs, run), work.mean)
+                run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
+            for done in range(max(scale.first, at), end):
                 losses = run.step(done)
-                history.append(done, time.perf_counter() - clock, losses, inputs.label)
-                watch(inputs.label, done + 1, losses, lambda: finished(_current(work)))
-            history.append(done + 1, time.perf_counter() - clock, run.finish(), inputs.label)
+                guard.check(run, losses, inputs.label, done)
+                history.append(done, time.perf_counter() - begun, losses, inputs.label)
+                image = partial(_fetch, work, finished)
+                watch(Moment(inputs.label, done + 1, losses, history, image, run.state))
+            history.append(end, time.perf_counter() - begun, run.finish(), inputs.label)
     except KeyboardInterrupt:
         if run is None:
             raise
         interrupted = True
+    except DivergedError as error:
+        failure = str(error)
     whole = prepare_inputs(config, shown, scales[-1].longest)
     last = cast(optimizers.Run, run)  # there is at least one scale
 
     def full_size(image: np.ndarray) -> np.ndarray:
         enlarged = resize(_rgb(work, image), whole.size)
-        if interrupted:
+        if interrupted or failure:
             enlarged = _settle(enlarged, whole)
         return restore(config.color, enlarged, pictures.content)
 
     average = last.averaged_image()
     averaged = None if average is None else full_size(average)
-    return outputs.Result(full_size(last.best_image()), averaged, history, interrupted)
+    return outputs.Result(full_size(last.best_image()), averaged, history, interrupted, failure)
+
+
+def columns_of(config: Config) -> list[str]:
+    """Return the names of a run's terms, and `total`."""
+    return [*structure_of([config]).terms, "total"]
 
 
 def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
@@ -110,7 +156,10 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
         targets.StyleSource(preprocess(style, work.mean), weight, guides[i].taken if guides else {})
         for i, (style, weight) in enumerate(inputs.styles)
     ]
-    found = targets.measure_targets(run, goal, content, sources, config.style.goals)
+    found = work.kept.get(
+        targets.key_of(content, sources, config.style.goals),
+        lambda: targets.measure_targets(run, goal, content, sources, config.style.goals),
+    )
     targets.set_targets(run, goal, found)
     objective.set_guides(run, goal, [each.painted for each in guides])
     objective.set_region(run, goal, inputs.region)
@@ -127,6 +176,16 @@ def _rgb(work: Workspace, image: np.ndarray) -> np.ndarray:
     return np.clip(deprocess(image, work.mean), 0, 255)
 
 
+def _start(
+    work: Workspace, config: Config, inputs: Inputs, before: optimizers.Run | None
+) -> np.ndarray:
+    """Return where a scale starts: from what the one before made, or from the base image."""
+    if before is None:
+        start = start_image(config.init, inputs.start, inputs.size, work.mean)
+        return _settle(recolor_start(config.color, start), inputs)
+    return _settle(resize(_carried(work, before), inputs.size), inputs)
+
+
 def _settle(start: np.ndarray, inputs: Inputs) -> np.ndarray:
     """Return a start that is the content image where no style is painted, softly at soft edges."""
     share = (inputs.painted * inputs.region)[..., None]
@@ -139,6 +198,6 @@ def _carried(work: Workspace, run: optimizers.Run) -> np.ndarray:
     return _rgb(work, run.best_image() if averaged is None else averaged)
 
 
-def _current(work: Workspace) -> np.ndarray:
-    """Return the iterate, [1, H, W, 3], RGB minus the mean."""
-    return work.session.run(work.objective.image.variable)
+def _fetch(work: Workspace, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return the iterate, finished."""
+    return finish(work.session.run(work.objective.image.variable))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,35 +10,17 @@ from typing import Any
 import yaml
 
 from neural_style.errors import InputError, printable
+from neural_style.yaml_schema import MAX_NODES, SCALARS, TAG, CoreLoader, TooManyNodesError
+from neural_style.yaml_schema import CoreDumper as CoreDumper  # others take it from here
 
 Location = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
-MAX_NODES = 10_000
+MAX_LINES = 20_000  # PyYAML takes seconds for a megabyte of empty ones
+MAX_TEXT = 4096  # characters of one value, the length of the longest path on Linux
 
-_TAG = "tag:yaml.org,2002:"
-
-# The scalars of the core schema of YAML 1.2 (section 10.3.2). PyYAML's own are those of YAML 1.1,
-# where `off` is false, `1:30` is 90, `010` is 8 and `1e-3` is a string. The two versions disagree
-# about a leading zero: such a number stays text.
-_SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], object]]] = {
-    f"{_TAG}null": (re.compile(r"(?:~|null|Null|NULL|)\Z"), lambda _: None),
-    f"{_TAG}bool": (
-        re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
-        lambda text: text.lower() == "true",
-    ),
-    f"{_TAG}int": (
-        re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)\Z"),
-        lambda text: int(text, 0),
-    ),
-    f"{_TAG}float": (
-        re.compile(
-            r"(?:[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
-            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
-        ),
-        lambda text: float(re.sub(r"\.(?=inf|nan)", "", text.lower())),
-    ),
-}
+_SHOWN_KEY = 60  # characters of a key in a message
+_SHOWN_PROBLEM = 300  # and of what the parser says
 
 
 class ConfigError(InputError):
@@ -56,6 +37,10 @@ class SourceText(str):
         self = super().__new__(cls, text)
         self.folder = folder
         return self
+
+    def __getnewargs__(self) -> tuple[str, Path]:  # type: ignore[override]
+        """Return what copies and pickles are made of: settings go to other processes."""
+        return str(self), self.folder
 
 
 @dataclass(frozen=True)
@@ -160,8 +145,11 @@ def read_source(path: Path) -> Source:
 
 def dotted(location: Location) -> str:
     """Return a location as it is written, `style.images[0].weight`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return printable(text.removeprefix("."))
+    text = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{printable(part, _SHOWN_KEY)}"
+        for part in location
+    )
+    return text.removeprefix(".")
 
 
 def _read_text(path: Path, name: str) -> str:
@@ -179,13 +167,16 @@ def _read_text(path: Path, name: str) -> str:
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{name}: larger than {MAX_BYTES:,} bytes; expected a file of settings")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
             f"{name} (line {line}): byte 0x{data[error.start]:02x} is not UTF-8; "
             "save the file as UTF-8"
         ) from None
+    if len(text.splitlines()) > MAX_LINES:
+        raise ConfigError(f"{name}: over {MAX_LINES:,} lines; expected a file of settings")
+    return text
 
 
 def _build(
@@ -193,11 +184,11 @@ def _build(
 ) -> Any:  # any plain value
     """Build the value of a text; `title` begins the message about a line that cannot be parsed."""
     try:
-        node = yaml.compose(text, Loader=_CoreLoader)
+        node = yaml.compose(text, Loader=CoreLoader)
         return None if node is None else builder.build(node, location)
     except RecursionError:
         raise ConfigError(f"{title(1)}: nested too deeply, or inside itself by an alias") from None
-    except _TooManyNodesError:
+    except TooManyNodesError:
         raise ConfigError(f"{title(1)}: over {MAX_NODES:,} values, its aliases counted") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -207,26 +198,8 @@ def _build(
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = ", ".join(filter(None, (error.context, error.problem)))
         hint = "; indent with spaces, not tabs" if r"'\t'" in what else ""
-        raise ConfigError(f"{title(line)}: not valid YAML: {printable(what)}{hint}") from None
-
-
-class _CoreLoader(yaml.SafeLoader):
-    """Composes nodes whose scalars carry the tags of the core schema."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's own name and shape)
-
-
-class CoreDumper(yaml.SafeDumper):
-    """Quotes what either version of YAML would not read back as the string it is."""
-
-
-for _tag, (_pattern, _) in _SCALARS.items():
-    _CoreLoader.add_implicit_resolver(_tag, _pattern, None)
-    CoreDumper.add_implicit_resolver(_tag, _pattern, None)
-
-
-class _TooManyNodesError(Exception):
-    """Aliases multiply: nine levels of nine make 400 million values of a few lines."""
+        what = f"not valid YAML: {printable(what, _SHOWN_PROBLEM)}{hint}"
+        raise ConfigError(f"{title(line)}: {what}") from None
 
 
 @dataclass
@@ -241,10 +214,10 @@ class _Builder:
     def build(self, node: yaml.Node, location: Location) -> Any:  # any plain value
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise _TooManyNodesError
-        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            raise TooManyNodesError
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{TAG}map":
             return self._mapping(node, location)
-        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{TAG}seq":
             return [self._item(item, (*location, i)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, location)
@@ -264,6 +237,8 @@ class _Builder:
                 first = self.source.origins[here].label
                 self._mistake(origin, here, f"repeated key, first written at {first}; keep one")
                 continue
+            if problem := _problem_of(key_node.value):
+                self._mistake(origin, here, problem)
             self.source.origins[here] = origin
             result[key_node.value] = self.build(value_node, here)
         return result
@@ -273,9 +248,11 @@ class _Builder:
         return self.build(node, location)
 
     def _scalar(self, node: yaml.ScalarNode, location: Location) -> object:
-        if node.tag == f"{_TAG}str":
-            return SourceText(node.value, self.folder)
-        pattern, convert = _SCALARS.get(node.tag, (None, None))
+        if node.tag == f"{TAG}str":
+            if problem := _problem_of(node.value):
+                self._mistake(self._origin_of(node, location), location, problem)
+            return SourceText(node.value[:MAX_TEXT], self.folder)
+        pattern, convert = SCALARS.get(node.tag, (None, None))
         if pattern is None or convert is None or not pattern.match(node.value):
             self._unknown_tag(node, location)
             return None
@@ -285,12 +262,21 @@ class _Builder:
             return SourceText(node.value, self.folder)
 
     def _unknown_tag(self, node: yaml.Node, location: Location) -> None:
-        tag = printable(node.tag.replace(_TAG, "!!"))
-        self._mistake(
-            self.source.origins.get(location, self.origin(node)),
-            location,
-            f"found the tag '{tag}', expected a plain value",
-        )
+        tag = printable(node.tag.replace(TAG, "!!"), _SHOWN_KEY)
+        origin = self._origin_of(node, location)
+        self._mistake(origin, location, f"found the tag '{tag}', expected a plain value")
+
+    def _origin_of(self, node: yaml.Node, location: Location) -> Origin:
+        return self.source.origins.get(location) or self.origin(node)
 
     def _mistake(self, origin: Origin, location: Location, text: str) -> None:
         self.source.mistakes.append(Mistake(origin, location, text))
+
+
+def _problem_of(text: str) -> str | None:
+    """Return what keeps a text from being a name, a path or a number, or None."""
+    if len(text) > MAX_TEXT:
+        return f"found {len(text):,} characters, expected at most {MAX_TEXT:,}"
+    lone = next((c for c in text if "\ud800" <= c <= "\udfff"), "")
+    # No file and no file name can hold it.
+    return f"found half a character, U+{ord(lone):04X}; write it whole" if lone else None

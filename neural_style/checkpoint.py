@@ -1,0 +1,224 @@
+"""Checkpoints: all that a run needs to go on, bit for bit, as if it had never stopped.
+
+A file is the SHA-256 digest of the rest in hexadecimal, a line end, and NumPy's archive of arrays,
+of which none is an object: nothing in it is ever run. It is written under another name and renamed,
+and the two last ones are kept, so that one is whole whenever the process ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import re
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neural_style.errors import InputError, printable
+from neural_style.record import LossHistory, write_atomically
+
+if TYPE_CHECKING:
+    from neural_style.transfer import Moment
+
+log = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+KEPT = 2
+_NAME = re.compile(r"[0-9]{8,}\.npz")
+_STATE, _TOLD = "state/", "told"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after an iteration.
+
+    Attributes:
+        done: Iterations made, through all scales.
+        history: Losses up to here.
+        state: Of the optimiser.
+        decisive: What decided the run: its settings and the digests of its inputs.
+    """
+
+    done: int
+    history: LossHistory
+    state: Mapping[str, np.ndarray]
+    decisive: Mapping[str, Any]
+
+
+class BrokenCheckpointError(ValueError):
+    """A checkpoint that is not whole."""
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint into a run's folder, and remove all but the one before.
+
+    Raises:
+        OSError: It cannot be written; those before are left.
+    """
+    place = folder / FOLDER
+    place.mkdir(exist_ok=True)
+    path = place / f"{checkpoint.done:08d}.npz"
+    write_atomically(path, encode(checkpoint))
+    for old in _paths(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the last checkpoint of a run's folder that is whole; None if there is none."""
+    for path in reversed(_paths(folder)):
+        try:
+            return decode(path.read_bytes())
+        except (OSError, BrokenCheckpointError) as error:
+            log.warning("%s: %s; trying the one before", printable(path), printable(error))
+    return None
+
+
+def find_checkpoint(folder: Path, decisive: Mapping[str, Any]) -> Checkpoint | None:
+    """Return where a run goes on; None for its beginning.
+
+    Raises:
+        InputError: The run was one of other settings or inputs; the message says which.
+    """
+    found = read_checkpoint(folder)
+    if found is None:
+        return None
+    told = changes(found.decisive, json.loads(json.dumps(decisive)))
+    if told:
+        what = printable("; ".join(told))
+        raise InputError(
+            f"{printable(folder)}: cannot go on, as {what}; put that back, or begin a run of its "
+            "own with --config"
+        )
+    return found
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run that is finished."""
+    for path in _paths(folder):
+        path.unlink()
+    place = folder / FOLDER
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
+
+
+@dataclass
+class Keeper:
+    """Writes checkpoints of a run while it goes on.
+
+    Attributes:
+        folder: The run's folder.
+        every: Iterations between two of them, or seconds such as `60s`; 0 for none.
+        decisive: What decides the run.
+    """
+
+    folder: Path
+    every: int | str
+    decisive: Mapping[str, Any]
+    _last: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count from now."""
+        self._last = time.monotonic()
+
+    def keep(self, moment: Moment) -> None:
+        """Write a checkpoint if its turn has come."""
+        if self._due(moment.done):
+            self.write(moment)
+
+    def write(self, moment: Moment) -> None:
+        """Write a checkpoint; one that finds no room on the disk is the last that is tried."""
+        if not self.every:
+            return
+        try:
+            state = moment.state()
+            write_checkpoint(
+                self.folder, Checkpoint(moment.done, moment.history, state, self.decisive)
+            )
+        except OSError as error:
+            self.every = 0
+            told = "%s: cannot be written: %s; going on without checkpoints"
+            log.warning(told, printable(error.filename or FOLDER), error.strerror)
+        self._last = time.monotonic()
+
+    def _due(self, done: int) -> bool:
+        if isinstance(self.every, str):
+            return time.monotonic() - self._last >= float(self.every.rstrip("s "))
+        return bool(self.every) and done % self.every == 0
+
+
+def changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """Return what differs between two decisive mappings, `style.weight was 100 and is 500`."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = dict.fromkeys([*before, *now])
+        return [
+            told
+            for key in keys
+            for told in changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    if before == now:
+        return []
+    short = name.removeprefix("settings.")
+    if name.startswith("inputs.") or name == "network":
+        return [f"the file of {name.removeprefix('inputs.')} has other contents"]
+    return [f"{short} was {json.dumps(before)} and is {json.dumps(now)}"]
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """Return a checkpoint as the bytes of its file."""
+    history = checkpoint.history
+    told = {
+        "done": checkpoint.done,
+        "decisive": checkpoint.decisive,
+        "columns": list(history.columns),
+        "scales": history.scales,
+        "iterations": history.iterations,
+    }
+    arrays = {f"{_STATE}{name}": value for name, value in checkpoint.state.items()}
+    text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    archive = io.BytesIO()
+    arrays |= {_TOLD: text, "seconds": np.array(history.seconds), "rows": history.values()}
+    np.savez(archive, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    data = archive.getvalue()
+    return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+
+
+def decode(data: bytes) -> Checkpoint:
+    """Return the checkpoint of a file's bytes.
+
+    Raises:
+        BrokenCheckpointError: It is not whole, or is something else.
+    """
+    digest, _, archive = data.partition(b"\n")
+    if hashlib.sha256(archive).hexdigest().encode() != digest:
+        raise BrokenCheckpointError("its digest is not that of its contents")
+    try:
+        with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
+            told = json.loads(arrays[_TOLD].tobytes())
+            rows = [tuple(map(float, row)) for row in arrays["rows"]]
+            history = LossHistory(
+                told["columns"],
+                told["scales"],
+                told["iterations"],
+                [float(each) for each in arrays["seconds"]],
+                rows,
+            )
+            state = {n.removeprefix(_STATE): arrays[n] for n in arrays if n.startswith(_STATE)}
+            return Checkpoint(int(told["done"]), history, state, told["decisive"])
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise BrokenCheckpointError(f"not a checkpoint: {error}") from None
+
+
+def _paths(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run, the oldest first."""
+    place = folder / FOLDER
+    if not place.is_dir():
+        return []
+    return sorted(path for path in place.iterdir() if _NAME.fullmatch(path.name))

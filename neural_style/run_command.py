@@ -1,0 +1,160 @@
+"""The command for one run: check, make, tell; go on with one that ended early, or extend it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neural_style import checkpoint, record, session, viewer
+from neural_style.board import check_board
+from neural_style.config import Config, load_config, to_yaml
+from neural_style.errors import InputError, printable
+from neural_style.interrupts import held_back
+from neural_style.job import Desk, Job, decisive
+from neural_style.prediction import describe, predict
+from neural_style.progress import Progress
+from neural_style.pyramid import Scale, schedule, work
+from neural_style.supply import RANDOM_FILTERS
+
+if TYPE_CHECKING:
+    from neural_style.studio import Hands
+    from neural_style.transfer import Moment
+
+log = logging.getLogger(__name__)
+
+
+def conduct(
+    config: Config, desk: Desk, hands: Hands, options: Namespace, clock: record.Stopwatch
+) -> int:
+    """Make a run; return the exit code.
+
+    Args:
+        config: Its settings.
+        desk: Reads its inputs.
+        hands: What makes it.
+        options: `resume`, the run's folder or None; `config`; `dry_run`; `quiet`.
+        clock: Takes the seconds of its phases.
+
+    Raises:
+        InputError: An input cannot be used, or a run cannot be gone on with.
+    """
+    folder: Path | None = options.resume
+    if folder and options.config:
+        raise InputError("--resume: a run goes on by its own settings; leave --config out")
+    finished = folder is not None and (folder / record.RECORD).exists()
+    if folder and finished and not options.set:
+        log.info("%s: finished already", printable(folder))
+        return 0
+    with clock("read"):
+        job = desk.job(config)
+        check_board(config.output.tensorboard)
+        record.check_output_folder(folder or config.output.folder)
+    if options.dry_run:
+        # As bytes: YAML is UTF-8, which the terminal or the pipe may not be set to.
+        sys.stdout.buffer.write(to_yaml(job.config).encode())
+        log.info("%s", describe(predict(job.config, job.weights, job.pictures)))
+        return 0
+    if folder and finished:
+        return _make(extension(job, folder), hands, clock, options, None)
+    return _make(job, hands, clock, options, folder)
+
+
+def extension(job: Job, folder: Path) -> Job:
+    """Return a job that makes a finished run with more iterations at its last scale.
+
+    Raises:
+        InputError: Something else would change, or what was made depends on the number.
+    """
+    before = load_config(folder / "config.yaml")
+    own = job.config.optimizer
+    same = before.optimizer.model_copy(update={"iterations": own.iterations})
+    name = printable(folder)
+    if (
+        job.config.model_copy(update={"optimizer": same, "output": before.output})
+        != (before.model_copy(update={"optimizer": same}))
+        or own != same
+    ):
+        raise InputError(
+            f"{name}: finished; only optimizer.iterations can be set, to extend it, and other "
+            "settings make a run of their own with --config"
+        )
+    if own.name == "adam" and own.decay == "cosine":
+        raise InputError(
+            f"optimizer.iterations (--set): the learning rate of {name} fell to 0 by its number of "
+            "iterations, so that it cannot be extended; make a run of its own with --config"
+        )
+    old, new = schedule(before, job.pictures), schedule(job.config, job.pictures)
+    if new[:-1] != old[:-1] or new[-1].iterations <= old[-1].iterations:
+        counts = [scale.iterations for scale in old]
+        raise InputError(
+            f"optimizer.iterations (--set): {name} has {counts}, expected the same "
+            "with a larger last number"
+        )
+    return replace(job, extends=folder.absolute().name)
+
+
+def _make(
+    job: Job, hands: Hands, clock: record.Stopwatch, options: Namespace, folder: Path | None
+) -> int:
+    """Make a run in a folder, a new one if not given."""
+    with clock("start"):
+        log.debug("%s", session.import_tensorflow())
+        studio = hands.open_studio(session.open_device(job.config.runtime, log.warning), 0)
+        job = replace(job, config=hands.resolve(job.config, job.weights, studio.device))
+        if folder:  # before the graph is built, which takes its time
+            checkpoint.find_checkpoint(folder, _deciding(job))
+        studio.workspace(job)
+    config, scales = job.config, schedule(job.config, job.pictures)
+    log.info("%s", _headline(config, scales, studio.device))
+    with held_back() as pressed:
+        if folder is None:
+            name = config.output.name or "pastiche"
+            folder = record.create_run_folder(config.output.folder, name)
+            if job.extends:
+                _carry_over(options.resume, folder, job)
+        total = scales[-1].first + scales[-1].iterations
+        with Progress(total, lambda done: work(scales, done), quiet=options.quiet) as bar:
+
+            def watch(moment: Moment) -> None:
+                bar.update(moment.scale, moment.done, moment.losses["total"])
+                if pressed:
+                    raise KeyboardInterrupt  # here, where all is in order
+
+            result = hands.make(job, studio, folder, watch, clock)
+    if job.weights.origin == "random":
+        log.warning("made with %s", RANDOM_FILTERS)
+    path = folder / config.output.image
+    if result.interrupted:
+        told = "interrupted; the best image so far is %s; go on with --resume %s"
+        log.warning(told, printable(path), printable(folder))
+        return 130
+    log.info("%s: loss %.4g", printable(path), record.saved_loss(folder))
+    if config.output.show and not viewer.show(path):
+        log.warning("output.show: there is no display to open a window on")
+    return 0
+
+
+def _carry_over(old: Path, new: Path, job: Job) -> None:
+    """Let a run begin at the end of the one that it extends, if that has kept it."""
+    found = checkpoint.read_checkpoint(old)
+    if found is None:
+        log.info("%s: no checkpoint was kept, so it is made from the start", printable(old))
+        return
+    checkpoint.write_checkpoint(new, replace(found, decisive=_deciding(job)))
+
+
+def _deciding(job: Job) -> dict[str, object]:
+    return decisive(job.config, job.digests, job.weights.sha256)
+
+
+def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -> str:
+    steps = ", ".join(f"{scale.iterations} at {scale.longest} px" for scale in scales)
+    return (
+        f"{config.optimizer.name} iterations: {steps}; "
+        f"{device.name}, {device.threads} threads, {device.precision}"
+    )

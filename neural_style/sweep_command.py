@@ -1,0 +1,207 @@
+"""The command for a sweep: look through, tell, make, report."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neural_style import record, scores, session, sweep
+from neural_style.board import announce, check_board, typed
+from neural_style.config import load_source, to_yaml
+from neural_style.config_sweep import Figure
+from neural_style.contact_sheet import SheetOptions, write_contact_sheet
+from neural_style.errors import InputError, printable
+from neural_style.interrupts import held_back
+from neural_style.job import Desk, Job, fingerprint
+from neural_style.product_rate import product_rate
+from neural_style.supply import RANDOM_FILTERS
+from neural_style.survey import check_inputs, survey_sweep
+from neural_style.sweep_page import PAGE, write_page
+from neural_style.sweep_plan import Plan
+from neural_style.sweep_ray import on_ray
+from neural_style.sweep_results import SweepResults, union_of_keys, write_summary
+from neural_style.trade_off import write_trade_off
+from neural_style.transfer import columns_of
+from neural_style.weights import VGGWeights
+
+if TYPE_CHECKING:
+    from neural_style.studio import Hands
+
+log = logging.getLogger(__name__)
+
+KEPT_BYTES = 1 << 29  # of targets, for the next run of the same pictures
+
+
+Checked = Sequence[tuple[VGGWeights, Mapping[str, str]]]
+"""Of each run, its weights and the digests of its input files by their keys."""
+
+
+def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
+    """Make the runs of a sweep and what is drawn from them; return the exit code.
+
+    Args:
+        plan: The sweep.
+        desk: Reads inputs.
+        hands: What makes runs.
+        options: `resume`, the sweep's folder or None; `dry_run`; `quiet`.
+
+    Raises:
+        InputError: An input cannot be used, or the folder is not there.
+    """
+    inputs, device = _look_through(plan, desk, options)
+    if device is None:
+        for experiment in plan.experiments:
+            sys.stdout.buffer.write(f"{printable(experiment.name)}\n".encode(errors="replace"))
+        return 0
+    marks = [
+        fingerprint(hands.resolve(each.config, weights, device), digests, weights.sha256)
+        for each, (weights, digests) in zip(plan.experiments, inputs, strict=True)
+    ]
+    with held_back() as pressed:
+        digests = {e.name: told for e, (_, told) in zip(plan.experiments, inputs, strict=True)}
+        execute = _executor(plan, _jobs(plan, desk, digests), hands, device, pressed)
+        output = plan.config.output
+        folder = options.resume or record.create_run_folder(output.folder, output.name or "sweep")
+        record.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
+        if plan.config.output.tensorboard:
+            terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
+            announce(folder, _hyperparameters(plan), terms, scores.NAMES)
+        homes = sweep.find_homes(folder, plan.experiments, marks)
+        tasks = sweep.tasks_of(plan.experiments, homes)
+        if len(tasks) < len(homes):
+            log.info("%d of %d runs are there already", len(homes) - len(tasks), len(homes))
+        failed, interrupted = 0, False
+        try:
+            failed = sweep.run(tasks, execute, lambda line: log.info("%s", line))
+        except KeyboardInterrupt:
+            interrupted = True
+        figure = plan.config.sweep.figure if plan.config.sweep else Figure()
+        report(folder, sweep.results_of(plan, homes), figure)
+    if any(weights.origin == "random" for weights, _ in inputs):
+        log.warning("made with %s", RANDOM_FILTERS)
+    where = printable(folder)
+    if interrupted:
+        log.warning("interrupted; go on with --resume %s", where)
+        return 130
+    if failed:
+        told = "%d of %d runs failed; make them again with --resume %s"
+        log.warning(told, failed, len(tasks), where)
+    log.info("%s", printable(folder / PAGE))
+    return 1 if failed else 0
+
+
+def _look_through(
+    plan: Plan, desk: Desk, options: Namespace
+) -> tuple[Checked, session.Device | None]:
+    """Check every input, tell what the sweep will take, and return what it runs on, if it does."""
+    with ThreadPoolExecutor(1) as pool:  # the machine is timed while TensorFlow is imported
+        threads = plan.config.runtime.threads or session.usable_cpus()
+        rate = pool.submit(product_rate, threads)
+        inputs = check_inputs(plan, desk)
+        if options.resume and not options.resume.is_dir():
+            raise InputError(f"--resume: there is no folder {printable(options.resume)}")
+        if options.resume and "sweep" not in load_source(options.resume / "config.yaml").values:
+            raise InputError(f"--resume: {printable(options.resume)} is not the folder of a sweep")
+        check_board(plan.config.output.tensorboard)
+        record.check_output_folder(options.resume or plan.config.output.folder)
+        device = None if options.dry_run else _device(plan)
+        log.info("%s", survey_sweep(plan, desk, rate.result()))
+    return inputs, device
+
+
+def report(folder: Path, results: SweepResults, figure: Figure) -> None:
+    """Write all that is drawn from a sweep."""
+    write_summary(folder, results)
+    options = SheetOptions(figure.title, figure.axes, figure.labels, figure.dpi, figure.side)
+    for kind in ("png", "pdf") if figure.pdf else ("png",):
+        write_contact_sheet(folder, results, kind, options)
+    write_trade_off(folder, results)
+    write_page(folder, results)
+
+
+def _device(plan: Plan) -> session.Device:
+    """Return what the runs are made on; with Ray, where that is elsewhere, what can be known of
+    it without TensorFlow.
+    """
+    settings, runtime = plan.config.sweep, plan.config.runtime
+    if settings is None or settings.executor == "local":
+        log.debug("%s", session.import_tensorflow())
+        anything = runtime.model_copy(update={"precision": "auto"})  # runs may differ in it
+        return session.open_device(anything, log.warning)
+    if settings.ray.gpus:
+        return session.Device("gpu", "GPU", 1, "auto")
+    precision = session.choose_precision("auto", session.bfloat16_cpu())
+    return session.Device(
+        "cpu", "CPU", runtime.threads or max(1, int(settings.ray.cpus)), precision
+    )
+
+
+def _jobs(
+    plan: Plan, desk: Desk, digests: Mapping[str, Mapping[str, str]]
+) -> Callable[[sweep.Task], Job]:
+    """Return what reads the inputs of a run once more when its turn has come."""
+    names = [experiment.name for experiment in plan.experiments]
+    values = dict(zip(names, _hyperparameters(plan), strict=True))
+
+    def job_of(task: sweep.Task) -> Job:
+        name = task.experiment.name
+        job = desk.job(task.experiment.config)
+        for key, digest in job.digests.items():
+            if digest != digests[name][key]:
+                raise InputError(f"{key}: the file was changed after the sweep had begun")
+        return replace(job, structure=task.structure, mark=task.mark, values=values[name])
+
+    return job_of
+
+
+def _executor(
+    plan: Plan,
+    job_of: Callable[[sweep.Task], Job],
+    hands: Hands,
+    device: session.Device,
+    pressed: Sequence[int],
+) -> sweep.Executor:
+    """Return what makes the runs."""
+    settings = plan.config.sweep
+    if settings and settings.executor == "ray":
+        return on_ray(settings.ray, job_of, hands, pressed)
+    return _in_process(job_of, hands, device, pressed)
+
+
+def _hyperparameters(plan: Plan) -> list[dict[str, str | float]]:
+    """Return what each run's swept keys have, as TensorBoard takes it."""
+    return typed([experiment.values for experiment in plan.experiments])
+
+
+def _in_process(
+    job_of: Callable[[sweep.Task], Job],
+    hands: Hands,
+    device: session.Device,
+    pressed: Sequence[int],
+) -> sweep.Executor:
+    """Return what makes the runs one after the other in this process."""
+    studio = hands.open_studio(device, KEPT_BYTES)
+
+    def watch(*_: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    def make(task: sweep.Task) -> None:
+        watch()
+        job = job_of(task)
+        job = replace(job, config=hands.resolve(job.config, job.weights, device))
+        try:
+            result = hands.make(job, studio, task.folder, watch, record.Stopwatch())
+        except Exception:
+            studio.close()  # what failed may have left the graph or the memory in any state
+            raise
+        if result.interrupted:
+            raise KeyboardInterrupt
+
+    return sweep.one_by_one(make)

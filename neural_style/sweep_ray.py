@@ -1,0 +1,184 @@
+"""The runs of a sweep on Ray, which schedules them, shares what they read, and retries lost ones.
+
+Pictures and weights are put into Ray's object store once, where all workers of a node read them
+from shared memory. A worker keeps its graph, its session and the targets that it has measured for
+its next run. What a run leaves in its folder comes back as bytes, so that the nodes of a cluster
+need no file system in common.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neural_style import config_sweep, record, session
+from neural_style.errors import InputError, printable
+from neural_style.job import Job
+from neural_style.sweep import Executor, Task, one_line
+
+if TYPE_CHECKING:
+    from neural_style.studio import Hands, Studio
+
+log = logging.getLogger(__name__)
+
+KEPT_BYTES = 1 << 28  # of targets, in each worker
+SECONDS = 0.5  # between looks at whether Ctrl-C was pressed
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run as it is sent to a worker: a job without what lies in the object store."""
+
+    job: Job
+    hands: Hands
+
+
+def on_ray(
+    options: config_sweep.Ray, job_of: Callable[[Task], Job], hands: Hands, pressed: Sequence[int]
+) -> Executor:
+    """Return what makes runs on Ray, several at once.
+
+    Args:
+        options: The cluster, and what each run occupies of it.
+        job_of: Reads the inputs of a run.
+        hands: What makes a run; it is sent to the workers.
+        pressed: Not empty once Ctrl-C was pressed.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers.
+    """
+    ray = _connect(options)
+
+    def execute(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
+        stored: dict[Any, Any] = {}
+
+        def shared(key: Any, value: Any) -> Any:
+            if key not in stored:
+                stored[key] = ray.put(value)
+            return stored[key]
+
+        remote = ray.remote(_make).options(
+            num_cpus=options.cpus, num_gpus=options.gpus, max_retries=options.retries
+        )
+        pending = {}
+        try:
+            for task in tasks:
+                try:
+                    job = _with_threads(job_of(task), options)
+                except Exception as failure:
+                    yield task, one_line(failure)
+                    continue
+                pictures_key, weights_key = keys_of(job)
+                pictures = shared(pictures_key, job.pictures)
+                weights = shared(weights_key, job.weights)
+                # The store holds the large parts; what is sent are the settings.
+                order = Order(replace(job, pictures=None, weights=None), hands)  # type: ignore[arg-type]
+                pending[remote.remote(order, pictures, weights)] = task
+            while pending:
+                if pressed:
+                    raise KeyboardInterrupt
+                ready, _ = ray.wait(list(pending), timeout=SECONDS)
+                for reference in ready:
+                    task = pending.pop(reference)
+                    yield task, _take(ray, reference, task.folder, options.retries)
+        finally:
+            for reference in pending:
+                ray.cancel(reference, force=True)
+            ray.shutdown()
+
+    return execute
+
+
+def keys_of(job: Job) -> tuple[Any, Any]:
+    """Return what tells a run's pictures, and its weights, from those of other runs.
+
+    Masks depend on the colour that is asked for too, and random filters on their seed.
+    """
+    images = job.config.model_dump_json(include={"style": {"images"}})
+    drawn = job.config.init.seed if job.weights.sha256 is None else None
+    return (images, *job.digests.items()), (job.weights.sha256, drawn)
+
+
+def _connect(options: config_sweep.Ray) -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise InputError(
+            "sweep.executor: ray is not installed; pip install -r requirements-ray.txt, or set "
+            "executor: local"
+        ) from None
+    modules = [
+        PROJECT / name for name in ("neural_style", "style_transfer.py", "vgg19_matconvnet.py")
+    ]
+    try:
+        ray.init(
+            address=options.address,
+            runtime_env={"py_modules": [str(module) for module in modules]},
+            include_dashboard=False if options.address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = printable(options.address or "RAY_ADDRESS")
+        raise InputError(
+            f"sweep.ray.address: no cluster answers at {where}: {printable(error)}; start one with "
+            "ray start --head, or set address: null"
+        ) from None
+    return ray
+
+
+def _with_threads(job: Job, options: config_sweep.Ray) -> Job:
+    """Return a job with as many threads as it occupies processors, if it asks for no number."""
+    runtime = job.config.runtime
+    threads = runtime.threads or max(1, int(options.cpus))
+    update = {"runtime": runtime.model_copy(update={"threads": threads})}
+    return replace(job, config=job.config.model_copy(update=update))
+
+
+def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
+    """Write the files of a run that has ended; return what went wrong, or nothing."""
+    try:
+        files = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        return one_line(error.cause)
+    except ray.exceptions.RayError as error:
+        return f"its worker was lost, {retries} retries included: {one_line(error)}"
+    for name in sorted(files, key=lambda name: name == record.RECORD):  # the record last
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record.write_atomically(path, files[name])
+    return ""
+
+
+_studio: Studio | None = None  # of a worker, from one run to the next
+
+
+def _make(order: Order, pictures: Any, weights: Any) -> Mapping[str, bytes]:
+    """Make a run in a worker; return its files by their names."""
+    global _studio
+    job = replace(order.job, pictures=pictures, weights=weights)
+    if _studio is None:
+        session.import_tensorflow()
+        anything = job.config.runtime.model_copy(update={"precision": "auto"})
+        device = session.open_device(anything, log.warning)
+        _studio = order.hands.open_studio(device, KEPT_BYTES)
+    config = order.hands.resolve(job.config, job.weights, _studio.device)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        try:
+            order.hands.make(
+                replace(job, config=config), _studio, folder, lambda *_: None, record.Stopwatch()
+            )
+        except Exception:
+            _studio.close()  # what failed may have left the graph or the memory in any state
+            raise
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
