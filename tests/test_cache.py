@@ -1,13 +1,20 @@
 """The cache of the convolutions beside a weights file."""
 
+import json
 import os
+import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MEAN, tiny_layers
+from conftest import MEAN, tiny_layers, write_mat
 
+import vgg19_matconvnet as vgg
+from neural_style import cache as module
 from neural_style.cache import load_cached
 from neural_style.weights import Convolution, Unsupported, VGGWeights, WeightsError
 
@@ -180,3 +187,154 @@ def test_load_cached_refuses_a_pipe_before_it_waits_for_it(tmp_path: Path) -> No
     with pytest.raises(WeightsError) as caught:
         load_cached(path, lambda _: pytest.fail("it was read"))
     assert str(caught.value) == f"{path}: cannot be read: no regular file"
+
+
+def rewritten(cache: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    """Write a cache again with something changed; its checksums are right."""
+    with np.load(cache) as stored:
+        arrays = dict(stored)
+    change(arrays)
+    np.savez(cache, **arrays)
+
+
+def _other_kernel(arrays: dict[str, np.ndarray]) -> None:
+    arrays["conv1_1/kernel"] = arrays["conv1_1/kernel"] * 2
+
+
+def _nan(arrays: dict[str, np.ndarray]) -> None:
+    arrays["conv1_1/bias"] = np.full_like(arrays["conv1_1/bias"], np.nan)
+
+
+def _no_kernel(arrays: dict[str, np.ndarray]) -> None:
+    del arrays["conv1_1/kernel"]
+
+
+def _published(arrays: dict[str, np.ndarray]) -> None:
+    header = json.loads(arrays["header"].item())
+    arrays["header"] = np.array(json.dumps(header | {"sha256": "0" * 64}))
+
+
+def _deep(arrays: dict[str, np.ndarray]) -> None:
+    arrays["header"] = np.array("[" * 100_000)
+
+
+@pytest.mark.parametrize("change", [_other_kernel, _nan, _no_kernel, _published, _deep])
+def test_cache_is_rebuilt_when_another_program_has_changed_it(
+    mat: Path, change: Callable[[dict[str, np.ndarray]], None]
+) -> None:
+    parse = Parser()
+    first = load_cached(mat, parse)
+    rewritten(cache_of(mat), lambda arrays: None)
+    load_cached(mat, parse)
+    assert parse.calls == 1  # it is the change that counts
+    rewritten(cache_of(mat), change)
+    assert_same(load_cached(mat, parse), first)
+    assert parse.calls == 2
+    load_cached(mat, parse)
+    assert parse.calls == 2
+
+
+def test_cache_that_does_not_fit_is_rebuilt_though_its_digest_is_right(
+    mat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = Parser()
+    first = load_cached(mat, parse)
+    for change in (_other_shape, _nan):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_digest", lambda header, arrays: header["digest_wanted"])
+            with np.load(cache_of(mat)) as stored:
+                header = json.loads(stored["header"].item())
+            wanted = np.array(json.dumps(header | {"digest_wanted": header["digest"]}))
+            rewritten(cache_of(mat), lambda arrays, wanted=wanted: arrays.update(header=wanted))
+            calls = parse.calls
+            assert_same(load_cached(mat, parse), first)
+            assert parse.calls == calls  # the digest is passed
+            rewritten(cache_of(mat), change)
+            patch.setattr(module, "_write_cache", lambda *_: None)
+            assert_same(load_cached(mat, parse), first)
+            assert parse.calls == calls + 1
+        load_cached(mat, parse)
+
+
+def _other_shape(arrays: dict[str, np.ndarray]) -> None:
+    arrays["conv1_1/bias"] = arrays["conv1_1/bias"][:-1]
+
+
+def test_cache_that_expands_is_not_opened(mat: Path, caplog: pytest.LogCaptureFixture) -> None:
+    parse = Parser()
+    load_cached(mat, parse)
+    with np.load(cache_of(mat)) as stored:
+        arrays = dict(stored)
+    np.savez_compressed(cache_of(mat), **(arrays | {"mean": np.zeros(10_000_000, np.float32)}))
+    with caplog.at_level("INFO"):
+        load_cached(mat, parse)
+    assert "it is compressed" in caplog.text
+    assert parse.calls == 2
+
+
+def test_cache_whose_array_declares_more_than_there_is_is_rebuilt(mat: Path) -> None:
+    parse = Parser()
+    load_cached(mat, parse)
+    head = (
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }".ljust(117) + b"\n"
+    )
+    with zipfile.ZipFile(cache_of(mat), "a") as archive:
+        archive.writestr("extra.npy", b"\x93NUMPY\x01\x00" + bytes([len(head), 0]) + head)
+    load_cached(mat, parse)
+    assert parse.calls == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_cache_that_is_a_pipe_is_not_waited_for(mat: Path) -> None:
+    os.mkfifo(cache_of(mat))
+    parse = Parser()
+    load_cached(mat, parse)
+    load_cached(mat, parse)
+    assert parse.calls == 1  # it was replaced
+
+
+FIRST_RUN = """
+import os, pathlib, sys, time
+import vgg19_matconvnet as vgg
+path, go = map(pathlib.Path, sys.argv[1:])
+(go.parent / f"ready-{os.getpid()}").touch()
+while not go.exists():
+    time.sleep(0.001)
+for _ in range(20):  # with the other's cache half the time, and its deletion
+    weights = vgg.load_weights(path)
+    total = sum(float(layer.kernel.sum()) for layer in weights.layers if hasattr(layer, "kernel"))
+    print(weights.sha256, len(weights.layers), total)
+    path.with_name(path.name + ".cache.npz").unlink(missing_ok=True)
+vgg.load_weights(path)
+"""
+
+
+def test_two_first_runs_at_once_build_one_cache_without_harm(tmp_path: Path) -> None:
+    """Two processes start together, twenty times, each taking the other's cache away again."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    path, go = write_mat(folder / "vgg.mat", tiny_layers()), tmp_path / "go"
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-W", "error", "-c", FIRST_RUN, str(path), str(go)]
+    runs = [
+        subprocess.Popen(
+            command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("ready*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    go.touch()
+    printed = [run.communicate(timeout=60) for run in runs]
+    assert [error for _, error in printed] == ["", ""]
+    assert [run.returncode for run in runs] == [0, 0]
+    expected = sum(
+        float(layer.kernel.sum()) for layer in tiny_layers() if isinstance(layer, Convolution)
+    )
+    lines = [line.split() for text, _ in printed for line in text.splitlines()]
+    assert len(lines) == 40
+    assert len({tuple(line) for line in lines}) == 1
+    assert float(lines[0][2]) == pytest.approx(expected)
+    assert sorted(file.name for file in folder.iterdir()) == ["vgg.mat", "vgg.mat.cache.npz"]
+    assert_same(load_cached(path, lambda _: pytest.fail("parsed")), vgg.read_mat(path))

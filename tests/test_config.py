@@ -26,11 +26,13 @@ from neural_style.config import (
     settings_json,
     to_yaml,
 )
+from neural_style.config_sweep import Ray, Sweep
 from neural_style.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
 SECTIONS = (
-    "content, style, total_variation, init, network, image, color, optimizer, runtime, output"
+    "content, style, total_variation, init, network, image, color, optimizer, runtime, output, "
+    "sweep"
 )
 
 Load = Callable[..., Config]
@@ -132,6 +134,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "average": 0,
             "history": 8,
             "precondition": True,
+            "max_recoveries": 5,
             "box": True,
         },
         "runtime": {"precision": "auto"},
@@ -139,6 +142,9 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "image": "pastiche.png",
             "quality": 95,
             "save_every": 0,
+            "checkpoint_every": "60s",
+            "keep_checkpoint": False,
+            "tensorboard": False,
             "show": False,
             "animation": "none",
         },
@@ -380,7 +386,7 @@ def test_to_yaml_quotes_names_that_look_like_something_else(
 
 def test_to_yaml_has_every_key_in_the_order_of_the_models() -> None:
     written = yaml.safe_load(to_yaml(Config()))
-    assert leaves(written) == leaves(Config().model_dump(by_alias=True))
+    assert leaves(written) == leaves(Config().model_dump(by_alias=True, exclude={"sweep"}))
     assert all(
         Path(written[s][k]).is_absolute() for s, k in [("content", "image"), ("output", "folder")]
     )
@@ -441,10 +447,22 @@ def test_shipped_config_has_every_key_with_a_comment() -> None:
     written["style"]["statistic"] = {written["style"]["statistic"]: 1}
     assert leaves(written) == leaves(Config().model_dump(by_alias=True))
     commented = set(re.findall(r"^ +-? *(\w+):.*#", text, flags=re.MULTILINE))
-    keys = {key for section in Config.model_fields.values() for key in names_in(section.annotation)}
+    sections = [field.annotation for field in Config.model_fields.values()]
+    keys = {key for section in sections if section != Sweep | None for key in names_in(section)}
     # `images` is told above its first item.
     assert keys <= commented
     assert text.startswith("# yaml-language-server: $schema=./config.schema.json\n")
+
+
+def test_the_example_of_a_sweep_in_the_shipped_config_is_one_with_every_key(load: Load) -> None:
+    text = (PROJECT / "config.yaml").read_text(encoding="utf-8")
+    _, _, example = text.partition("sweep: null")
+    block = re.sub("^#", "", "\n".join(example.splitlines()[1:]), flags=re.MULTILINE)
+    sweep = load(f"sweep:\n{block}").sweep
+    assert sweep.model_fields_set == set(Sweep.model_fields)
+    assert sweep.ray.model_fields_set == set(Ray.model_fields)
+    assert sweep.ray == Ray()
+    assert not sweep.allow_large
 
 
 def names_in(section: Any) -> list[str]:
@@ -540,6 +558,10 @@ BAD_TEXTS = {
     ),
     "output: {quality: 101}": (
         "output.quality (line 1): found 101, expected a whole number from 1 to 100"
+    ),
+    "output: {checkpoint_every: 1 min}": (
+        "output.checkpoint_every (line 1): found '1 min', expected a whole number of iterations of "
+        "at least 0, or seconds such as 60s"
     ),
     "output: {save_every: -1}": (
         "output.save_every (line 1): found -1, expected a whole number of at least 0"
@@ -1012,3 +1034,8 @@ def test_one_statistic_is_changed_beside_the_one_named_in_short(load: Load) -> N
 )
 def test_settings_that_would_do_nothing_are_refused(values: dict[str, Any], expected: str) -> None:
     assert message(make_config, values) == expected
+
+
+def test_settings_from_a_file_can_be_pickled(load: Load) -> None:
+    config = load("output: {image: a.png}\nnetwork: {url: 'https://example.org/a.mat'}")
+    assert pickle.loads(pickle.dumps(config)) == config

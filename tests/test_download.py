@@ -401,3 +401,132 @@ def test_obtain_takes_no_for_an_answer(target: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("CI", raising=False)
     assert not obtain(remote("http://127.0.0.1:1/"), target, "ask", lambda _: False)
     assert not target.parent.exists()
+
+
+def test_download_refuses_an_address_that_cannot_be_parsed(target: Path) -> None:
+    url = "https://[vgg/vgg.mat"
+    assert str(refused(url, target)) == f"{url}: expected an address with https:// or http://"
+
+
+def test_download_gives_up_on_a_body_that_trickles_and_keeps_what_came(
+    serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.3)
+    ended = threading.Event()
+
+    def trickle(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(BODY)))
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for place in range(len(BODY)):
+                if ended.wait(0.02):
+                    return
+                handler.wfile.write(BODY[place : place + 1])
+
+    server = serve(trickle)
+    start = time.monotonic()
+    error = refused(server.url, target)
+    ended.set()
+    assert time.monotonic() - start < 5
+    assert error.unreachable
+    assert str(error) == (
+        f"{server.url}: sends less than 65,536 bytes in 0.3 s; run again to continue"
+    )
+    kept = target.with_name("vgg.mat.part").read_bytes()
+    assert 0 < len(kept) < 100
+    assert BODY.startswith(kept)
+
+
+def test_download_reads_a_slow_body_that_comes_on(
+    serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.5)
+
+    def steady(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(BODY)))
+        handler.end_headers()
+        for place in range(0, len(BODY), 100_000):
+            handler.wfile.write(BODY[place : place + 100_000])
+            time.sleep(0.06)
+
+    download(remote(serve(steady).url), target)
+    assert target.read_bytes() == BODY
+
+
+def test_download_stops_a_chunk_of_a_negative_length(serve: Any, target: Path) -> None:
+    """Python's own `read` takes -1 for all that comes, which has no end."""
+    sent = []
+
+    def negative(handler: _Handler) -> None:
+        handler.protocol_version = "HTTP/1.1"
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"-1\r\n")
+        with contextlib.suppress(ConnectionError):
+            while len(sent) < 100:
+                handler.wfile.write(BODY)
+                sent.append(len(BODY))
+
+    assert not refused(serve(negative).url, target).unreachable
+    assert len(sent) < 100
+    assert not target.with_name("vgg.mat.part").exists()
+
+
+def test_download_does_not_read_the_endless_body_of_a_redirect(serve: Any, target: Path) -> None:
+    final = serve(whole).url
+    sent = []
+
+    def endless(handler: _Handler) -> None:
+        redirect(final)(handler)
+        with contextlib.suppress(ConnectionError):
+            while len(sent) < 100:
+                handler.wfile.write(BODY)
+                sent.append(len(BODY))
+
+    download(remote(serve(endless).url), target)
+    assert target.read_bytes() == BODY
+    assert len(sent) < 100
+
+
+def test_download_ends_a_circle_of_redirects(serve: Any, target: Path) -> None:
+    addresses: list[str] = []
+    server = serve(lambda handler: redirect(addresses[0])(handler))
+    addresses.append(server.url)
+    assert "redirects to" in str(refused(server.url, target))
+    assert len(server.ranges) < 20
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "12x", "", "\u0661"])
+def test_download_is_not_misled_by_a_length_that_is_none(
+    serve: Any, target: Path, length: str
+) -> None:
+    def answer(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.wfile.write(b"")
+        handler._headers_buffer.append(f"Content-Length: {length}\r\n".encode())
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            handler.wfile.write(BODY[:5000])
+
+    error = refused(serve(answer).url, target)
+    assert re.search("announces|ended after|connection was lost", str(error))
+
+
+def test_partial_file_of_the_right_size_is_not_taken_for_whole(target: Path, part: Path) -> None:
+    part.write_bytes(bytes(len(BODY)))
+    error = refused("http://127.0.0.1:1/", target)
+    assert f"expected {SHA256}; it was deleted" in str(error)
+    assert not part.exists()
+
+
+def test_continued_file_whose_beginning_was_another_one_is_not_taken(
+    serve: Any, target: Path, part: Path
+) -> None:
+    part.write_bytes(b"x" * 1000)
+    assert "it was deleted" in str(refused(serve(ranged).url, target))
+    assert not part.exists()
+    download(remote(serve(ranged).url), target)
+    assert target.read_bytes() == BODY

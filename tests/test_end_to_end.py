@@ -132,7 +132,7 @@ def test_ctrl_c_saves_the_best_image_and_exits_130(experiment):
     assert "interrupted; the best image so far is" in rest
     assert "Traceback" not in rest
     left = {path.name for path in only_run(experiment).iterdir()}
-    assert left == {"config.yaml", "losses.csv", "losses.png", "pastiche.png"}
+    assert left == {"checkpoints", "config.yaml", "losses.csv", "losses.png", "pastiche.png"}
 
 
 def test_intermediate_images_and_animation_are_written(experiment):

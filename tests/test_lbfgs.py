@@ -175,13 +175,13 @@ def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(rng)
         images, slopes = [], []
         for i in range(5):
             images.append(run.best_image().ravel())
-            slopes.append(session.run(handles.slope).ravel()[:48])
+            slopes.append(session.run(handles.graph.slope.variable).ravel()[:48])
             run.step(i)
-        free = session.run(handles.free).ravel()[:48]
+        free = session.run(handles.graph.free.variable).ravel()[:48]
         images.append(run.best_image().ravel())
-        slopes.append(session.run(handles.slope).ravel()[:48])
+        slopes.append(session.run(handles.graph.slope.variable).ravel()[:48])
         run._aim()
-        direction = session.run(handles.direction).ravel()[:48]
+        direction = session.run(handles.graph.direction).ravel()[:48]
     assert 5 < np.sum(free) < 48
     s, y = np.diff(images, axis=0)[-3:], np.diff(slopes, axis=0)[-3:]
     newest = s[-1] @ y[-1] / (y[-1] @ bpx(y[-1]))
@@ -211,7 +211,7 @@ def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_r
         after = run.best_image()
         way, change = after - start, (after - start) * weights
         # The bound holds no variable here: every gradient points inwards.
-        products = session.run(handles.products)
+        products = session.run(handles.graph.products)
         assert products[0, 0] == pytest.approx(np.sum(way * change), rel=1e-9)
         assert products[0, -1] == pytest.approx(np.sum(way * after * weights), rel=1e-9)
 
@@ -224,7 +224,9 @@ def test_variables_at_a_bound_that_would_leave_are_held():
         start = np.array([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
         handles.begin(session, OPTIONS, start, 1)
         # The first cannot fall any further.
-        np.testing.assert_array_equal(session.run(handles.free).ravel()[:3], [0, 1, 1])
+        np.testing.assert_array_equal(
+            session.run(handles.graph.free.variable).ravel()[:3], [0, 1, 1]
+        )
 
 
 STRUCTURE = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")

@@ -1,11 +1,40 @@
-"""Measures of pictures against pictures whose measure is known."""
+"""Measures of pictures against scikit-image and pictures whose measure is known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.color
+import skimage.filters
+import skimage.metrics
 
-from neural_style.metrics import BORDER, border_score
+from neural_style.metrics import (
+    BORDER,
+    border_score,
+    color_distance,
+    edge_ssim,
+    grain,
+    ssim,
+)
+
+BT601 = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture
+def pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth picture with an edge, and itself under noise; sides unequal."""
+    rows, columns = np.mgrid[0:41, 0:57]
+    plane = 90 + 60 * np.sin(rows / 7) + 60 * np.cos(columns / 9) + 40 * (columns > 30)
+    picture = np.clip(plane[..., None] * [1, 0.8, 0.6] + [0, 10, 40], 0, 255)
+    noisy = np.clip(picture + rng.normal(0, 25, picture.shape), 0, 255)
+    return picture.astype(np.float32), noisy.astype(np.float32)
+
+
+def reference_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """The mean SSIM of two fields by scikit-image, which leaves out half a window a side."""
+    return skimage.metrics.structural_similarity(
+        x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
 
 
 def test_border_score_of_even_grain_is_1(rng):
@@ -27,3 +56,117 @@ def test_border_score_is_the_ratio_of_slopes():
 def test_border_score_of_a_plain_or_small_picture_is_none():
     assert border_score(np.full((64, 64, 3), 9.0)) is None
     assert border_score(np.zeros((33, 200, 3))) is None
+
+
+def test_ssim_matches_scikit_image(pair):
+    picture, noisy = pair
+    expected = reference_ssim(noisy @ BT601, picture @ BT601)
+    assert 0.1 < expected < 0.9
+    assert ssim(noisy, picture) == pytest.approx(expected, abs=1e-6)
+
+
+def test_edge_ssim_matches_scikit_image(pair):
+    picture, noisy = pair
+    edges = [skimage.filters.sobel(each @ BT601, mode="reflect") for each in (noisy, picture)]
+    expected = reference_ssim(*edges)
+    assert 0.05 < expected < 0.95
+    assert edge_ssim(noisy, picture) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("measure", [ssim, edge_ssim])
+def test_similarity_is_1_for_equals_symmetric_and_falls_with_noise(measure, pair, rng):
+    picture, noisy = pair
+    assert measure(picture, picture) == pytest.approx(1, abs=1e-12)
+    assert measure(noisy, picture) == pytest.approx(measure(picture, noisy), abs=1e-12)
+    noise = rng.normal(0, 1, picture.shape).astype(np.float32)
+    scores = [measure(picture + level * noise, picture) for level in (1, 3, 9, 27)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] - scores[-1] > 0.2
+
+
+def test_ssim_of_two_constants_has_the_luminance_term_alone():
+    dark, light = (np.full((20, 30, 3), level, np.float32) for level in (50, 100))
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 50 * 100 + c1) / (50**2 + 100**2 + c1)
+    assert ssim(dark, light) == pytest.approx(expected, abs=1e-6)
+    assert edge_ssim(dark, light) == pytest.approx(1, abs=1e-6)
+    assert ssim(dark * 0, dark * 0) == pytest.approx(1)
+
+
+def test_ssim_sees_colours_by_their_luminance_only():
+    red = np.zeros((20, 20, 3), np.float32)
+    red[..., 0] = 100
+    grey = np.full((20, 20, 3), 29.9, np.float32)
+    assert ssim(red, grey) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("measure", [ssim, edge_ssim])
+def test_similarity_needs_a_whole_window(measure):
+    assert measure(np.zeros((10, 40, 3)), np.zeros((10, 40, 3))) is None
+    assert measure(np.zeros((11, 11, 3)), np.zeros((11, 11, 3))) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("measure", [ssim, edge_ssim])
+def test_similarity_of_unequal_sizes_is_refused(measure):
+    with pytest.raises(ValueError, match="40 x 12 and 40 x 13 pixels"):
+        measure(np.zeros((40, 12, 3)), np.zeros((40, 13, 3)))
+
+
+def test_color_distance_of_plain_pictures_is_their_distance_in_lab():
+    plain = np.full((8, 9, 3), [200, 90, 30], np.float32), np.full((5, 4, 3), [20, 140, 99.0])
+    lab = [skimage.color.rgb2lab(picture[0, 0] / 255) for picture in plain]
+    expected = np.linalg.norm(lab[0] - lab[1])
+    assert color_distance(plain[0], [(plain[1], 1)]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_color_distance_matches_the_closed_form_of_commuting_covariances(rng):
+    """Of pictures of grey the covariances have one direction, and roots are deviations."""
+    dark, light = (rng.uniform(*ends, (40, 50, 1)) * np.ones(3) for ends in ((0, 120), (90, 250)))
+    levels = [skimage.color.rgb2lab(picture / 255)[..., 0] for picture in (dark, light)]
+    (m, s), (n, t) = ((level.mean(), level.std()) for level in levels)
+    expected = np.hypot(m - n, s - t)
+    assert color_distance(dark, [(light, 1)]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_color_distance_is_0_for_the_same_colours_in_another_order(rng):
+    picture = rng.uniform(0, 255, (30, 40, 3)).astype(np.float32)
+    shuffled = rng.permutation(picture.reshape(-1, 3)).reshape(24, 50, 3)
+    assert color_distance(picture, [(shuffled, 1)]) == pytest.approx(0, abs=0.01)
+    assert color_distance(picture, [(picture[..., ::-1], 1)]) > 1
+
+
+def test_color_distance_of_several_styles_is_their_mean_by_shares(rng):
+    picture, *styles = (rng.uniform(0, high, (20, 20, 3)) for high in (255, 60, 130))
+    each = [color_distance(picture, [(style, 5)]) for style in styles]
+    mixed = color_distance(picture, [(styles[0], 1), (styles[1], 3)])
+    assert mixed == pytest.approx((each[0] + 3 * each[1]) / 4)
+    assert each[0] > each[1] > 0
+
+
+def test_color_distance_of_black_pictures_is_0():
+    black = np.zeros((6, 6, 3), np.float32)
+    assert color_distance(black, [(black, 1)]) == pytest.approx(0, abs=1e-4)
+
+
+def test_grain_of_a_checkerboard_is_its_amplitude():
+    """A Gaussian of sigma 1 leaves exp(-pi^2), 5e-5, of the highest frequency."""
+    signs = 1 - 2.0 * (np.indices((64, 64)).sum(axis=0) % 2)
+    board = 128 + 20 * np.repeat(signs[..., None], 3, axis=2)
+    assert grain(board) == pytest.approx(20, rel=0.01)
+
+
+def test_grain_of_white_noise_is_what_the_kernel_leaves(rng):
+    noise = rng.normal(0, 10, (400, 400, 1)) * np.ones(3)
+    taps = np.exp(-(np.arange(-4, 5) ** 2) / 2)
+    taps /= taps.sum()
+    high_pass = -np.outer(taps, taps)
+    high_pass[4, 4] += 1
+    assert grain(128 + noise) == pytest.approx(10 * np.linalg.norm(high_pass), rel=0.01)
+    assert np.linalg.norm(high_pass) == pytest.approx(0.87, abs=0.005)
+
+
+def test_grain_of_a_constant_is_0_and_of_a_slope_at_its_borders_only():
+    assert grain(np.full((30, 40, 3), 77.0)) == pytest.approx(0, abs=1e-4)
+    assert grain(np.zeros((1, 1, 3))) == 0
+    slope = np.broadcast_to(np.arange(100.0)[:, None, None], (100, 60, 3))
+    assert 0 < grain(slope) < 0.1

@@ -10,7 +10,9 @@ import pytest
 
 from neural_style import outputs
 from neural_style.config import make_config
-from neural_style.outputs import Result, Run, Snapshots, describe, write_results
+from neural_style.inputs import Pictures
+from neural_style.job import Job
+from neural_style.outputs import Result, Snapshots, Verdict, describe, write_results
 from neural_style.record import LossHistory
 from neural_style.session import Device
 from neural_style.weights import VGGWeights
@@ -18,11 +20,12 @@ from neural_style.weights import VGGWeights
 GREY = np.full((8, 10, 3), 128, np.float32)
 
 
-def a_run(**output: object) -> Run:
+def a_job(alpha: np.ndarray | None = None, **output: object) -> Job:
     pictures = {"content": {"image": __file__}, "style": {"images": [__file__]}}
     config = make_config({**pictures, "output": output})
     weights = VGGWeights((), np.zeros(3, np.float32), "unpublished", "0" * 64)
-    return Run(config, weights, Device("cpu", "CPU", 2))
+    digests = {"content.image": "1" * 64, "style.images[0]": "2" * 64}
+    return Job(config, Pictures(GREY, (GREY,), alpha=alpha), weights, digests)
 
 
 def a_result(totals: tuple[float, ...]) -> Result:
@@ -58,7 +61,8 @@ def test_a_full_disk_ends_the_intermediate_images_and_not_the_run(tmp_path, monk
 
 @pytest.mark.parametrize(("name", "warned"), [("a.jpg", True), ("a.png", False)])
 def test_transparency_that_the_format_cannot_hold_is_told(name, warned, tmp_path, caplog):
-    write_results(a_run(image=name), tmp_path, a_result((2.0, 1.0)), np.ones((4, 5), np.float32))
+    job = a_job(np.ones((4, 5), np.float32), image=name)
+    write_results(job, tmp_path, a_result((2.0, 1.0)))
     path = tmp_path / name
     told = [f"{path}: JPEG cannot hold the content image's transparency"] if warned else []
     assert caplog.messages == told
@@ -67,7 +71,8 @@ def test_transparency_that_the_format_cannot_hold_is_told(name, warned, tmp_path
 def test_the_record_names_the_lowest_loss_and_has_null_for_one_beyond_float32():
     totals = (math.inf, math.nan, 3.0, 4.0)
     saved = {"content/relu4_2": math.nan, "total": 3.0}
-    losses = describe(a_run(), a_result(totals), saved, {})["losses"]
+    device = Device("cpu", "CPU", 2)
+    losses = describe(a_job(), device, a_result(totals), Verdict(saved, {}), {})["losses"]
     assert losses == {
         "start": {"content/relu4_2": None, "total": None},
         "lowest": {"iteration": 2, "total": 3.0},

@@ -32,7 +32,7 @@ def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weight
     config = load_config(CONFIG, overrides)
     pictures, weights = read_pictures(config), load_weights(trained_weights)
     device = session.open_device(config.runtime, print)
-    work, pictures = style_transfer.begin(config, weights, pictures, device)
+    work = style_transfer.open_workspace(config, weights, device)
     with work.session as opened:
         image = transfer.optimise(work, config, pictures).image
         saved = np.rint(np.clip(image, 0, 255)).astype(np.float32)

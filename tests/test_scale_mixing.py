@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import style_transfer
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
+from neural_style.job import Job
 from neural_style.outputs import Result
 from neural_style.record import LossHistory
 from neural_style.scale_mixing import mix_scales, settings_for
 from neural_style.structure import structure_of, term_weights
+from neural_style.studio import Studio
 from neural_style.weights import VGGWeights
 
 
@@ -95,4 +98,20 @@ def test_ctrl_c_while_a_style_is_painted_ends_the_run(monkeypatch):
     monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
     network = VGGWeights((), np.zeros(3, np.float32), "unpublished")
     with pytest.raises(KeyboardInterrupt):
-        style_transfer.begin(config(), network, pictures(), None)
+        style_transfer.open_studio(None).workspace(Job(config(), pictures(), network, {}))
+
+
+def test_styles_are_painted_once_for_runs_that_use_the_same():
+    painted = []
+
+    def paint(job):
+        painted.append(job.config.content.weight)
+        return job.pictures
+
+    studio = Studio(lambda *_: SimpleNamespace(close=lambda: None), None, paint, None)
+    network = VGGWeights((), np.zeros(3, np.float32), "unpublished", "1")
+    job = Job(config(), pictures(), network, {"content.image": "2"})
+    other = replace(job, digests={"content.image": "3"})
+    for each in (job, job, other, other):
+        studio.workspace(each)
+    assert len(painted) == 2

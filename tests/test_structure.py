@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
+from conftest import tiny_layers
 
 from neural_style.config import Config, make_config
-from neural_style.structure import Structure, structure_of, term_weights
+from neural_style.structure import (
+    Structure,
+    depth_of,
+    in_depth_order,
+    merge,
+    structure_of,
+    term_weights,
+)
 
 SIZE = (30, 20)
 
@@ -50,8 +59,61 @@ def test_every_term_of_a_structure_has_a_weight(settings):
     assert all(weights[name] > 0 for name in structure_of([run]).terms)
 
 
-def test_layers_are_named_once():
-    assert Structure(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu2_1", "relu1_1")
+def test_layers_are_named_once_by_depth():
+    assert Structure(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu1_1", "relu2_1")
+
+
+def test_depth_is_the_order_in_which_the_network_has_its_layers():
+    """As VGG-19 is built: convolution, ReLU, convolution, ..., pooling, block by block."""
+    network = [layer.name for layer in tiny_layers()]
+    assert list(in_depth_order(reversed(network))) == network
+    assert len({depth_of(name) for name in network}) == len(network)
+
+
+def test_depth_is_counted_and_not_spelled():
+    assert in_depth_order(["relu10_1", "pool2", "relu2_11", "relu2_2"]) == (
+        "relu2_2",
+        "relu2_11",
+        "pool2",
+        "relu10_1",
+    )
+
+
+def test_order_of_layers_in_the_settings_is_nothing_to_the_structure():
+    names = ["relu5_1", "relu1_1", "conv1_1"]
+    orders = [config(style={"layers": list(order)}) for order in itertools.permutations(names)]
+    assert len({structure_of([each]) for each in orders}) == 1
+
+
+def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
+    one, other = Structure(("relu4_2",), ("relu1_1",)), Structure(("conv4_2",), ("relu5_1",))
+    expected = Structure(("conv4_2", "relu4_2"), ("relu1_1", "relu5_1"))
+    assert merge(one, other) == merge(other, one) == expected
+    assert one.style_layers == ("relu1_1",)
+
+
+def test_merging_is_of_no_effect_on_itself_and_any_order_gives_the_same():
+    settings: list[dict[str, Any]] = [
+        {},
+        {"style": {"layers": ["relu3_2", "relu1_1"]}},
+        {"content": {"layers": ["conv4_2"]}, "total_variation": {"weight": 0}},
+        {"style": {"weight": 0}},
+    ]
+    runs = [make_config(each) for each in settings]
+    whole = structure_of(runs)
+    assert merge(whole, whole) == whole
+    assert {structure_of(order) for order in itertools.permutations(runs)} == {whole}
+    for run in runs:
+        assert set(structure_of([run]).terms) <= set(whole.terms)
+
+
+def test_a_run_weighs_no_layer_of_another_in_a_merged_structure():
+    run = make_config({"style": {"layers": ["relu1_1"]}, "total_variation": {"weight": 0}})
+    whole = merge(structure_of([run]), structure_of([make_config({})]))
+    weights = term_weights(run, SIZE)
+    foreign = [term for term in whole.terms if term not in structure_of([run]).terms]
+    assert len(foreign) == 5
+    assert all(weights.get(term, 0) == 0 for term in foreign)
 
 
 def test_settings_that_make_the_graph_are_in_the_structure():

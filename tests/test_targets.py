@@ -13,7 +13,15 @@ from neural_style.distributions import _moments
 from neural_style.losses import StyleSums
 from neural_style.objective import set_image, set_weights, sums_present
 from neural_style.structure import Structure
-from neural_style.targets import StyleSource, _mixture, measure_targets, set_targets
+from neural_style.targets import (
+    KeptTargets,
+    StyleSource,
+    Targets,
+    _mixture,
+    key_of,
+    measure_targets,
+    set_targets,
+)
 
 EVERY = ("gram", "mean_covariance", "wasserstein", "histogram")
 
@@ -135,3 +143,111 @@ def test_measured_moments_are_those_of_the_features(opened, rng):
     np.testing.assert_allclose(
         covariance, np.cov(features, rowvar=False, bias=True), rtol=1e-3, atol=0.1
     )
+
+
+# Kept
+
+
+def targets_of(number: int) -> Targets:
+    """Targets of so many numbers of eight bytes."""
+    return Targets({"relu1_1": np.zeros(number)}, {}, ())
+
+
+def wanted(kept: KeptTargets, *names: str, number: int = 10) -> list[str]:
+    """Ask for targets by these keys; return the keys whose targets were measured."""
+    measured = []
+    for name in names:
+        kept.get(
+            lambda name=name: name, lambda name=name: measured.append(name) or targets_of(number)
+        )
+    return measured
+
+
+def test_targets_are_measured_once_while_there_is_room():
+    assert wanted(KeptTargets(160), "a", "b", "a", "b") == ["a", "b"]
+
+
+def test_the_targets_used_longest_ago_go_first():
+    assert wanted(KeptTargets(160), "a", "b", "a", "c", "a", "b") == ["a", "b", "c", "b"]
+
+
+def test_no_room_keeps_no_targets_and_makes_no_key():
+    def no_key() -> str:
+        raise AssertionError
+
+    kept, measured = KeptTargets(), []
+    for _ in range(2):
+        kept.get(no_key, lambda: measured.append(1) or targets_of(1))
+    assert len(measured) == 2
+
+
+def test_room_is_counted_in_bytes_of_sums_and_features():
+    sums = StyleSums(products=np.zeros((4, 4)), positions=9.0)
+
+    def asked(most: int) -> int:
+        kept, measured = KeptTargets(most), []
+        for name in "aba":
+            kept.get(
+                lambda name=name: name,
+                lambda: measured.append(1) or Targets({}, {"relu1_1": (sums,)}, (1.0,)),
+            )
+        return len(measured)
+
+    assert asked(2 * (16 * 8 + 8 + 64)) == 2  # room for both, whatever an absent sum counts for
+    assert asked(2 * 16 * 8 - 1) == 3
+
+
+def test_a_failure_to_measure_leaves_what_is_kept(rng):
+    kept = KeptTargets(160)
+    wanted(kept, "a")
+
+    def fail() -> Targets:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        kept.get(lambda: "b", fail)
+    assert wanted(kept, "a", "b") == ["b"]
+
+
+def test_a_key_is_of_all_that_targets_are_measured_on(rng):
+    content, other = picture(rng, 6, 8), picture(rng, 6, 8)
+    guide = rng.uniform(0, 1, (6, 8)).astype(np.float32)
+    style = StyleSource(other, 1.0, {"relu1_1": guide})
+    one = [[0]]
+    keys = [
+        key_of(content, [style], one),
+        key_of(other, [style], one),
+        key_of(content.reshape(1, 8, 6, 3), [style], one),
+        key_of(content, [StyleSource(content, 1.0, {"relu1_1": guide})], one),
+        key_of(content, [StyleSource(other, 2.0, {"relu1_1": guide})], one),
+        key_of(content, [StyleSource(other, 1.0, {"relu1_1": 1 - guide})], one),
+        key_of(content, [StyleSource(other, 1.0, {"relu2_1": guide})], one),
+        key_of(content, [StyleSource(other)], one),
+        key_of(content, [style, style], [[0, 1]]),
+        key_of(content, [style, style], [[0], [1]]),
+        key_of(content, [], []),
+    ]
+    assert len({key() for key in keys}) == len(keys)
+    again = StyleSource(other.copy(), 1.0, {"relu1_1": guide.copy()})
+    assert key_of(content.copy(), [again], one)() == keys[0]()
+
+
+def test_a_key_is_of_the_values_and_not_of_their_order_in_memory(rng):
+    content = picture(rng, 6, 8)
+    turned = np.asfortranarray(content)
+    assert key_of(content, [], [])() == key_of(turned, [], [])()
+
+
+def test_kept_targets_are_those_that_would_be_measured(opened, rng):
+    session, objective = opened
+    content, styles = picture(rng, 6, 6), [StyleSource(picture(rng, n, 8)) for n in (8, 10)]
+    kept = KeptTargets(1 << 20)
+    for style in (*styles, *styles):
+        found = kept.get(
+            key_of(content, [style], [[0]]),
+            lambda style=style: measure_targets(session, objective, content, [style]),
+        )
+        fresh = measure_targets(session, objective, content, [style])
+        for layer, (sums,) in found.style.items():
+            for name, value in sums_present(fresh.style[layer][0]).items():
+                np.testing.assert_array_equal(getattr(sums, name), value)

@@ -147,9 +147,11 @@ def check(weights: VGGWeights, rng: np.random.Generator) -> None:
         start = preprocess(image, weights.mean)
         objective.set_image(opened, work.objective, start)
         handles = work.optimizer
-        losses, _ = opened.run([handles.losses, handles.evaluate])
-        opened.run(handles.advance)
-        gradient = opened.run(handles.slope).ravel()[: image.size].reshape(image.shape)
+        losses, _ = opened.run([handles.losses, handles.graph.evaluate])
+        opened.run(handles.graph.advance)
+        gradient = (
+            opened.run(handles.graph.slope.variable).ravel()[: image.size].reshape(image.shape)
+        )
     arrays = [(p - weights.mean).astype(np.float64) for p in (image, given.content)]
     style = (given.styles[0][0] - weights.mean).astype(np.float64)
     loss, expected = by_hand(arrays[0], arrays[1], style, weights)

@@ -607,3 +607,74 @@ def test_another_value_of_white_scales_the_picture_before_its_mean_is_taken() ->
     np.testing.assert_allclose(found, pixels / 255 * 256 - mean, rtol=1e-5, atol=1e-4)
     same = pixels - mean
     assert vgg.network_input(same, mean, 255) is same
+
+
+def weighted(*weights: Any) -> dict[str, Any]:
+    cells = np.empty((1, len(weights)), object)
+    for index, value in enumerate(weights):
+        cells[0, index] = value
+    return {"name": "conv1_1", "type": "conv", "weights": cells, "pad": 1.0}
+
+
+KERNEL = np.ones((3, 3, 3, 2), np.float32)
+NO_KERNEL = "layer 'conv1_1' has no kernel of floating-point numbers"
+NO_BIASES = "layer 'conv1_1' has biases that are no numbers"
+NOT_FINITE = "layer 'conv1_1' has weights that are not finite"
+HOSTILE_LAYERS = {
+    "five axes": (weighted(np.ones((3, 3, 3, 2, 2)), np.ones(2)), NO_KERNEL),
+    "no filters": (
+        weighted(np.ones((3, 3, 3, 0)), np.ones(0)),
+        "layer 'conv1_1' has an empty kernel [3 3 3 0]",
+    ),
+    "complex kernel": (weighted(KERNEL * 1j, np.ones(2)), NO_KERNEL),
+    "numbers in place of cells": (weighted() | {"weights": np.ones((300, 300))}, NO_KERNEL),
+    "texts for biases": (weighted(KERNEL, np.array(["a", "b"])), NO_BIASES),
+    "cells for biases": (weighted(KERNEL, np.array([[1.0, 2.0]], object)), NO_BIASES),
+    "complex biases": (weighted(KERNEL, np.ones(2) * 1j), NO_BIASES),
+    "kernel beyond float32": (weighted(np.full((3, 3, 3, 2), 1e300), np.ones(2)), NOT_FINITE),
+    "biases beyond float32": (weighted(KERNEL, np.full(2, -1e300)), NOT_FINITE),
+    "long name": (
+        weighted(KERNEL, np.ones(2)) | {"name": "a" * 100_000},
+        f"layer 1 is called '{'a' * 63}...'; "
+        "expected unique names of letters, digits and underscores",
+    ),
+    "number for a name": (
+        weighted(KERNEL, np.ones(2)) | {"name": 7.0},
+        "layer 1 is called ''; expected unique names of letters, digits and underscores",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_LAYERS)
+@pytest.mark.filterwarnings("error")
+def test_read_mat_refuses_hostile_layers_in_one_line(tmp_path: Path, name: str) -> None:
+    layer, message = HOSTILE_LAYERS[name]
+    assert refusal(write_mat(tmp_path / "vgg.mat", [layer])) == message
+
+
+@pytest.mark.parametrize(
+    ("average", "problem"),
+    [(1e300, "that is not finite"), (-1.0, "beyond 0..255"), (300.0, "beyond 0..255")],
+)
+@pytest.mark.filterwarnings("error")
+def test_read_mat_refuses_an_average_that_is_no_colour(
+    tmp_path: Path, average: float, problem: str
+) -> None:
+    path = write_mat(tmp_path / "vgg.mat", [], average=np.full((1, 1, 3), average))
+    assert refusal(path) == f"has an average image {problem}"
+
+
+def test_read_mat_refuses_thousands_of_layers(tmp_path: Path) -> None:
+    layers = [Relu(f"relu{i}") for i in range(1001)]
+    path = write_mat(tmp_path / "vgg.mat", layers)
+    assert refusal(path) == "has 1,001 layers, expected at most 1,000"
+
+
+def test_weights_hold_nothing_else_of_their_file(tmp_path: Path) -> None:
+    """A view would keep half a gigabyte of fully connected layers in memory."""
+    kernel = np.ones((1, 1, 3, 1), np.float32)
+    path = write_mat(tmp_path / "vgg.mat", [Convolution("conv1_1", kernel, np.ones(1, "f"))])
+    (layer,) = vgg.read_mat(path).layers
+    assert isinstance(layer, Convolution)
+    assert layer.kernel.base is None
+    assert layer.bias.base is None

@@ -1,0 +1,254 @@
+"""Checkpoints: what is read is what was written, or it is told that it is not."""
+
+import errno
+import logging
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import style_transfer
+from benchmarks import kills
+from neural_style import checkpoint
+from neural_style.checkpoint import (
+    BrokenCheckpointError,
+    Checkpoint,
+    Keeper,
+    changes,
+    decode,
+    encode,
+    find_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from neural_style.errors import InputError
+from neural_style.record import LossHistory
+from neural_style.transfer import Moment
+
+DECISIVE = {"settings": {"style": {"weight": 500.0}}, "inputs": {"content.image": "1"}}
+
+
+def a_checkpoint(done: int = 3) -> Checkpoint:
+    history = LossHistory(["content/relu4_2", "total"])
+    for i in range(done):
+        history.append(i, 0.1 * i, [1 / 3 + i, math.inf], "48x32")
+    state = {
+        "image": np.random.default_rng(done).normal(size=(1, 2, 3, 3)).astype(np.float32),
+        "pairs": np.array([2, 0, 1]),
+        "best_loss": np.float32(np.inf),
+    }
+    return Checkpoint(done, history, state, DECISIVE)
+
+
+def test_a_checkpoint_is_read_as_it_was_written():
+    made = a_checkpoint()
+    read = decode(encode(made))
+    assert (read.done, read.history, read.decisive) == (made.done, made.history, made.decisive)
+    assert read.state.keys() == made.state.keys()
+    for name, value in made.state.items():
+        np.testing.assert_array_equal(read.state[name], value)
+        assert read.state[name].dtype == np.asarray(value).dtype
+
+
+def test_the_two_last_checkpoints_are_kept(tmp_path):
+    for done in (1, 2, 3, 4):
+        write_checkpoint(tmp_path, a_checkpoint(done))
+    left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["00000003.npz", "00000004.npz"]
+    assert read_checkpoint(tmp_path).done == 4
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "longer", "another file"])
+def test_a_broken_checkpoint_falls_back_to_the_one_before(damage, tmp_path, caplog):
+    for done in (1, 2):
+        path = write_checkpoint(tmp_path, a_checkpoint(done))
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[len(data) // 2] ^= 1
+    whole = {"cut": data[:-7], "flipped": data, "empty": b"", "longer": data + b"x"}
+    path.write_bytes(bytes(whole.get(damage, b"no checkpoint\nat all")))
+    assert read_checkpoint(tmp_path).done == 1
+    assert len(caplog.messages) == 1
+    assert "trying the one before" in caplog.messages[0]
+
+
+def test_objects_are_refused_and_never_run(tmp_path):
+    import hashlib
+    import io
+
+    archive = io.BytesIO()
+    np.savez(archive, told=np.array([{"code": print}], object))
+    data = archive.getvalue()
+    with pytest.raises(BrokenCheckpointError, match="not a checkpoint"):
+        decode(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+
+
+def test_a_changed_run_is_refused_with_what_changed(tmp_path):
+    write_checkpoint(tmp_path, a_checkpoint())
+    other = {"settings": {"style": {"weight": 100.0}}, "inputs": {"content.image": "2"}}
+    with pytest.raises(InputError) as error:
+        find_checkpoint(tmp_path, other)
+    assert str(error.value) == (
+        f"{tmp_path}: cannot go on, as style.weight was 500.0 and is 100.0; the file of "
+        "content.image has other contents; put that back, or begin a run of its own with --config"
+    )
+    assert find_checkpoint(tmp_path, DECISIVE).done == 3
+
+
+def test_changes_tells_every_leaf_that_differs():
+    assert changes({"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"b": 1, "c": [2]}, "e": 3}) == [
+        "a.c was [1] and is [2]",
+        "d was 2 and is null",
+        "e was null and is 3",
+    ]
+    assert changes(DECISIVE, DECISIVE) == []
+
+
+def a_moment(done: int) -> Moment:
+    made = a_checkpoint(done)
+    return Moment("48x32", done, {}, made.history, lambda: np.zeros(1), lambda: dict(made.state))
+
+
+def test_checkpoints_are_written_every_so_many_iterations(tmp_path):
+    keeper = Keeper(tmp_path, 3, DECISIVE)
+    written = []
+    for done in range(1, 10):
+        keeper.keep(a_moment(done))
+        found = read_checkpoint(tmp_path)
+        written.append(found.done if found else None)
+    assert written == [None, None, 3, 3, 3, 6, 6, 6, 9]
+
+
+def test_checkpoints_are_written_every_so_many_seconds(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    keeper = Keeper(tmp_path, "10s", DECISIVE)
+    for done, now[0] in ((1, 105.0), (2, 111.0), (3, 119.0), (4, 121.5)):
+        keeper.keep(a_moment(done))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "00000002.npz",
+        "00000004.npz",
+    ]
+
+
+def test_a_full_disk_ends_the_checkpoints_and_not_the_run(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+    keeper = Keeper(tmp_path, 1, DECISIVE)
+    keeper.keep(a_moment(1))
+
+    def full(path: Path, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(checkpoint, "write_atomically", full)
+    for done in (2, 3):
+        keeper.keep(a_moment(done))
+    assert read_checkpoint(tmp_path).done == 1
+    assert caplog.messages == [
+        f"{tmp_path}/checkpoints/00000002.npz: cannot be written: No space left on device; going "
+        "on without checkpoints"
+    ]
+
+
+@pytest.fixture
+def in_project(monkeypatch):
+    monkeypatch.chdir(Path(style_transfer.__file__).parent)
+
+
+def command(folder: Path, tiny_mat: Path, *settings: str) -> list[str]:
+    shared = [
+        f"network.weights={tiny_mat}",
+        "image.size=48",
+        "image.scales=[34]",
+        "optimizer.iterations=[5, 6]",
+        "runtime.precision=float32",
+        f"output.folder={folder}",
+        "output.checkpoint_every=2",
+        *settings,
+    ]
+    return ["-q", "--config", "config.yaml", *(p for each in shared for p in ("--set", each))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "at"),
+    [
+        ("optimizer.average=0.9", 5),
+        pytest.param("optimizer.name=adam", 2, marks=pytest.mark.slow),
+        pytest.param("optimizer.name=lbfgs", 8, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_is_resumed_makes_the_bytes_of_one_that_is_not(
+    kind, at, tmp_path, tiny_mat, in_project, monkeypatch
+):
+    whole, partly = tmp_path / "whole", tmp_path / "partly"
+    assert style_transfer.main(command(whole, tiny_mat, kind)) == 0
+    optimise = style_transfer.optimise
+
+    def stop(work, config, pictures, watch, resumed):
+        def watching(moment: Moment) -> None:
+            watch(moment)
+            if moment.done == at:
+                raise SystemError("killed")
+
+        return optimise(work, config, pictures, watching, resumed)
+
+    monkeypatch.setattr(style_transfer, "optimise", stop)
+    assert style_transfer.main(command(partly, tiny_mat, kind)) == 1
+    monkeypatch.setattr(style_transfer, "optimise", optimise)
+    (run,) = partly.iterdir()
+    assert style_transfer.main(["-q", "--resume", str(run)]) == 0
+    (reference,) = whole.iterdir()
+    for path in reference.glob("*.png"):
+        if path.name != "losses.png":
+            assert (run / path.name).read_bytes() == path.read_bytes()
+    assert kills._losses(run) == kills._losses(reference)
+    assert not (run / "checkpoints").exists()
+
+
+def test_a_finished_run_is_left_alone(tmp_path, tiny_mat, in_project, caplog):
+    assert style_transfer.main(command(tmp_path, tiny_mat)) == 0
+    (run,) = tmp_path.iterdir()
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert style_transfer.main(["--resume", str(run)]) == 0
+    assert caplog.messages[-1] == f"{run}: finished already"
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+@pytest.mark.parametrize("keep", ["true", pytest.param("false", marks=pytest.mark.slow)])
+def test_a_finished_run_is_extended_to_what_a_longer_one_makes(
+    keep, tmp_path, tiny_mat, in_project
+):
+    lbfgs = ("optimizer.name=lbfgs", f"output.keep_checkpoint={keep}")
+    assert style_transfer.main(command(tmp_path / "short", tiny_mat, *lbfgs)) == 0
+    (short,) = (tmp_path / "short").iterdir()
+    longer = "optimizer.iterations=[5, 9]"
+    assert style_transfer.main(command(tmp_path / "long", tiny_mat, *lbfgs, longer)) == 0
+    assert style_transfer.main(["-q", "--resume", str(short), "--set", longer]) == 0
+    (long,) = (tmp_path / "long").iterdir()
+    extended = tmp_path / "short" / "0002-config"
+    assert (extended / "pastiche.png").read_bytes() == (long / "pastiche.png").read_bytes()
+    assert f'"extends": "{short.name}"' in (extended / "record.json").read_text()
+
+
+def test_what_cannot_be_an_extension_is_refused(tmp_path, tiny_mat, in_project, capsys):
+    assert style_transfer.main(command(tmp_path, tiny_mat)) == 0
+    (run,) = tmp_path.iterdir()
+    for settings, told in (
+        (["optimizer.iterations=[5, 9]"], "the learning rate of .* fell to 0 by its number of"),
+        (["optimizer.decay=none", "optimizer.iterations=[5, 9]"], "only optimizer.iterations can"),
+        (["style.weight=3"], "only optimizer.iterations can be set"),
+    ):
+        capsys.readouterr()
+        changed = [part for each in settings for part in ("--set", each)]
+        assert style_transfer.main(["-q", "--resume", str(run), *changed]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert re.search(told, error)
+    assert list(tmp_path.iterdir()) == [run]
+
+
+@pytest.mark.slow
+def test_ten_killed_runs_come_out_the_same(tiny_mat):
+    outcomes = kills.kill_and_resume(tiny_mat, kills=10, seed=7, jobs=2)
+    assert [each for each in outcomes if not each.same or each.unreadable] == []
+    assert sum(each.checkpoint is not None for each in outcomes) >= 5

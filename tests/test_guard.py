@@ -1,0 +1,152 @@
+"""What becomes of a run whose losses are no numbers, or for which there is no memory."""
+
+import logging
+import math
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import style_transfer
+from neural_style import prediction
+from neural_style.guard import DivergedError, Guard, guard_of, is_out_of_memory
+from neural_style.record import LossHistory
+
+
+class Recovering:
+    """A run that counts how often it was sent back."""
+
+    times = 0
+
+    def recover(self) -> None:
+        self.times += 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_sends_the_run_back_and_is_named(bad, caplog):
+    guard, run = Guard(most=2), Recovering()
+    guard.check(run, {"content/relu4_2": 1.0, "total": 1.0}, "48x32", 0)
+    guard.check(run, {"content/relu4_2": 1.0, "style/relu1_1": bad, "total": bad}, "48x32", 1)
+    assert run.times == 1
+    assert caplog.messages == [
+        f"[48x32] iterate 1: style/relu1_1 is {bad}; back to the best image, with half the step"
+    ]
+
+
+def test_a_run_is_sent_back_no_more_often_than_it_is_allowed():
+    guard, run = Guard(most=2), Recovering()
+    guard.check(run, {"total": 1.0}, "48x32", 0)
+    for iterate in (1, 2):
+        guard.check(run, {"total": math.nan}, "48x32", iterate)
+    with pytest.raises(DivergedError, match=r"iterate 3: total is nan, after 2 recoveries"):
+        guard.check(run, {"total": math.nan}, "48x32", 3)
+    assert run.times == 2
+
+
+def test_there_is_nothing_to_go_back_to_before_the_first_number():
+    run = Recovering()
+    with pytest.raises(DivergedError, match=r"iterate 0: total is inf from the start"):
+        Guard(most=9).check(run, {"total": math.inf}, "48x32", 0)
+    assert run.times == 0
+
+
+def test_a_run_that_goes_on_counts_how_often_it_was_sent_back_before():
+    history = LossHistory(["content/relu4_2", "total"])
+    for i, total in enumerate([3.0, math.nan, 2.0, math.inf, 1.0]):
+        history.append(i, 0.1 * i, [1.0, total], "48x32")
+    assert guard_of(history, 5) == Guard(5, recoveries=2, good=True)
+    assert guard_of(LossHistory(["total"]), 5) == Guard(5, recoveries=0, good=False)
+
+
+def small_run(folder: Path, tiny_mat: Path, *settings: str) -> list[str]:
+    """A command for a run of the example pictures at 48 px."""
+    shared = [
+        f"network.weights={tiny_mat}",
+        "image.size=48",
+        "image.scales=null",
+        f"output.folder={folder}",
+        *settings,
+    ]
+    return ["--config", "config.yaml", *(part for each in shared for part in ("--set", each))]
+
+
+@pytest.fixture(autouse=True)
+def in_project(monkeypatch):
+    monkeypatch.chdir(Path(style_transfer.__file__).parent)
+
+
+def test_steps_that_are_too_long_are_halved_until_the_losses_are_numbers(
+    tmp_path, tiny_mat, caplog
+):
+    caplog.set_level(logging.WARNING)
+    settings = ["optimizer.box=false", "optimizer.iterations=60", "optimizer.max_recoveries=200"]
+    code = style_transfer.main(
+        small_run(tmp_path, tiny_mat, *settings, "optimizer.learning_rate=1e20")
+    )
+    sent_back = [message for message in caplog.messages if "back to the best image" in message]
+    assert sent_back
+    (run,) = tmp_path.iterdir()
+    rows = np.genfromtxt(run / "losses.csv", delimiter=",", names=True, usecols=-1)
+    finite = np.isfinite(rows["total"])
+    assert code == 0
+    assert finite.any()
+    assert not finite.all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_run_that_cannot_go_on_ends_with_1_and_its_best_image(
+    optimizer, tmp_path, tiny_mat, capsys
+):
+    settings = [f"optimizer.name={optimizer}", "style.weight=1e38", "optimizer.iterations=5"]
+    assert style_transfer.main(small_run(tmp_path, tiny_mat, *settings)) == 1
+    (run,) = tmp_path.iterdir()
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"error: \[48x\d+\] iterate 0: style/relu\d_1 is inf from the start; lower the weight of "
+        rf"that term; the best image is {re.escape(str(run))}/pastiche.png",
+        error,
+    )
+    assert (run / "pastiche.png").exists()
+    assert not (run / "record.json").exists()
+
+
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow's own."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError("OOM when allocating")])
+def test_want_of_memory_is_told_with_the_size_that_would_fit(
+    error, tmp_path, tiny_mat, monkeypatch, capsys
+):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(style_transfer, "optimise", fail)
+    monkeypatch.setattr(prediction, "available_bytes", lambda: 1e9)
+    assert style_transfer.main(small_run(tmp_path, tiny_mat)) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    match = re.fullmatch(
+        r"error: out of memory: 48 px were predicted to need ([0-9.]+) GB, of 1\.0 GB there are, "
+        r"enough for about (\d+) px; lower image\.size, or try optimizer\.name: adam, a smaller "
+        r"optimizer\.history, or runtime\.precision: bfloat16",
+        told,
+    )
+    assert match, told
+    assert 0 < int(match[2]) < 48
+
+
+def test_other_errors_are_not_taken_for_want_of_memory():
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_the_size_that_fits_is_the_one_whose_prediction_is_what_there_is(monkeypatch):
+    job = SimpleNamespace(config=None, weights=None, pictures=None)
+    fixed = prediction.PROCESS_BYTES
+    monkeypatch.setattr(prediction, "_picture_bytes", lambda _: 0)
+    monkeypatch.setattr(prediction, "schedule", lambda *_: [SimpleNamespace(longest=1000)])
+    needed = SimpleNamespace(peak_bytes=fixed + 4e9)
+    monkeypatch.setattr(prediction, "predict", lambda *_, **__: needed)
+    monkeypatch.setattr(prediction, "available_bytes", lambda: fixed + 1e9)
+    assert "about 500 px" in prediction.memory_advice(job)
