@@ -96,11 +96,9 @@ def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
         )
         recorder = Recorder(prepare_inputs(config, pictures, task.size).size)
 
-        def watch(
-            _scale: str, done: int, _losses: Mapping[str, float], fetch: Callable[[], np.ndarray]
-        ) -> None:
-            if done % INTERVAL == 0:
-                recorder.take(done, fetch)
+        def watch(moment: transfer.Moment) -> None:
+            if moment.done % INTERVAL == 0:
+                recorder.take(moment.done, moment.image)
 
         result = transfer.optimise(work, config, pictures, watch)
     recorder.take(sum(count for _, count in setting.steps), lambda: result.image)
