@@ -727,6 +727,11 @@ def kill_and_resume(config: Path, moment: Callable[[Path], bool]) -> tuple[Path,
         time.sleep(0.001)
     running.send_signal(signal.SIGKILL)
     running.communicate()
+    return resumed(out)
+
+
+def resumed(out: Path) -> tuple[Path, dict[str, int]]:
+    """Resume the only sweep in a folder, and return its own and the ages of what was finished."""
     [folder] = out.iterdir()
     before = ages_of_finished(folder)
     assert run(None, resume=folder) == 0
@@ -833,7 +838,6 @@ def check_killed(config: Path, folder: Path, before: Mapping[str, int]) -> None:
         "*/0002-*/iterates/000010.png",
         "*/0002-*/pastiche.png",
         "*/0002-*/losses.csv",
-        "*/0003-*/.*.tmp",
         "*/0003-*/record.json",
         "*/0004-*/losses.png",
     ],
@@ -845,6 +849,34 @@ def test_a_sweep_killed_at_any_moment_is_finished_by_resuming_to_the_same_bytes(
         output="{folder: out, save_every: 10}",
     )
     folder, before = kill_and_resume(config, lambda out: any(out.glob(pattern)))
+    check_killed(config, folder, before)
+
+
+KILLED_IN_THE_THIRD_RUN = """
+import os, pathlib, signal, sys
+import style_transfer
+
+replace = pathlib.Path.replace
+
+def cut(path, target):
+    if target.parent.name.startswith("0003-"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(path, target)
+
+pathlib.Path.replace = cut
+style_transfer.main()
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_during_a_write_is_finished_by_resuming_to_the_same_bytes(desk):
+    config = desk("{grid: {network.pooling: [max, average], init.seed: [0, 1]}}")
+    command = [sys.executable, "-c", KILLED_IN_THE_THIRD_RUN, "-q", "--config", str(config)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=100)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert list((config.parent / "out").glob("*/0003-*/.*.tmp"))
+    folder, before = resumed(config.parent / "out")
+    assert len(before) == 2
     check_killed(config, folder, before)
 
 
