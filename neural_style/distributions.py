@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from neural_style.losses import StyleSums
+from neural_style.losses import StyleSums, wide
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -69,8 +69,18 @@ def histogram_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     """
     import tensorflow.compat.v1 as tf
 
+    if sums.matched is not None:
+        return sums.matched / (sums.positions * float(sums.products.shape[-1]))
     goal = tf.stop_gradient(_resample(target.ordered, tf.shape(sums.ordered)[0]))
     return tf.reduce_mean(tf.square(sums.ordered - goal))
+
+
+def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
+    """Return the sum of (F - remap(F))^2 of features [1, H, W, C] for remapped ones [H W, C]."""
+    import tensorflow.compat.v1 as tf
+
+    flat = wide(tf.reshape(features, [-1, features.shape[-1]]))
+    return tf.reduce_sum(tf.square(flat - match))
 
 
 def _resample(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

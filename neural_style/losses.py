@@ -49,14 +49,17 @@ class StyleSums:
         products: The raw Gram matrix R = F^T F, [C, C] (eq. 3).
         positions: M, scalar.
         features: Sum of the features, [C], or None if no statistic in use needs it.
-        ordered: Values of each channel in rising order, [M, C], or None as before. It adds no more
-            than the others over parts of an image: it is merged.
+        ordered: Values of each channel in rising order, [M, C], or None as before. Unlike the
+            others it does not add over parts of an image.
+        matched: In its stead, of a part whose values are matched with the style's already: the sum
+            of the squared distances from their matches, scalar.
     """
 
     products: Any
     positions: Any
     features: Any = None
     ordered: Any = None
+    matched: Any = None
 
 
 def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ErrorSums:
@@ -218,9 +221,35 @@ def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 
     def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            # Per unit of weight the norm is |upstream| / weight; 1e-8 is the tool's own guard.
-            norm = tf.reduce_sum(tf.abs(wide(upstream)))
-            factor = tf.math.divide_no_nan(weight, norm + 1e-8 * weight)
+            factor = pull_factor(absolute_sum(upstream), weight)
+            return upstream * tf.cast(factor, upstream.dtype)
+
+        return tf.identity(values), gradient
+
+    return tf.custom_gradient(same)(features)
+
+
+def absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
+    """Return the L1 norm of a gradient; it adds over disjoint parts."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.reduce_sum(tf.abs(wide(gradient)))
+
+
+def pull_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Return what a gradient of this L1 norm is multiplied by to be normalised."""
+    import tensorflow.compat.v1 as tf
+
+    # Per unit of weight the norm is |gradient| / weight; 1e-8 is the tool's own guard.
+    return tf.math.divide_no_nan(weight, norm + 1e-8 * weight)
+
+
+def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Return features whose gradient is multiplied by a factor."""
+    import tensorflow.compat.v1 as tf
+
+    def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
             return upstream * tf.cast(factor, upstream.dtype)
 
         return tf.identity(values), gradient

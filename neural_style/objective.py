@@ -14,29 +14,21 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_style import distributions, losses
+from neural_style import losses
 from neural_style.held import Held, build_held, hold
 from neural_style.losses import StyleSums
 from neural_style.structure import Structure
-from neural_style.variation import VARIATIONS, variation_loss
+from neural_style.terms import View, build_sums, build_terms
+from neural_style.variation import framed
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
-
-_DISTRIBUTIONS: Mapping[str, Callable[[StyleSums, StyleSums], Any]] = MappingProxyType(
-    {
-        "mean_covariance": distributions.mean_covariance_loss,
-        "wasserstein": distributions.wasserstein_loss,
-        "histogram": distributions.histogram_loss,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -127,31 +119,28 @@ def build_objective(
         for name in (structure.style_layers if structure.guided else ())
     }
     shares = build_held("shares", [structure.targets], number)
-    pulling = _pulling(structure, features, weights)
-    statistics = {
-        name: _statistics(structure, pulling("style", name), guides.get(name))
-        for name in structure.style_layers
-    }
+
+    def compared(section: str, layer: str) -> tf.Tensor:
+        if not structure.pulled(section):
+            return features[layer]
+        own = weight_of(weights, f"{section}/{layer}")
+        return losses.normalize_gradient(features[layer], own)
+
+    view = View(
+        features=compared,
+        content={name: held.variable for name, held in content_targets.items()},
+        guides={name: held.variable.read_value() for name, held in guides.items()},
+        matches=None,
+        pixels=framed(canvas.pixels),
+    )
+    sums = build_sums(structure, view)
     style_targets = {
-        name: tuple(_build_target(name, i, each) for i, each in enumerate(sums))
-        for name, sums in statistics.items()
+        name: tuple(_build_target(name, i, each) for i, each in enumerate(some))
+        for name, some in sums.style.items()
     }
-    unweighted = {}
-    for name, target in content_targets.items():
-        with tf.name_scope(f"content/{name}/"):
-            sums = losses.error_statistics(pulling("content", name), target.variable)
-            formula = losses.CONTENT_LOSSES[structure.content_normalization]
-            unweighted[f"content/{name}"] = formula(sums)
-    for name, each in statistics.items():
-        with tf.name_scope(f"style/{name}/"):
-            unweighted |= _style_terms(structure, name, each, style_targets[name], shares)
-    if structure.variation_norm:
-        with tf.name_scope("total_variation/"):
-            scaled = canvas.pixels
-            if structure.variation_channels != (1.0, 1.0, 1.0):
-                scaled = scaled * tf.constant(structure.variation_channels, number)
-            parts = VARIATIONS[structure.variation_norm](scaled, structure.variation_exponent)
-            unweighted["total_variation"] = variation_loss(parts)
+    unweighted = build_terms(
+        structure, sums, read_goals(style_targets), shares.variable.read_value()
+    )
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     total = tf.add_n(list(terms.values()), name="total")
     return Objective(
@@ -159,7 +148,7 @@ def build_objective(
         terms=terms,
         total=total,
         features=features,
-        style_statistics=statistics,
+        style_statistics=sums.style,
         guides=guides,
         content_targets=content_targets,
         style_targets=style_targets,
@@ -202,50 +191,30 @@ def sums_present(sums: StyleSums) -> dict[str, Any]:
     return {name: value for name, value in vars(sums).items() if value is not None}
 
 
-Pull = Callable[[str, str], Any]
-
-
-def _pulling(
-    structure: Structure, features: Mapping[str, tf.Tensor], weights: Mapping[str, Held]
-) -> Pull:
-    """Return what gives a section's term its layer, with a normalised gradient where that is asked
-    for.
-    """
+def weight_of(weights: Mapping[str, Held], prefix: str) -> tf.Tensor:
+    """Return the weight of a layer's term, or the sum of its terms' weights, `style/relu1_1`."""
     import tensorflow.compat.v1 as tf
 
-    asked = {"content": structure.content_pull, "style": structure.style_pull}
-
-    def features_for(section: str, layer: str) -> tf.Tensor:
-        if not asked[section]:
-            return features[layer]
-        prefix = f"{section}/{layer}"
-        own = [
+    return tf.add_n(
+        [
             held.variable.read_value()
             for name, held in weights.items()
             if name == prefix or name.startswith(f"{prefix}/")
         ]
-        return losses.normalize_gradient(features[layer], tf.add_n(own))
-
-    return features_for
-
-
-def _statistics(
-    structure: Structure, features: tf.Tensor, guide: Held | None
-) -> tuple[StyleSums, ...]:
-    """Return the sums of a layer for each target; without masks all have the same."""
-    kinds = set(structure.statistics)
-    wanted = {
-        "with_means": bool(kinds & {"mean_covariance", "wasserstein"})
-        or structure.activation_shift != 0,
-        "ordered": "histogram" in kinds,
-    }
-    if guide is None:
-        return (losses.style_statistics(features, **wanted),) * structure.targets
-    weights = guide.variable.read_value()
-    return tuple(
-        losses.style_statistics(features, weights[..., i : i + 1], **wanted)
-        for i in range(structure.targets)
     )
+
+
+def read_goals(
+    style_targets: Mapping[str, Sequence[StyleSums]],
+) -> dict[str, tuple[StyleSums, ...]]:
+    """Return what style layers are compared with, as tensors of what is held."""
+    return {
+        name: tuple(
+            StyleSums(**{n: held.variable.read_value() for n, held in sums_present(each).items()})
+            for each in targets
+        )
+        for name, targets in style_targets.items()
+    }
 
 
 def _build_target(layer: str, index: int, sums: StyleSums) -> StyleSums:
@@ -259,36 +228,3 @@ def _build_target(layer: str, index: int, sums: StyleSums) -> StyleSums:
         for name, shape in shapes.items()
     }
     return StyleSums(**held)
-
-
-def _style_terms(
-    structure: Structure,
-    layer: str,
-    sums: Sequence[StyleSums],
-    targets: Sequence[StyleSums],
-    shares: Held,
-) -> dict[str, tf.Tensor]:
-    """Return a layer's loss for each statistic, summed over the targets by their shares."""
-    import tensorflow.compat.v1 as tf
-
-    goals = [
-        StyleSums(**{n: held.variable.read_value() for n, held in sums_present(target).items()})
-        for target in targets
-    ]
-    share = shares.variable.read_value()
-    terms = {}
-    for statistic in structure.statistics:
-        each = [
-            _style_loss(structure, statistic)(made, goal)
-            for made, goal in zip(sums, goals, strict=True)
-        ]
-        name = structure.style_term(layer, statistic)
-        terms[name] = each[0] if len(each) == 1 else tf.reduce_sum(share * tf.stack(each))
-    return terms
-
-
-def _style_loss(structure: Structure, statistic: str) -> Callable[[StyleSums, StyleSums], Any]:
-    if statistic != "gram":
-        return _DISTRIBUTIONS[statistic]
-    formula, shift = losses.GRAM_LOSSES[structure.style_normalization], structure.activation_shift
-    return lambda sums, target: formula(losses.shifted(sums, shift), losses.shifted(target, shift))

@@ -29,6 +29,7 @@ class Structure:
         content_pull, style_pull: Whether gradients of the layers are normalised.
         variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
+        tiled: Whether images can also be taken in tiles.
     """
 
     content_layers: tuple[str, ...]
@@ -44,6 +45,7 @@ class Structure:
     variation_norm: str | None = None
     variation_exponent: float = 1.25
     variation_channels: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tiled: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -58,6 +60,10 @@ class Structure:
             *(self.style_term(n, s) for n in self.style_layers for s in self.statistics),
             *(["total_variation"] if self.variation_norm else []),
         )
+
+    def pulled(self, section: str) -> bool:
+        """Tell whether gradients of the layers of `content` or `style` are normalised."""
+        return self.content_pull if section == "content" else self.style_pull
 
     def style_term(self, layer: str, statistic: str) -> str:
         """Return the name of a style term: that of its layer alone where one is compared."""
@@ -84,6 +90,7 @@ def merge(one: Structure, other: Structure) -> Structure:
     unions: dict[str, Any] = {
         "content_layers": in_depth_order({*one.content_layers, *other.content_layers}),
         "style_layers": in_depth_order({*one.style_layers, *other.style_layers}),
+        "tiled": one.tiled or other.tiled,
     }
     if not (one.variation_norm and other.variation_norm):
         unions |= {name: getattr(smooth, name) for name in _VARIATION}

@@ -1,7 +1,9 @@
 """Total variation in its forms: sums over the differences of neighbouring pixels.
 
 dx and dy are differences of a pixel's right and lower neighbour and itself, over three channels.
-Each form is a sum over positions, or a mean with its own number of differences.
+Each form is a sum over positions, or a mean with its own number of differences. A part of an image
+sums those of its own pixels, whose neighbours may lie outside it; so sums and numbers of disjoint
+parts add up to those of the whole.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neural_style.losses import count
 
@@ -20,13 +22,43 @@ SMOOTHING = 1e-8  # squared pixel values, under a root or power whose slope at 0
 
 
 @dataclass(frozen=True)
+class Framed:
+    """An image or a part of it [1, H, W, 3] with a frame of one pixel: its neighbours, or beyond
+    the border of the image the border repeated.
+
+    Attributes:
+        pixels: [1, H + 2, W + 2, 3].
+        bottom, right: 1 where the part ends with the image, else 0; scalars.
+    """
+
+    pixels: tf.Tensor
+    bottom: Any = 1
+    right: Any = 1
+
+    @property
+    def size(self) -> tuple[Any, Any]:
+        """Height and width within the frame."""
+        import tensorflow.compat.v1 as tf
+
+        height, width = tf.unstack(tf.shape(self.pixels)[1:3])
+        return height - 2, width - 2
+
+
+def framed(image: tf.Tensor) -> Framed:
+    """Return a whole image [1, H, W, 3] in its frame."""
+    import tensorflow.compat.v1 as tf
+
+    return Framed(tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC"))
+
+
+@dataclass(frozen=True)
 class Part:
-    """A sum over differences, and what it counts for. Sums and numbers add over tiles.
+    """A sum over differences, and what it counts for.
 
     Attributes:
         factor: Its factor in the loss.
         total: The sum, scalar.
-        number: Of the values summed, at least 1, where the loss takes their mean; else None.
+        number: Of the values summed, where the loss takes their mean; else None.
     """
 
     factor: float
@@ -35,14 +67,17 @@ class Part:
 
 
 def variation_loss(parts: Sequence[Part]) -> tf.Tensor:
-    """Return the loss of a whole image's sums."""
+    """Return the loss of a whole image's sums; one that is a pixel wide may have no differences."""
+    import tensorflow.compat.v1 as tf
+
     return sum(
-        part.factor * (part.total if part.number is None else part.total / part.number)
+        part.factor
+        * (part.total if part.number is None else part.total / tf.maximum(part.number, 1.0))
         for part in parts
     )
 
 
-def absolute(image: tf.Tensor, _exponent: float) -> list[Part]:
+def absolute(image: Framed, _exponent: float) -> list[Part]:
     """Sum of |dx| + |dy|: the anisotropic total variation (Rudin, Osher and Fatemi 1992,
     discretised), for an image [1, H, W, 3].
     """
@@ -51,21 +86,21 @@ def absolute(image: tf.Tensor, _exponent: float) -> list[Part]:
     return [Part(1, tf.reduce_sum(tf.abs(d))) for d in _differences(image)]
 
 
-def absolute_mean(image: tf.Tensor, _exponent: float) -> list[Part]:
+def absolute_mean(image: Framed, _exponent: float) -> list[Part]:
     """Mean of |dx| plus mean of |dy|."""
     import tensorflow.compat.v1 as tf
 
     return [_mean(1, tf.abs(d)) for d in _differences(image)]
 
 
-def squared_mean(image: tf.Tensor, _exponent: float) -> list[Part]:
+def squared_mean(image: Framed, _exponent: float) -> list[Part]:
     """Mean of dx^2 plus mean of dy^2."""
     import tensorflow.compat.v1 as tf
 
     return [_mean(1, tf.square(d)) for d in _differences(image)]
 
 
-def squared_half_sum(image: tf.Tensor, _exponent: float) -> list[Part]:
+def squared_half_sum(image: Framed, _exponent: float) -> list[Part]:
     """1/2 sum of dx^2 + dy^2 over the (H - 1) x (W - 1) pixels that have both neighbours: what the
     gradient of jcjohnson/neural-style's denoising belongs to.
     """
@@ -74,7 +109,7 @@ def squared_half_sum(image: tf.Tensor, _exponent: float) -> list[Part]:
     return [Part(0.5, tf.reduce_sum(_squares(image)))]
 
 
-def power(image: tf.Tensor, exponent: float) -> list[Part]:
+def power(image: Framed, exponent: float) -> list[Part]:
     """Sum of (dx^2 + dy^2)^exponent over the same pixels; 1/2 is isotropic total variation, above
     it large steps count more (Mahendran and Vedaldi 2015, section 2.2, where it is beta / 2).
     """
@@ -86,22 +121,25 @@ def power(image: tf.Tensor, exponent: float) -> list[Part]:
     return [Part(1, tf.reduce_sum(squares**exponent))]
 
 
-def nine_point(image: tf.Tensor, _exponent: float) -> list[Part]:
+def nine_point(image: Framed, _exponent: float) -> list[Part]:
     """Mean dx^2 / 3 + mean dy^2 / 3 + mean of both diagonals' / 12, the border repeated: no axis is
     favoured (crowsonkb/style-transfer-pytorch).
     """
     import tensorflow.compat.v1 as tf
 
-    padded = tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    right = padded[:, 1:-1, 2:] - image
-    below = padded[:, 2:, 1:-1] - image
-    diagonal = padded[:, 1:, 1:] - padded[:, :-1, :-1]
-    other = padded[:, 1:, :-1] - padded[:, :-1, 1:]
+    padded, (height, width) = image.pixels, image.size
+    inner = padded[:, 1:-1, 1:-1]
+    rows, columns = height + image.bottom, width + image.right  # of corners between four pixels
+    right = padded[:, 1:-1, 2:] - inner
+    below = padded[:, 2:, 1:-1] - inner
+    upper, lower = padded[:, :rows], padded[:, 1 : rows + 1]
+    diagonal = lower[:, :, 1 : columns + 1] - upper[:, :, :columns]
+    other = lower[:, :, :columns] - upper[:, :, 1 : columns + 1]
     straight = [_mean(1 / 3, tf.square(d)) for d in (right, below)]
     return straight + [_mean(1 / 12, tf.square(d)) for d in (diagonal, other)]
 
 
-VARIATIONS: Mapping[str, Callable[[tf.Tensor, float], list[Part]]] = MappingProxyType(
+VARIATIONS: Mapping[str, Callable[[Framed, float], list[Part]]] = MappingProxyType(
     {
         "l1": absolute,
         "l1_mean": absolute_mean,
@@ -113,20 +151,27 @@ VARIATIONS: Mapping[str, Callable[[tf.Tensor, float], list[Part]]] = MappingProx
 )
 
 
-def _differences(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return image[:, :, 1:] - image[:, :, :-1], image[:, 1:] - image[:, :-1]
+def _differences(image: Framed) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return dx, [1, H, W', 3], and dy, [1, H', W, 3], of pixels that have such a neighbour."""
+    pixels, (height, width) = image.pixels, image.size
+    inner = pixels[:, 1:-1, 1:-1]
+    dx = (pixels[:, 1:-1, 2:] - inner)[:, :, : width - image.right]
+    dy = (pixels[:, 2:, 1:-1] - inner)[:, : height - image.bottom]
+    return dx, dy
 
 
-def _squares(image: tf.Tensor) -> tf.Tensor:
-    """Return dx^2 + dy^2 where there are both, [1, H - 1, W - 1, 3]."""
+def _squares(image: Framed) -> tf.Tensor:
+    """Return dx^2 + dy^2 where there are both, [1, H', W', 3]."""
     import tensorflow.compat.v1 as tf
 
     dx, dy = _differences(image)
-    return tf.square(dx[:, :-1]) + tf.square(dy[:, :, :-1])
+    height, width = image.size
+    rows, columns = height - image.bottom, width - image.right
+    return tf.square(dx[:, :rows]) + tf.square(dy[:, :, :columns])
 
 
 def _mean(factor: float, values: tf.Tensor) -> Part:
-    """Return the sum and number of values; an image may be one pixel wide and have none."""
+    """Return the sum and number of values."""
     import tensorflow.compat.v1 as tf
 
-    return Part(factor, tf.reduce_sum(values), tf.maximum(count(values), 1.0))
+    return Part(factor, tf.reduce_sum(values), count(values))
