@@ -29,6 +29,7 @@ from neural_style.pixels import preprocess
 from neural_style.weights import (
     Convolution,
     Floats,
+    Layer,
     Pooling,
     Relu,
     VGGWeights,
@@ -36,11 +37,14 @@ from neural_style.weights import (
     identify,
     layer_table,
     layers_needed,
+    margins,
     random_deviation,
 )
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
+
+    from neural_style.tile_graph import Tile
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 PoolingKind: TypeAlias = Literal["max", "average"]
@@ -85,11 +89,13 @@ class Network:
 
     Attributes:
         features: The requested layers, shallow to deep, each [N, H / stride, W / stride, C].
+        filters: Kernel and bias of each convolution, by its name.
         initializer: Sets the weights from what is fed.
         feed: Placeholder and value of each weight.
     """
 
     features: Mapping[str, tf.Tensor]
+    filters: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
     initializer: tf.Operation
     feed: tuple[tuple[tf.Tensor, Floats], ...]
 
@@ -123,24 +129,88 @@ def build_vgg(
     """
     import tensorflow.compat.v1 as tf
 
-    features: dict[str, tf.Tensor] = {}
     variables: list[_FedVariable] = []
-    with tf.name_scope("vgg"):
-        x = tf.cast(images, dtype)
-        for layer in layers_needed(weights, layers):
-            with tf.name_scope(layer.name):
-                if isinstance(layer, Convolution):
-                    kernel = _add_variable("kernel", layer.kernel, x.dtype)
-                    bias = _add_variable("bias", layer.bias, x.dtype)
-                    x = _convolve(x, kernel.value, replicate=replicate and not variables)
-                    x = tf.nn.bias_add(x, bias.value)
-                    variables += [kernel, bias]
-                else:
-                    x = _rectify_or_pool(x, layer, pooling)
-            if layer.name in layers:
-                features[layer.name] = x
+    filters: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+    needed = layers_needed(weights, layers)
+    number = tf.as_dtype(dtype)
+    with tf.name_scope("vgg") as scope:
+        for layer in needed:
+            if isinstance(layer, Convolution):
+                with tf.name_scope(f"{scope}{layer.name}/"):
+                    kernel = _add_variable("kernel", layer.kernel, number)
+                    bias = _add_variable("bias", layer.bias, number)
+                filters[layer.name] = kernel.value, bias.value
+                variables += [kernel, bias]
+        features = _build_features(
+            tf.cast(images, number), needed, filters, layers, pooling, scope, replicate=replicate
+        )
         initializer = tf.group(*(v.initializer for v in variables), name="initialize")
-    return Network(features, initializer, tuple((v.fed, v.array) for v in variables))
+    return Network(features, filters, initializer, tuple((v.fed, v.array) for v in variables))
+
+
+def build_tile_features(
+    network: Network,
+    tile: Tile,
+    pixels: tf.Tensor,
+    weights: VGGWeights,
+    layers: Collection[str],
+    pooling: PoolingKind,
+    *,
+    replicate: bool = False,
+) -> dict[str, tf.Tensor]:
+    """Add what a network makes of a tile to the graph: of each layer, the tile's own positions.
+
+    Args:
+        network: It, in the graph.
+        tile: The tile, with the margin that `margins` gives for these layers.
+        pixels: What the network sees of it, [1, H, W, 3].
+        weights, layers, pooling, replicate: As for `build_vgg`.
+    """
+    import tensorflow.compat.v1 as tf
+
+    number = next((kernel.dtype for kernel, _ in network.filters.values()), pixels.dtype)
+    with tf.name_scope("tiles/vgg/") as scope:
+        return _build_features(
+            tf.cast(pixels, number),
+            layers_needed(weights, layers),
+            network.filters,
+            layers,
+            pooling,
+            scope,
+            replicate=replicate,
+            tile=tile,
+        )
+
+
+def _build_features(
+    x: tf.Tensor,
+    needed: Sequence[Layer],
+    filters: Mapping[str, tuple[tf.Tensor, tf.Tensor]],
+    wanted: Collection[str],
+    pooling: PoolingKind,
+    scope: str,
+    *,
+    replicate: bool,
+    tile: Tile | None = None,
+) -> dict[str, tf.Tensor]:
+    """Return the features of images, or of a tile whose margin shrinks on the way."""
+    import tensorflow.compat.v1 as tf
+
+    features: dict[str, tf.Tensor] = {}
+    seen, stride = margins(needed), 1
+    for i, layer in enumerate(needed):
+        with tf.name_scope(f"{scope}{layer.name}/"):
+            if isinstance(layer, Convolution):
+                kernel, bias = filters[layer.name]
+                x = tf.nn.bias_add(_convolve(x, kernel, replicate=replicate and i == 0), bias)
+            else:
+                x = _rectify_or_pool(x, layer, pooling)
+                stride *= 2 if isinstance(layer, Pooling) else 1
+            if tile:
+                x = tile.trim(x, stride, seen[i], seen[i + 1])
+        if layer.name in wanted:
+            features[layer.name] = tile.own(x, stride, seen[i + 1]) if tile else x
+    return features
 
 
 def _convolve(x: tf.Tensor, kernel: tf.Tensor, *, replicate: bool) -> tf.Tensor:

@@ -1,0 +1,216 @@
+"""The objective taken in tiles against the whole: every term, every statistic, every gradient."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import vgg19_matconvnet as vgg
+from neural_style import targets
+from neural_style.objective import (
+    Objective,
+    build_canvas,
+    build_objective,
+    set_guides,
+    set_image,
+    set_region,
+    set_weights,
+)
+from neural_style.passes import Passes, measure_content, measure_style
+from neural_style.spill import Spill
+from neural_style.structure import Structure
+from neural_style.targets import StyleSource
+from neural_style.tile_graph import TileGraph, build_tile, build_tile_graph
+from neural_style.tiling import boxes_of, grid_of
+from neural_style.weights import (
+    VGGWeights,
+    layers_needed,
+    margins,
+    random_weights,
+    receptive_field,
+)
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1")
+MASKED = {"guided": True, "targets": 2}
+
+
+@pytest.fixture(scope="module")
+def weights() -> VGGWeights:
+    return random_weights(1)
+
+
+@contextmanager
+def tiled(
+    structure: Structure, weights: VGGWeights, *, replicate: bool = False
+) -> Iterator[tuple[tf.Session, Objective, TileGraph, tf.Tensor]]:
+    """A session of an objective, whole and in tiles, and the whole one's gradient."""
+    with tf.Graph().as_default() as graph:
+        canvas = build_canvas(structure)
+        net = vgg.build_vgg(canvas.pixels, weights, structure.layers, "max", replicate=replicate)
+        objective = build_objective(canvas, net.features, structure)
+        needed = layers_needed(weights, structure.layers)
+        tile = build_tile(canvas, margins(needed)[0])
+        features = vgg.build_tile_features(
+            net, tile, tile.pixels, weights, structure.layers, "max", replicate=replicate
+        )
+        strides = {name: receptive_field(weights, name)[1] for name in structure.layers}
+        tiles = build_tile_graph(objective, tile, features, strides, structure)
+        slope = tf.gradients(objective.total, objective.image.variable)[0]
+        initializer = tf.global_variables_initializer()
+        graph.finalize()
+        with tf.Session() as session:
+            net.initialize(session)
+            session.run(initializer)
+            yield session, objective, tiles, tf.convert_to_tensor(slope)
+
+
+def compare(
+    structure: Structure,
+    weights: VGGWeights,
+    rng: np.random.Generator,
+    size: tuple[int, int] = (53, 87),
+    tile: int = 32,
+    *,
+    replicate: bool = False,
+) -> tuple[dict[str, float], dict[str, float], np.ndarray, np.ndarray]:
+    """The losses and the gradient of the whole and of the tiles."""
+    content, image = (rng.uniform(-120, 130, (1, *size, 3)).astype(np.float32) for _ in range(2))
+    style = rng.uniform(-60, 130, (1, 44, 60, 3)).astype(np.float32)
+    masks = [np.zeros(size, np.float32), np.ones(size, np.float32)]
+    masks[0][:30, 10:70] = 1
+    masks[1] -= masks[0]
+    strides = {name: receptive_field(weights, name)[1] for name in structure.style_layers}
+
+    def guide(mask: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            n: mask[: mask.shape[0] // s * s : s, : mask.shape[1] // s * s : s]
+            for n, s in strides.items()
+        }
+
+    whole = np.ones(style.shape[1:3], np.float32)
+    sources = [
+        StyleSource(style, 1.0, guide(whole)),
+        StyleSource(style[:, :, ::-1], 3.0, guide(whole)),
+    ]
+    goals = [[0], [1]] if structure.targets == 2 else [[0, 1]]
+    with tiled(structure, weights, replicate=replicate) as (session, objective, tiles, slope):
+        found = targets.measure_targets(session, objective, content, sources, goals)
+        targets.set_targets(session, objective, found)
+        set_guides(session, objective, [guide(mask) for mask in masks])
+        set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
+        set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
+        boxes = boxes_of(size, tile, grid_of(layers_needed(weights, structure.layers)))
+        assert len(boxes) > 2
+        set_image(session, objective, content)
+        measured = measure_content(session, tiles, boxes, Spill())
+        set_image(session, objective, image)
+        expected, gradient = session.run([{**objective.terms, "total": objective.total}, slope])
+        ordered = (
+            {n: [each.ordered for each in some] for n, some in found.style.items()}
+            if "histogram" in structure.statistics
+            else {}
+        )
+        passes = Passes(session, tiles, boxes, measured, ordered)
+        losses = passes.evaluate()
+        assert passes.losses() == losses
+        return expected, losses, gradient, session.run(tiles.gradient.variable)
+
+
+def check(expected: Any, losses: Any, gradient: np.ndarray, found: np.ndarray, rel: float = 1e-5):
+    assert losses == pytest.approx(expected, rel=rel)
+    assert np.abs(gradient).max() > 0
+    assert np.abs(found - gradient).max() <= rel * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"statistics": ("mean_covariance",)},
+        {"statistics": ("histogram",), "targets": 2},
+        {"statistics": ("gram", "mean_covariance", "histogram"), "activation_shift": -1.0},
+        {"content_pull": True, "style_pull": True},
+        {"content_normalization": "root", "style_normalization": "paper"},
+        {"style_normalization": "raw", **MASKED},
+        {"statistics": ("mean_covariance",), "style_pull": True, **MASKED},
+        {"variation_norm": "nine_point", "variation_channels": (0.5, 1.0, 2.0)},
+        {"variation_norm": "power"},
+        {"variation_norm": "l2"},
+    ],
+    ids=lambda extra: "-".join(map(str, extra.values())) or "gram",
+)
+def test_tiles_give_the_loss_and_the_gradient_of_the_whole(extra, weights, rng):
+    structure = Structure(("relu3_2",), STYLE, **{"variation_norm": "l1", "tiled": True, **extra})
+    check(*compare(structure, weights, rng))
+
+
+def test_tiles_give_the_wasserstein_distance_of_the_whole(weights, rng):
+    """Its slope divides by the roots of small variances, which float32 sums tell to 1e-4."""
+    structure = Structure((), STYLE[:2], statistics=("wasserstein",), tiled=True)
+    check(*compare(structure, weights, rng), rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 97), (48, 81), (200, 20)])
+@pytest.mark.parametrize("tile", [16, 40])
+def test_sizes_need_not_be_multiples_of_anything(size, tile, weights, rng):
+    structure = Structure(("relu3_1",), ("relu2_1", "pool2"), tiled=True)
+    check(*compare(structure, weights, rng, size, tile))
+
+
+def test_a_border_that_is_repeated_is_that_of_the_image(weights, rng):
+    structure = Structure(("relu2_2",), STYLE[:2], tiled=True)
+    check(*compare(structure, weights, rng, replicate=True))
+
+
+def test_a_loss_without_layers_needs_no_network(weights, rng):
+    structure = Structure((), (), variation_norm="l1", tiled=True)
+    check(*compare(structure, weights, rng))
+
+
+@pytest.mark.parametrize("statistics", [("gram",), ("wasserstein", "histogram")])
+def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, weights, rng):
+    structure = Structure((), STYLE, statistics=statistics, tiled=True)
+    style = rng.uniform(-120, 130, (1, 70, 61, 3)).astype(np.float32)
+    with tiled(structure, weights) as (session, objective, tiles, _):
+        whole = targets.measure_targets(session, objective, style, [StyleSource(style)]).style
+        set_image(session, objective, style)
+        boxes = boxes_of((70, 61), 24, 4)
+        found = measure_style(session, tiles, boxes)
+    for layer in STYLE:
+        for name, value in vars(whole[layer][0]).items():
+            other = getattr(found[layer], name)
+            assert (value is None) == (other is None)
+            if value is not None:
+                np.testing.assert_allclose(other, value, rtol=1e-4, atol=1e-5 * np.max(value))
+
+
+def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(weights, rng):
+    structure = Structure(("relu2_1",), STYLE[:1], tiled=True)
+    image = rng.uniform(-120, 130, (1, 40, 40, 3)).astype(np.float32)
+    with tiled(structure, weights) as (session, objective, tiles, _):
+        found = targets.measure_targets(session, objective, -image, [StyleSource(-image)])
+        targets.set_targets(session, objective, found)
+        set_weights(session, objective, dict.fromkeys(structure.terms, 1.0))
+        boxes = boxes_of((40, 40), 16, 2)
+        set_image(session, objective, -image)
+        goals = measure_content(session, tiles, boxes, Spill(0))
+        set_image(session, objective, image)
+        passes = Passes(session, tiles, boxes, goals)
+        losses, gradient = passes.evaluate(), session.run(tiles.gradient.variable)
+        for moment in (1, 5, 12):
+            ticks = itertools.count(1)
+
+            def press(ticks: Iterator[int] = ticks, moment: int = moment) -> None:
+                if next(ticks) == moment:
+                    raise KeyboardInterrupt
+
+            with pytest.raises(KeyboardInterrupt):
+                Passes(session, tiles, boxes, goals, tick=press).evaluate()
+            assert passes.evaluate() == losses
+            np.testing.assert_array_equal(session.run(tiles.gradient.variable), gradient)
