@@ -7,9 +7,9 @@ compared at every one of them, because with a constant step the last is rarely t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,6 +21,25 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
     from neural_style import config
+    from neural_style.passes import Passes
+    from neural_style.tile_graph import TileGraph
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What makes an iteration, by the loss of an image in one piece or in tiles.
+
+    Attributes:
+        losses: Terms by name and their `total`, scalars.
+        compare: Takes the current image as the best if its total is lower.
+        train: Compares, steps and projects.
+        train_and_average: The same, then takes the new iterate into the average.
+    """
+
+    losses: Mapping[str, tf.Tensor]
+    compare: tf.Operation
+    train: tf.Operation
+    train_and_average: tf.Operation
 
 
 @dataclass(frozen=True)
@@ -29,31 +48,32 @@ class Adam:
 
     Attributes:
         objective: What is minimised.
-        losses: Terms by name and their `total`, scalars.
         best_image, best_loss: The lowest-loss iterate, [1, H, W, 3], and its total.
-        compare: Takes the current image as the best if its total is lower.
         moments: Means of the gradient and of its square, [1, H, W, 3].
         powers: beta1 and beta2 to the power of the steps made, and one more.
         forget: Sets the step count to none.
-        train: Compares, steps and projects.
+        whole: Steps by TensorFlow's `minimize`, of an image in one piece.
+        tiled: Steps by the gradient that tiles have left; None without them.
         average: Mean of the iterates with exponentially falling weights, [1, H, W, 3], not yet
             divided by their sum.
-        train_and_average: The same as `train`, then takes the new iterate into the average.
         options: Placeholders of learning rate, beta1, beta2, epsilon and decay of the average.
     """
 
     objective: Objective
-    losses: Mapping[str, tf.Tensor]
     best_image: Held
     best_loss: Held
-    compare: tf.Operation
     moments: tuple[Held, ...]
     powers: tuple[Held, ...]
     forget: tf.Operation
-    train: tf.Operation
+    whole: Steps
+    tiled: Steps | None
     average: Held
-    train_and_average: tf.Operation
     options: Mapping[str, tf.Tensor]
+
+    @property
+    def losses(self) -> Mapping[str, tf.Tensor]:
+        """Terms by name and their `total`, scalars, of an image in one piece."""
+        return self.whole.losses
 
     def begin(
         self,
@@ -62,9 +82,10 @@ class Adam:
         image: np.ndarray,
         total: int,
         before: Any = None,
+        passes: Passes | None = None,
     ) -> AdamRun:
         """Begin a run, or the next scale of one; see `Optimizer.begin`."""
-        run = AdamRun(session, self, options, total)
+        run = AdamRun(session, self, options, total, passes)
         run.start(image, before)
         return run
 
@@ -74,9 +95,10 @@ class Adam:
         options: config.Optimizer,
         total: int,
         state: Mapping[str, np.ndarray],
+        passes: Passes | None = None,
     ) -> AdamRun:
         """Go on from a state; see `Optimizer.resume`."""
-        run = AdamRun(session, self, options, total)
+        run = AdamRun(session, self, options, total, passes)
         run.restore(state)
         return run
 
@@ -93,13 +115,18 @@ class Adam:
         }
 
 
-def build_adam(objective: Objective, box: tuple[np.ndarray, np.ndarray] | None) -> Adam:
+def build_adam(
+    objective: Objective,
+    box: tuple[np.ndarray, np.ndarray] | None,
+    tiles: TileGraph | None = None,
+) -> Adam:
     """Add Adam's minimize operation to the graph.
 
     Args:
         objective: What to minimise.
         box: Lowest and highest value of each channel, [3] and [3], that every iterate keeps to;
             None for no bounds.
+        tiles: The same objective tile by tile, if there is to be one.
     """
     import tensorflow.compat.v1 as tf
 
@@ -111,40 +138,49 @@ def build_adam(objective: Objective, box: tuple[np.ndarray, np.ndarray] | None) 
         build_held("best_image", [1, None, None, 3]),
         build_held("best_loss", []),
     )
-
-    def take() -> tf.Operation:
-        return tf.group(
-            best_image.variable.assign(image.read_value(), read_value=False),
-            best_loss.variable.assign(objective.total, read_value=False),
-        )
-
-    compare = tf.cond(objective.total < best_loss.variable.read_value(), take, tf.no_op)
-    optimizer = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon)
-    with tf.control_dependencies([compare]):
-        train = optimizer.minimize(objective.total, var_list=[image])
-    if box is not None:
-        with tf.control_dependencies([train]):
-            inside = tf.clip_by_value(image.read_value(), *box)
-            train = image.assign(inside, read_value=False)
     average = build_held("average_image", [1, None, None, 3])
-    with tf.control_dependencies([train]):
-        mean = decay * average.variable.read_value() + (1 - decay) * image.read_value()
-        train_and_average = average.variable.assign(mean, read_value=False)
+    optimizer = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon)
+
+    def steps(losses: Mapping[str, tf.Tensor], descend: Callable[[], tf.Operation]) -> Steps:
+        def take() -> tf.Operation:
+            return tf.group(
+                best_image.variable.assign(image.read_value(), read_value=False),
+                best_loss.variable.assign(losses["total"], read_value=False),
+            )
+
+        compare = tf.cond(losses["total"] < best_loss.variable.read_value(), take, tf.no_op)
+        with tf.control_dependencies([compare]):
+            train = descend()
+        if box is not None:
+            with tf.control_dependencies([train]):
+                inside = tf.clip_by_value(image.read_value(), *box)
+                train = image.assign(inside, read_value=False)
+        with tf.control_dependencies([train]):
+            mean = decay * average.variable.read_value() + (1 - decay) * image.read_value()
+            train_and_average = average.variable.assign(mean, read_value=False)
+        return Steps(losses, compare, train, train_and_average)
+
+    whole = steps(
+        {**objective.terms, "total": objective.total},
+        lambda: optimizer.minimize(objective.total, var_list=[image]),
+    )
+    tiled = tiles and steps(
+        tiles.losses,
+        lambda: optimizer.apply_gradients([(tiles.gradient.variable.read_value(), image)]),
+    )
     powers = optimizer._get_beta_accumulators()  # no public name; the step count lives in them
     return Adam(
         objective=objective,
-        losses={**objective.terms, "total": objective.total},
         best_image=best_image,
         best_loss=best_loss,
-        compare=compare,
         moments=tuple(held_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
         powers=tuple(held_of(power, f"power_{i}") for i, power in enumerate(powers)),
         forget=tf.group(
             powers[0].assign(beta1, read_value=False), powers[1].assign(beta2, read_value=False)
         ),
-        train=train,
+        whole=whole,
+        tiled=tiled,
         average=average,
-        train_and_average=train_and_average,
         options={
             "learning_rate": rate,
             "beta1": beta1,
@@ -159,10 +195,17 @@ class AdamRun:
     """A run of Adam at one scale."""
 
     def __init__(
-        self, session: tf.Session, handles: Adam, options: config.Optimizer, total: int
+        self,
+        session: tf.Session,
+        handles: Adam,
+        options: config.Optimizer,
+        total: int,
+        passes: Passes | None = None,
     ) -> None:
         """Prepare; `start` or `restore` puts an image in place."""
         self._session, self._handles, self._options, self._total = session, handles, options, total
+        self._passes = passes
+        self._steps = cast(Steps, handles.tiled) if passes else handles.whole
         self._averaged = 0
         self._shrunk = 1.0  # of the learning rate, by recoveries
 
@@ -209,15 +252,22 @@ class AdamRun:
 
     def step(self, iteration: int) -> dict[str, float]:
         """Make one iteration and return the losses of the iterate it started from."""
-        handles = self._handles
-        train = handles.train_and_average if self._options.average else handles.train
-        losses, _ = self._session.run([handles.losses, train], self._feed(iteration))
+        steps = self._steps
+        train = steps.train_and_average if self._options.average else steps.train
+        fed = self._feed(iteration)
+        if self._passes:
+            losses = self._passes.evaluate()
+            self._session.run(train, fed)
+        else:
+            losses, _ = self._session.run([steps.losses, train], fed)
         self._averaged += 1
         return losses
 
     def finish(self) -> dict[str, float]:
         """Return the losses of the last iterate, which may be the best."""
-        losses, _ = self._session.run([self._handles.losses, self._handles.compare])
+        if self._passes:
+            self._passes.losses()
+        losses, _ = self._session.run([self._steps.losses, self._steps.compare])
         return losses
 
     def best_image(self) -> np.ndarray:

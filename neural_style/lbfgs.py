@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
     from neural_style import config
+    from neural_style.passes import Passes
+    from neural_style.tile_graph import TileGraph
 
 FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the bare gradient
 GROWTH = 3.0  # of that after a step without a usable pair
@@ -51,10 +53,11 @@ class LBFGS:
         image: np.ndarray,
         total: int,
         before: Any = None,
+        passes: Passes | None = None,
     ) -> LBFGSRun:
         """Begin with an empty history: pairs of another scale say nothing about this one."""
         del options, total, before
-        run = LBFGSRun(session, self.graph)
+        run = LBFGSRun(session, self.graph, passes)
         run.start(image)
         return run
 
@@ -64,25 +67,33 @@ class LBFGS:
         options: config.Optimizer,
         total: int,
         state: Mapping[str, np.ndarray],
+        passes: Passes | None = None,
     ) -> LBFGSRun:
         """Go on from a state; see `Optimizer.resume`."""
         del options, total
-        run = LBFGSRun(session, self.graph)
+        run = LBFGSRun(session, self.graph, passes)
         run.restore(state)
         return run
 
 
-def build_lbfgs(objective: Objective, box: Box | None, history: int, preconditioned: bool) -> LBFGS:
+def build_lbfgs(
+    objective: Objective,
+    box: Box | None,
+    history: int,
+    preconditioned: bool,
+    tiles: TileGraph | None = None,
+) -> LBFGS:
     """Add L-BFGS to the graph; see `build_graph`."""
-    return LBFGS(build_graph(objective, box, history, preconditioned))
+    return LBFGS(build_graph(objective, box, history, preconditioned, tiles))
 
 
 class LBFGSRun:
     """A run of L-BFGS from a start image; the host's part, which sees scalars only."""
 
-    def __init__(self, session: tf.Session, handles: Graph) -> None:
+    def __init__(self, session: tf.Session, handles: Graph, passes: Passes | None = None) -> None:
         """Prepare; `start` or `restore` puts an image in place."""
         self._session = session
+        self._passes = passes
         self._handles = handles
         self._pairs: list[int] = []  # slots in use, the oldest first
         self._least = np.zeros(handles.history)  # what s.y has to exceed over the free variables
@@ -163,6 +174,11 @@ class LBFGSRun:
         """Return None: there is no noise of steps to average out."""
 
     def _evaluate(self) -> dict[str, float]:
+        """Return the losses of the current image, and let the graph keep its gradient."""
+        if self._passes:
+            losses = self._passes.evaluate()
+            self._session.run(self._handles.evaluate_tiles)
+            return losses
         losses, _ = self._session.run([self._handles.losses, self._handles.evaluate])
         return losses
 

@@ -28,6 +28,8 @@ from neural_style.vectors import (
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
+    from neural_style.tile_graph import TileGraph
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -43,6 +45,7 @@ class Graph:
         losses: Terms by name and their `total`, at the current image.
         history: Number of pairs kept, m.
         evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
+        evaluate_tiles: Keeps that which tiles have left; None without them.
         pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y, y.Py,
             where P is the preconditioner.
         store: Puts that pair into the slot fed.
@@ -72,6 +75,7 @@ class Graph:
     losses: Mapping[str, tf.Tensor]
     history: int
     evaluate: tf.Operation
+    evaluate_tiles: tf.Operation | None
     pair: tf.Tensor
     store: tf.Operation
     advance: tf.Operation
@@ -91,7 +95,13 @@ class Graph:
     length: tf.Tensor
 
 
-def build_graph(objective: Objective, box: Box | None, history: int, preconditioned: bool) -> Graph:
+def build_graph(
+    objective: Objective,
+    box: Box | None,
+    history: int,
+    preconditioned: bool,
+    tiles: TileGraph | None = None,
+) -> Graph:
     """Add L-BFGS to the graph.
 
     Args:
@@ -99,6 +109,7 @@ def build_graph(objective: Objective, box: Box | None, history: int, preconditio
         box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
         history: Number of pairs to keep.
         preconditioned: Whether to use the multilevel preconditioner; without it, P = 1.
+        tiles: The same objective tile by tile, if there is to be one.
     """
     import tensorflow.compat.v1 as tf
 
@@ -160,6 +171,8 @@ def build_graph(objective: Objective, box: Box | None, history: int, preconditio
             losses={**objective.terms, "total": objective.total},
             history=history,
             evaluate=new_slope.assign(in_rows(gradient), read_value=False),
+            evaluate_tiles=tiles
+            and new_slope.assign(in_rows(tiles.gradient.variable.read_value()), read_value=False),
             pair=tf.stack(
                 [
                     dot(way, change),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
     from neural_style import config
+    from neural_style.passes import Passes
+    from neural_style.tile_graph import TileGraph
 
 
 class Run(Protocol):
@@ -57,6 +59,7 @@ class Optimizer(Protocol):
         image: np.ndarray,
         total: int,
         before: Any = None,
+        passes: Passes | None = None,
     ) -> Run:
         """Put an image in place and begin.
 
@@ -66,6 +69,7 @@ class Optimizer(Protocol):
             image: Where to start, [1, H, W, 3], RGB minus the mean.
             total: Iterations of all scales together.
             before: The run at the scale before, whose state is carried on; None forgets every one.
+            passes: What evaluates the objective tile by tile; None for one piece.
         """
 
     def resume(
@@ -74,6 +78,7 @@ class Optimizer(Protocol):
         options: config.Optimizer,
         total: int,
         state: Mapping[str, np.ndarray],
+        passes: Passes | None = None,
     ) -> Run:
         """Go on where a run was when it gave its state.
 
@@ -82,9 +87,16 @@ class Optimizer(Protocol):
         """
 
 
-def build_optimizer(objective: Objective, options: config.Optimizer, mean: np.ndarray) -> Optimizer:
-    """Add the optimiser that the options name, bounded by the pixel range 0..255 minus the mean."""
+def build_optimizer(
+    objective: Objective,
+    options: config.Optimizer,
+    mean: np.ndarray,
+    tiles: TileGraph | None = None,
+) -> Optimizer:
+    """Add the optimiser that the options name, bounded by the pixel range 0..255 minus the mean; if
+    `tiles` are given, one that can also take the objective tile by tile.
+    """
     box = (-mean, 255 - mean) if options.box else None
     if options.name == "lbfgs":
-        return build_lbfgs(objective, box, options.history, options.precondition)
-    return build_adam(objective, box)
+        return build_lbfgs(objective, box, options.history, options.precondition, tiles)
+    return build_adam(objective, box, tiles)

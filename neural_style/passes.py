@@ -13,12 +13,47 @@ from neural_style.losses import StyleSums
 from neural_style.objective import sums_present
 from neural_style.spill import Spill
 from neural_style.tile_graph import TileGraph
-from neural_style.tiling import Box
+from neural_style.tiling import Box, boxes_of
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How images that are not taken in one piece are cut.
+
+    Attributes:
+        tiles: Handles of the graph.
+        side: Longest side of a tile, pixels.
+        grid: What corners of tiles are multiples of, pixels.
+        spill: Where large arrays are kept.
+        tick: Called after every tile; what it raises ends the pass.
+    """
+
+    tiles: TileGraph
+    side: int
+    grid: int
+    spill: Spill = field(default_factory=Spill)
+    tick: Tick = lambda: None
+
+    def boxes(self, image: np.ndarray) -> tuple[Box, ...]:
+        """Return the tiles of an image [1, H, W, 3]; none if it is taken in one piece."""
+        found = boxes_of((image.shape[1], image.shape[2]), self.side, self.grid)
+        return found if len(found) > 1 else ()
+
+    def passes(
+        self,
+        session: tf.Session,
+        boxes: Sequence[Box],
+        content: Sequence[Mapping[str, np.ndarray]],
+        style: Mapping[str, Sequence[StyleSums]],
+    ) -> Passes:
+        """Return what evaluates the objective for these targets."""
+        ordered = {name: [sums.ordered for sums in style[name]] for name in self.tiles.values}
+        return Passes(session, self.tiles, boxes, content, ordered, self.spill, self.tick)
 
 
 @dataclass
@@ -48,14 +83,13 @@ class Passes:
     def losses(self) -> dict[str, float]:
         """Return the weighted terms at the current image, and their total."""
         self._sum()
-        return self.session.run({**self.tiles.terms, "total": self.tiles.total})
+        return self.session.run(dict(self.tiles.losses))
 
     def evaluate(self) -> dict[str, float]:
         """Return the same, and leave the gradient by the image in `tiles.gradient`."""
         matches = self._sum()
         tiles, run = self.tiles, self.session.run
-        losses = run({**tiles.terms, "total": tiles.total})
-        run(tiles.settle)
+        losses, _ = run([dict(tiles.losses), tiles.settle])
         if tiles.add_norms is not None:
             self._each(tiles.add_norms, matches)
         run(tiles.settle_norms)
@@ -82,30 +116,25 @@ class Passes:
 
 
 def measure_content(
-    session: tf.Session,
-    tiles: TileGraph,
-    boxes: Sequence[Box],
-    spill: Spill,
-    tick: Tick = lambda: None,
+    session: tf.Session, cut: Cut, boxes: Sequence[Box]
 ) -> tuple[dict[str, np.ndarray], ...]:
     """Return the features of the content layers of the current image, for each tile."""
-    found = []
+    found, tiles = [], cut.tiles
     for box in boxes:
         wanted = {name: tiles.features[name] for name in tiles.content}
         features = session.run(wanted, {tiles.tile.box: astuple(box)})
-        found.append({name: spill.keep(each) for name, each in features.items()})
-        tick()
+        found.append({name: cut.spill.keep(each) for name, each in features.items()})
+        cut.tick()
     return tuple(found)
 
 
-def measure_style(
-    session: tf.Session, tiles: TileGraph, boxes: Sequence[Box], tick: Tick = lambda: None
-) -> dict[str, StyleSums]:
+def measure_style(session: tf.Session, cut: Cut, boxes: Sequence[Box]) -> dict[str, StyleSums]:
     """Return the sums of the style layers of the current image, for the first target."""
+    tiles = cut.tiles
     session.run(tiles.clear)
     for box in boxes:
         session.run(tiles.add_style, {tiles.tile.box: astuple(box)})
-        tick()
+        cut.tick()
     held = {layer: sums_present(each[0]) for layer, each in tiles.sums.style.items()}
     found = session.run(
         {
@@ -113,7 +142,9 @@ def measure_style(
             for layer, sums in held.items()
         }
     )
-    values = _values_of(session, tiles, boxes, Spill(), tick) if tiles.values else None
+    values = None
+    if tiles.values:
+        values = _values_of(session, tiles, boxes, cut.spill, cut.tick)
     return {
         layer: StyleSums(**sums, ordered=values.ordered(layer) if values else None)
         for layer, sums in found.items()

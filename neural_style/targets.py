@@ -15,6 +15,7 @@ import numpy as np
 from neural_style.held import Held, hold
 from neural_style.losses import StyleSums
 from neural_style.objective import Objective, set_guides, set_image, set_region, sums_present
+from neural_style.passes import Cut, measure_content, measure_style
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -40,12 +41,13 @@ class Targets:
     """What the pastiche is compared with.
 
     Attributes:
-        content: Features of the content image by layer, [1, H', W', C].
+        content: Features of the content image by layer, [1, H', W', C]; of one that is cut into
+            tiles, those of each tile.
         style: Sums by layer, for each target; of several styles in one, their mixture.
         shares: Of each target, summing to 1.
     """
 
-    content: Mapping[str, np.ndarray]
+    content: Mapping[str, np.ndarray] | tuple[Mapping[str, np.ndarray], ...]
     style: Mapping[str, tuple[StyleSums, ...]]
     shares: tuple[float, ...]
 
@@ -89,12 +91,21 @@ def key_of(
 
 def _bytes_of(targets: Targets) -> int:
     sums = [value for each in targets.style.values() for s in each for value in vars(s).values()]
-    return sum(np.asarray(array).nbytes for array in [*targets.content.values(), *sums])
+    content = [targets.content] if isinstance(targets.content, Mapping) else targets.content
+    features = [array for each in content for array in each.values()]
+    return sum(np.asarray(array).nbytes for array in [*features, *sums])
 
 
 def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:
-    """Set what the image is compared with."""
-    hold(session, [(held, targets.content[n]) for n, held in objective.content_targets.items()])
+    """Set what the image is compared with; features of tiles are fed with each."""
+    whole = isinstance(targets.content, Mapping)
+    hold(
+        session,
+        [
+            (held, targets.content[name] if whole else _nothing(held))
+            for name, held in objective.content_targets.items()
+        ],
+    )
     if not objective.style_targets:
         return
     pairs: list[tuple[Held, Any]] = [(objective.shares, targets.shares)]
@@ -111,6 +122,7 @@ def measure_targets(
     content: np.ndarray,
     styles: Sequence[StyleSource],
     goals: Sequence[Sequence[int]] | None = None,
+    cut: Cut | None = None,
 ) -> Targets:
     """Run the network on the content image and the style images. The image variable, region and
     guides are overwritten.
@@ -121,16 +133,13 @@ def measure_targets(
         content: Content image, [1, H, W, 3], RGB minus the mean.
         styles: Style images, each of its own size.
         goals: Which of them make up each target; one of all of them if not given.
+        cut: How they are cut into tiles; None for one piece each.
     """
-    features = {}
-    if objective.content_targets:
-        set_region(session, objective, np.ones(content.shape[1:3], np.float32))
-        set_image(session, objective, content)
-        features = session.run({n: objective.features[n] for n in objective.content_targets})
+    features = _measure_content(session, objective, content, cut)
     if not objective.style_targets:
         return Targets(features, {}, ())
     goals = goals or [range(len(styles))]
-    measured = [_measure_style(session, objective, style, len(goals)) for style in styles]
+    measured = [_measure_style(session, objective, style, len(goals), cut) for style in styles]
     weights = [[styles[i].weight for i in goal] for goal in goals]
     whole = sum(map(sum, weights))
     return Targets(
@@ -146,18 +155,45 @@ def measure_targets(
     )
 
 
+def _measure_content(
+    session: tf.Session, objective: Objective, content: np.ndarray, cut: Cut | None
+) -> Mapping[str, np.ndarray] | tuple[Mapping[str, np.ndarray], ...]:
+    """Return the features of the content image by layer, or those of each tile."""
+    boxes = cut.boxes(content) if cut else ()
+    if objective.content_targets:
+        set_region(session, objective, np.ones(content.shape[1:3], np.float32))
+        set_image(session, objective, content)
+    if cut and boxes:
+        return measure_content(session, cut, boxes)
+    return session.run({n: objective.features[n] for n in objective.content_targets})
+
+
 def _measure_style(
-    session: tf.Session, objective: Objective, style: StyleSource, targets: int
+    session: tf.Session,
+    objective: Objective,
+    style: StyleSource,
+    targets: int,
+    cut: Cut | None,
 ) -> dict[str, StyleSums]:
     """Return the sums of a style image by layer, as arrays."""
     set_region(session, objective, np.ones(style.image.shape[1:3], np.float32))
     set_image(session, objective, style.image)
     if objective.guides:
         set_guides(session, objective, [style.guides] * targets)
+    boxes = cut.boxes(style.image) if cut else ()
+    if cut and boxes:
+        return measure_style(session, cut, boxes)
     found = session.run(
         {name: sums_present(sums[0]) for name, sums in objective.style_statistics.items()}
     )
     return {name: StyleSums(**values) for name, values in found.items()}
+
+
+def _nothing(held: Held) -> np.ndarray:
+    """Return a held value of no positions."""
+    variable = held.variable
+    sides = [side or 0 for side in variable.shape.as_list()]
+    return np.zeros(sides, variable.dtype.as_numpy_dtype)
 
 
 def _mixture(sums: Sequence[StyleSums], weights: Sequence[float]) -> StyleSums:

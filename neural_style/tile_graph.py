@@ -137,8 +137,8 @@ class TileGraph:
         sums: Sums over the tiles so far, by their names; of style layers first.
         clear: Sets them to nothing.
         add_style, add: Take in the tile's sums of style layers, matches apart, or all of them.
-        terms, total: The weighted terms of the sums, and their sum.
-        settle: Keeps the slopes of `total` by the sums, and begins a gradient of the image's size.
+        losses: The weighted terms of the sums by name, and their `total`, scalars.
+        settle: Keeps the slopes of the total by the sums, and begins a gradient of its size.
         add_norms: Takes in the L1 norms of the tile's gradients at the layers where they are
             normalised; None where none is.
         settle_norms: Keeps what gradients are multiplied by there.
@@ -156,8 +156,7 @@ class TileGraph:
     clear: tf.Operation
     add_style: tf.Operation
     add: tf.Operation
-    terms: Mapping[str, tf.Tensor]
-    total: tf.Tensor
+    losses: Mapping[str, tf.Tensor]
     settle: tf.Operation
     add_norms: tf.Operation | None
     settle_norms: tf.Operation
@@ -238,8 +237,7 @@ def build_tile_graph(
         clear=_fill(sums, {name: tf.zeros_like(part) for name, part in so_far.items()}),
         add_style=_add(sums, {n: part for n, part in parts.items() if _of_a_style(n)}),
         add=_add(sums, parts),
-        terms=terms,
-        total=total,
+        losses={**terms, "total": total},
         settle=tf.group(
             _fill(slopes, _slopes(total, so_far)),
             *(pull.norm.assign(0.0, read_value=False) for pull in pulls.values()),

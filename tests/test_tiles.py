@@ -22,7 +22,7 @@ from neural_style.objective import (
     set_region,
     set_weights,
 )
-from neural_style.passes import Passes, measure_content, measure_style
+from neural_style.passes import Cut, Passes, measure_content, measure_style
 from neural_style.spill import Spill
 from neural_style.structure import Structure
 from neural_style.targets import StyleSource
@@ -105,18 +105,14 @@ def compare(
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
         set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
-        boxes = boxes_of(size, tile, grid_of(layers_needed(weights, structure.layers)))
+        cut = Cut(tiles, tile, grid_of(layers_needed(weights, structure.layers)))
+        boxes = cut.boxes(image)
         assert len(boxes) > 2
         set_image(session, objective, content)
-        measured = measure_content(session, tiles, boxes, Spill())
+        measured = measure_content(session, cut, boxes)
         set_image(session, objective, image)
         expected, gradient = session.run([{**objective.terms, "total": objective.total}, slope])
-        ordered = (
-            {n: [each.ordered for each in some] for n, some in found.style.items()}
-            if "histogram" in structure.statistics
-            else {}
-        )
-        passes = Passes(session, tiles, boxes, measured, ordered)
+        passes = cut.passes(session, boxes, measured, found.style)
         losses = passes.evaluate()
         assert passes.losses() == losses
         return expected, losses, gradient, session.run(tiles.gradient.variable)
@@ -180,8 +176,8 @@ def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, weights,
     with tiled(structure, weights) as (session, objective, tiles, _):
         whole = targets.measure_targets(session, objective, style, [StyleSource(style)]).style
         set_image(session, objective, style)
-        boxes = boxes_of((70, 61), 24, 4)
-        found = measure_style(session, tiles, boxes)
+        cut = Cut(tiles, 24, 4)
+        found = measure_style(session, cut, cut.boxes(style))
     for layer in STYLE:
         for name, value in vars(whole[layer][0]).items():
             other = getattr(found[layer], name)
@@ -199,7 +195,7 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(weights, rng
         set_weights(session, objective, dict.fromkeys(structure.terms, 1.0))
         boxes = boxes_of((40, 40), 16, 2)
         set_image(session, objective, -image)
-        goals = measure_content(session, tiles, boxes, Spill(0))
+        goals = measure_content(session, Cut(tiles, 16, 2, Spill(0)), boxes)
         set_image(session, objective, image)
         passes = Passes(session, tiles, boxes, goals)
         losses, gradient = passes.evaluate(), session.run(tiles.gradient.variable)
