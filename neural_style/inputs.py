@@ -162,6 +162,24 @@ def for_styles(config: Config, number: int) -> Config:
     return config.model_copy(update={"style": config.style.model_copy(update={"images": images})})
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """(height, width) of the pictures of a run at one scale, in pixels."""
+
+    content: tuple[int, int]
+    styles: tuple[tuple[int, int], ...]
+
+
+def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
+    """Return the sizes that `prepare_inputs` gives to pictures, without resizing them."""
+    content = images.fit_size(_shape(config, pictures), longest)
+    styles = tuple(
+        images.fit_size(_size(picture), max(1, round(style.scale * max(content))))
+        for picture, style in _styles(config, pictures)
+    )
+    return Sizes(content, styles)
+
+
 def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> Inputs:
     """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
 
