@@ -32,6 +32,7 @@ from neural_style.config_types import (
     ImageName,
     Interval,
     Iterations,
+    Memory,
     Momentum,
     OneOf,
     Pause,
@@ -45,6 +46,7 @@ from neural_style.config_types import (
     StartImage,
     Switch,
     Threads,
+    Tile,
     WebAddress,
     Weight,
 )
@@ -147,6 +149,11 @@ class Runtime(Section):
     """Number of CPU threads; null is TensorFlow's choice."""
     precision: OneOf[Literal["auto", "float32", "bfloat16"]] = "auto"
     """Precision of the convolutions; auto is bfloat16 where the hardware has it."""
+    tile: Tile = "auto"
+    """Side in pixels of the tiles in which larger images are taken, with the same result; auto is
+    the largest that the memory allows, none if it is enough for one piece."""
+    memory: Memory = None
+    """Memory that the process may take, such as `4GB`; null is what the machine has free."""
 
 
 class Output(Section):

@@ -210,6 +210,16 @@ Scales = Annotated[
     BeforeValidator(plain_text),
     expected("auto, a list of whole numbers from 1 to 65535, or null"),
 ]
+Memory = Annotated[
+    Annotated[str, Field(pattern=r"^(?:[0-9]{1,6}|[0-9]{0,6}\.[0-9]{1,6}) ?(?:GB|MB)$")] | None,
+    BeforeValidator(plain_text),
+    expected("an amount such as 4GB or 900MB, or null"),
+]
+Tile = Annotated[
+    Annotated[_Integer, Field(ge=64, le=65535), _Exact] | Literal["auto", "none"],
+    BeforeValidator(plain_text),
+    expected("auto, none, or a whole number of pixels from 64 to 65535"),
+]
 Threads = Annotated[
     Annotated[_Integer, Field(ge=1, le=1024), _Exact] | None,
     expected("a whole number from 1 to 1024, or null"),

@@ -137,7 +137,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "max_recoveries": 5,
             "box": True,
         },
-        "runtime": {"precision": "auto"},
+        "runtime": {"precision": "auto", "tile": "auto", "memory": None},
         "output": {
             "image": "pastiche.png",
             "quality": 95,
@@ -555,6 +555,20 @@ BAD_TEXTS = {
     ),
     "runtime: {threads: 0}": (
         "runtime.threads (line 1): found 0, expected a whole number from 1 to 1024, or null"
+    ),
+    "runtime: {tile: 63}": (
+        "runtime.tile (line 1): found 63, expected auto, none, or a whole number of pixels from 64 "
+        "to 65535"
+    ),
+    "runtime: {tile: small}": (
+        "runtime.tile (line 1): found 'small', expected auto, none, or a whole number of pixels "
+        "from 64 to 65535"
+    ),
+    "runtime: {memory: 4}": (
+        "runtime.memory (line 1): found 4, expected an amount such as 4GB or 900MB, or null"
+    ),
+    "runtime: {memory: lots}": (
+        "runtime.memory (line 1): found 'lots', expected an amount such as 4GB or 900MB, or null"
     ),
     "output: {quality: 101}": (
         "output.quality (line 1): found 101, expected a whole number from 1 to 100"
