@@ -84,6 +84,31 @@ def test_rounding_noise_does_not_flatten_the_plot() -> None:
     assert loss_figure(history, "run").axes[0].get_ylim()[0] == pytest.approx(1e-2)
 
 
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([2e-3, 1.0, 3e3], ["10⁻²", "10⁰", "10³"]),
+        ([2e4, 3e6], ["10⁵", "10⁶"]),
+        ([2e5, 3e5], [r"$\mathdefault{3\times10^{5}}$"]),
+        ([2e5, 3e6], [r"$\mathdefault{10^{6}}$"]),
+    ],
+)
+def test_loss_axis_has_a_label_however_short_it_is(losses, expected) -> None:
+    history = LossHistory(("total",))
+    for i, loss in enumerate(losses):
+        history.append(i, 0.0, [loss], "384x288")
+    figure = loss_figure(history, "run")
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    bottom, top = figure.axes[0].get_ylim()
+    shown = {
+        tick.label1.get_text()
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        if bottom <= tick.get_loc() <= top
+    }
+    assert set(expected) <= shown
+
+
 def test_scales_follow_one_another_and_are_marked() -> None:
     figure = loss_figure(a_history(("96x72", "192x144", "384x288"), rows=3), "run")
     total = line_of(figure, "total")
