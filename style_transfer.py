@@ -16,6 +16,7 @@ if __name__ == "__main__":  # until `main` knows better, Ctrl-C ends it without 
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from neural_style import (
     run_command,
     session,
     sweep_command,
+    tile_graph,
 )
 from neural_style.board import Board
 from neural_style.color_control import as_compared
@@ -41,7 +43,8 @@ from neural_style.guard import DivergedError, OutOfMemoryError, is_out_of_memory
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.prediction import memory_advice
+from neural_style.memory import fit, memory_advice
+from neural_style.passes import Tick, ignore
 from neural_style.scale_mixing import mix_scales
 from neural_style.structure import Structure, structure_of
 from neural_style.studio import Hands, Studio
@@ -49,7 +52,7 @@ from neural_style.supply import find_weights
 from neural_style.sweep_plan import plan_sweep
 from neural_style.targets import KeptTargets
 from neural_style.transfer import Moment, Watch, Workspace, columns_of, evaluate, optimise
-from neural_style.weights import VGGWeights, transpose_kernels
+from neural_style.weights import VGGWeights, layers_needed, margins, transpose_kernels
 
 log = logging.getLogger("style_transfer")
 
@@ -90,8 +93,9 @@ def stylize(
     session.import_tensorflow()
     studio = open_studio(session.open_device(config.runtime, log.warning))
     try:
-        work, pictures = studio.workspace(Job(config, pictures, weights, {}))
-        result = optimise(work, config, pictures)
+        job = prepare(Job(config, pictures, weights, {}), studio.device)
+        work, pictures = studio.workspace(job)
+        result = optimise(work, job.config, pictures)
     finally:
         studio.close()
     if result.interrupted:
@@ -140,9 +144,11 @@ def open_workspace(
     import tensorflow.compat.v1 as tf
 
     structure = structure or structure_of([config])
+    used = layers_needed(weights, structure.layers)
     pooling = vgg.pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         canvas = objective.build_canvas(structure)
+        replicate = config.network.padding == "replicate"
         pixels = vgg.network_input(canvas.pixels, weights.mean, config.network.white)
         network = vgg.build_vgg(
             pixels,
@@ -150,16 +156,24 @@ def open_workspace(
             structure.layers,
             pooling,
             precision_of(config, device),
-            replicate=config.network.padding == "replicate",
+            replicate=replicate,
         )
         goal = objective.build_objective(canvas, network.features, structure)
-        optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean)
+        tiles = None
+        if structure.tiled:
+            tile = tile_graph.build_tile(canvas, margins(used)[0])
+            pixels = vgg.network_input(tile.pixels, weights.mean, config.network.white)
+            features = vgg.build_tile_features(
+                network, tile, pixels, weights, structure.layers, pooling, replicate=replicate
+            )
+            tiles = tile_graph.build_tile_graph(goal, tile, features, used, structure)
+        optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean, tiles)
         initialize = tf.global_variables_initializer()
     opened = session.build_session(graph, device)
     network.initialize(opened)
     opened.run(initialize)
     kept = KeptTargets(kept_bytes)
-    return Workspace(weights.mean, weights.layers, goal, optimizer, opened, kept)
+    return Workspace(weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, used)
 
 
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
@@ -191,14 +205,28 @@ def resolve(config: Config, weights: VGGWeights, device: session.Device) -> Conf
     return config.model_copy(update=update)
 
 
+def prepare(job: Job, device: session.Device) -> Job:
+    """Return a job with all settled that `auto` leaves open, so that it fits into memory."""
+    config = resolve(job.config, job.weights, device)
+    if device.kind == "cpu" or config.runtime.memory is not None:
+        config = fit(config, job.weights, job.pictures, config.runtime.precision)
+    return replace(job, config=config)  # what a graphics card has free shows when it is full
+
+
 def make(
-    job: Job, studio: Studio, folder: Path, watch: Watch, clock: record.Stopwatch
+    job: Job,
+    studio: Studio,
+    folder: Path,
+    watch: Watch,
+    clock: record.Stopwatch,
+    tick: Tick = ignore,
 ) -> outputs.Result:
     """Make a pastiche and leave all that belongs to it in a folder; go on where it ended early.
 
     Raises:
         InputError: The folder has a checkpoint of other settings or inputs.
         DivergedError: The losses are no numbers; the best image is saved.
+        OutOfMemoryError: There is too little memory for the smallest tiles.
     """
     config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
     folder.mkdir(exist_ok=True)
@@ -216,21 +244,22 @@ def make(
         def each(moment: Moment) -> None:
             snapshots.take(moment.done, moment.image)
             board.iterate(moment)
-            try:
-                watch(moment)
-            except KeyboardInterrupt:
-                keeper.write(moment)
-                raise
+            watch(moment)
             keeper.keep(moment)
 
         with clock("optimise"):
             try:
-                result = optimise(work, config, pictures, each, resumed)
+                result = optimise(work, config, pictures, each, resumed, tick)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                raise OutOfMemoryError(memory_advice(job)) from error
+                result = None
+                advice = memory_advice(job, precision_of(config, studio.device))
+        if result is None:
+            raise OutOfMemoryError(advice)
         with clock("write"):
+            if result.interrupted and result.moment:
+                keeper.write(result.moment)
             path = outputs.write_results(job, folder, result)
             board.result(result.image, result.losses)
             if config.output.animation != "none":
@@ -268,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = load_source(path, options.set)
         config = validate(source, path)
         desk = Desk(vgg.load_weights, log.warning, fetch=not options.dry_run)
-        hands = Hands(open_studio, resolve, make)
+        hands = Hands(open_studio, resolve, prepare, make)
         if config.sweep:
             return sweep_command.conduct(plan_sweep(source, config), desk, hands, options)
         return run_command.conduct(config, desk, hands, options, clock)

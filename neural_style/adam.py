@@ -164,10 +164,10 @@ def build_adam(
         {**objective.terms, "total": objective.total},
         lambda: optimizer.minimize(objective.total, var_list=[image]),
     )
-    tiled = tiles and steps(
-        tiles.losses,
-        lambda: optimizer.apply_gradients([(tiles.gradient.variable.read_value(), image)]),
-    )
+    tiled = None
+    if tiles is not None:
+        slope = tiles.gradient.variable.read_value()
+        tiled = steps(tiles.losses, lambda: optimizer.apply_gradients([(slope, image)]))
     powers = optimizer._get_beta_accumulators()  # no public name; the step count lives in them
     return Adam(
         objective=objective,

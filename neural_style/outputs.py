@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from neural_style.report import plot_losses
 from neural_style.session import Device
 from neural_style.weights import VGGWeights
 
+if TYPE_CHECKING:
+    from neural_style.transfer import Moment
+
 log = logging.getLogger(__name__)
 
 FRAMES_PER_SECOND = 10
@@ -42,6 +45,7 @@ class Result:
         interrupted: Whether Ctrl-C stopped it; then the image is the best so far, enlarged to the
             final size if need be.
         failure: Why it could not go on; then the image is the best so far, too. Empty if it did.
+        moment: The last one of the last scale, while the session still holds it; else None.
     """
 
     image: np.ndarray
@@ -49,6 +53,7 @@ class Result:
     losses: LossHistory
     interrupted: bool
     failure: str = ""
+    moment: Moment | None = None
 
 
 @dataclass

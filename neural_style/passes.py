@@ -18,7 +18,11 @@ from neural_style.tiling import Box, boxes_of
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
-Tick = Callable[[], None]
+Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
+
+
+def ignore(*_: object) -> None:
+    """Do nothing after a tile."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Cut:
     side: int
     grid: int
     spill: Spill = field(default_factory=Spill)
-    tick: Tick = lambda: None
+    tick: Tick = ignore
 
     def boxes(self, image: np.ndarray) -> tuple[Box, ...]:
         """Return the tiles of an image [1, H, W, 3]; none if it is taken in one piece."""
@@ -78,7 +82,7 @@ class Passes:
     content: Sequence[Mapping[str, np.ndarray]]
     ordered: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
     spill: Spill = field(default_factory=Spill)
-    tick: Tick = lambda: None
+    tick: Tick = ignore
 
     def losses(self) -> dict[str, float]:
         """Return the weighted terms at the current image, and their total."""
@@ -91,9 +95,9 @@ class Passes:
         tiles, run = self.tiles, self.session.run
         losses, _ = run([dict(tiles.losses), tiles.settle])
         if tiles.add_norms is not None:
-            self._each(tiles.add_norms, matches)
+            self._each("norms", tiles.add_norms, matches)
         run(tiles.settle_norms)
-        self._each(tiles.descend, matches)
+        self._each("gradient", tiles.descend, matches)
         return losses
 
     def _sum(self) -> _Matches:
@@ -103,16 +107,16 @@ class Passes:
             values = _values_of(self.session, self.tiles, self.boxes, self.spill, self.tick)
             matches = values.matched_with(self.ordered, self.spill)
         self.session.run(self.tiles.clear)
-        self._each(self.tiles.add, matches)
+        self._each("sums", self.tiles.add, matches)
         return matches
 
-    def _each(self, operation: tf.Operation, matches: _Matches) -> None:
+    def _each(self, what: str, operation: tf.Operation, matches: _Matches) -> None:
         for i, box in enumerate(self.boxes):
             fed: dict[Any, Any] = {self.tiles.tile.box: astuple(box)}
             fed |= {self.tiles.content[name]: goal for name, goal in self.content[i].items()}
             fed |= matches.fed(self.tiles, i)
             self.session.run(operation, fed)
-            self.tick()
+            self.tick(what, i + 1, len(self.boxes))
 
 
 def measure_content(
@@ -120,11 +124,11 @@ def measure_content(
 ) -> tuple[dict[str, np.ndarray], ...]:
     """Return the features of the content layers of the current image, for each tile."""
     found, tiles = [], cut.tiles
-    for box in boxes:
+    for i, box in enumerate(boxes, 1):
         wanted = {name: tiles.features[name] for name in tiles.content}
         features = session.run(wanted, {tiles.tile.box: astuple(box)})
         found.append({name: cut.spill.keep(each) for name, each in features.items()})
-        cut.tick()
+        cut.tick("content", i, len(boxes))
     return tuple(found)
 
 
@@ -132,9 +136,9 @@ def measure_style(session: tf.Session, cut: Cut, boxes: Sequence[Box]) -> dict[s
     """Return the sums of the style layers of the current image, for the first target."""
     tiles = cut.tiles
     session.run(tiles.clear)
-    for box in boxes:
+    for i, box in enumerate(boxes, 1):
         session.run(tiles.add_style, {tiles.tile.box: astuple(box)})
-        cut.tick()
+        cut.tick("style", i, len(boxes))
     held = {layer: sums_present(each[0]) for layer, each in tiles.sums.style.items()}
     found = session.run(
         {
@@ -222,5 +226,5 @@ def _values_of(
         found = session.run(tiles.values, {tiles.tile.box: astuple(box)})
         for name, values in found.items():
             arrays[name][:, slice(*cuts[name][i : i + 2])] = values.T
-        tick()
+        tick("histograms", i + 1, len(boxes))
     return _Values(arrays, cuts)

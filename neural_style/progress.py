@@ -12,6 +12,7 @@ from tqdm import tqdm
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}{postfix}"
 _LINES = 10  # plain lines a run, at most about
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_TILES = 30.0
 
 
 class _Iterate(NamedTuple):
@@ -58,6 +59,7 @@ class Progress:
         self._first: _Iterate | None = None
         self._told: _Iterate | None = None  # the last that has a line
         self._last: _Iterate | None = None
+        self._spoke = time.monotonic()
 
     def __enter__(self) -> Progress:
         """Show the empty bar."""
@@ -95,6 +97,22 @@ class Progress:
         elif not self._quiet and self._is_due(self._last):
             self._tell(self._last)
 
+    def tile(self, what: str, done: int, number: int) -> None:
+        """Tell that a tile is done, where an iteration takes long.
+
+        Args:
+            what: The pass over the tiles.
+            done: Tiles that it has behind it.
+            number: Tiles in all.
+        """
+        told = f"{what}, tile {done} of {number}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(told)
+        elif not self._quiet and time.monotonic() - self._spoke >= _SECONDS_BETWEEN_TILES:
+            made = self._last.number if self._last else 0
+            print(f"iteration {made + 1}/{self._total}: {told}", file=self._stream, flush=True)
+            self._spoke = time.monotonic()
+
     def _is_due(self, iterate: _Iterate) -> bool:
         """Return whether an iterate is to have a line."""
         if self._told is None:
@@ -115,6 +133,7 @@ class Progress:
             line = "  ".join([line, f"{rate:.3g} it/s", *self._left()])
         print(line, file=self._stream, flush=True)
         self._told = iterate
+        self._spoke = time.monotonic()
 
     def _left(self) -> tuple[str, ...]:
         """Return the time left, or nothing where there is none or it cannot be told."""

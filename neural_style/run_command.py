@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neural_style import checkpoint, record, session, viewer
 from neural_style.board import check_board
@@ -105,7 +105,7 @@ def _make(
     with clock("start"):
         log.debug("%s", session.import_tensorflow())
         studio = hands.open_studio(session.open_device(job.config.runtime, log.warning), 0)
-        job = replace(job, config=hands.resolve(job.config, job.weights, studio.device))
+        job = hands.prepare(job, studio.device)
         if folder:  # before the graph is built, which takes its time
             checkpoint.find_checkpoint(folder, _deciding(job))
         studio.workspace(job)
@@ -125,7 +125,12 @@ def _make(
                 if pressed:
                     raise KeyboardInterrupt  # here, where all is in order
 
-            result = hands.make(job, studio, folder, watch, clock)
+            def tick(*told: Any) -> None:
+                bar.tile(*told)
+                if pressed:
+                    raise KeyboardInterrupt  # nothing but scratch values has changed
+
+            result = hands.make(job, studio, folder, watch, clock, tick)
     if job.weights.origin == "random":
         log.warning("made with %s", RANDOM_FILTERS)
     path = folder / config.output.image

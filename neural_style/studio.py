@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from neural_style.memory import in_tiles
 from neural_style.structure import Structure, depth_of, merge, structure_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from neural_style.inputs import Pictures
     from neural_style.job import Job
     from neural_style.outputs import Result
+    from neural_style.passes import Tick
     from neural_style.record import Stopwatch
     from neural_style.session import Device
     from neural_style.transfer import Watch, Workspace
@@ -76,6 +78,7 @@ class Studio:
     def workspace(self, job: Job) -> tuple[Workspace, Pictures]:
         """Return a workspace for a run, and the pictures that it is used with."""
         structure = job.structure or structure_of([job.config])
+        structure = replace(structure, tiled=in_tiles(job.config, job.pictures))
         pictures = self._mixed_pictures(job) if job.pictures.fine else job.pictures
         key = (structure, graph_key(job.config), _drawn(job))
         return self._workspace.get(key, lambda: self.open_workspace(job, structure)), pictures
@@ -116,13 +119,15 @@ class Hands:
     Attributes:
         open_studio: Returns what lends graphs and sessions on a device, keeping so many bytes of
             targets.
-        resolve: Returns settings with all that `auto` leaves open.
-        make: Makes a run in a folder.
+        resolve: Returns settings with all that `auto` leaves open but what depends on the memory.
+        prepare: Returns a job with these settings that fits into memory.
+        make: Makes a run in a folder, watched after every iteration and every tile.
     """
 
     open_studio: Callable[[Device, int], Studio]
     resolve: Callable[[Config, VGGWeights, Device], Config]
-    make: Callable[[Job, Studio, Path, Watch, Stopwatch], Result]
+    prepare: Callable[[Job, Device], Job]
+    make: Callable[[Job, Studio, Path, Watch, Stopwatch, Tick], Result]
 
 
 def graph_key(config: Config) -> str:

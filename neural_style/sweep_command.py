@@ -195,9 +195,9 @@ def _in_process(
     def make(task: sweep.Task) -> None:
         watch()
         job = job_of(task)
-        job = replace(job, config=hands.resolve(job.config, job.weights, device))
+        job = hands.prepare(job, device)
         try:
-            result = hands.make(job, studio, task.folder, watch, record.Stopwatch())
+            result = hands.make(job, studio, task.folder, watch, record.Stopwatch(), watch)
         except Exception:
             studio.close()  # what failed may have left the graph or the memory in any state
             raise

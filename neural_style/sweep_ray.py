@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from neural_style import config_sweep, record, session
 from neural_style.errors import InputError, printable
 from neural_style.job import Job
+from neural_style.passes import ignore
 from neural_style.sweep import Executor, Task, one_line
 
 if TYPE_CHECKING:
@@ -167,13 +168,11 @@ def _make(order: Order, pictures: Any, weights: Any) -> Mapping[str, bytes]:
         anything = job.config.runtime.model_copy(update={"precision": "auto"})
         device = session.open_device(anything, log.warning)
         _studio = order.hands.open_studio(device, KEPT_BYTES)
-    config = order.hands.resolve(job.config, job.weights, _studio.device)
+    job = order.hands.prepare(job, _studio.device)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         try:
-            order.hands.make(
-                replace(job, config=config), _studio, folder, lambda *_: None, record.Stopwatch()
-            )
+            order.hands.make(job, _studio, folder, ignore, record.Stopwatch(), ignore)
         except Exception:
             _studio.close()  # what failed may have left the graph or the memory in any state
             raise

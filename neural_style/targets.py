@@ -70,14 +70,12 @@ class KeptTargets:
         return self._kept[name]
 
 
-def key_of(
-    content: np.ndarray, styles: Sequence[StyleSource], goals: Sequence[Sequence[int]]
-) -> Callable[[], str]:
-    """Return what makes a digest of all that targets are measured on."""
+def key_of(content: np.ndarray, styles: Sequence[StyleSource], how: object) -> Callable[[], str]:
+    """Return what makes a digest of all that targets are measured on, and of how."""
 
     def digest() -> str:
         arrays = [content]
-        told: list[Any] = [goals]
+        told: list[Any] = [how]
         for style in styles:
             arrays += [style.image, *style.guides.values()]
             told += [style.weight, [*style.guides]]
@@ -98,14 +96,9 @@ def _bytes_of(targets: Targets) -> int:
 
 def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:
     """Set what the image is compared with; features of tiles are fed with each."""
-    whole = isinstance(targets.content, Mapping)
-    hold(
-        session,
-        [
-            (held, targets.content[name] if whole else _nothing(held))
-            for name, held in objective.content_targets.items()
-        ],
-    )
+    content = targets.content if isinstance(targets.content, Mapping) else {}
+    places = objective.content_targets.items()
+    hold(session, [(held, content.get(name, _nothing(held))) for name, held in places])
     if not objective.style_targets:
         return
     pairs: list[tuple[Held, Any]] = [(objective.shares, targets.shares)]

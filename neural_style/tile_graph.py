@@ -19,7 +19,9 @@ from neural_style.losses import wide
 from neural_style.objective import Canvas, Objective, read_goals, weight_of
 from neural_style.structure import Structure
 from neural_style.terms import Sums, View, build_sums, build_terms
+from neural_style.tiling import strides_of
 from neural_style.variation import Framed
+from neural_style.weights import Layer
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -168,7 +170,7 @@ def build_tile_graph(
     objective: Objective,
     tile: Tile,
     features: Mapping[str, tf.Tensor],
-    strides: Mapping[str, int],
+    layers: Sequence[Layer],
     structure: Structure,
 ) -> TileGraph:
     """Add the tiled objective to the graph.
@@ -177,12 +179,13 @@ def build_tile_graph(
         objective: The untiled one, whose targets and weights it shares.
         tile: The part at hand.
         features: Its own features by layer, [1, H', W', C].
-        strides: Pixels of the image for each position, by layer.
+        layers: Those of the network that they need, in the order of depth.
         structure: Which layers and formulas.
     """
     import tensorflow.compat.v1 as tf
 
     scope, number = "tiles/", tile.patch.dtype
+    strides = strides_of(layers)
     content = {
         name: tf.placeholder(features[name].dtype, features[name].shape, f"tile_content_{name}")
         for name in structure.content_layers

@@ -29,6 +29,15 @@ def grid_of(layers: Sequence[Layer]) -> int:
     return 2 ** sum(isinstance(layer, Pooling) for layer in layers)
 
 
+def strides_of(layers: Sequence[Layer]) -> dict[str, int]:
+    """Return the pixels of an image for each position of a layer, along a side, by its name."""
+    strides, stride = {}, 1
+    for layer in layers:
+        stride *= 2 if isinstance(layer, Pooling) else 1
+        strides[layer.name] = stride
+    return strides
+
+
 def boxes_of(size: tuple[int, int], tile: int | None, grid: int) -> tuple[Box, ...]:
     """Return the tiles of an image in rows, disjoint and covering it.
 
@@ -41,6 +50,11 @@ def boxes_of(size: tuple[int, int], tile: int | None, grid: int) -> tuple[Box, .
         return (Box(0, size[0], 0, size[1]),)
     rows, columns = (_spans(side, tile, grid) for side in size)
     return tuple(Box(*row, *column) for row, column in product(rows, columns))
+
+
+def longest_part(side: int, tile: int, layers: Sequence[Layer]) -> int:
+    """Return the longest part that a side of an image is cut into."""
+    return max(end - start for start, end in _spans(side, tile, grid_of(layers)))
 
 
 def _spans(side: int, tile: int, grid: int) -> list[tuple[int, int]]:

@@ -17,11 +17,16 @@ from neural_style.config import Config
 from neural_style.guard import DivergedError, guard_of
 from neural_style.guidance import guides_of
 from neural_style.images import resize
-from neural_style.inputs import Inputs, Pictures, prepare_inputs
+from neural_style.inputs import Inputs, Pictures, Sizes, prepare_inputs
+from neural_style.memory import spare_bytes
+from neural_style.passes import Cut, Passes, Tick, ignore
 from neural_style.pixels import deprocess, preprocess
 from neural_style.pyramid import schedule
+from neural_style.spill import Spill
 from neural_style.start import start_image
 from neural_style.structure import structure_of, term_weights
+from neural_style.tile_graph import TileGraph
+from neural_style.tiling import grid_of
 from neural_style.weights import Layer
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ class Moment:
 Watch = Callable[[Moment], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Workspace:
     """One graph and one session, which serve every run of a structure.
 
@@ -62,6 +67,9 @@ class Workspace:
         objective, optimizer: Handles of the graph.
         session: The session, open.
         kept: Targets that were measured, for other runs of the same pictures.
+        tiles: The objective tile by tile; None where nothing is cut.
+        used: Those of the layers that its structure needs.
+        passes: What evaluates the goal that is set; None for an image in one piece.
     """
 
     mean: np.ndarray
@@ -70,6 +78,9 @@ class Workspace:
     optimizer: optimizers.Optimizer
     session: tf.Session
     kept: targets.KeptTargets = field(default_factory=targets.KeptTargets)
+    tiles: TileGraph | None = None
+    used: tuple[Layer, ...] = ()
+    passes: Passes | None = None
 
     def close(self) -> None:
         """End the session."""
@@ -82,6 +93,7 @@ def optimise(
     pictures: Pictures,
     watch: Watch = lambda _: None,
     resumed: Checkpoint | None = None,
+    tick: Tick = ignore,
 ) -> outputs.Result:
     """Go through the scales, the coarsest first, each from the image that the one before made.
 
@@ -91,7 +103,9 @@ def optimise(
         pictures: Its pictures, as they are in their files.
         watch: Called after every iteration; a KeyboardInterrupt that it raises ends the run.
         resumed: Where to go on; None for the beginning.
+        tick: Called after every tile of one that is cut; a KeyboardInterrupt ends the run likewise.
     """
+    moment: Moment | None = None
     history = resumed.history if resumed else record.LossHistory(columns_of(config))
     begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
     scales, shown = schedule(config, pictures), recolor(config.color, pictures)
@@ -109,18 +123,24 @@ def optimise(
             if at > end:
                 continue
             inputs = prepare_inputs(config, shown, scale.longest)
-            set_goal(work, config, inputs)
+            moment = None  # what the run before has held is about to go
+            set_goal(work, config, inputs, tick)
             if resumed and run is None:
-                run = work.optimizer.resume(work.session, config.optimizer, total, resumed.state)
+                run = work.optimizer.resume(
+                    work.session, config.optimizer, total, resumed.state, work.passes
+                )
             else:
                 pixels = preprocess(_start(work, config, inputs, run), work.mean)
-                run = work.optimizer.begin(work.session, config.optimizer, pixels, total, run)
+                run = work.optimizer.begin(
+                    work.session, config.optimizer, pixels, total, run, work.passes
+                )
             for done in range(max(scale.first, at), end):
                 losses = run.step(done)
                 guard.check(run, losses, inputs.label, done)
                 history.append(done, time.perf_counter() - begun, losses, inputs.label)
                 image = partial(_fetch, work, finished)
-                watch(Moment(inputs.label, done + 1, losses, history, image, run.state))
+                moment = Moment(inputs.label, done + 1, losses, history, image, run.state)
+                watch(moment)
             history.append(end, time.perf_counter() - begun, run.finish(), inputs.label)
     except KeyboardInterrupt:
         if run is None:
@@ -139,7 +159,8 @@ def optimise(
 
     average = last.averaged_image()
     averaged = None if average is None else full_size(average)
-    return outputs.Result(full_size(last.best_image()), averaged, history, interrupted, failure)
+    best = full_size(last.best_image())
+    return outputs.Result(best, averaged, history, interrupted, failure, moment)
 
 
 def columns_of(config: Config) -> list[str]:
@@ -147,7 +168,7 @@ def columns_of(config: Config) -> list[str]:
     return [*structure_of([config]).terms, "total"]
 
 
-def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
+def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignore) -> None:
     """Measure the targets at one scale; set them, the masks and the weights of the terms."""
     run, goal = work.session, work.objective
     content = preprocess(inputs.content, work.mean)
@@ -156,19 +177,36 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs) -> None:
         targets.StyleSource(preprocess(style, work.mean), weight, guides[i].taken if guides else {})
         for i, (style, weight) in enumerate(inputs.styles)
     ]
+    cut = _cut(work, config, inputs, tick)
     found = work.kept.get(
-        targets.key_of(content, sources, config.style.goals),
-        lambda: targets.measure_targets(run, goal, content, sources, config.style.goals),
+        targets.key_of(content, sources, (config.style.goals, cut and cut.side)),
+        lambda: targets.measure_targets(run, goal, content, sources, config.style.goals, cut),
     )
     targets.set_targets(run, goal, found)
+    boxes = cut.boxes(content) if cut else ()
+    work.passes = None
+    if cut and not isinstance(found.content, Mapping):
+        work.passes = cut.passes(run, boxes, found.content, found.style)
     objective.set_guides(run, goal, [each.painted for each in guides])
     objective.set_region(run, goal, inputs.region)
     objective.set_weights(run, goal, term_weights(config, inputs.size))
 
 
+def _cut(work: Workspace, config: Config, inputs: Inputs, tick: Tick) -> Cut | None:
+    """Return how pictures are cut at one scale; None where none is."""
+    side = config.runtime.tile
+    if work.tiles is None or not isinstance(side, int):
+        return None
+    sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
+    spill = Spill(spare_bytes(config, work.used, sizes))
+    return Cut(work.tiles, side, grid_of(work.used), spill, tick)
+
+
 def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
     """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set."""
     objective.set_image(work.session, work.objective, preprocess(image, work.mean))
+    if work.passes:
+        return work.passes.losses()
     return {name: float(value) for name, value in work.session.run(work.optimizer.losses).items()}
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from neural_style.config import make_config
 from neural_style.inputs import Pictures
+from neural_style.memory import feature_values
 from neural_style.prediction import (
     EFFICIENCY,
     Prediction,
     describe,
-    feature_values,
     forward_operations,
     predict,
 )

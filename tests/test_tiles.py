@@ -59,8 +59,7 @@ def tiled(
         features = vgg.build_tile_features(
             net, tile, tile.pixels, weights, structure.layers, "max", replicate=replicate
         )
-        strides = {name: receptive_field(weights, name)[1] for name in structure.layers}
-        tiles = build_tile_graph(objective, tile, features, strides, structure)
+        tiles = build_tile_graph(objective, tile, features, needed, structure)
         slope = tf.gradients(objective.total, objective.image.variable)[0]
         initializer = tf.global_variables_initializer()
         graph.finalize()
@@ -202,7 +201,7 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(weights, rng
         for moment in (1, 5, 12):
             ticks = itertools.count(1)
 
-            def press(ticks: Iterator[int] = ticks, moment: int = moment) -> None:
+            def press(*_: Any, ticks: Iterator[int] = ticks, moment: int = moment) -> None:
                 if next(ticks) == moment:
                     raise KeyboardInterrupt
 

@@ -1,0 +1,266 @@
+"""What a run holds in memory, how much of it there is, and what is done where it does not fit.
+
+A run is counted in values that it holds at once. The few factors between these and the truth are
+measured by benchmarks/memory.py, which also says how far off the predictions are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neural_style.inputs import Pictures, Sizes, sizes_at
+from neural_style.pyramid import schedule
+from neural_style.record import peak_memory_bytes
+from neural_style.structure import structure_of
+from neural_style.tiling import longest_part
+from neural_style.weights import (
+    Convolution,
+    Layer,
+    Pooling,
+    VGGWeights,
+    layers_needed,
+    margins,
+)
+
+if TYPE_CHECKING:
+    from neural_style.config import Config
+    from neural_style.job import Job
+
+PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
+
+# Bytes held over those of the features that a gradient needs: while the image is changed, and in
+# the forward pass alone, which measures a style image.
+GRADIENT_OVERHEAD = 1.8
+FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
+ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
+LBFGS_IMAGES = 14  # besides the history
+GRADIENT_IMAGES = 1  # of tiles, which is added up
+
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # of tiles that are tried, pixels
+SHORTEST_HISTORY = 3
+_UNITS = {"GB": 1e9, "MB": 1e6}
+
+
+def available_bytes(limit: str | None = None) -> float:
+    """Return the memory that this process has or can have; infinite where nothing tells.
+
+    Args:
+        limit: What it may take at most, such as `4GB`; None for no limit but the machine's.
+    """
+    if limit is not None:
+        return float(limit[:-2]) * _UNITS[limit[-2:]]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    own = resident_bytes()
+    return float(min([free + own, *(limit - used + own for limit, used in _groups())]))
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process has now."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return peak_memory_bytes() or 0
+    return pages * 4096
+
+
+def _groups() -> Iterator[tuple[int, int]]:
+    """Yield limit and use of every control group, of either version, that this process is in; what
+    the kernel would give back at once is not counted as used.
+    """
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup", "memory" if controllers else "")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        limit_name, use_name = names if controllers else ("memory.max", "memory.current")
+        group = root / path.lstrip("/")
+        for place in (group, *group.parents):
+            if place != root and root not in place.parents:
+                break
+            with suppress(OSError, ValueError):  # `max` where there is no limit
+                limit = int((place / limit_name).read_text(encoding="ascii"))
+                used = int((place / use_name).read_text(encoding="ascii"))
+                yield limit, used - _file_bytes(place)
+
+
+def _file_bytes(group: Path) -> int:
+    """Return what a control group holds of files, not written to for a while."""
+    with suppress(OSError, ValueError):
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return 0
+
+
+def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
+    """Return settings with a tile and a history that fit into the memory there is.
+
+    One piece, if that fits; else the largest tile that does; where the history of L-BFGS leaves too
+    little for any, a shorter one.
+
+    Args:
+        config: Settings; only a tile of `auto` is chosen.
+        weights: The network.
+        pictures: The pictures of the run.
+        precision: Of its convolutions.
+    """
+    if config.runtime.tile != "auto":
+        return config
+    there = available_bytes(config.runtime.memory)
+
+    def fits(tile: int | str, history: int) -> Config | None:
+        tried = with_tile(config, tile)
+        own = tried.optimizer.model_copy(update={"history": history})
+        tried = tried.model_copy(update={"optimizer": own})
+        return tried if peak_bytes(tried, weights, pictures, precision) <= there else None
+
+    longest = _longest_side(config, pictures)
+    own, history = [side for side in SIDES if side < longest], config.optimizer.history
+    shorter = range(history - 1, SHORTEST_HISTORY - 1, -1)
+    lengths = [history, *(shorter if config.optimizer.name == "lbfgs" else ())]
+    if found := fits("none", history):
+        return found
+    for length in lengths:
+        for side in own:
+            if found := fits(side, length):
+                return found
+    return with_tile(config, own[-1] if own else "none")
+
+
+def with_tile(config: Config, tile: int | str) -> Config:
+    """Return settings with another tile."""
+    runtime = config.runtime.model_copy(update={"tile": tile})
+    return config.model_copy(update={"runtime": runtime})
+
+
+def in_tiles(config: Config, pictures: Pictures) -> bool:
+    """Tell whether a picture of the run is cut at any scale, by settings without `auto`."""
+    tile = config.runtime.tile
+    return isinstance(tile, int) and _longest_side(config, pictures) > tile
+
+
+def smaller_tile(config: Config, pictures: Pictures) -> int | None:
+    """Return the next smaller tile than the one that settings have; None if there is none."""
+    tile = config.runtime.tile
+    longest = tile if isinstance(tile, int) else _longest_side(config, pictures)
+    return next((side for side in SIDES if side <= longest / 1.3), None)
+
+
+def _longest_side(config: Config, pictures: Pictures) -> int:
+    last = sizes_at(config, pictures, schedule(config, pictures)[-1].longest)
+    return max(max(size) for size in (last.content, *last.styles))
+
+
+def peak_bytes(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> float:
+    """Return the most resident memory of the process at once, with the config's tile."""
+    layers = layers_needed(weights, structure_of([config]).layers)
+    held = PROCESS_BYTES + _weight_bytes(weights, layers, precision) + _picture_bytes(pictures)
+    scales = [
+        scale_bytes(config, layers, sizes_at(config, pictures, scale.longest), precision)
+        for scale in schedule(config, pictures)
+    ]
+    return held + max(scales, default=0.0)
+
+
+def scale_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, precision: str) -> float:
+    """Return the bytes of one scale: its pictures, and the larger of a step and of a style's pass.
+
+    Content features of tiles are left out: where there is no room for them, a file holds them.
+    """
+    width = _value_bytes(precision)
+    image = 12 * math.prod(sizes.content)  # three float32 values a pixel
+    content, *styles = (
+        seen_at_once(config, layers, size) for size in (sizes.content, *sizes.styles)
+    )
+    step = GRADIENT_OVERHEAD * width * feature_values(layers, content)
+    passes = [FORWARD_OVERHEAD[precision] * width * feature_values(layers, size) for size in styles]
+    if config.optimizer.name == "lbfgs":
+        history = 2 * config.optimizer.history * image
+        held, step = LBFGS_IMAGES * image + history, max(step, history)
+    else:
+        held = ADAM_IMAGES * image
+    if content != sizes.content:
+        held += GRADIENT_IMAGES * image
+    shown = image + sum(12 * math.prod(size) for size in sizes.styles)
+    return shown + max(held + step, *passes, 0)
+
+
+def spare_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
+    """Return how many bytes one scale leaves of the memory there is, as things stand."""
+    precision = "bfloat16" if config.runtime.precision == "bfloat16" else "float32"
+    needed = resident_bytes() + scale_bytes(config, layers, sizes, precision)
+    return max(available_bytes(config.runtime.memory) - needed, 0.0)
+
+
+def seen_at_once(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (height, width) of an image that the network sees at once."""
+    tile = config.runtime.tile
+    if not isinstance(tile, int) or max(size) <= tile:
+        return size
+    height, width = (
+        min(longest_part(side, tile, layers) + 2 * margins(layers)[0], side) for side in size
+    )
+    return height, width
+
+
+def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
+    """Return how many values of an image (height, width) are kept for its gradient: the outputs of
+    ReLU and pooling.
+    """
+    height, width = size
+    channels = values = 0
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            channels = layer.bias.size
+            continue
+        if isinstance(layer, Pooling):
+            height, width = height // 2, width // 2
+        values += channels * height * width
+    return values
+
+
+def memory_advice(job: Job, precision: str) -> str:
+    """Return what to tell of a run that ran out of memory."""
+    needed = peak_bytes(job.config, job.weights, job.pictures, precision)
+    side = schedule(job.config, job.pictures)[-1].longest
+    there = available_bytes(job.config.runtime.memory)
+    fixed = PROCESS_BYTES + _picture_bytes(job.pictures)
+    share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
+    fits = min(int(side * math.sqrt(share)), side - 1) if math.isfinite(share) else side - 1
+    return (
+        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB, of "
+        f"{there / 1e9:.1f} GB there are, enough for about {fits} px; lower image.size or "
+        "runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, or "
+        "runtime.precision: bfloat16"
+    )
+
+
+def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) -> int:
+    """Return the bytes of the weights: float32 variables share the memory of the arrays."""
+    read = sum(_parameters(layer) for layer in weights.layers)
+    used = sum(_parameters(layer) for layer in layers)
+    return 4 * read + (0 if precision == "float32" else _value_bytes(precision) * used)
+
+
+def _picture_bytes(pictures: Pictures) -> int:
+    return pictures.content.nbytes + sum(style.nbytes for style in pictures.styles)
+
+
+def _parameters(layer: Layer) -> int:
+    return layer.kernel.size + layer.bias.size if isinstance(layer, Convolution) else 0
+
+
+def _value_bytes(precision: str) -> int:
+    return 4 if precision == "float32" else 2
