@@ -51,8 +51,9 @@ from neural_style.studio import Hands, Studio
 from neural_style.supply import find_weights
 from neural_style.sweep_plan import plan_sweep
 from neural_style.targets import KeptTargets
-from neural_style.transfer import Moment, Watch, Workspace, columns_of, evaluate, optimise
+from neural_style.transfer import Moment, Watch, columns_of, optimise
 from neural_style.weights import VGGWeights, layers_needed, margins, transpose_kernels
+from neural_style.workspace import Workspace, evaluate
 
 log = logging.getLogger("style_transfer")
 
@@ -279,7 +280,7 @@ def make(
 
 def judge(job: Job, work: Workspace, studio: Studio, path: Path) -> outputs.Verdict:
     """Return the losses of a saved picture for the goal that is set, and its measures."""
-    picture = read_image(path, "output.image").rgb
+    picture = read_image(path, "output.image", job.config.image.max_pixels).rgb
     losses = evaluate(work, as_compared(job.config.color, picture))
     return outputs.Verdict(
         {name: losses[name] for name in columns_of(job.config)},

@@ -32,7 +32,7 @@ import numpy as np
 import style_transfer as st
 import vgg19_matconvnet as vgg
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
-from neural_style import session, transfer
+from neural_style import session, workspace
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures, prepare_inputs, read_pictures
@@ -191,9 +191,9 @@ def summarise(precision: str, size: int, gflop: float, rounds: np.ndarray) -> Me
     )
 
 
-def _begin(work: transfer.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
+def _begin(work: workspace.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
     inputs = prepare_inputs(config, pictures, None)
-    transfer.set_goal(work, config, inputs)
+    workspace.set_goal(work, config, inputs)
     start = preprocess(inputs.content, work.mean)
     return work.optimizer.begin(opened, config.optimizer, start, WARM_UP + ROUNDS)
 

@@ -33,7 +33,7 @@ from benchmarks.curves import Curve, Point, compare, plot
 from benchmarks.report import machine, parser, write_report
 from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
-from neural_style import session, transfer
+from neural_style import session, transfer, workspace
 from neural_style.config import Config
 from neural_style.errors import InputError
 from neural_style.inputs import prepare_inputs, read_pictures
@@ -119,10 +119,10 @@ def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
     device = session.open_device(config.runtime, print)
     work = st.open_workspace(config, vgg.load_weights(task.weights), device)
     with work.session:
-        transfer.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
+        workspace.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
 
         def loss(image: np.ndarray) -> float:
-            return transfer.evaluate(work, image.astype(np.float32))["total"]
+            return workspace.evaluate(work, image.astype(np.float32))["total"]
 
         return [
             Curve(name, tuple(Point(s.iteration, s.seconds, loss(s.image)) for s in snapshots))

@@ -204,10 +204,9 @@ class AdamRun:
     ) -> None:
         """Prepare; `start` or `restore` puts an image in place."""
         self._session, self._handles, self._options, self._total = session, handles, options, total
-        self._passes = passes
-        self._steps = cast(Steps, handles.tiled) if passes else handles.whole
         self._averaged = 0
         self._shrunk = 1.0  # of the learning rate, by recoveries
+        self.use(passes)
 
     def start(self, image: np.ndarray, before: AdamRun | None) -> None:
         """Put an image in place with empty moments, or with those of the scale before."""
@@ -225,6 +224,15 @@ class AdamRun:
         )
         if before is None:
             self._session.run(handles.forget, self._feed(0))
+
+    def iterate(self) -> np.ndarray:
+        """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
+        return self._session.run(self._handles.objective.image.variable)
+
+    def use(self, passes: Passes | None) -> None:
+        """Take the objective by other passes from now on."""
+        self._passes = passes
+        self._steps = cast(Steps, self._handles.tiled) if passes else self._handles.whole
 
     def recover(self) -> None:
         """Go back to the best image, with empty moments and steps of half the size."""

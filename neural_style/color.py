@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from neural_style.strips import each_pixel, strips
+
 LinearMethod = Literal["cholesky", "pca", "transport"]
 Method = LinearMethod | Literal["histogram"]
 Space = Literal["ycrcb", "lab"]
@@ -50,7 +52,12 @@ def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.n
     style_mean, style_covariance = _moments(style)
     content_mean, content_covariance = _moments(content)
     matrix = linear_map(style_covariance, content_covariance, method)
-    return ((style - style_mean) @ matrix.T + content_mean).astype(np.float32)
+
+    @each_pixel
+    def mapped(picture: np.ndarray) -> np.ndarray:
+        return ((picture - style_mean) @ matrix.T + content_mean).astype(np.float32)
+
+    return mapped(style)
 
 
 def linear_map(
@@ -73,6 +80,7 @@ def linear_map(
     return content_root @ _rotation(content_root) @ _rotation(root).T @ whitening
 
 
+@each_pixel
 def luminance(image: np.ndarray, space: Space) -> np.ndarray:
     """Return the luminance of a picture, [H, W], float32.
 
@@ -85,6 +93,7 @@ def luminance(image: np.ndarray, space: Space) -> np.ndarray:
     return values.astype(np.float32)
 
 
+@each_pixel
 def grey(values: np.ndarray, space: Space) -> np.ndarray:
     """Return the grey picture of a luminance [H, W]: [H, W, 3], RGB, float32.
 
@@ -131,6 +140,11 @@ def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.
             f"found luminance of {sizes[0]} for a content image of {sizes[1]} pixels "
             "(height x width), expected equal sizes; resize one of them first"
         )
+    return _with_luminance(content, wanted, space)
+
+
+@each_pixel
+def _with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
     if space == "ycrcb":
         # Cr and Cb are multiples of R - Y and B - Y: to keep them is to move along the grey axis.
         chroma = content - (content @ _BT601)[..., np.newaxis]
@@ -169,10 +183,11 @@ def _match_ranks(style: np.ndarray, content: np.ndarray) -> np.ndarray:
 
 def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean, [3], and the covariance, [3, 3], of the pixels of a picture."""
-    pixels = image.reshape(-1, 3).astype(np.float64)
-    mean = pixels.mean(axis=0)
-    centred = pixels - mean
-    return mean, centred.T @ centred / len(pixels)
+    parts = [image[rows].reshape(-1, 3) for rows in strips(image)]
+    number = sum(map(len, parts))
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / number
+    centred = (part.astype(np.float64) - mean for part in parts)
+    return mean, sum(part.T @ part for part in centred) / number
 
 
 def _roots(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ from neural_style.config_types import (
     ImageName,
     Interval,
     Iterations,
+    Megapixels,
     Memory,
     Momentum,
     OneOf,
@@ -104,6 +105,13 @@ class Image(Section):
     """Longest side in pixels; null keeps that of the content image."""
     scales: Scales = "auto"
     """Longest sides before that, growing; auto begins at 128 and grows by the root of 2."""
+    max_megapixels: Megapixels = 200.0
+    """Files and results of more pixels are refused."""
+
+    @property
+    def max_pixels(self) -> int:
+        """The same in pixels."""
+        return round(self.max_megapixels * 1e6)
 
 
 class Optimizer(Section):

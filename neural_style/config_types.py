@@ -161,6 +161,9 @@ Aspect = Annotated[
     Annotated[_Number, Field(ge=0.01, le=100)] | None,
     expected("a number from 0.01 to 100, or null"),
 ]
+Megapixels = Annotated[
+    Annotated[_Number, Field(gt=0, le=1000)], expected("a number above 0, at most 1000")
+]
 Color = Annotated[
     Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] | None,
     BeforeValidator(plain_text),

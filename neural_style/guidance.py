@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neural_style.errors import InputError, printable
-from neural_style.images import cv2, gaussian_blur, read_image, resize
+from neural_style.images import MAX_PIXELS, cv2, gaussian_blur, read_image, resize
 from neural_style.weights import Convolution, Layer, Pooling
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour
 LEAST_AREA = 1e-3  # positions of a layer under which a mask has no area
 
 
-def read_mask(path: Path, color: str | None, key: str) -> np.ndarray:
+def read_mask(path: Path, color: str | None, key: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a mask: a grey image, or the pixels of one colour of a segmentation.
 
     Args:
         path: The file.
         color: `#rrggbb`, or None for a grey image, white where the mask is 1.
         key: The config key that named it.
+        max_pixels: The most pixels it may have.
 
     Returns:
         [H, W], float32, 0..1.
@@ -42,7 +43,7 @@ def read_mask(path: Path, color: str | None, key: str) -> np.ndarray:
     Raises:
         InputError: It cannot be read, or no pixel has the colour.
     """
-    rgb = read_image(path, key).rgb
+    rgb = read_image(path, key, max_pixels).rgb
     if color is None:
         if np.ptp(rgb, axis=2).max() > TOLERANCE:
             raise InputError(
@@ -70,7 +71,7 @@ def read_masks(
     """Read every mask and check that it has the size of its picture."""
     if not config.style.guided:
         return ()
-    masks = []
+    masks, most = [], config.image.max_pixels
     for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
         pair = []
         for name, mask, picture in (
@@ -78,7 +79,7 @@ def read_masks(
             ("from_mask", asked.from_mask, style),
         ):
             key = f"style.images[{i}].{name}"
-            read = read_mask(mask.path, mask.color, key) if mask else None
+            read = read_mask(mask.path, mask.color, key, most) if mask else None
             if read is not None and read.shape != picture.shape[:2]:
                 (height, width), (found_height, found_width) = picture.shape[:2], read.shape
                 of = "content image's" if name == "mask" else "style image's"

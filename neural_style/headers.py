@@ -59,7 +59,7 @@ def check_header(data: memoryview, max_pixels: int) -> None:
     pixels = height * width
     if pixels > max_pixels:
         limit = f"{max_pixels / 1e6:g} megapixels"
-        raise HeaderError(f"has more than {limit}; make it smaller first")
+        raise HeaderError(f"has more than {limit}; make it smaller, or raise image.max_megapixels")
     if pixels > SMALL and pixels > SPARSEST * len(data):
         raise HeaderError(
             f"declares {width:,} x {height:,} pixels in {len(data):,} bytes, which is no picture; "

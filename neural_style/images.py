@@ -20,6 +20,7 @@ from neural_style.headers import DAMAGED, SUPPORTED, TIFF_SIGNATURES, HeaderErro
 from neural_style.quiet import captured_stderr
 
 MAX_PIXELS = 200_000_000
+LARGEST = 1_000_000_000  # pixels that image.max_megapixels can allow, and OpenCV too
 MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -224,7 +225,10 @@ def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
             raise ImageError(f"{key}: {found}: {printable(path)}; give {SUPPORTED}")
         if path.stat().st_size > 8 * max_pixels + MAX_METADATA:
             limit = f"a picture of {max_pixels / 1e6:g} megapixels"
-            raise ImageError(f"{key}: {printable(path)} is larger than {limit}; make it smaller")
+            raise ImageError(
+                f"{key}: {printable(path)} is larger than {limit}; make it smaller, or "
+                "raise image.max_megapixels"
+            )
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ImageError(

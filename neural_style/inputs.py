@@ -96,13 +96,14 @@ def read_pictures(config: Config) -> Pictures:
     Raises:
         ImageError: One cannot be read; the message begins with its key.
     """
-    content = images.read_image(config.content.image, "content.image")
+    most = config.image.max_pixels
+    content = images.read_image(config.content.image, "content.image", most)
     styles = [
-        images.read_image(style.path, f"style.images[{i}]")
+        images.read_image(style.path, f"style.images[{i}]", most)
         for i, style in enumerate(config.style.images)
     ]
     path = config.init.path
-    start = images.read_image(path, "init.from").rgb if path else None
+    start = images.read_image(path, "init.from", most).rgb if path else None
     rgb = tuple(style.rgb for style in styles)
     masks = guidance.read_masks(config, content.rgb, rgb)
     return Pictures(content.rgb, rgb, start, content.alpha, _read_fine(config), masks)
@@ -112,8 +113,9 @@ def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
     """Read the pictures of fine structure."""
     if not any(style.fine for style in config.style.images):
         return ()
+    most = config.image.max_pixels
     return tuple(
-        images.read_image(style.fine, f"style.images[{i}].fine").rgb if style.fine else None
+        images.read_image(style.fine, f"style.images[{i}].fine", most).rgb if style.fine else None
         for i, style in enumerate(config.style.images)
     )
 
@@ -189,11 +191,13 @@ def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> I
     Raises:
         InputError: One would be too large.
     """
-    content = _fit(pictures.content, _shape(config, pictures), longest, "content.image")
+    most = config.image.max_pixels
+    content = _fit(pictures.content, _shape(config, pictures), longest, "content.image", most)
     styles, masks = [], []
     for i, (picture, style) in enumerate(_styles(config, pictures)):
         side = max(1, round(style.scale * max(_size(content))))
-        styles.append((_fit(picture, _size(picture), side, f"style.images[{i}]"), style.weight))
+        fitted = _fit(picture, _size(picture), side, f"style.images[{i}]", most)
+        styles.append((fitted, style.weight))
         if pictures.masks and config.style.weight:
             feather = config.style.feather
             whole = (np.ones(_size(content), np.float32), np.ones(_size(styles[i][0]), np.float32))
@@ -275,15 +279,15 @@ def _take_picture(value: ArrayLike, name: str) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _fit(picture: np.ndarray, shape: tuple[int, int], longest: int | None, key: str) -> np.ndarray:
-    """Resize a picture to a shape of this longest side, if that takes no more memory than there
-    is.
-    """
+def _fit(
+    picture: np.ndarray, shape: tuple[int, int], longest: int | None, key: str, most: int
+) -> np.ndarray:
+    """Resize a picture to a shape of this longest side, if that has no more pixels than allowed."""
     height, width = size = images.fit_size(shape, longest)
-    if height * width > images.MAX_PIXELS:
+    if height * width > most:
         raise InputError(
-            f"{key}: {width} x {height} px at this size, expected at most "
-            f"{images.MAX_PIXELS // 1_000_000} megapixels; lower {_what_sizes(key)}"
+            f"{key}: {width} x {height} px at this size, expected at most {most / 1e6:g} "
+            f"megapixels; lower {_what_sizes(key)}, or raise image.max_megapixels"
         )
     return images.resize(picture, size)
 

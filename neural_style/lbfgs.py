@@ -19,7 +19,7 @@ from neural_style.held import Held, hold
 from neural_style.lbfgs_graph import Graph, build_graph
 from neural_style.objective import Objective
 from neural_style.two_loops import first_loop, second_loop, shorter
-from neural_style.vectors import Box
+from neural_style.vectors import CHUNK, Box, blocks
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -101,13 +101,21 @@ class LBFGSRun:
         self._reach = FIRST_STEP  # of a step along the bare gradient, largest change of a value
         self._stuck = False  # not even along the gradient is there anything lower
         self._losses: dict[str, float] = {}
+        self._rows = 0  # of a vector
 
     def start(self, image: np.ndarray) -> None:
         """Evaluate the start image [1, H, W, 3], RGB minus the mean."""
-        hold(self._session, [(self._handles.objective.image, image)])
-        self._session.run(self._handles.reset)
+        self._put(image)
         self._losses = self._evaluate()
         self._session.run(self._handles.advance)
+
+    def iterate(self) -> np.ndarray:
+        """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
+        return self._session.run(self._handles.anchor.variable)
+
+    def use(self, passes: Passes | None) -> None:
+        """Take the objective by other passes from now on."""
+        self._passes = passes
 
     def recover(self) -> None:
         """Begin again at the last iterate, along the bare gradient with half the step."""
@@ -137,10 +145,14 @@ class LBFGSRun:
             bool(state["scalars"][2]),
         )
         self._losses = dict(zip(self._handles.losses, state["losses"], strict=True))
-        anchor = state["anchor"]
-        hold(self._session, [(self._handles.objective.image, anchor)])
-        self._session.run(self._handles.reset)
+        self._put(state["anchor"])
         hold(self._session, [(each, state[name]) for name, each in self._held().items()])
+
+    def _put(self, image: np.ndarray) -> None:
+        """Put an image [1, H, W, 3] in place, with no history."""
+        self._rows = -(-image.size // CHUNK)
+        hold(self._session, [(self._handles.objective.image, image)])
+        self._session.run(self._handles.reset)
 
     def _held(self) -> dict[str, Held]:
         """Return what the graph holds of the run, by name: only the pairs in use."""
@@ -168,7 +180,7 @@ class LBFGSRun:
 
     def best_image(self) -> np.ndarray:
         """Return the last iterate, which is the best: every step lowers the loss."""
-        return self._session.run(self._handles.anchor.variable)
+        return self.iterate()
 
     def averaged_image(self) -> None:
         """Return None: there is no noise of steps to average out."""
@@ -201,26 +213,37 @@ class LBFGSRun:
     def _aim(self) -> float:
         """Set the direction, -H times the gradient; return the length of the step to try first."""
         handles, run = self._handles, self._session.run
-        products = run(handles.products)
+        products = sum(self._blocks(handles.products))
         pairs = [j for j in self._pairs if products[j, j] > self._least[j]]
         first, alpha = first_loop(products, pairs)
-        run(handles.turn, {handles.turning: first})
-        along, steepest = run([handles.along, handles.steepest])
+        self._blocks(handles.turn, {handles.turning: first})
+        run(handles.smooth)
+        along = sum(self._blocks(handles.along))
         second = second_loop(products, pairs, alpha, self._scale * along)
-        run(handles.aim, {handles.aiming: second, handles.scale: self._scale if pairs else 1.0})
-        return 1.0 if pairs else self._reach / max(float(steepest), 1e-30)
+        scale = self._scale if pairs else 1.0
+        self._blocks(handles.aim, {handles.aiming: second, handles.scale: scale})
+        if pairs:
+            return 1.0
+        return self._reach / max(*self._blocks(handles.steepest), 1e-30)
+
+    def _blocks(self, fetched: Any, fed: Mapping[Any, Any] | None = None) -> list[Any]:
+        """Return what is fetched of every block of rows."""
+        run, rows = self._session.run, self._handles.rows
+        return [run(fetched, {**(fed or {}), rows: block}) for block in blocks(self._rows)]
 
     def _accept(self, losses: dict[str, float], pair: np.ndarray) -> None:
         """Move the anchor to the image and remember how the gradient changed on the way."""
         handles = self._handles
         least = CURVATURE * np.sqrt(pair[1] * pair[2])
         if pair[0] > least:
+            self._session.run(handles.bend)
             full = len(self._pairs) == handles.history
             slot = self._pairs.pop(0) if full else len(self._pairs)
+            bent = self._session.run(handles.bent)
             self._session.run(handles.store, {handles.slot: slot})
             self._pairs.append(slot)
             self._least[slot] = least
-            self._scale = pair[0] / pair[3]
+            self._scale = pair[0] / bent
         else:  # the slope got no flatter on the way, so the step was too short to learn from
             self._pairs.clear()
             self._reach *= GROWTH

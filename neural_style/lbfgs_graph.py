@@ -1,6 +1,7 @@
 """The graph of L-BFGS: its vectors, which stay where the network runs, and what is done to them.
 
-The host's part, which sees scalars only, is in `lbfgs.py`.
+The host's part, which sees scalars only, is in `lbfgs.py`. What takes in many vectors at once does
+so for a block of their rows, so that it never needs a second copy of the history.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from neural_style.vectors import (
     CHUNK,
     Box,
     as_image,
+    block,
     clip,
     combine,
     dot,
@@ -46,24 +48,26 @@ class Graph:
         history: Number of pairs kept, m.
         evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
         evaluate_tiles: Keeps that which tiles have left; None without them.
-        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y, y.Py,
-            where P is the preconditioner.
+        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y.
+        predicted: The gradient times the way from the anchor to the image.
+        bend: Keeps P y as the direction, where P is the preconditioner.
+        bent: The direction's inner product with y; after `bend`, y.Py.
         store: Puts that pair into the slot fed.
         advance: Makes the current image and its gradient the anchor.
         products: Inner products over the free variables of s_1..s_m with y_1..y_m and the anchor's
-            gradient, [m, m + 1], float64.
-        turn: Keeps r = P q over the free variables, where q is the combination of y_1..y_m and the
-            gradient with the coefficients fed, as the direction.
+            gradient, [m, m + 1], float64; of the block.
+        turn: Keeps q, the combination of y_1..y_m and the gradient with the coefficients fed, over
+            the free variables, as the direction; of the block.
+        smooth: Makes the direction P times what it is, over the free variables.
         direction: Where the search goes, [R, CHUNK].
-        along: Inner products of the direction with y_1..y_m, [m], float64.
-        steepest: Its largest entry.
+        along: Inner products of the direction with y_1..y_m, [m], float64; of the block.
+        steepest: The direction's largest entry; of the block.
         aim: Multiplies the direction by `scale` and adds the combination of s_1..s_m with the
-            coefficients fed.
+            coefficients fed; of the block.
         move: Puts the image at the anchor plus `length` times the direction, inside the box.
-        predicted: The gradient times the way from the anchor to the image.
         reset: Empties the history and makes the current image the anchor.
-        slot, turning, aiming, scale, length: Placeholders; the coefficients are those of `turn`,
-            [m + 1], and of `aim`, [m].
+        rows, slot, turning, aiming, scale, length: Placeholders: the block's first row and the one
+            after its last, [2]; the coefficients of `turn`, [m + 1], and of `aim`, [m].
     """
 
     objective: Objective
@@ -77,17 +81,21 @@ class Graph:
     evaluate: tf.Operation
     evaluate_tiles: tf.Operation | None
     pair: tf.Tensor
+    predicted: tf.Tensor
+    bend: tf.Operation
+    bent: tf.Tensor
     store: tf.Operation
     advance: tf.Operation
     products: tf.Tensor
     turn: tf.Operation
+    smooth: tf.Operation
     direction: tf.Variable
     along: tf.Tensor
     steepest: tf.Tensor
     aim: tf.Operation
     move: tf.Operation
-    predicted: tf.Tensor
     reset: tf.Operation
+    rows: tf.Tensor
     slot: tf.Tensor
     turning: tf.Tensor
     aiming: tf.Tensor
@@ -129,6 +137,7 @@ def build_graph(
         )
         anchor, slope, free = held_anchor.variable, held_slope.variable, held_free.variable
         steps, changes = ([h.variable for h in some] for some in (held_steps, held_changes))
+        rows = tf.placeholder(tf.int32, [2], "rows")
         slot = tf.placeholder(tf.int32, [], "slot")
         turning = tf.placeholder(number, [history + 1], "turning")
         aiming = tf.placeholder(number, [history], "aiming")
@@ -137,14 +146,19 @@ def build_graph(
 
         here, down, ahead = anchor.read_value(), slope.read_value(), direction.read_value()
         held = free.read_value()
-        went, bent = ([each.read_value() for each in some] for some in (steps, changes))
         way = in_rows(image.read_value() - here)
         change = new_slope.read_value() - down
         gradient = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
         target = here + length * as_image(ahead, tf.shape(here))
-        nothing = tf.zeros([-(-tf.size(image.read_value()) // CHUNK), CHUNK], number)
         begin = anchor.assign(image.read_value(), read_value=False)
         descend = slope.assign(new_slope.read_value(), read_value=False)
+        blank = tf.zeros([-(-tf.size(image.read_value()) // CHUNK), CHUNK], number)
+
+        went, turned = (
+            [block(each.read_value(), rows) for each in some] for some in (steps, changes)
+        )
+        down_part, held_part, ahead_part = (block(each, rows) for each in (down, held, ahead))
+        part = direction[rows[0] : rows[1]]
 
         def smooth(vector: tf.Tensor) -> tf.Tensor:
             if not preconditioned:
@@ -173,30 +187,26 @@ def build_graph(
             evaluate=new_slope.assign(in_rows(gradient), read_value=False),
             evaluate_tiles=tiles
             and new_slope.assign(in_rows(tiles.gradient.variable.read_value()), read_value=False),
-            pair=tf.stack(
-                [
-                    dot(way, change),
-                    dot(way, way),
-                    dot(change, change),
-                    dot(change, smooth(change)),
-                ]
-            ),
+            pair=tf.stack([dot(way, change), dot(way, way), dot(change, change)]),
             predicted=dot(down, way),
+            bend=direction.assign(smooth(change), read_value=False),
+            bent=dot(ahead, change),
             store=tf.switch_case(slot, [partial(put, j) for j in range(history)]).op,
             advance=free.assign(may_move, read_value=False),
-            products=inner_products([each * held for each in went], [*bent, down]),
-            turn=direction.assign(
-                smooth(combine(turning, [*bent, down]) * held) * held, read_value=False
-            ),
+            products=inner_products([each * held_part for each in went], [*turned, down_part]),
+            turn=part.assign(combine(turning, [*turned, down_part]) * held_part).op,
+            smooth=direction.assign(smooth(ahead) * held, read_value=False),
             direction=direction,
-            along=inner_products([ahead], bent)[0],
-            steepest=tf.reduce_max(tf.abs(ahead)),
-            aim=direction.assign(scale * ahead + combine(aiming, went) * held, read_value=False),
+            along=inner_products([ahead_part], turned)[0],
+            steepest=tf.reduce_max(tf.abs(ahead_part)),
+            aim=part.assign(scale * ahead_part + combine(aiming, went) * held_part).op,
             move=image.assign(clip(target, box), read_value=False),
             reset=tf.group(
                 begin,
-                *(each.assign(nothing, read_value=False) for each in (*steps, *changes)),
+                direction.assign(blank, read_value=False),
+                *(each.assign(blank[:0], read_value=False) for each in (*steps, *changes)),
             ),
+            rows=rows,
             slot=slot,
             turning=turning,
             aiming=aiming,

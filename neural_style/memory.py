@@ -37,11 +37,15 @@ PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
 GRADIENT_OVERHEAD = 1.8
 FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
 ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
-LBFGS_IMAGES = 14  # besides the history
+LBFGS_IMAGES = 6  # besides the history
+LBFGS_STEP_IMAGES = 6  # more, between evaluations
 GRADIENT_IMAGES = 1  # of tiles, which is added up
 
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # of tiles that are tried, pixels
+SMALLER = 1.3  # times that a side is cut down at the least where memory has run out
 SHORTEST_HISTORY = 3
+SHORTEST_TILE = 64  # pixels
+AMPLE = 2.0  # times what a run needs; with less, its graph can also take it in tiles
 _UNITS = {"GB": 1e9, "MB": 1e6}
 
 
@@ -107,8 +111,8 @@ def _file_bytes(group: Path) -> int:
 def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
     """Return settings with a tile and a history that fit into the memory there is.
 
-    One piece, if that fits; else the largest tile that does; where the history of L-BFGS leaves too
-    little for any, a shorter one.
+    One piece, if that fits twice; else the largest tile that does, which may have all of the image;
+    where the history of L-BFGS leaves too little for any, a shorter one.
 
     Args:
         config: Settings; only a tile of `auto` is chosen.
@@ -120,23 +124,23 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
         return config
     there = available_bytes(config.runtime.memory)
 
-    def fits(tile: int | str, history: int) -> Config | None:
-        tried = with_tile(config, tile)
-        own = tried.optimizer.model_copy(update={"history": history})
-        tried = tried.model_copy(update={"optimizer": own})
-        return tried if peak_bytes(tried, weights, pictures, precision) <= there else None
+    def needed(tried: Config) -> float:
+        return peak_bytes(tried, weights, pictures, precision)
 
+    whole = with_tile(config, "none")
+    if AMPLE * needed(whole) <= there:
+        return whole
     longest = _longest_side(config, pictures)
-    own, history = [side for side in SIDES if side < longest], config.optimizer.history
+    sides = [max(longest, SHORTEST_TILE), *(side for side in SIDES if side < longest)]
+    history = config.optimizer.history
     shorter = range(history - 1, SHORTEST_HISTORY - 1, -1)
-    lengths = [history, *(shorter if config.optimizer.name == "lbfgs" else ())]
-    if found := fits("none", history):
-        return found
-    for length in lengths:
-        for side in own:
-            if found := fits(side, length):
-                return found
-    return with_tile(config, own[-1] if own else "none")
+    for length in (history, *(shorter if config.optimizer.name == "lbfgs" else ())):
+        own = config.optimizer.model_copy(update={"history": length})
+        for side in sides:
+            tried = with_tile(config, side).model_copy(update={"optimizer": own})
+            if needed(tried) <= there:
+                return tried
+    return with_tile(config, sides[-1])
 
 
 def with_tile(config: Config, tile: int | str) -> Config:
@@ -145,17 +149,27 @@ def with_tile(config: Config, tile: int | str) -> Config:
     return config.model_copy(update={"runtime": runtime})
 
 
+def may_be_cut(config: Config) -> bool:
+    """Tell whether the graph of a run has to be able to take images in tiles."""
+    return config.runtime.tile != "none"
+
+
 def in_tiles(config: Config, pictures: Pictures) -> bool:
     """Tell whether a picture of the run is cut at any scale, by settings without `auto`."""
     tile = config.runtime.tile
     return isinstance(tile, int) and _longest_side(config, pictures) > tile
 
 
-def smaller_tile(config: Config, pictures: Pictures) -> int | None:
-    """Return the next smaller tile than the one that settings have; None if there is none."""
+def smaller_tile(config: Config, longest: int) -> int | None:
+    """Return the next smaller tile than the one that settings have; None if there is none.
+
+    Args:
+        config: Settings.
+        longest: Longest side of any picture at the scale at hand, pixels.
+    """
     tile = config.runtime.tile
-    longest = tile if isinstance(tile, int) else _longest_side(config, pictures)
-    return next((side for side in SIDES if side <= longest / 1.3), None)
+    seen = min(tile, longest) if isinstance(tile, int) else longest
+    return next((side for side in SIDES if side <= seen / SMALLER), None)
 
 
 def _longest_side(config: Config, pictures: Pictures) -> int:
@@ -168,16 +182,29 @@ def peak_bytes(config: Config, weights: VGGWeights, pictures: Pictures, precisio
     layers = layers_needed(weights, structure_of([config]).layers)
     held = PROCESS_BYTES + _weight_bytes(weights, layers, precision) + _picture_bytes(pictures)
     scales = [
-        scale_bytes(config, layers, sizes_at(config, pictures, scale.longest), precision)
+        scale_bytes(
+            config,
+            layers,
+            sizes_at(config, pictures, scale.longest),
+            precision,
+            scale.iterations,
+        )
         for scale in schedule(config, pictures)
     ]
     return held + max(scales, default=0.0)
 
 
-def scale_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, precision: str) -> float:
+def scale_bytes(
+    config: Config,
+    layers: Sequence[Layer],
+    sizes: Sizes,
+    precision: str,
+    iterations: int | None = None,
+) -> float:
     """Return the bytes of one scale: its pictures, and the larger of a step and of a style's pass.
 
-    Content features of tiles are left out: where there is no room for them, a file holds them.
+    L-BFGS has no more pairs than iterations, which are many if not given. Content features of tiles
+    are left out: where there is no room for them, a file holds them.
     """
     width = _value_bytes(precision)
     image = 12 * math.prod(sizes.content)  # three float32 values a pixel
@@ -187,8 +214,10 @@ def scale_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, precision
     step = GRADIENT_OVERHEAD * width * feature_values(layers, content)
     passes = [FORWARD_OVERHEAD[precision] * width * feature_values(layers, size) for size in styles]
     if config.optimizer.name == "lbfgs":
-        history = 2 * config.optimizer.history * image
-        held, step = LBFGS_IMAGES * image + history, max(step, history)
+        history = config.optimizer.history
+        pairs = history if iterations is None else min(history, iterations)
+        held = (LBFGS_IMAGES + 2 * pairs) * image
+        step = max(step, LBFGS_STEP_IMAGES * image)
     else:
         held = ADAM_IMAGES * image
     if content != sizes.content:

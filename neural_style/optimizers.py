@@ -32,6 +32,12 @@ class Run(Protocol):
     def finish(self) -> dict[str, float]:
         """Return the losses of the last iterate, and let it be the best if it is."""
 
+    def iterate(self) -> np.ndarray:
+        """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
+
+    def use(self, passes: Passes | None) -> None:
+        """Take the objective by other passes from now on, from the last iterate."""
+
     def recover(self) -> None:
         """Go back to the last good image with half the step, after a loss that is no number."""
 

@@ -127,7 +127,8 @@ def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) 
     """Write `iterates.gif`, `.webm` or `.mp4` of the intermediate images and the result."""
     from neural_style.animation import write_animation
 
-    frames = [images.read_image(path, "output.animation").rgb for path in snapshots.paths]
+    most = last.shape[0] * last.shape[1]
+    frames = [images.read_image(path, "output.animation", most).rgb for path in snapshots.paths]
     write_animation(folder / f"iterates.{kind}", [*frames, last], FRAMES_PER_SECOND)
 
 

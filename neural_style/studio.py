@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from neural_style.memory import in_tiles
+from neural_style.memory import may_be_cut
 from neural_style.structure import Structure, depth_of, merge, structure_of
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from neural_style.passes import Tick
     from neural_style.record import Stopwatch
     from neural_style.session import Device
-    from neural_style.transfer import Watch, Workspace
+    from neural_style.transfer import Watch
     from neural_style.weights import VGGWeights
+    from neural_style.workspace import Workspace
 
 
 class _Closes(Protocol):
@@ -78,7 +79,7 @@ class Studio:
     def workspace(self, job: Job) -> tuple[Workspace, Pictures]:
         """Return a workspace for a run, and the pictures that it is used with."""
         structure = job.structure or structure_of([job.config])
-        structure = replace(structure, tiled=in_tiles(job.config, job.pictures))
+        structure = replace(structure, tiled=may_be_cut(job.config))
         pictures = self._mixed_pictures(job) if job.pictures.fine else job.pictures
         key = (structure, graph_key(job.config), _drawn(job))
         return self._workspace.get(key, lambda: self.open_workspace(job, structure)), pictures

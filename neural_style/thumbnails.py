@@ -26,7 +26,7 @@ def read_thumbnail(path: Path, longest: int) -> np.ndarray | None:
         [h, w, 3], RGB, uint8, or None where the file is no picture (any more).
     """
     try:
-        picture = images.read_image(path, "sweep")
+        picture = images.read_image(path, "sweep", max_pixels=images.LARGEST)
     except images.ImageError:
         return None
     rgb = picture.rgb

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TypeVar, cast
 
 import numpy as np
 
-from neural_style import objective, optimizers, outputs, record, targets
+from neural_style import objective, optimizers, outputs, record
 from neural_style.checkpoint import Checkpoint
 from neural_style.color_control import recolor, recolor_start, restore
 from neural_style.config import Config
-from neural_style.guard import DivergedError, guard_of
-from neural_style.guidance import guides_of
+from neural_style.guard import DivergedError, guard_of, is_out_of_memory
 from neural_style.images import resize
-from neural_style.inputs import Inputs, Pictures, Sizes, prepare_inputs
-from neural_style.memory import spare_bytes
-from neural_style.passes import Cut, Passes, Tick, ignore
+from neural_style.inputs import Inputs, Pictures, prepare_inputs
+from neural_style.memory import smaller_tile, with_tile
+from neural_style.passes import Tick, ignore
 from neural_style.pixels import deprocess, preprocess
 from neural_style.pyramid import schedule
-from neural_style.spill import Spill
 from neural_style.start import start_image
-from neural_style.structure import structure_of, term_weights
-from neural_style.tile_graph import TileGraph
-from neural_style.tiling import grid_of
-from neural_style.weights import Layer
+from neural_style.structure import structure_of
+from neural_style.workspace import Workspace, set_goal
 
-if TYPE_CHECKING:
-    import tensorflow.compat.v1 as tf
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,36 +53,6 @@ class Moment:
 
 
 Watch = Callable[[Moment], None]
-
-
-@dataclass
-class Workspace:
-    """One graph and one session, which serve every run of a structure.
-
-    Attributes:
-        mean: The network's mean pixel, RGB, [3].
-        layers: The network's layers, in the order of depth.
-        objective, optimizer: Handles of the graph.
-        session: The session, open.
-        kept: Targets that were measured, for other runs of the same pictures.
-        tiles: The objective tile by tile; None where nothing is cut.
-        used: Those of the layers that its structure needs.
-        passes: What evaluates the goal that is set; None for an image in one piece.
-    """
-
-    mean: np.ndarray
-    layers: tuple[Layer, ...]
-    objective: objective.Objective
-    optimizer: optimizers.Optimizer
-    session: tf.Session
-    kept: targets.KeptTargets = field(default_factory=targets.KeptTargets)
-    tiles: TileGraph | None = None
-    used: tuple[Layer, ...] = ()
-    passes: Passes | None = None
-
-    def close(self) -> None:
-        """End the session."""
-        self.session.close()
 
 
 def optimise(
@@ -124,24 +92,17 @@ def optimise(
                 continue
             inputs = prepare_inputs(config, shown, scale.longest)
             moment = None  # what the run before has held is about to go
-            set_goal(work, config, inputs, tick)
-            if resumed and run is None:
-                run = work.optimizer.resume(
-                    work.session, config.optimizer, total, resumed.state, work.passes
-                )
-            else:
-                pixels = preprocess(_start(work, config, inputs, run), work.mean)
-                run = work.optimizer.begin(
-                    work.session, config.optimizer, pixels, total, run, work.passes
-                )
+            leg = _Leg(work, config, inputs, tick)
+            run = leg.begin(total, run, resumed.state if resumed and run is None else None)
             for done in range(max(scale.first, at), end):
-                losses = run.step(done)
+                losses = leg.step(run, done)
                 guard.check(run, losses, inputs.label, done)
                 history.append(done, time.perf_counter() - begun, losses, inputs.label)
                 image = partial(_fetch, work, finished)
                 moment = Moment(inputs.label, done + 1, losses, history, image, run.state)
                 watch(moment)
             history.append(end, time.perf_counter() - begun, run.finish(), inputs.label)
+            config = leg.config
     except KeyboardInterrupt:
         if run is None:
             raise
@@ -163,51 +124,72 @@ def optimise(
     return outputs.Result(best, averaged, history, interrupted, failure, moment)
 
 
+@dataclass
+class _Leg:
+    """A scale of a run under way.
+
+    Attributes:
+        work: Graph and session.
+        config: Settings; their tile shrinks where memory runs out.
+        inputs: The pictures at this scale.
+        tick: Called after every tile.
+    """
+
+    work: Workspace
+    config: Config
+    inputs: Inputs
+    tick: Tick
+
+    def begin(
+        self, total: int, before: optimizers.Run | None, state: Mapping[str, np.ndarray] | None
+    ) -> optimizers.Run:
+        """Begin after the scale before, or go on from a state within this one."""
+        optimizer, session = self.work.optimizer, self.work.session
+
+        def attempt() -> optimizers.Run:
+            self._set_goal()
+            options, passes = self.config.optimizer, self.work.passes
+            if state is not None:
+                return optimizer.resume(session, options, total, state, passes)
+            pixels = preprocess(_start(self.work, self.config, self.inputs, before), self.work.mean)
+            return optimizer.begin(session, options, pixels, total, before, passes)
+
+        return self._within_memory(attempt)
+
+    def step(self, run: optimizers.Run, number: int) -> dict[str, float]:
+        """Make an iteration; in smaller tiles than before, from the same iterate."""
+        config, iterate = self.config, cache(run.iterate)
+
+        def attempt() -> dict[str, float]:
+            if self.config is not config:
+                image = iterate()  # before the goal is measured in its place
+                self._set_goal()
+                objective.set_image(self.work.session, self.work.objective, image)
+                run.use(self.work.passes)
+            return run.step(number)
+
+        return self._within_memory(attempt)
+
+    def _set_goal(self) -> None:
+        set_goal(self.work, self.config, self.inputs, self.tick)
+
+    def _within_memory(self, attempt: Callable[[], T]) -> T:
+        """Return what an attempt gives: in smaller and smaller tiles, while memory runs out."""
+        longest = max(*self.inputs.size, *(max(style.shape) for style, _ in self.inputs.styles), 1)
+        while True:
+            try:
+                return attempt()
+            except Exception as error:
+                side = smaller_tile(self.config, longest) if is_out_of_memory(error) else None
+                if side is None or self.work.tiles is None:
+                    raise
+            log.warning("out of memory; going on in tiles of %d px", side)
+            self.config = with_tile(self.config, side)
+
+
 def columns_of(config: Config) -> list[str]:
     """Return the names of a run's terms, and `total`."""
     return [*structure_of([config]).terms, "total"]
-
-
-def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignore) -> None:
-    """Measure the targets at one scale; set them, the masks and the weights of the terms."""
-    run, goal = work.session, work.objective
-    content = preprocess(inputs.content, work.mean)
-    guides = guides_of(config.style, inputs, work.layers)
-    sources = [
-        targets.StyleSource(preprocess(style, work.mean), weight, guides[i].taken if guides else {})
-        for i, (style, weight) in enumerate(inputs.styles)
-    ]
-    cut = _cut(work, config, inputs, tick)
-    found = work.kept.get(
-        targets.key_of(content, sources, (config.style.goals, cut and cut.side)),
-        lambda: targets.measure_targets(run, goal, content, sources, config.style.goals, cut),
-    )
-    targets.set_targets(run, goal, found)
-    boxes = cut.boxes(content) if cut else ()
-    work.passes = None
-    if cut and not isinstance(found.content, Mapping):
-        work.passes = cut.passes(run, boxes, found.content, found.style)
-    objective.set_guides(run, goal, [each.painted for each in guides])
-    objective.set_region(run, goal, inputs.region)
-    objective.set_weights(run, goal, term_weights(config, inputs.size))
-
-
-def _cut(work: Workspace, config: Config, inputs: Inputs, tick: Tick) -> Cut | None:
-    """Return how pictures are cut at one scale; None where none is."""
-    side = config.runtime.tile
-    if work.tiles is None or not isinstance(side, int):
-        return None
-    sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
-    spill = Spill(spare_bytes(config, work.used, sizes))
-    return Cut(work.tiles, side, grid_of(work.used), spill, tick)
-
-
-def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
-    """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set."""
-    objective.set_image(work.session, work.objective, preprocess(image, work.mean))
-    if work.passes:
-        return work.passes.losses()
-    return {name: float(value) for name, value in work.session.run(work.optimizer.losses).items()}
 
 
 def _rgb(work: Workspace, image: np.ndarray) -> np.ndarray:
@@ -226,6 +208,8 @@ def _start(
 
 def _settle(start: np.ndarray, inputs: Inputs) -> np.ndarray:
     """Return a start that is the content image where no style is painted, softly at soft edges."""
+    if not inputs.masks:
+        return start
     share = (inputs.painted * inputs.region)[..., None]
     return share * start + (1 - share) * inputs.content
 

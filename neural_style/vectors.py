@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 CHUNK = 1 << 14  # numbers in a row
+BLOCK = 1 << 8  # rows that are taken at once where many vectors are; 16 MB of each, float32
 Box: TypeAlias = tuple[np.ndarray, np.ndarray]  # lowest and highest value of each channel, [3]
 
 
@@ -32,6 +33,25 @@ def as_image(rows: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     import tensorflow.compat.v1 as tf
 
     return tf.reshape(tf.reshape(rows, [-1])[: tf.reduce_prod(shape)], shape)
+
+
+def block(vector: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Return some rows of a vector [R, CHUNK], from the first to before the last of `rows`, [2];
+    zeros of one that has no rows.
+
+    Neither copies: rows are cut as they lie, and nothing is appended to those that are there.
+    """
+    import tensorflow.compat.v1 as tf
+
+    part = vector[rows[0] : rows[1]]
+    missing = rows[1] - rows[0] - tf.shape(part)[0]
+    padded = tf.pad(part, [[0, missing], [0, 0]])
+    return tf.ensure_shape(padded, [None, CHUNK])
+
+
+def blocks(rows: int) -> list[tuple[int, int]]:
+    """Return where each block of so many rows begins and ends."""
+    return [(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK)]
 
 
 def _bounds(image: tf.Tensor, box: Box) -> list[tf.Tensor]:
@@ -91,7 +111,7 @@ def dot(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     """Return the inner product of two vectors [R, CHUNK], float64."""
     import tensorflow.compat.v1 as tf
 
-    return _sum(tf.reduce_sum(left * right, axis=1))
+    return _sum(tf.matmul(left[:, tf.newaxis], right[:, tf.newaxis], transpose_b=True))[0, 0]
 
 
 def _sum(rows: tf.Tensor) -> tf.Tensor:

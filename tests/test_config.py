@@ -119,7 +119,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "download": "ask",
             "url": "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
         },
-        "image": {"aspect": None, "size": 384, "scales": "auto"},
+        "image": {"aspect": None, "size": 384, "scales": "auto", "max_megapixels": 200.0},
         "color": {"preserve": "none", "space": "ycrcb", "match": "transport"},
         "optimizer": {
             "name": "adam",
@@ -479,7 +479,9 @@ BAD_TEXTS = {
     "style:\n  wieght: 5": "style.wieght (line 2): unknown key; did you mean 'weight'?",
     "iterations: 5": "iterations (line 1): unknown key; did you mean 'optimizer.iterations'?",
     "content: {seed: 1}": "content.seed (line 1): unknown key; did you mean 'init.seed'?",
-    "image: {xyz: 5}": "image.xyz (line 1): unknown key; the keys here are aspect, size, scales",
+    "image: {xyz: 5}": (
+        "image.xyz (line 1): unknown key; the keys here are aspect, size, scales, max_megapixels"
+    ),
     "init: {source: noise}": (
         "init.source (line 1): unknown key; the keys here are from, noise, noise_std, blur, seed"
     ),
@@ -501,7 +503,8 @@ BAD_TEXTS = {
         "normalize_gradients"
     ),
     "image: [384]": (
-        "image (line 1): found a list, expected a mapping with keys among aspect, size, scales"
+        "image (line 1): found a list, expected a mapping with keys among aspect, size, scales, "
+        "max_megapixels"
     ),
     # Numbers
     "style:\n\n  weight: x": "style.weight (line 3): found 'x', expected a number of at least 0",
@@ -841,7 +844,8 @@ def test_first_mistake_in_reading_order_is_the_one_told(
         ),
         (
             {"image": {5: 1}},
-            "image[5]: found a key that is not text, expected one of aspect, size, scales",
+            "image[5]: found a key that is not text, expected one of aspect, size, scales, "
+            "max_megapixels",
         ),
         (
             {"content": {"layers": {5: 1}}},

@@ -4,13 +4,12 @@ import logging
 import math
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import prediction
+from neural_style import memory
 from neural_style.guard import DivergedError, Guard, guard_of, is_out_of_memory
 from neural_style.record import LossHistory
 
@@ -124,13 +123,13 @@ def test_want_of_memory_is_told_with_the_size_that_would_fit(
         raise error
 
     monkeypatch.setattr(style_transfer, "optimise", fail)
-    monkeypatch.setattr(prediction, "available_bytes", lambda: 1e9)
+    monkeypatch.setattr(memory, "available_bytes", lambda *_: 1e9)
     assert style_transfer.main(small_run(tmp_path, tiny_mat)) == 1
     told = capsys.readouterr().err.splitlines()[-1]
     match = re.fullmatch(
         r"error: out of memory: 48 px were predicted to need ([0-9.]+) GB, of 1\.0 GB there are, "
-        r"enough for about (\d+) px; lower image\.size, or try optimizer\.name: adam, a smaller "
-        r"optimizer\.history, or runtime\.precision: bfloat16",
+        r"enough for about (\d+) px; lower image\.size or runtime\.tile, or try "
+        r"optimizer\.name: adam, a smaller optimizer\.history, or runtime\.precision: bfloat16",
         told,
     )
     assert match, told
@@ -139,14 +138,3 @@ def test_want_of_memory_is_told_with_the_size_that_would_fit(
 
 def test_other_errors_are_not_taken_for_want_of_memory():
     assert not is_out_of_memory(ValueError("out of memory"))
-
-
-def test_the_size_that_fits_is_the_one_whose_prediction_is_what_there_is(monkeypatch):
-    job = SimpleNamespace(config=None, weights=None, pictures=None)
-    fixed = prediction.PROCESS_BYTES
-    monkeypatch.setattr(prediction, "_picture_bytes", lambda _: 0)
-    monkeypatch.setattr(prediction, "schedule", lambda *_: [SimpleNamespace(longest=1000)])
-    needed = SimpleNamespace(peak_bytes=fixed + 4e9)
-    monkeypatch.setattr(prediction, "predict", lambda *_, **__: needed)
-    monkeypatch.setattr(prediction, "available_bytes", lambda: fixed + 1e9)
-    assert "about 500 px" in prediction.memory_advice(job)

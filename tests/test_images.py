@@ -31,6 +31,9 @@ from neural_style.images import (
 GIVE = "give a PNG, JPEG, WebP, TIFF, BMP or GIF file"
 
 
+CURE = "make it smaller, or raise image.max_megapixels"
+
+
 def gradient(height=6, width=9):
     """A picture without symmetry, [H, W, 3], RGB, uint8."""
     y, x = np.mgrid[:height, :width]
@@ -270,7 +273,7 @@ def test_read_image_of_floating_point_pixels(tmp_path):
 def test_read_image_of_too_many_pixels(tmp_path):
     path = tmp_path / "large.png"
     Image.new("1", (1001, 1000)).save(path)
-    message = f"k: {path} has more than 1 megapixels; make it smaller first"
+    message = f"k: {path} has more than 1 megapixels; {CURE}"
     assert read_error(path, "k", max_pixels=1_000_000) == message
     Image.new("1", (1000, 1000)).save(path)
     assert read_image(path, "k", max_pixels=1_000_000).rgb.shape == (1000, 1000, 3)
@@ -298,7 +301,7 @@ def test_read_image_refuses_too_many_pixels_before_it_decodes_them(tmp_path):
         check=False,
         env=environment,
     )
-    message = f"content.image: {path} has more than 200 megapixels; make it smaller first\n"
+    message = f"content.image: {path} has more than 200 megapixels; {CURE}\n"
     assert (result.stdout, result.stderr) == (message, "")
 
 

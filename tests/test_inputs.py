@@ -134,13 +134,13 @@ def test_layers_that_weigh_nothing_set_no_smallest_side(settings):
             65535,
             1,
             "content.image: 65535 x 43690 px at this size, expected at most 200 megapixels; "
-            "lower image.size",
+            "lower image.size, or raise image.max_megapixels",
         ),
         (
             90,
             1000,
             "style.images[0]: 90000 x 45000 px at this size, expected at most 200 megapixels; "
-            "lower image.size or its scale",
+            "lower image.size or its scale, or raise image.max_megapixels",
         ),
     ],
 )

@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 from graphs import objective_session
 from test_preconditioner import dense
 
+from neural_style import vectors
 from neural_style.config import make_config
 from neural_style.held import build_held
 from neural_style.lbfgs import LBFGSRun, build_lbfgs
@@ -195,7 +196,8 @@ def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(rng)
     np.testing.assert_allclose(direction, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_rows(rng):
+@pytest.mark.parametrize("cuts", [[(0, 3)], [(0, 2), (2, 3)]])
+def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_rows(rng, cuts):
     side = int((CHUNK * 2.5 / 3) ** 0.5)
     low, high = np.full(3, -1.0), np.full(3, 1.0)
 
@@ -211,9 +213,22 @@ def test_inner_products_are_those_of_the_free_variables_whatever_the_number_of_r
         after = run.best_image()
         way, change = after - start, (after - start) * weights
         # The bound holds no variable here: every gradient points inwards.
-        products = session.run(handles.graph.products)
+        parts = [session.run(handles.graph.products, {handles.graph.rows: each}) for each in cuts]
+        products = sum(parts)
         assert products[0, 0] == pytest.approx(np.sum(way * change), rel=1e-9)
         assert products[0, -1] == pytest.approx(np.sum(way * after * weights), rel=1e-9)
+
+
+def test_blocks_of_rows_give_the_iterates_of_the_whole(rng, monkeypatch):
+    side = int((CHUNK * 2.5 / 3) ** 0.5)
+    start, found = rng.uniform(-1, 1, (1, side, side, 3)), []
+    with minimiser(rosenbrock, (np.full(3, -1.0), np.full(3, 2.0)), history=3) as made:
+        for rows in (256, 2, 1):
+            monkeypatch.setattr(vectors, "BLOCK", rows)
+            found.append(minimise(*made, start, 6))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-9)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-9)
+    assert np.abs(found[0] - start).max() > 0.1
 
 
 def test_variables_at_a_bound_that_would_leave_are_held():

@@ -9,7 +9,7 @@ import pytest
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style import images, inputs, session, transfer
+from neural_style import images, inputs, session, transfer, workspace
 from neural_style.config import make_config
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -35,12 +35,15 @@ def final_losses(weights: Path, name: str, size: int, iterations: int) -> dict[s
         made[precision] = transfer.optimise(work, config, pictures).image
         devices[precision] = work
     return {
-        precision: transfer.evaluate(devices["float32"], image)["total"]
+        precision: workspace.evaluate(devices["float32"], image)["total"]
         for precision, image in made.items()
     }
 
 
 @pytest.mark.weights
+@pytest.mark.skipif(
+    not session.bfloat16_cpu(), reason="emulated on this processor, which takes minutes"
+)
 @pytest.mark.parametrize(
     ("name", "iterations"), [pytest.param("adam", 60, marks=pytest.mark.slow), ("lbfgs", 60)]
 )

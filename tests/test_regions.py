@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import session, targets, transfer
+from neural_style import session, targets, transfer, workspace
 from neural_style.config import load_config
 from neural_style.guidance import guides_of
 from neural_style.inputs import prepare_inputs, read_pictures
@@ -44,8 +44,8 @@ def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weight
         ]
         content = preprocess(inputs.content, work.mean)
         goals = targets.measure_targets(opened, work.objective, content, sources, [[0], [1]]).style
-        transfer.set_goal(work, config, inputs)
-        transfer.evaluate(work, saved)
+        workspace.set_goal(work, config, inputs)
+        workspace.evaluate(work, saved)
         made = opened.run(
             {
                 name: [(s.products, s.positions) for s in sums]

@@ -20,7 +20,7 @@ import pytest
 from conftest import tiny_layers
 
 import style_transfer
-from neural_style import images, outputs, record, supply, sweep_command
+from neural_style import images, outputs, record, supply, sweep_command, targets
 from neural_style.config import to_yaml
 from neural_style.sweep_plan import plan_sweep
 from neural_style.weights import VGGWeights
@@ -393,7 +393,7 @@ def test_runs_share_a_graph_that_grows_by_nothing(desk, monkeypatch):
 
 def test_targets_are_measured_once_for_runs_of_the_same_pictures(desk, monkeypatch):
     measured = []
-    measure = style_transfer.optimise.__globals__["targets"].measure_targets
+    measure = targets.measure_targets
 
     def watched(*args: Any) -> Any:
         measured.append(1)

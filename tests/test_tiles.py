@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from conftest import MEAN, tiny_layers
 
 import vgg19_matconvnet as vgg
 from neural_style import targets
@@ -32,7 +33,6 @@ from neural_style.weights import (
     VGGWeights,
     layers_needed,
     margins,
-    random_weights,
     receptive_field,
 )
 
@@ -42,7 +42,7 @@ MASKED = {"guided": True, "targets": 2}
 
 @pytest.fixture(scope="module")
 def weights() -> VGGWeights:
-    return random_weights(1)
+    return VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "file")
 
 
 @contextmanager

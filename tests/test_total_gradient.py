@@ -11,7 +11,7 @@ import scipy.signal
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style import inputs, objective, session, transfer
+from neural_style import inputs, objective, session, workspace
 from neural_style.config import make_config
 from neural_style.pixels import preprocess
 from neural_style.weights import Convolution, Relu, VGGWeights
@@ -143,7 +143,7 @@ def check(weights: VGGWeights, rng: np.random.Generator) -> None:
         device,
     )
     with work.session as opened:
-        transfer.set_goal(work, config, given)
+        workspace.set_goal(work, config, given)
         start = preprocess(image, weights.mean)
         objective.set_image(opened, work.objective, start)
         handles = work.optimizer
