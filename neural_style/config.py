@@ -144,14 +144,16 @@ def to_yaml(config: Config) -> str:
 def settings_json(config: Config) -> str:
     """Return the settings that make the image, as compact JSON for its metadata.
 
-    Paths are file names only, and the folder and name of the run, the device and its threads are
-    left out, so that the same settings give the same bytes on another machine.
+    Paths are file names only, and the folder and name of the run, what it runs on and how it is
+    made to fit there are left out, so that the same settings give the same bytes on another
+    machine.
     """
     values = config.model_dump(
         by_alias=True,
         exclude={
             "output": {"folder", "name"},
-            "runtime": {"device", "threads"},
+            "image": {"max_megapixels"},
+            "runtime": {"device", "threads", "tile", "memory"},
             "sweep": True,
         },
     )

@@ -132,8 +132,12 @@ class Hands:
 
 
 def graph_key(config: Config) -> str:
-    """Return what shapes the graph of a run besides its layers and the formulas of its loss."""
-    shaping: dict[str, Any] = {"network": True, "optimizer": {"name", "box"}, "runtime": True}
+    """Return what shapes the graph of a run besides its structure, and what it runs on."""
+    shaping: dict[str, Any] = {
+        "network": True,
+        "optimizer": {"name", "box"},
+        "runtime": {"device", "precision", "threads"},
+    }
     if config.optimizer.name == "lbfgs":
         shaping["optimizer"] = {"name", "box", "history", "precondition"}
     return json.dumps(config.model_dump(mode="json", include=shaping))

@@ -119,7 +119,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "download": "ask",
             "url": "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
         },
-        "image": {"aspect": None, "size": 384, "scales": "auto", "max_megapixels": 200.0},
+        "image": {"aspect": None, "size": 384, "scales": "auto"},
         "color": {"preserve": "none", "space": "ycrcb", "match": "transport"},
         "optimizer": {
             "name": "adam",
@@ -137,7 +137,7 @@ def test_config_defaults_are_the_documented_ones() -> None:
             "max_recoveries": 5,
             "box": True,
         },
-        "runtime": {"precision": "auto", "tile": "auto", "memory": None},
+        "runtime": {"precision": "auto"},
         "output": {
             "image": "pastiche.png",
             "quality": 95,
