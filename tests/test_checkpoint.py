@@ -185,18 +185,19 @@ def test_a_run_that_is_resumed_makes_the_bytes_of_one_that_is_not(
     assert style_transfer.main(command(whole, tiny_mat, kind)) == 0
     optimise = style_transfer.optimise
 
-    def stop(work, config, pictures, watch, resumed):
+    def stop(work, config, pictures, watch, *rest):
         def watching(moment: Moment) -> None:
             watch(moment)
             if moment.done == at:
                 raise SystemError("killed")
 
-        return optimise(work, config, pictures, watching, resumed)
+        return optimise(work, config, pictures, watching, *rest)
 
     monkeypatch.setattr(style_transfer, "optimise", stop)
     assert style_transfer.main(command(partly, tiny_mat, kind)) == 1
     monkeypatch.setattr(style_transfer, "optimise", optimise)
     (run,) = partly.iterdir()
+    assert read_checkpoint(run).done >= 2
     assert style_transfer.main(["-q", "--resume", str(run)]) == 0
     (reference,) = whole.iterdir()
     for path in reference.glob("*.png"):
