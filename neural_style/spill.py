@@ -4,6 +4,7 @@ sees, mapped into it.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 
@@ -30,10 +31,10 @@ class Spill:
         if size <= self.room or not size:
             self.room -= size
             return np.empty(shape, dtype)
-        file = tempfile.TemporaryFile(prefix="style-transfer-")  # noqa: SIM115, gone with the array
-        file.truncate(size)
-        raw = np.memmap(file, np.uint8, "r+", shape=(size,))
-        file.close()
+        # Nobody else sees the file, and it is gone with the array.
+        with tempfile.TemporaryFile(prefix="style-transfer-") as file:
+            _allocate(file.fileno(), size)
+            raw = np.memmap(file, np.uint8, "r+", shape=(size,))
         return raw.view(dtype).reshape(shape)
 
     def keep(self, values: np.ndarray) -> np.ndarray:
@@ -44,3 +45,16 @@ class Spill:
         place = self.empty(values.shape, values.dtype)
         place[...] = values
         return place
+
+
+def _allocate(file: int, size: int) -> None:
+    """Give a file its size. A hole, which `truncate` makes, would end the process (SIGBUS) where it
+    is written to and the disk is full.
+    """
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)
+        else:
+            os.truncate(file, size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
