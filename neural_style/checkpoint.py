@@ -90,14 +90,23 @@ def find_checkpoint(folder: Path, decisive: Mapping[str, Any]) -> Checkpoint | N
     found = read_checkpoint(folder)
     if found is None:
         return None
-    told = changes(found.decisive, json.loads(json.dumps(decisive)))
+    check_unchanged(folder, found.decisive, decisive)
+    return found
+
+
+def check_unchanged(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that what decided a run still does.
+
+    Raises:
+        InputError: Something differs; the message says what.
+    """
+    told = changes(before, json.loads(json.dumps(now)))
     if told:
         what = printable("; ".join(told))
         raise InputError(
             f"{printable(folder)}: cannot go on, as {what}; put that back, or begin a run of its "
             "own with --config"
         )
-    return found
 
 
 def remove_checkpoints(folder: Path) -> None:

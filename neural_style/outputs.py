@@ -204,6 +204,12 @@ def describe(
     }
 
 
+def digests(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record tells of the files that its run was made of, as `decisive` has it."""
+    inputs = {key: file["sha256"] for key, file in told.get("inputs", {}).items()}
+    return {"inputs": inputs, "network": told.get("network", {}).get("sha256")}
+
+
 def _number(value: float) -> float | None:
     """Return a loss, or None for one beyond float32, which JSON cannot say."""
     return value if math.isfinite(value) else None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neural_style import checkpoint, record, session, viewer
+from neural_style import checkpoint, outputs, record, session, viewer
 from neural_style.board import check_board
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import InputError, printable
@@ -68,7 +68,7 @@ def extension(job: Job, folder: Path) -> Job:
     """Return a job that makes a finished run with more iterations at its last scale.
 
     Raises:
-        InputError: Something else would change, or what was made depends on the number.
+        InputError: Something else would change or has, or what was made depends on the number.
     """
     before = load_config(folder / "config.yaml")
     own = job.config.optimizer
@@ -95,7 +95,16 @@ def extension(job: Job, folder: Path) -> Job:
             f"optimizer.iterations (--set): {name} has {counts}, expected the same "
             "with a larger last number"
         )
+    _check_inputs(replace(job, config=before), folder)
     return replace(job, extends=folder.absolute().name)
+
+
+def _check_inputs(job: Job, folder: Path) -> None:
+    """Check that a finished run would still be made of what it was made of."""
+    kept = checkpoint.read_checkpoint(folder)
+    told = kept.decisive if kept else outputs.digests(record.read_record(folder))
+    deciding = _deciding(job)
+    checkpoint.check_unchanged(folder, told, {key: deciding[key] for key in told})
 
 
 def _make(

@@ -11,7 +11,7 @@ import pytest
 
 import style_transfer
 from benchmarks import kills
-from neural_style import checkpoint
+from neural_style import checkpoint, images
 from neural_style.checkpoint import (
     BrokenCheckpointError,
     Checkpoint,
@@ -246,6 +246,26 @@ def test_what_cannot_be_an_extension_is_refused(tmp_path, tiny_mat, in_project, 
         error = capsys.readouterr().err.splitlines()[-1]
         assert re.search(told, error)
     assert list(tmp_path.iterdir()) == [run]
+
+
+@pytest.mark.parametrize("keep", ["false", pytest.param("true", marks=pytest.mark.slow)])
+def test_a_finished_run_of_changed_files_is_not_extended(
+    keep, tmp_path, tiny_mat, in_project, capsys, rng
+):
+    photo = tmp_path / "photo.png"
+    images.write_image(photo, rng.uniform(0, 255, (32, 40, 3)).astype(np.float32))
+    own = ("optimizer.name=lbfgs", f"output.keep_checkpoint={keep}", f"content.image={photo}")
+    assert style_transfer.main(command(tmp_path / "runs", tiny_mat, *own)) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    images.write_image(photo, rng.uniform(0, 255, (32, 40, 3)).astype(np.float32))
+    capsys.readouterr()
+    extend = ["-q", "--resume", str(run), "--set", "optimizer.iterations=[5, 9]"]
+    assert style_transfer.main(extend) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {run}: cannot go on, as the file of content.image has other contents; put that "
+        "back, or begin a run of its own with --config"
+    )
+    assert list((tmp_path / "runs").iterdir()) == [run]
 
 
 @pytest.mark.slow
