@@ -541,9 +541,25 @@ def test_a_failure_in_the_middle_of_a_run_leaves_the_next_as_if_alone(desk, monk
         expected = (whole / name / "pastiche.png").read_bytes()
         assert (partly / name / "pastiche.png").read_bytes() == expected
     monkeypatch.setattr(style_transfer, "optimise", optimise)
+    begun = beginnings(monkeypatch)
     assert run(None, resume=partly) == 0
+    assert begun == [(1, 2)]
     assert bytes_of(whole) == bytes_of(partly)
     assert not (partly / "0002-seed=1" / "error.txt").exists()
+
+
+def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return a list that takes, of every run that begins, the seed and the iterations which its
+    checkpoint has behind it.
+    """
+    begun, optimise = [], style_transfer.optimise
+
+    def watched(work: Any, config: Any, pictures: Any, watch: Any, resumed: Any, *rest: Any) -> Any:
+        begun.append((config.init.seed, resumed.done if resumed else 0))
+        return optimise(work, config, pictures, watch, resumed, *rest)
+
+    monkeypatch.setattr(style_transfer, "optimise", watched)
+    return begun
 
 
 # Resumed
@@ -709,7 +725,9 @@ def test_ctrl_c_leaves_a_folder_that_can_be_resumed(desk, monkeypatch, caplog):
     before = ages_of_finished(partly)
     assert list(before) == ["0001-seed=0"]
     monkeypatch.setattr(style_transfer, "optimise", optimise)
+    begun = beginnings(monkeypatch)
     assert run(None, resume=partly) == 0
+    assert begun == [(1, 1), (2, 0)]
     assert ages(partly).items() >= before.items()
     assert bytes_of(whole) == bytes_of(partly)
 
