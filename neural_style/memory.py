@@ -41,11 +41,24 @@ LBFGS_IMAGES = 6  # besides the history
 LBFGS_STEP_IMAGES = 6  # more, between evaluations
 GRADIENT_IMAGES = 1  # of tiles, which is added up
 
-SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # of tiles that are tried, pixels
+SIDES = (
+    4096,
+    3072,
+    2048,
+    1536,
+    1024,
+    768,
+    512,
+    384,
+    256,
+    192,
+    128,
+)  # of tiles that are tried, pixels
 SMALLER = 1.3  # times that a side is cut down at the least where memory has run out
 SHORTEST_HISTORY = 3
 SHORTEST_TILE = 64  # pixels
 AMPLE = 2.0  # times what a run needs; with less, its graph can also take it in tiles
+GROUPS, GROUP_LIST = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _UNITS = {"GB": 1e9, "MB": 1e6}
 
 
@@ -80,14 +93,14 @@ def _groups() -> Iterator[tuple[int, int]]:
     the kernel would give back at once is not counted as used.
     """
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = GROUP_LIST.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        root = Path("/sys/fs/cgroup", "memory" if controllers else "")
+        root = GROUPS / ("memory" if controllers else "")
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
         limit_name, use_name = names if controllers else ("memory.max", "memory.current")
         group = root / path.lstrip("/")

@@ -92,6 +92,6 @@ def _cut(work: Workspace, config: Config, inputs: Inputs, tick: Tick) -> Cut | N
 def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
     """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set."""
     objective.set_image(work.session, work.objective, preprocess(image, work.mean))
-    if work.passes:
-        return work.passes.losses()
-    return {name: float(value) for name, value in work.session.run(work.optimizer.losses).items()}
+    passes = work.passes
+    found = passes.losses() if passes else work.session.run(work.optimizer.losses)
+    return {name: float(value) for name, value in found.items()}

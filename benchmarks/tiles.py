@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""What taking an image in tiles costs: seconds of an Adam iteration against those in one piece.
+
+    python benchmarks/tiles.py --weights FILE --size 1536 --sides 256 512 1024
+
+The network sees every tile forward twice and backward once, where an image in one piece is seen
+once each way, and margins besides, which count the more the smaller the tiles are. The ratio that
+these two make of the network's work is printed beside the measured one. Iterations in tiles of each
+side and in one piece alternate, so that all have the same share of a busy machine; medians are
+taken. Writes tiles.json and tiles.png.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import style_transfer as st
+import vgg19_matconvnet as vgg
+from benchmarks.memory import texture
+from benchmarks.report import axes_of_sizes, machine, parser, write_report
+from neural_style import session, workspace
+from neural_style.config import make_config
+from neural_style.errors import InputError
+from neural_style.inputs import Pictures, prepare_inputs
+from neural_style.memory import with_tile
+from neural_style.passes import Passes
+from neural_style.pixels import preprocess
+from neural_style.prediction import forward_operations
+from neural_style.structure import structure_of
+from neural_style.weights import VGGWeights, layers_needed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIZE, SIDES = 1536, (256, 512, 1024)
+WARM_UP, ROUNDS = 1, 5
+PASSES = 1.5  # forward twice and back once, over once each
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Tiles of one side.
+
+    Attributes:
+        side: Longest side of a tile, pixels.
+        tiles: How many there are.
+        seconds, whole_seconds: Of an iteration in tiles, and in one piece.
+        ratio: The one over the other.
+        work: Operations of the network over those in one piece.
+    """
+
+    side: int
+    tiles: int
+    seconds: float
+    whole_seconds: float
+    ratio: float
+    work: float
+
+
+def measure(
+    weights: VGGWeights, size: int, sides: Sequence[int], precision: str, rounds: int
+) -> list[Measurement]:
+    """Measure an image of this size in tiles of each side."""
+    config = make_config(
+        {
+            "image": {"size": size, "scales": None},
+            "runtime": {"device": "cpu", "precision": precision, "tile": "none"},
+        }
+    )
+    inputs = prepare_inputs(config, Pictures(texture(size, 0), (texture(size, 1),)), size)
+    device = session.open_device(config.runtime, print)
+    work = st.open_workspace(config, weights, device, replace(structure_of([config]), tiled=True))
+    ways: dict[int | None, Passes | None] = {}
+    for side in sides:
+        workspace.set_goal(work, with_tile(config, side), inputs)
+        ways[side] = work.passes
+    workspace.set_goal(work, config, inputs)
+    ways[None] = None
+    start = preprocess(inputs.content, work.mean)
+    run = work.optimizer.begin(work.session, config.optimizer, start, 1000)
+    seconds: dict[int | None, list[float]] = {side: [] for side in ways}
+    for number in range(WARM_UP + rounds):
+        for side, passes in ways.items():
+            print(f"round {number}: {side or 'one piece'}", file=sys.stderr)
+            run.use(passes)
+            begin = time.perf_counter()
+            run.step(number)
+            seconds[side].append(time.perf_counter() - begin)
+    work.close()
+    medians = {side: statistics.median(each[WARM_UP:]) for side, each in seconds.items()}
+    layers = layers_needed(weights, structure_of([config]).layers)
+    whole = forward_operations(layers, inputs.size)
+    return [
+        Measurement(
+            side=side,
+            tiles=len(passes.boxes),
+            seconds=medians[side],
+            whole_seconds=medians[None],
+            ratio=medians[side] / medians[None],
+            work=PASSES * forward_operations(layers, inputs.size, side) / whole,
+        )
+        for side, passes in ways.items()
+        if side and passes
+    ]
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """Return a line for each side."""
+    lines = [f"{'side':>5}{'tiles':>7}{'in tiles':>11}{'in one piece':>14}{'ratio':>7}{'work':>7}"]
+    lines += [
+        f"{row.side:>5}{row.tiles:>7}{row.seconds:>9.2f} s{row.whole_seconds:>12.2f} s"
+        f"{row.ratio:>7.2f}{row.work:>7.2f}"
+        for row in measurements
+    ]
+    return "\n".join(lines)
+
+
+def plot(measurements: Sequence[Measurement]) -> Figure:
+    """Return the ratios over the side of the tiles."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    sides = [row.side for row in measurements]
+    axes.plot(sides, [row.ratio for row in measurements], "o-", label="seconds")
+    axes.plot(sides, [row.work for row in measurements], "--", label="work of the network")
+    axes.set(title="in tiles over in one piece", ylim=(0, None))
+    axes_of_sizes(axes, sides, "side of the tiles, pixels")
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0, or 2 for bad input."""
+    options = parser(__doc__)
+    options.add_argument("--size", type=int, default=SIZE, help=f"of the image ({SIZE})")
+    options.add_argument("--sides", type=int, nargs="+", default=SIDES, help="of the tiles")
+    options.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    options.add_argument("--rounds", type=int, default=ROUNDS, help=f"after a warm-up ({ROUNDS})")
+    given = options.parse_args(arguments)
+    before = machine()
+    try:
+        weights = vgg.load_weights(given.weights)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    session.import_tensorflow()
+    found = measure(weights, given.size, sorted(given.sides), given.precision, given.rounds)
+    print(table(found))
+    values = {"machine": before, "size": given.size, "measurements": [asdict(row) for row in found]}
+    write_report(given.out, "tiles", values, plot(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

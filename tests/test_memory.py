@@ -1,0 +1,191 @@
+"""What fits into memory, how much of it there is, and what is done when it runs out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_prediction import picture, vgg19
+
+import style_transfer
+from neural_style import memory
+from neural_style.config import Config, make_config
+from neural_style.images import write_image
+from neural_style.inputs import Pictures
+from neural_style.passes import Passes
+
+SQUARE = Pictures(picture(2048, 2048), (picture(2048, 2048),))
+
+
+def fitted(amount: str, side: int = 2048, **optimizer: object) -> Config:
+    """Settings of a run at this size, fitted into an amount of memory."""
+    config = make_config(
+        {
+            "image": {"size": side, "scales": None},
+            "optimizer": {"name": "lbfgs", **optimizer},
+            "runtime": {"memory": amount},
+        }
+    )
+    return memory.fit(config, vgg19(), SQUARE, "float32")
+
+
+def needed(config: Config) -> float:
+    return memory.peak_bytes(config, vgg19(), SQUARE, "float32")
+
+
+def test_an_image_is_taken_in_one_piece_where_there_is_ample_memory():
+    assert fitted("99GB").runtime.tile == "none"
+
+
+def test_where_one_piece_just_fits_the_graph_can_take_tiles_too():
+    whole = needed(fitted("99GB"))
+    config = fitted(f"{1.5 * whole / 1e9:.2f}GB")
+    assert config.runtime.tile == 2048
+    assert memory.may_be_cut(config)
+    assert not memory.in_tiles(config, SQUARE)
+
+
+@pytest.mark.parametrize("amount", ["6GB", "4GB", "3GB"])
+def test_the_largest_tile_that_fits_is_taken(amount):
+    config = fitted(amount)
+    assert config.optimizer.history == 8
+    assert needed(config) <= float(amount[:-2]) * 1e9
+    larger = memory.SIDES[memory.SIDES.index(config.runtime.tile) - 1]
+    assert needed(memory.with_tile(config, larger)) > float(amount[:-2]) * 1e9
+
+
+def test_where_no_tile_fits_the_history_is_shortened():
+    smallest = needed(memory.with_tile(fitted("99GB"), memory.SIDES[-1]))
+    config = fitted(f"{(smallest - 5e7) / 1e9:.3f}GB")
+    assert config.optimizer.history < 8
+    assert needed(config) <= smallest - 5e7
+
+
+def test_where_nothing_fits_the_smallest_tile_is_tried():
+    config = fitted("1MB")
+    assert (config.runtime.tile, config.optimizer.history) == (memory.SIDES[-1], 8)
+
+
+def test_a_tile_that_is_asked_for_is_kept():
+    config = make_config({"runtime": {"tile": 300, "memory": "1MB"}})
+    assert memory.fit(config, vgg19(), SQUARE, "float32") is config
+
+
+def test_a_tile_chosen_for_a_small_picture_is_one_that_settings_may_have(monkeypatch):
+    small = Pictures(picture(40, 40), (picture(40, 40),))
+    config = make_config({"image": {"size": 40, "scales": None}, "runtime": {"memory": "1GB"}})
+    tile = memory.fit(config, vgg19(), small, "float32").runtime.tile
+    assert make_config({"runtime": {"tile": tile}}).runtime.tile == tile
+
+
+@pytest.mark.parametrize(
+    ("tile", "longest", "smaller"),
+    [(1024, 4000, 768), (1024, 500, 384), ("auto", 2000, 1536), (300, 999, 192), (128, 999, None)],
+)
+def test_a_smaller_tile_is_cut_from_what_is_seen_now(tile, longest, smaller):
+    config = make_config({"runtime": {"tile": tile}})
+    assert memory.smaller_tile(config, longest) == smaller
+
+
+def test_memory_that_is_asked_for_is_what_there_is():
+    assert memory.available_bytes("4GB") == 4e9
+    assert memory.available_bytes("900 MB") == 9e8
+    assert 0 < memory.available_bytes() < math.inf
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_control_group_counts_less_what_it_holds(version, monkeypatch, tmp_path):
+    group = tmp_path / "sys" / ("memory" if version == 1 else "") / "outer" / "inner"
+    group.mkdir(parents=True)
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    limit, used = names if version == 1 else ("memory.max", "memory.current")
+    (group.parent / limit).write_text("3000000000\n")
+    (group.parent / used).write_text("1000000000\n")
+    (group.parent / "memory.stat").write_text("anon 5\ninactive_file 400000000\n")
+    (group / limit).write_text("max\n" if version == 2 else str(2**60))
+    (group / used).write_text("7\n")
+    told = "5:cpu,memory:/outer/inner\n" if version == 1 else "0::/outer/inner\n"
+    listing = tmp_path / "cgroup"
+    listing.write_text(told)
+    monkeypatch.setattr(memory, "GROUP_LIST", listing)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "sys")
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 100_000_000)
+    # 3 GB less 1 GB, of which 0.4 GB are files' that can go; and what the process has itself.
+    assert memory.available_bytes() == 2_500_000_000
+
+
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow's own."""
+
+
+@pytest.fixture
+def desk(tmp_path, tiny_mat, rng):
+    """Write a small experiment; return what runs it."""
+    for name in ("photo", "paint"):
+        write_image(tmp_path / f"{name}.png", rng.uniform(0, 255, (70, 90, 3)).astype(np.float32))
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        "content: {image: photo.png}\nstyle: {images: [paint.png], weight: 1e4}\n"
+        f"network: {{weights: {tiny_mat}}}\nimage: {{size: 224, scales: [96]}}\n"
+        "optimizer: {iterations: 4}\noutput: {folder: out}\n"
+    )
+
+    def run(*settings: str) -> tuple[int, Path]:
+        before = set((tmp_path / "out").glob("*"))
+        given = [part for each in settings for part in ("--set", each)]
+        code = style_transfer.main(["-q", "--config", str(path), *given])
+        return code, (set((tmp_path / "out").glob("*")) - before).pop()
+
+    return run
+
+
+def saved(folder: Path) -> float:
+    return json.loads((folder / "record.json").read_text())["losses"]["saved"]["total"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_run_in_tiles_ends_as_one_in_one_piece(optimizer, desk):
+    _, whole = desk(f"optimizer.name={optimizer}", "runtime.tile=none")
+    _, tiles = desk(f"optimizer.name={optimizer}", "runtime.tile=64")
+    assert saved(tiles) == pytest.approx(saved(whole), rel=1e-3)
+    assert "tile: 64" in (tiles / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("failing", [(1,), (4, 5)])
+def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles(
+    optimizer, failing, desk, monkeypatch, caplog
+):
+    caplog.set_level(logging.WARNING)
+    settings = (f"optimizer.name={optimizer}", "runtime.tile=192")
+    _, undisturbed = desk(*settings)
+    evaluate, calls = Passes._each, iter(range(1, 10**6))
+
+    def failing_now_and_then(self: Passes, what: str, *rest: object) -> None:
+        if what == "gradient" and next(calls) in failing:
+            raise ResourceExhaustedError("OOM when allocating")
+        evaluate(self, what, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Passes, "_each", failing_now_and_then)
+    monkeypatch.setattr(memory, "SIDES", (128, 96))
+    code, folder = desk(*settings)
+    assert code == 0
+    told = [message for message in caplog.messages if "out of memory" in message]
+    assert told == [
+        f"out of memory; going on in tiles of {side} px" for side in (128, 96)[: len(failing)]
+    ]
+    assert saved(folder) == pytest.approx(saved(undisturbed), rel=1e-3)
+
+
+def test_where_no_smaller_tile_is_left_a_run_ends_with_advice(desk, monkeypatch, capsys):
+    def fail(*_: object) -> None:
+        raise ResourceExhaustedError("OOM when allocating")
+
+    monkeypatch.setattr(Passes, "_each", fail)
+    code, _ = desk("runtime.tile=128")
+    assert code == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: out of memory: 224 px were")
