@@ -101,6 +101,7 @@ class LBFGSRun:
         self._reach = FIRST_STEP  # of a step along the bare gradient, largest change of a value
         self._stuck = False  # not even along the gradient is there anything lower
         self._losses: dict[str, float] = {}
+        self._tried = self._losses  # of the last step that was tried
         self._rows = 0  # of a vector
 
     def start(self, image: np.ndarray) -> None:
@@ -166,12 +167,17 @@ class LBFGSRun:
         }
 
     def step(self, iteration: int) -> dict[str, float]:
-        """Make one iteration and return the losses of the iterate it started from."""
+        """Make one iteration and return the losses of the iterate it started from; where every step
+        leads to losses that are no numbers, return those.
+        """
         del iteration
         before = self._losses
         if not self._stuck and not self._descend():
             self._pairs.clear()
             self._stuck = not self._descend()
+            good, tried = (np.isfinite(each["total"]) for each in (before, self._tried))
+            if self._stuck and good and not tried:
+                return self._tried  # whoever guards the run sends it back
         return before
 
     def finish(self) -> dict[str, float]:
@@ -200,7 +206,7 @@ class LBFGSRun:
         length = self._aim()
         for _ in range(BACKTRACKS):
             run(handles.move, {handles.length: length})
-            losses = self._evaluate()
+            losses = self._tried = self._evaluate()
             predicted, pair = run([handles.predicted, handles.pair])
             rise = float(losses["total"]) - float(self._losses["total"])
             if predicted < 0 and rise <= ARMIJO * predicted:

@@ -1,5 +1,6 @@
 """What becomes of a run whose losses are no numbers, or for which there is no memory."""
 
+import itertools
 import logging
 import math
 import re
@@ -11,6 +12,7 @@ import pytest
 import style_transfer
 from neural_style import memory
 from neural_style.guard import DivergedError, Guard, guard_of, is_out_of_memory
+from neural_style.lbfgs import LBFGSRun
 from neural_style.record import LossHistory
 
 
@@ -109,6 +111,35 @@ def test_a_run_that_cannot_go_on_ends_with_1_and_its_best_image(
     )
     assert (run / "pastiche.png").exists()
     assert not (run / "record.json").exists()
+
+
+@pytest.mark.parametrize(("bad", "code"), [(26, 0), (10_000, 1)])
+def test_steps_of_lbfgs_to_what_is_no_number_are_recovered_from_or_end_the_run(
+    bad, code, tmp_path, tiny_mat, monkeypatch, caplog, capsys
+):
+    caplog.set_level(logging.WARNING)
+    evaluate, calls = LBFGSRun._evaluate, itertools.count()
+
+    def evaluate_or_not(run: LBFGSRun) -> dict[str, float]:
+        losses = evaluate(run)
+        failing = 8 <= next(calls) < 8 + bad
+        return {**losses, "style/relu2_1": math.nan} | {"total": math.nan} if failing else losses
+
+    monkeypatch.setattr(LBFGSRun, "_evaluate", evaluate_or_not)
+    settings = ["optimizer.name=lbfgs", "optimizer.iterations=15", "optimizer.max_recoveries=2"]
+    assert style_transfer.main(small_run(tmp_path, tiny_mat, *settings)) == code
+    told = [message for message in caplog.messages if "back to the best image" in message]
+    assert re.fullmatch(r"\[48x\d+\] iterate \d+: style/relu2_1 is nan; back to .*", told[0])
+    (run,) = tmp_path.iterdir()
+    assert (run / "pastiche.png").exists()
+    assert (run / "record.json").exists() == (code == 0)
+    if code:
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert re.search(r"iterate \d+: style/relu2_1 is nan, after 2 recoveries", error)
+    else:
+        totals = np.genfromtxt(run / "losses.csv", delimiter=",", names=True, usecols=-1)["total"]
+        assert np.isnan(totals).sum() == len(told)
+        assert totals[-1] < np.nanmin(totals[:8])
 
 
 class ResourceExhaustedError(Exception):

@@ -301,6 +301,22 @@ def test_a_loss_that_turns_infinite_is_stepped_back_from():
     np.testing.assert_allclose(found, 1, atol=1e-6)
 
 
+def test_losses_that_are_no_numbers_wherever_a_step_leads_are_told_and_recovered_from(monkeypatch):
+    with minimiser(rosenbrock) as (session, handles):
+        run = handles.begin(session, OPTIONS, np.full((1, 1, 2, 3), 0.2), 40)
+        run.step(0)
+        good, evaluate = run.finish(), run._evaluate
+        monkeypatch.setattr(run, "_evaluate", lambda: dict.fromkeys(evaluate(), np.nan))
+        assert np.isnan(run.step(1)["f"])
+        assert run.finish() == good
+        monkeypatch.setattr(run, "_evaluate", evaluate)
+        run.recover()
+        assert run.finish() == good
+        for i in range(2, 40):
+            run.step(i)
+        assert run.finish()["total"] < good["total"] / 2
+
+
 def test_history_is_a_ring_of_slots(rng):
     matrix, vector = quadratic(rng, 12)
     with minimiser(bounded(matrix, vector), history=3) as (session, handles):
