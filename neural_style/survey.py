@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from neural_style.config import Config
 from neural_style.inputs import prepare_inputs
 from neural_style.job import Desk, Job, shape_key
 from neural_style.prediction import START_SECONDS, Prediction, predict
@@ -50,13 +51,23 @@ class Survey:
 
 
 def check_inputs(plan: Plan, desk: Desk) -> list[tuple[VGGWeights, Mapping[str, str]]]:
-    """Return each run's weights and the digests of its input files, all read and checked.
+    """Return each run's network without its layers and the digests of its input files, all read and
+    checked.
 
     Raises:
         InputError: One cannot be used.
     """
-    jobs = (desk.job(experiment.config) for experiment in plan.experiments)
-    return [(job.weights, job.digests) for job in jobs]
+    jobs = map(desk.job, _of_one_seed(plan))
+    return [(replace(job.weights, layers=()), job.digests) for job in jobs]
+
+
+def _of_one_seed(plan: Plan) -> list[Config]:
+    """Return the settings of the runs with the seed of the first: another changes nothing of their
+    inputs but the values of random filters, which are large and slow to draw.
+    """
+    configs = [experiment.config for experiment in plan.experiments]
+    seed = {"seed": configs[0].init.seed}
+    return [c.model_copy(update={"init": c.init.model_copy(update=seed)}) for c in configs]
 
 
 def survey_sweep(plan: Plan, desk: Desk, rate: float) -> Survey:
@@ -69,7 +80,7 @@ def survey_sweep(plan: Plan, desk: Desk, rate: float) -> Survey:
     """
     known: dict[str, tuple[Prediction, float]] = {}
     taken = []
-    for config in (experiment.config for experiment in plan.experiments):
+    for config in _of_one_seed(plan):
         key = shape_key(config) + repr(
             (structure_of([config]), config.optimizer, config.output, config.runtime)
         )

@@ -39,7 +39,7 @@ KEPT_BYTES = 1 << 29  # of targets, for the next run of the same pictures
 
 
 Checked = Sequence[tuple[VGGWeights, Mapping[str, str]]]
-"""Of each run, its weights and the digests of its input files by their keys."""
+"""Of each run, its network without layers, and the digests of its input files by their keys."""
 
 
 def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import tiny_layers
 
 import vgg19_matconvnet as vgg
-from neural_style import images, survey
+from neural_style import images, supply, survey
 from neural_style.config import load_source, validate
 from neural_style.errors import InputError
 from neural_style.job import Desk
 from neural_style.prediction import START_SECONDS, Prediction
 from neural_style.survey import Survey, check_inputs, human_bytes, survey_sweep
 from neural_style.sweep_plan import Plan, plan_sweep
+from neural_style.weights import VGGWeights
 
 
 @pytest.fixture
@@ -130,3 +132,21 @@ def test_each_run_has_its_own_digests(plan, desk):
     contents = [digests["content.image"] for _, digests in found]
     assert contents[0] == contents[1] != contents[2] == contents[3]
     assert found[0][1]["style.images[0]"] == contents[2]
+
+
+def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, desk, monkeypatch):
+    drawn = []
+
+    def draw(seed: int) -> VGGWeights:
+        drawn.append(seed)
+        return VGGWeights((*tiny_layers(seed),), np.zeros(3, np.float32), "random")
+
+    monkeypatch.setattr(supply, "random_weights", draw)
+    made = plan(
+        {"grid": {"init.seed": [3, 4, 5], "image.size": [32, 40]}},
+        network={"weights": "none.mat", "if_missing": "random"},
+    )
+    found = check_inputs(made, desk)
+    survey_sweep(made, desk, 1e10)
+    assert drawn == [3]
+    assert {(network.origin, network.layers) for network, _ in found} == {("random", ())}
