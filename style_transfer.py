@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import signal
 
-if __name__ == "__main__":  # until `main` knows better, Ctrl-C ends it without a traceback
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":  # until `main` knows better, these end it without a traceback
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(130))
 import logging
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ from neural_style.errors import printable
 from neural_style.guard import DivergedError, OutOfMemoryError, is_out_of_memory
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
+from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
 from neural_style.memory import fit, memory_advice
 from neural_style.passes import Tick, ignore
@@ -308,5 +310,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the interpreter's own end is left
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)  # only the interpreter's own end is left
     sys.exit(code)

@@ -119,14 +119,15 @@ def test_a_process_prints_its_progress_and_no_noise_of_libraries(experiment):
     assert done.stdout == ""
 
 
-def test_ctrl_c_saves_the_best_image_and_exits_130(experiment):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_best_image_and_exits_130(number, experiment):
     running = subprocess.Popen(
         process(experiment, "optimizer.iterations=1000000"), stderr=subprocess.PIPE, text=True
     )
     for line in running.stderr:
         if "iteration 1/" in line:
             break
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, rest = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "interrupted; the best image so far is" in rest

@@ -1,28 +1,46 @@
-"""Ctrl-C is held back while results are made and written."""
+"""Ctrl-C and SIGTERM are held back while results are made and written."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from neural_style.interrupts import held_back
+from neural_style.interrupts import ENDING, held_back
+
+ROOT = Path(__file__).resolve().parents[1]
+each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
-def test_held_back_counts_and_lets_the_block_go_on():
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Answer signals as the command line does."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@each_signal
+def test_held_back_counts_and_lets_the_block_go_on(number):
     with held_back() as pressed:
         assert not pressed
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        assert len(pressed) == 2
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+        assert pressed == [number, number]
 
 
-def test_ctrl_c_interrupts_again_after_the_block():
+@each_signal
+def test_a_signal_interrupts_again_after_the_block(number):
     with held_back():
         pass
     with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
 
 def fail() -> None:
@@ -30,11 +48,12 @@ def fail() -> None:
         raise OSError("full")
 
 
-def test_ctrl_c_interrupts_again_after_a_block_that_fails():
+@each_signal
+def test_a_signal_interrupts_again_after_a_block_that_fails(number):
     with pytest.raises(OSError, match="full"):
         fail()
     with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
 
 def test_held_back_does_nothing_in_another_thread():
@@ -48,3 +67,36 @@ def test_held_back_does_nothing_in_another_thread():
     thread.start()
     thread.join()
     assert found == [[]]
+
+
+# Raises a signal while the command imports its parts, or when only its own end is left.
+PROGRAM = """
+import atexit, importlib.abc, runpy, signal, sys
+
+_, script, number, moment = sys.argv
+sys.argv = [script, "-q", "--config", "no-such-file.yaml"]
+
+
+class Press(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "vgg19_matconvnet":
+            signal.raise_signal(int(number))
+
+
+if moment == "beginning":
+    sys.meta_path.insert(0, Press())
+else:
+    atexit.register(signal.raise_signal, int(number))
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+@each_signal
+@pytest.mark.parametrize(("moment", "code"), [("beginning", 130), ("end", 2)])
+def test_a_signal_at_the_very_beginning_or_end_is_no_traceback(number, moment, code):
+    program = [sys.executable, "-c", PROGRAM, str(ROOT / "style_transfer.py")]
+    done = subprocess.run(
+        [*program, str(int(number)), moment], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert done.stderr.count("\n") == (moment == "end")
