@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -143,16 +143,24 @@ def graph_key(config: Config) -> str:
     return json.dumps(config.model_dump(mode="json", include=shaping))
 
 
-def group(configs: Iterable[Config]) -> list[tuple[Structure, list[int]]]:
+def group(
+    configs: Sequence[Config], filters: Sequence[Hashable] = ()
+) -> list[tuple[Structure, list[int]]]:
     """Return which runs share a graph: its structure, and the numbers of the runs.
 
     They share what shapes a graph but for layers, of which the graph has all; a layer that a run
-    does not use weighs 0 in it. As that costs time, the deepest layer has to be the same.
+    does not use weighs 0 in it. As that costs time, the deepest layer has to be the same. Graphs of
+    the same filters, which have their critic in common, follow one another.
+
+    Args:
+        configs: Settings of the runs.
+        filters: What the filters of each depend on, see `filters_of`; nothing if not given.
     """
+    filters = filters or [()] * len(configs)
     groups: dict[tuple[Any, ...], list[tuple[Structure, list[int]]]] = {}
-    for index, config in enumerate(configs):
+    for index, (config, own) in enumerate(zip(configs, filters, strict=True)):
         structure = structure_of([config])
-        key = (graph_key(config), max(map(depth_of, structure.layers), default=()))
+        key = (graph_key(config), max(map(depth_of, structure.layers), default=()), own)
         alike = groups.setdefault(key, [])
         for i, (whole, members) in enumerate(alike):
             try:
@@ -163,11 +171,22 @@ def group(configs: Iterable[Config]) -> list[tuple[Structure, list[int]]]:
             break
         else:
             alike.append((structure, [index]))
-    return sorted((g for alike in groups.values() for g in alike), key=lambda g: g[1][0])
+    turn = {own: number for number, own in enumerate(dict.fromkeys(filters))}
+    return sorted(
+        (g for alike in groups.values() for g in alike),
+        key=lambda g: (turn[filters[g[1][0]]], g[1][0]),
+    )
 
 
-def _drawn(job: Job) -> tuple[Any, ...]:
-    """Return what random filters depend on: their seed and the pictures they are normalised on."""
-    if job.weights.origin != "random":
-        return ()
-    return (job.config.init.seed, *job.digests.items())
+def filters_of(
+    config: Config, weights: VGGWeights, digests: Mapping[str, str]
+) -> tuple[Hashable, ...]:
+    """Return what random filters depend on: their seed and the pictures they are normalised on.
+
+    Those of a file depend on nothing of this.
+    """
+    return (config.init.seed, *digests.items()) if weights.origin == "random" else ()
+
+
+def _drawn(job: Job) -> tuple[Hashable, ...]:
+    return filters_of(job.config, job.weights, job.digests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from neural_style.config import Config
@@ -57,30 +57,32 @@ def check_inputs(plan: Plan, desk: Desk) -> list[tuple[VGGWeights, Mapping[str, 
     Raises:
         InputError: One cannot be used.
     """
-    jobs = map(desk.job, _of_one_seed(plan))
+    jobs = map(desk.job, _of_one_seed([experiment.config for experiment in plan.experiments]))
     return [(replace(job.weights, layers=()), job.digests) for job in jobs]
 
 
-def _of_one_seed(plan: Plan) -> list[Config]:
-    """Return the settings of the runs with the seed of the first: another changes nothing of their
+def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
+    """Return the settings of runs with the seed of the first: another changes nothing of their
     inputs but the values of random filters, which are large and slow to draw.
     """
-    configs = [experiment.config for experiment in plan.experiments]
     seed = {"seed": configs[0].init.seed}
     return [c.model_copy(update={"init": c.init.model_copy(update=seed)}) for c in configs]
 
 
-def survey_sweep(plan: Plan, desk: Desk, rate: float) -> Survey:
-    """Foretell what a sweep will take.
+def survey_sweep(
+    configs: Sequence[Config], filters: Sequence[Hashable], desk: Desk, rate: float
+) -> Survey:
+    """Foretell what runs of a sweep will take.
 
     Args:
-        plan: The sweep.
+        configs: Their settings.
+        filters: What the filters of each depend on, see `filters_of`.
         desk: Reads inputs.
         rate: Operations a second of a float32 matrix product on the threads of the runs.
     """
     known: dict[str, tuple[Prediction, float]] = {}
     taken = []
-    for config in _of_one_seed(plan):
+    for config in _of_one_seed(configs):
         key = shape_key(config) + repr(
             (structure_of([config]), config.optimizer, config.output, config.runtime)
         )
@@ -88,7 +90,7 @@ def survey_sweep(plan: Plan, desk: Desk, rate: float) -> Survey:
             job = desk.job(config)
             known[key] = predict(config, job.weights, job.pictures, rate), disk_bytes(job)
         taken.append(known[key])
-    graphs = len(group(each.config for each in plan.experiments))
+    graphs = len(group(configs, filters))
     return Survey(
         runs=len(taken),
         graphs=graphs,

@@ -6,7 +6,7 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +107,12 @@ def find_homes(folder: Path, experiments: Sequence[Experiment], marks: Sequence[
     return homes
 
 
-def tasks_of(experiments: Sequence[Experiment], homes: Sequence[Home]) -> list[Task]:
-    """Return the runs to be made, those that share a graph next to one another."""
+def tasks_of(
+    experiments: Sequence[Experiment], homes: Sequence[Home], filters: Sequence[Hashable] = ()
+) -> list[Task]:
+    """Return the runs to be made, those that share a graph and its filters beside one another."""
     tasks = []
-    for structure, members in group(each.config for each in experiments):
+    for structure, members in group([each.config for each in experiments], filters):
         for i in members:
             if not homes[i].finished:
                 task = Task(experiments[i], structure, homes[i].folder, homes[i].mark)

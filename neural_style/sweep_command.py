@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from neural_style.errors import InputError, printable
 from neural_style.interrupts import held_back
 from neural_style.job import Desk, Job, fingerprint
 from neural_style.product_rate import product_rate
+from neural_style.studio import filters_of
 from neural_style.supply import RANDOM_FILTERS
 from neural_style.survey import check_inputs, survey_sweep
 from neural_style.sweep_page import PAGE, write_page
@@ -73,7 +74,7 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
             terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
             announce(folder, _hyperparameters(plan), terms, scores.NAMES)
         homes = sweep.find_homes(folder, plan.experiments, marks)
-        tasks = sweep.tasks_of(plan.experiments, homes)
+        tasks = sweep.tasks_of(plan.experiments, homes, _filters(plan, inputs))
         if len(tasks) < len(homes):
             log.info("%d of %d runs are there already", len(homes) - len(tasks), len(homes))
         failed, interrupted = 0, False
@@ -111,8 +112,17 @@ def _look_through(
         check_board(plan.config.output.tensorboard)
         record.check_output_folder(options.resume or plan.config.output.folder)
         device = None if options.dry_run else _device(plan)
-        log.info("%s", survey_sweep(plan, desk, rate.result()))
+        configs = [experiment.config for experiment in plan.experiments]
+        log.info("%s", survey_sweep(configs, _filters(plan, inputs), desk, rate.result()))
     return inputs, device
+
+
+def _filters(plan: Plan, inputs: Checked) -> list[tuple[Hashable, ...]]:
+    """Return what the filters of each run depend on."""
+    return [
+        filters_of(each.config, weights, digests)
+        for each, (weights, digests) in zip(plan.experiments, inputs, strict=True)
+    ]
 
 
 def report(folder: Path, results: SweepResults, figure: Figure) -> None:

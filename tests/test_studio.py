@@ -14,7 +14,7 @@ from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
 from neural_style.job import Job
 from neural_style.structure import structure_of
-from neural_style.studio import Studio, graph_key, group
+from neural_style.studio import Studio, filters_of, graph_key, group
 from neural_style.weights import VGGWeights
 
 PICTURE = np.zeros((4, 4, 3), np.float32)
@@ -105,6 +105,18 @@ def test_every_run_is_in_one_group_and_groups_begin_in_order():
     for structure, members in made:
         for i in members:
             assert set(structure_of([runs[i]]).terms) <= set(structure.terms)
+
+
+def test_runs_of_other_random_filters_share_no_graph_and_those_of_one_critic_are_together():
+    """Here by the seed, which varies fastest."""
+    runs = [
+        job(config(init={"seed": seed}, network={"padding": padding}), "random")
+        for padding in ("zeros", "replicate", "zeros")
+        for seed in (5, 6)
+    ]
+    filters = [filters_of(each.config, each.weights, each.digests) for each in runs]
+    made = group([each.config for each in runs], filters)
+    assert [members for _, members in made] == [[0, 4], [2], [1, 5], [3]]
 
 
 def test_no_runs_make_no_group():

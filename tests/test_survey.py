@@ -17,6 +17,7 @@ from neural_style.config import load_source, validate
 from neural_style.errors import InputError
 from neural_style.job import Desk
 from neural_style.prediction import START_SECONDS, Prediction
+from neural_style.studio import filters_of
 from neural_style.survey import Survey, check_inputs, human_bytes, survey_sweep
 from neural_style.sweep_plan import Plan, plan_sweep
 from neural_style.weights import VGGWeights
@@ -54,7 +55,14 @@ def desk() -> Desk:
 @pytest.fixture
 def look(plan: Callable[..., Plan], desk: Desk) -> Callable[..., Survey]:
     """Survey a sweep block on a machine of ten thousand million operations a second."""
-    return lambda *args, **changes: survey_sweep(plan(*args, **changes), desk, 1e10)
+
+    def found(*args: Any, **changes: Any) -> Survey:
+        made = plan(*args, **changes)
+        checked = zip(made.experiments, check_inputs(made, desk), strict=True)
+        filters = [filters_of(each.config, *told) for each, told in checked]
+        return survey_sweep([each.config for each in made.experiments], filters, desk, 1e10)
+
+    return found
 
 
 def test_runs_and_graphs_are_counted(look):
@@ -134,19 +142,17 @@ def test_each_run_has_its_own_digests(plan, desk):
     assert found[0][1]["style.images[0]"] == contents[2]
 
 
-def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, desk, monkeypatch):
-    drawn = []
+def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, look, desk, monkeypatch):
+    drawn: list[int] = []
 
     def draw(seed: int) -> VGGWeights:
         drawn.append(seed)
         return VGGWeights((*tiny_layers(seed),), np.zeros(3, np.float32), "random")
 
     monkeypatch.setattr(supply, "random_weights", draw)
-    made = plan(
-        {"grid": {"init.seed": [3, 4, 5], "image.size": [32, 40]}},
-        network={"weights": "none.mat", "if_missing": "random"},
-    )
-    found = check_inputs(made, desk)
-    survey_sweep(made, desk, 1e10)
-    assert drawn == [3]
+    block = {"grid": {"style.weight": [1, 2], "init.seed": [3, 4, 5]}}
+    missing = {"weights": "none.mat", "if_missing": "random"}
+    found = check_inputs(plan(block, network=missing), desk)
     assert {(network.origin, network.layers) for network, _ in found} == {("random", ())}
+    assert look(block, network=missing).graphs == 3  # each seed draws filters of its own
+    assert drawn == [3]

@@ -334,10 +334,7 @@ def test_random_filters_over_two_pairs_give_the_bytes_of_each_alone(
     drawn, desk, tmp_path, caplog, monkeypatch
 ):
     if drawn == "tiny":
-        mean = np.float32([120, 110, 100])
-        monkeypatch.setattr(
-            supply, "random_weights", lambda seed: VGGWeights((*tiny_layers(seed),), mean, "random")
-        )
+        draw_tiny_filters(monkeypatch)
     (tmp_path / "photos").mkdir()
     for seed, name in enumerate(["b.png", "a.png"], 5):
         write_picture(tmp_path / "photos" / name, seed)
@@ -369,9 +366,17 @@ def test_random_filters_over_two_pairs_give_the_bytes_of_each_alone(
     assert len(told) == len(made)  # once in the sweep, and once in each run alone
 
 
-def test_runs_share_a_graph_that_grows_by_nothing(desk, monkeypatch):
-    opened = []
-    build = style_transfer.open_workspace
+def draw_tiny_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let random filters be few."""
+    mean = np.float32([120, 110, 100])
+    monkeypatch.setattr(
+        supply, "random_weights", lambda seed: VGGWeights((*tiny_layers(seed),), mean, "random")
+    )
+
+
+def opened_graphs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
+    """Return a list that takes every graph on which a session is opened, and its size."""
+    opened, build = [], style_transfer.open_workspace
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         work = build(*args, **kwargs)
@@ -379,6 +384,24 @@ def test_runs_share_a_graph_that_grows_by_nothing(desk, monkeypatch):
         return work
 
     monkeypatch.setattr(style_transfer, "open_workspace", watched)
+    return opened
+
+
+def test_a_graph_is_opened_once_for_each_seed_of_random_filters(desk, monkeypatch):
+    draw_tiny_filters(monkeypatch)
+    opened = opened_graphs(monkeypatch)
+    config = desk(
+        "{grid: {style.weight: [1, 100], init.seed: [0, 1]}}",
+        network="{weights: none.mat, if_missing: random}",
+        optimizer="{iterations: 1}",
+    )
+    assert run(config) == 0
+    assert len(opened) == 2
+    assert len(set(bytes_of(sweeps(config)[0], "pastiche.png").values())) == 4
+
+
+def test_runs_share_a_graph_that_grows_by_nothing(desk, monkeypatch):
+    opened = opened_graphs(monkeypatch)
     config = desk(
         "{grid: {style.weight: [1, 1e4], style.layers: [[relu2_1], [relu1_1, relu2_1]],"
         " image.size: [32, 35]}}",
