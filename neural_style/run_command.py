@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +17,17 @@ from neural_style import checkpoint, outputs, record, session, viewer
 from neural_style.board import check_board
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import InputError, printable
+from neural_style.guard import FailedRunError
 from neural_style.interrupts import held_back
 from neural_style.job import Desk, Job, decisive
+from neural_style.memory import in_tiles
 from neural_style.prediction import describe, predict
 from neural_style.progress import Progress
 from neural_style.pyramid import Scale, schedule, work
 from neural_style.supply import RANDOM_FILTERS
 
 if TYPE_CHECKING:
+    from neural_style.inputs import Pictures
     from neural_style.studio import Hands
     from neural_style.transfer import Moment
 
@@ -119,15 +125,12 @@ def _make(
             checkpoint.find_checkpoint(folder, _deciding(job))
         studio.workspace(job)
     config, scales = job.config, schedule(job.config, job.pictures)
-    log.info("%s", _headline(config, scales, studio.device))
+    log.info("%s", _headline(config, job.pictures, scales, studio.device))
     with held_back() as pressed:
-        if folder is None:
-            name = config.output.name or "pastiche"
-            folder = record.create_run_folder(config.output.folder, name)
-            if job.extends:
-                _carry_over(options.resume, folder, job)
+        folder = folder or _new_folder(job, options.resume)
         total = scales[-1].first + scales[-1].iterations
-        with Progress(total, lambda done: work(scales, done), quiet=options.quiet) as bar:
+        bar = Progress(total, lambda done: work(scales, done), quiet=options.quiet)
+        with bar, _resumable(folder):
 
             def watch(moment: Moment) -> None:
                 bar.update(moment.scale, moment.done, moment.losses["total"])
@@ -153,6 +156,38 @@ def _make(
     return 0
 
 
+def _new_folder(job: Job, extended: Path | None) -> Path:
+    """Return a new folder for a run, with its settings and where it begins if it extends another.
+
+    Raises:
+        OSError: They cannot be written; no folder is left.
+    """
+    output = job.config.output
+    folder = record.create_run_folder(output.folder, output.name or "pastiche")
+    try:
+        if extended:
+            _carry_over(extended, folder, job)
+        record.write_atomically(folder / "config.yaml", to_yaml(job.config).encode())
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Tell of a full disk how the run in a folder goes on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FailedRunError(
+            f"{printable(error.filename or folder)}: {error.strerror}; make room, then go on with "
+            f"--resume {printable(folder)}"
+        ) from error
+
+
 def _carry_over(old: Path, new: Path, job: Job) -> None:
     """Let a run begin at the end of the one that it extends, if that has kept it."""
     found = checkpoint.read_checkpoint(old)
@@ -166,9 +201,11 @@ def _deciding(job: Job) -> dict[str, object]:
     return decisive(job.config, job.digests, job.weights.sha256)
 
 
-def _headline(config: Config, scales: Sequence[Scale], device: session.Device) -> str:
+def _headline(
+    config: Config, pictures: Pictures, scales: Sequence[Scale], device: session.Device
+) -> str:
     steps = ", ".join(f"{scale.iterations} at {scale.longest} px" for scale in scales)
-    return (
-        f"{config.optimizer.name} iterations: {steps}; "
-        f"{device.name}, {device.threads} threads, {device.precision}"
-    )
+    told = f"{device.name}, {device.threads} threads, {device.precision}"
+    if in_tiles(config, pictures):
+        told += f", in tiles of {config.runtime.tile} px"
+    return f"{config.optimizer.name} iterations: {steps}; {told}"

@@ -156,7 +156,7 @@ def test_a_run_in_tiles_ends_as_one_in_one_piece(optimizer, desk):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-@pytest.mark.parametrize("failing", [(1,), (4, 5)])
+@pytest.mark.parametrize("failing", [pytest.param((1,), marks=pytest.mark.slow), (4, 5)])
 def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles(
     optimizer, failing, desk, monkeypatch, caplog
 ):
@@ -186,6 +186,6 @@ def test_where_no_smaller_tile_is_left_a_run_ends_with_advice(desk, monkeypatch,
         raise ResourceExhaustedError("OOM when allocating")
 
     monkeypatch.setattr(Passes, "_each", fail)
-    code, _ = desk("runtime.tile=128")
+    code, _ = desk("runtime.tile=128", "image.scales=null")
     assert code == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: out of memory: 224 px were")

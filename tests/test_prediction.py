@@ -161,6 +161,10 @@ def test_total_variation_alone_takes_an_image_and_no_network():
     [
         (Prediction(1.26e9, 80.4), "predicted on the CPU: 1.3 GB of memory, 1 min 20 s"),
         (Prediction(14e9, 7500), "predicted on the CPU: 14.0 GB of memory, 2 h 5 min"),
+        (
+            Prediction(4e9, 60, tile=512),
+            "predicted on the CPU: 4.0 GB of memory, 1 min 0 s, in tiles of 512 px",
+        ),
     ],
 )
 def test_a_prediction_reads_as_memory_and_time(prediction, words):

@@ -37,7 +37,12 @@ from neural_style.weights import (
 )
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
+PAPER = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MASKED = {"guided": True, "targets": 2}
+TRAINED: list[dict[str, Any]] = [
+    MASKED,
+    {"statistics": ("gram", "mean_covariance", "histogram")},
+]
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +214,13 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(weights, rng
                 Passes(session, tiles, boxes, goals, tick=press).evaluate()
             assert passes.evaluate() == losses
             np.testing.assert_array_equal(session.run(tiles.gradient.variable), gradient)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.parametrize("extra", TRAINED, ids=lambda extra: "-".join(map(str, extra)))
+@pytest.mark.parametrize("size", [(768, 768), (381, 515)])
+def test_tiles_of_256_px_give_what_the_trained_network_gives(extra, size, trained_weights, rng):
+    structure = Structure(("relu4_2",), PAPER, variation_norm="l1", tiled=True, **extra)
+    rel = 1e-3 if "wasserstein" in structure.statistics else 1e-5
+    check(*compare(structure, vgg.load_weights(trained_weights), rng, size, 256), rel=rel)
