@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from disks import FullDisk, named
 
 from neural_style import download as module
 from neural_style.download import PUBLISHED, DownloadError, RemoteFile, download, obtain
@@ -348,6 +349,35 @@ def test_download_reports_a_folder_that_cannot_be_made(serve: Any, tmp_path: Pat
     error = refused(serve(whole).url, target)
     assert not error.unreachable
     assert str(error) == f"{target}: cannot be written: File exists"
+
+
+@pytest.mark.parametrize("room", [0, 300_000, len(BODY) - 1])
+def test_download_goes_on_with_what_a_full_disk_had_room_for(
+    room: int, serve: Any, target: Path, part: Path
+) -> None:
+    server = serve(ranged)
+    with pytest.MonkeyPatch.context() as patch:
+        FullDisk(target.parent, named(part.name), room).install(patch)
+        error = refused(server.url, target)
+    assert not error.unreachable
+    assert str(error) == f"{target}: cannot be written: No space left on device"
+    assert part.read_bytes() == BODY[:room]
+    download(remote(server.url), target)
+    assert target.read_bytes() == BODY
+    assert server.ranges == [None, f"bytes={room}-" if room else None]
+
+
+def test_download_needs_only_the_name_where_the_last_rename_found_no_room(
+    serve: Any, target: Path, part: Path
+) -> None:
+    server = serve(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        FullDisk(target.parent, named(target.name)).install(patch)
+        error = refused(server.url, target)
+    assert str(error) == f"{target}: cannot be written: No space left on device"
+    download(remote(server.url), target)
+    assert target.read_bytes() == BODY
+    assert len(server.ranges) == 1
 
 
 def test_obtain_leaves_a_file_that_is_there(tmp_path: Path) -> None:

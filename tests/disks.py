@@ -1,0 +1,101 @@
+"""Disks that are full for tests, at some writes or for some files."""
+
+from __future__ import annotations
+
+import errno
+import io
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NO_SPACE = "No space left on device"
+
+
+class FullFile(io.FileIO):
+    """A file that takes so many bytes and no more."""
+
+    def __init__(self, path: Path, mode: str, room: int) -> None:
+        super().__init__(path, mode)
+        self._room = room
+
+    def write(self, data: Any) -> int:
+        if len(data) > self._room:
+            super().write(memoryview(data)[: self._room])
+            raise OSError(errno.ENOSPC, NO_SPACE)
+        self._room -= len(data)
+        return super().write(data)
+
+
+class FullDisk:
+    """A disk that has no room for a write below a folder.
+
+    Attributes:
+        struck: Whether there was no room.
+        before: What every file below the folder held when that was so first.
+    """
+
+    def __init__(self, folder: Path, full: Callable[[Path], bool], room: int = 9) -> None:
+        """Prepare.
+
+        Args:
+            folder: Where there is no room.
+            full: Whether there is none for a path.
+            room: Bytes that a file takes which there is no room for.
+        """
+        self.struck = False
+        self.before: dict[Path, bytes] = {}
+        self._folder, self._full, self._room = folder, full, room
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Stand in the way of all that takes room."""
+        opens, original = Path.open, {name: getattr(Path, name) for name in ("mkdir", "replace")}
+
+        def open_(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+            if set(mode) & set("wxa") and self._strikes(path):
+                return FullFile(path, mode.replace("b", ""), self._room)
+            return opens(path, mode, *args, **options)
+
+        def refusing(name: str) -> Callable[..., Any]:
+            def act(path: Path, *args: Any, **options: Any) -> Any:
+                target = args[0] if name == "replace" else path
+                if self._strikes(target):
+                    raise OSError(errno.ENOSPC, NO_SPACE, str(path))
+                return original[name](path, *args, **options)
+
+            return act
+
+        monkeypatch.setattr(Path, "open", open_)
+        for name in original:
+            monkeypatch.setattr(Path, name, refusing(name))
+
+    def _strikes(self, path: Path) -> bool:
+        if self._folder not in path.parents or not self._full(path):
+            return False
+        if not self.struck:
+            self.struck, self.before = True, contents(self._folder)
+        return True
+
+
+def nth(number: int, *, stays: bool) -> Callable[[Path], bool]:
+    """A disk that is full at its n-th write, or from there on."""
+    writes = itertools.count(1)
+
+    def full(_path: Path) -> bool:
+        write = next(writes)
+        return write == number or (stays and write > number)
+
+    return full
+
+
+def named(name: str) -> Callable[[Path], bool]:
+    """A disk that has no room for a file of this name."""
+    return lambda path: path.name == name
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """What every file below a folder holds, but for what is just being written."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if not path.name.startswith(".")}
