@@ -153,7 +153,7 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
             tried = with_tile(config, side).model_copy(update={"optimizer": own})
             if needed(tried) <= there:
                 return tried
-    return with_tile(config, sides[-1])
+    return with_tile(config, sides[-1]).model_copy(update={"optimizer": own})
 
 
 def with_tile(config: Config, tile: int | str) -> Config:
