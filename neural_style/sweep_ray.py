@@ -9,15 +9,20 @@ need no file system in common.
 from __future__ import annotations
 
 import logging
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neural_style import config_sweep, record, session
+from neural_style import checkpoint, config_sweep, record, session
 from neural_style.errors import InputError, printable
+from neural_style.interrupts import handlers_kept
 from neural_style.job import Job
+from neural_style.memory import available_bytes
 from neural_style.passes import ignore
 from neural_style.sweep import Executor, Task, one_line
 
@@ -33,10 +38,28 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Order:
-    """A run as it is sent to a worker: a job without what lies in the object store."""
+    """A run as it is sent to a worker.
+
+    Attributes:
+        job: The run, without what lies in the object store.
+        folder: Where its files will be.
+        hands: What makes it.
+        cpus: Processors that it occupies.
+        runs: How many there are in all.
+    """
 
     job: Job
+    folder: Path
     hands: Hands
+    cpus: float
+    runs: int
+
+
+class Made(NamedTuple):
+    """What has come of a run: its files by their names, and what went wrong, or nothing."""
+
+    files: Mapping[str, bytes]
+    error: str
 
 
 def on_ray(
@@ -51,7 +74,8 @@ def on_ray(
         pressed: Not empty once Ctrl-C was pressed.
 
     Raises:
-        InputError: Ray is not installed, or no cluster answers.
+        InputError: Ray is not installed, no cluster answers, or a run asks for more than this
+            machine has.
     """
     ray = _connect(options)
 
@@ -69,20 +93,18 @@ def on_ray(
         pending = {}
         try:
             for task in tasks:
+                _heed(pressed)
                 try:
                     job = _with_threads(job_of(task), options)
+                    # The store holds the large parts; what is sent are the settings.
+                    large = map(shared, keys_of(job), (job.pictures, job.weights))
+                    small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
+                    order = Order(small, task.folder, hands, options.cpus, len(tasks))
+                    pending[remote.remote(order, *large)] = task
                 except Exception as failure:
                     yield task, one_line(failure)
-                    continue
-                pictures_key, weights_key = keys_of(job)
-                pictures = shared(pictures_key, job.pictures)
-                weights = shared(weights_key, job.weights)
-                # The store holds the large parts; what is sent are the settings.
-                order = Order(replace(job, pictures=None, weights=None), hands)  # type: ignore[arg-type]
-                pending[remote.remote(order, pictures, weights)] = task
             while pending:
-                if pressed:
-                    raise KeyboardInterrupt
+                _heed(pressed)
                 ready, _ = ray.wait(list(pending), timeout=SECONDS)
                 for reference in ready:
                     task = pending.pop(reference)
@@ -105,6 +127,11 @@ def keys_of(job: Job) -> tuple[Any, Any]:
     return (images, *job.digests.items()), (job.weights.sha256, drawn)
 
 
+def _heed(pressed: Sequence[int]) -> None:
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def _connect(options: config_sweep.Ray) -> Any:
     try:
         import ray
@@ -117,20 +144,47 @@ def _connect(options: config_sweep.Ray) -> Any:
         PROJECT / name for name in ("neural_style", "style_transfer.py", "vgg19_matconvnet.py")
     ]
     try:
-        ray.init(
-            address=options.address,
-            runtime_env={"py_modules": [str(module) for module in modules]},
-            include_dashboard=False if options.address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with handlers_kept():  # Ray's own ends the process at SIGTERM
+            ray.init(
+                address=options.address,
+                runtime_env={"py_modules": [str(module) for module in modules]},
+                include_dashboard=False if options.address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = printable(options.address or "RAY_ADDRESS")
         raise InputError(
             f"sweep.ray.address: no cluster answers at {where}: {printable(error)}; start one with "
             "ray start --head, or set address: null"
         ) from None
+    _check_request(ray, options)
     return ray
+
+
+def _check_request(ray: Any, options: config_sweep.Ray) -> None:
+    """Refuse runs that would wait for ever; on a cluster, which may grow, warn of them.
+
+    Raises:
+        InputError: A run asks for more than this machine has.
+    """
+    wanted = {"CPU": options.cpus, "GPU": options.gpus}
+    nodes = [
+        {kind: node["Resources"].get(kind, 0) for kind in wanted}
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    if any(all(node[kind] >= number for kind, number in wanted.items()) for node in nodes):
+        return
+    asked = f"sweep.ray: found cpus: {options.cpus:g} and gpus: {options.gpus:g} for each run"
+    if len(nodes) != 1 or options.address or os.environ.get("RAY_ADDRESS"):
+        log.warning("%s, which no node of the cluster has; waiting for one that does", asked)
+        return
+    ray.shutdown()
+    [own] = nodes
+    raise InputError(
+        f"{asked}, expected at most {own['CPU']:g} and {own['GPU']:g}, which this machine has"
+    )
 
 
 def _with_threads(job: Job, options: config_sweep.Ray) -> Job:
@@ -141,26 +195,52 @@ def _with_threads(job: Job, options: config_sweep.Ray) -> Job:
     return replace(job, config=job.config.model_copy(update=update))
 
 
+def _with_memory(job: Job, order: Order) -> Job:
+    """Return a job with its share of this node's memory, if it asks for no amount."""
+    runtime = job.config.runtime
+    if runtime.memory is not None:
+        return job
+    update = {"runtime": runtime.model_copy(update={"memory": _share(order.cpus, order.runs)})}
+    return replace(job, config=job.config.model_copy(update=update))
+
+
+@cache  # as the worker's first run finds it, before those beside it have begun to fill it
+def _share(cpus: float, runs: int) -> str | None:
+    """Return the memory there is for each of the runs that this node makes at once."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    [processors] = [node["Resources"]["CPU"] for node in nodes if node["NodeID"] == own]
+    free = available_bytes() / max(1, min(runs, int(processors / cpus)))
+    return None if math.isinf(free) else f"{free / 1e9:.3f}GB"
+
+
 def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
     """Write the files of a run that has ended; return what went wrong, or nothing."""
     try:
-        files = ray.get(reference)
+        made: Made = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         return one_line(error.cause)
     except ray.exceptions.RayError as error:
         return f"its worker was lost, {retries} retries included: {one_line(error)}"
-    for name in sorted(files, key=lambda name: name == record.RECORD):  # the record last
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record.write_atomically(path, files[name])
-    return ""
+    try:
+        if not made.error:
+            checkpoint.remove_checkpoints(folder)  # of an earlier attempt in another process
+        for name in sorted(made.files, key=lambda name: name == record.RECORD):  # the record last
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            record.write_atomically(path, made.files[name])
+    except OSError as error:
+        return one_line(error)
+    return made.error
 
 
 _studio: Studio | None = None  # of a worker, from one run to the next
 
 
-def _make(order: Order, pictures: Any, weights: Any) -> Mapping[str, bytes]:
-    """Make a run in a worker; return its files by their names."""
+def _make(order: Order, pictures: Any, weights: Any) -> Made:
+    """Make a run in a worker."""
     global _studio
     job = replace(order.job, pictures=pictures, weights=weights)
     if _studio is None:
@@ -168,16 +248,19 @@ def _make(order: Order, pictures: Any, weights: Any) -> Mapping[str, bytes]:
         anything = job.config.runtime.model_copy(update={"precision": "auto"})
         device = session.open_device(anything, log.warning)
         _studio = order.hands.open_studio(device, KEPT_BYTES)
+    if _studio.device.kind == "cpu":
+        job = _with_memory(job, order)
     job = order.hands.prepare(job, _studio.device)
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "run"
+        folder, error = Path(place) / "run", ""
         try:
             order.hands.make(job, _studio, folder, ignore, record.Stopwatch(), ignore)
-        except Exception:
+        except Exception as failure:
             _studio.close()  # what failed may have left the graph or the memory in any state
-            raise
-        return {
+            error = one_line(failure).replace(printable(folder), printable(order.folder))
+        files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")
             if path.is_file()
         }
+        return Made(files, error)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from neural_style.interrupts import ENDING, held_back
+from neural_style.interrupts import ENDING, handlers_kept, held_back
 
 ROOT = Path(__file__).resolve().parents[1]
 each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -100,3 +100,11 @@ def test_a_signal_at_the_very_beginning_or_end_is_no_traceback(number, moment, c
     )
     assert done.returncode == code
     assert done.stderr.count("\n") == (moment == "end")
+
+
+def test_handlers_that_a_block_sets_do_not_outlast_it():
+    with held_back() as pressed:
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        assert pressed == [signal.SIGTERM]
