@@ -140,7 +140,7 @@ def _frame(plan: Plan, dpi: int, has_title: bool) -> _Frame:
     if plan.column_heads:
         top += _line(_LABEL, dpi) + (_line(_AXIS, dpi) if plan.column_title else 0)
     if plan.row_heads:
-        widths = [text_width(head.text, _LABEL, dpi) for head in plan.row_heads if head.text]
+        widths = [_width(head, _LABEL, dpi) for head in plan.row_heads if head.text]
         widest = min(math.ceil(max(widths, default=0)), round(1.5 * dpi))
         left += widest + round(0.08 * dpi) + (_line(_AXIS, dpi) if plan.row_title else 0)
     if plan.bottom_title:
@@ -198,9 +198,10 @@ def _draw_lines(
     room = width + frame.gap[0] / 2
     for number, forms in enumerate(plan.below.get(cell, ())):
         y = top + height + (number + 0.6) * frame.line
-        fitting = (form for form in forms if text_width(form, _SMALL, sheet.dpi) <= room)
-        text = next(fitting, shortened(forms[-1], _SMALL, sheet.dpi, room))
-        sheet.texts.append(Text(left + width / 2, y, text, _SMALL, color="0.25"))
+        fits = (form for form in forms if _width(form, _SMALL, sheet.dpi) <= room)
+        form = next(fits, forms[-1])
+        text = _fitting(form, _SMALL, sheet.dpi, room)
+        sheet.texts.append(Text(left + width / 2, y, text, _SMALL, color="0.25", math=form.math))
 
 
 def _draw_row_heads(sheet: Sheet, plan: Plan, frame: _Frame, size: tuple[int, int]) -> None:
@@ -211,7 +212,7 @@ def _draw_row_heads(sheet: Sheet, plan: Plan, frame: _Frame, size: tuple[int, in
     for row, head in enumerate(plan.row_heads):
         top = frame.top + row * size[1]
         middle = top + size[0] / 2
-        text = _fitting(head, sheet.dpi, frame.widest_label)
+        text = _fitting(head, _LABEL, sheet.dpi, frame.widest_label)
         sheet.texts.append(Text(edge, middle, text, _LABEL, "right", math=head.math))
         box = frame.left - 2 * frame.gap[0] - frame.head, top, frame.head, size[0]
         _draw_head_pictures(sheet, head.pictures, box)
@@ -227,7 +228,7 @@ def _draw_column_heads(sheet: Sheet, plan: Plan, frame: _Frame, size: tuple[int,
     above = frame.top - (frame.head + 2 * frame.gap[1] if pictures else 0)
     for column, head in enumerate(plan.column_heads):
         left = frame.left + column * size[1]
-        text = _fitting(head, sheet.dpi, size[0] + frame.gap[0] / 2)
+        text = _fitting(head, _LABEL, sheet.dpi, size[0] + frame.gap[0] / 2)
         y = above - _line(_LABEL, sheet.dpi) / 2
         sheet.texts.append(Text(left + size[0] / 2, y, text, _LABEL, math=head.math))
         _draw_head_pictures(sheet, head.pictures, (left, above, size[0], frame.head))
@@ -274,9 +275,14 @@ def _title(head: Head, x: float, y: float, upward: bool = False) -> Text:
     return Text(x, y, head.text, _AXIS, color="0.35", upward=upward, math=head.math)
 
 
-def _fitting(head: Head, dpi: int, width: float) -> str:
+def _fitting(head: Head, points: float, dpi: int, width: float) -> str:
     """Return a label that fits; one with a formula is left as it is."""
-    return head.text if head.math else shortened(head.text, _LABEL, dpi, width)
+    return head.text if head.math else shortened(head.text, points, dpi, width)
+
+
+def _width(head: Head, points: float, dpi: int) -> float:
+    """Return the width of a label, pixels."""
+    return text_width(head.text, points, dpi, math=head.math)
 
 
 def _centred(tile: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -127,14 +127,16 @@ class Sheet:
         return figure
 
 
-def text_width(text: str, points: float, dpi: int, bold: bool = False) -> float:
-    """Return the width of a line of text, pixels."""
+def text_width(text: str, points: float, dpi: int, bold: bool = False, math: bool = False) -> float:
+    """Return the width of a line of text, pixels; with `math`, dollars in it enclose formulas."""
+    from matplotlib.cbook import is_math_text
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(size=points, weight="bold" if bold else "normal")
+    formula: Any = math and is_math_text(text)
     with _quiet_about_glyphs():
-        width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+        width, _, _ = text_to_path.get_text_width_height_descent(text, font, formula)
     return width * dpi / 72
 
 

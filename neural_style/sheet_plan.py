@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neural_style.errors import printable
@@ -20,7 +20,7 @@ Cell = tuple[int, int]  # row and column
 
 @dataclass(frozen=True)
 class Head:
-    """What stands at a row or column.
+    """What stands at a row or column, or a line under a picture.
 
     Attributes:
         text: Its label.
@@ -54,7 +54,7 @@ class Plan:
     rows: int
     columns: int
     cells: Mapping[Cell, RunResult]
-    below: Mapping[Cell, Sequence[Sequence[str]]]
+    below: Mapping[Cell, Sequence[Sequence[Head]]]
     lines: int
     row_heads: Sequence[Head] = ()
     column_heads: Sequence[Head] = ()
@@ -119,7 +119,9 @@ def _wrapped(
         columns = math.ceil(math.sqrt(len(shown) * _ASPECT))
     cells = {divmod(number, columns): run for number, run in enumerate(shown)}
     varying = _varying_keys(shown)
-    below = {cell: _lines(run, varying, single, labels) for cell, run in cells.items()}
+    below = {
+        cell: _lines(run, varying, single, (axis_titles, labels)) for cell, run in cells.items()
+    }
     total = len(results.runs)
     return Plan(
         rows=max(1, math.ceil(len(shown) / columns)),
@@ -139,19 +141,31 @@ def _varying_keys(runs: Sequence[RunResult]) -> list[str]:
 
 
 def _lines(
-    run: RunResult, keys: Sequence[str], single: bool, labels: Mapping[str, Mapping[str, str]]
-) -> list[list[str]]:
-    """Return the lines under a picture in their forms: the value alone where its key is clear."""
+    run: RunResult,
+    keys: Sequence[str],
+    single: bool,
+    asked: tuple[Mapping[str, str], Mapping[str, Mapping[str, str]]],
+) -> list[list[Head]]:
+    """Return the lines under a picture in their forms: the value alone where its key is clear.
+
+    Args:
+        run: The picture's.
+        keys: Those that are told.
+        single: Whether there is but one, which the sheet's title tells.
+        asked: What to write for keys and for values.
+    """
+    titles, labels = asked
     lines = []
     endings = Counter(key.rpartition(".")[2] for key in keys)
     for key in keys:
         value = run.values.get(key, "")
-        text = printable(labels.get(key, {}).get(value, value))
+        told = value, labels.get(key, {}).get(value)
         last = key.rpartition(".")[2]
-        names = [key, last] if endings[last] == 1 else [key]
-        lines.append([text] if single else [f"{printable(name)} = {text}" for name in names])
+        names = [key, last] if endings[last] == 1 and key not in titles else [key]
+        forms = [[told]] if single else [[(name, titles.get(key)), told] for name in names]
+        lines.append([_label(form, " = ") for form in forms])
     if len(lines) > _MOST_LINES:
-        lines[_MOST_LINES - 1 :] = [[f"and {len(lines) - _MOST_LINES + 1} more"]]
+        lines[_MOST_LINES - 1 :] = [[Head(f"and {len(lines) - _MOST_LINES + 1} more")]]
     return lines
 
 
@@ -161,21 +175,30 @@ def _head(
     """Return the head of a row or column: label, and the pictures it stands for."""
     keys = results.axes[axis].keys
     values = dict(zip(keys, results.axes[axis].labels[point], strict=True))
-    replaced = [labels.get(key, {}).get(text) for key, text in values.items()]
-    texts = [
-        printable(text) if new is None else new
-        for text, new in zip(values.values(), replaced, strict=True)
-    ]
+    label = _label([(text, labels.get(key, {}).get(text)) for key, text in values.items()], " / ")
     pictures: tuple[Path, ...] = ()
     run = next((run for run in results.runs if run.place[axis] == point), None)
     if run is not None and keys == ("content.image",):
         pictures = (run.content,)
     elif run is not None and keys == ("style.images",):
         pictures = run.styles
-    return Head(" / ".join(texts), any(new is not None for new in replaced), pictures)
+    return replace(label, pictures=pictures)
 
 
 def _axis_title(axis: Axis, axis_titles: Mapping[str, str]) -> Head:
     """Return the title of an axis: its dotted keys, or what was asked for."""
-    texts = [axis_titles.get(key, printable(key)) for key in axis.keys]
-    return Head(" / ".join(texts), any(key in axis_titles for key in axis.keys))
+    return _label([(key, axis_titles.get(key)) for key in axis.keys], " / ")
+
+
+def _label(parts: Sequence[tuple[str, str | None]], between: str) -> Head:
+    """Return texts as one label, each as it was asked for, if it was. Dollars of the others stay
+    dollars.
+    """
+    math = any(asked is not None for _, asked in parts)
+    texts = (
+        (printable(text).replace("$", r"\$") if math else printable(text))
+        if asked is None
+        else asked
+        for text, asked in parts
+    )
+    return Head(between.join(texts), math)

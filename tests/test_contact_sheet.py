@@ -192,6 +192,52 @@ def test_titles_and_labels_can_be_replaced_and_take_formulas(tmp_path: Path) -> 
     assert not any(text.text == "grid" for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("grid", "written"),
+    [
+        ({"style.weight": ["1", "10"]}, {r"$10^0$", "10", r"$\beta$"}),
+        (
+            {"style.weight": ["1", "10"], "a.x": ["$5", "6"], "b.x": ["7"]},
+            {r"$\beta$ = $10^0$", r"$\beta$ = 10", "a.x = $5", "a.x = 6"},
+        ),
+        (
+            {"style.weight": [str(i) for i in range(1, 9)]},
+            {r"$10^0$", *(str(i) for i in range(2, 9)), r"$\beta$"},
+        ),
+    ],
+    ids=["one axis", "three axes", "one long axis"],
+)
+def test_formulas_are_set_under_pictures_too(
+    tmp_path: Path, grid: dict[str, list[str]], written: set[str]
+) -> None:
+    options = {"axis_titles": {"style.weight": r"$\beta$"}}
+    options |= {"labels": {"style.weight": {"1": "$10^0$"}}}
+    results = a_grid(tmp_path, grid, "")
+    texts = draw_contact_sheet(results, SheetOptions(**options)).texts
+    assert {text.text for text in texts} == written
+    assert all(text.math == (r"\beta" in text.text or "^" in text.text) for text in texts)
+    assert sheet_pixels(tmp_path, results, **options).size
+
+
+def test_dollars_beside_a_formula_stay_dollars(tmp_path: Path) -> None:
+    axis = Axis(("style.weight", "init.seed"), (("1", "$5"), ("2", "6")))
+    runs = tuple(
+        a_run(tmp_path, i, place=(i, 0), values=dict(zip(axis.keys, axis.labels[i], strict=True)))
+        for i in range(2)
+    )
+    other = Axis(("a.x",), (("7",),))
+    results = SweepResults("", (axis, other), runs)
+    options = SheetOptions(labels={"style.weight": {"1": "$10^0$"}})
+    texts = draw_contact_sheet(results, options).texts
+    assert text_at(texts, r"$10^0$ / \$5").math
+
+
+def test_a_formula_is_as_wide_as_it_is_set() -> None:
+    width = text_width(r"$\beta$", 9, 120, math=True)
+    assert 0 < width < text_width(r"$\beta$", 9, 120) / 2
+    assert text_width("5 $", 9, 120, math=True) == text_width("5 $", 9, 120)
+
+
 def test_text_of_the_user_is_no_formula_and_no_control_character(tmp_path: Path) -> None:
     grid = {"style.weight": ["$x^", "\x1b[31m"]}
     results = a_grid(tmp_path, grid, "$\\frac{")
