@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,14 +100,17 @@ def settings_of(key: str, values: Any, written: Location) -> list[Setting]:
     """Return a key with each of its values, labelled by their names or by themselves."""
     if isinstance(values, Mapping):
         return [Setting(key, v, str(name), (*written, name)) for name, v in values.items()]
-    return [Setting(key, v, text_of(v), (*written, i)) for i, v in enumerate(values)]
+    labels = labels_of(values)
+    return [Setting(key, v, labels[i], (*written, i)) for i, v in enumerate(values)]
 
 
 def _pairs(pairs: Pairs) -> Iterator[Points]:
     """Return the axes of content images and of style images."""
     for key, name in (("content.image", "contents"), ("style.images", "styles")):
         written = ("sweep", "pairs", name)
-        settings = [Setting(key, path, path.stem, written) for path in _images(pairs, name)]
+        found = _images(pairs, name)
+        labels = labels_of(found)
+        settings = [Setting(key, *each, written) for each in zip(found, labels, strict=True)]
         yield Points([Point((each,), name=each.label) for each in settings], (key,))
 
 
@@ -147,6 +151,9 @@ def _files(files: Mapping[str, Path]) -> Points:
             validate(source)  # told by the file's own lines
         except ConfigError as error:
             raise ConfigError(f"{printable(path)}: {error}") from None
+        if source.values.get("sweep") is not None:
+            told = "sweep: found a sweep, expected the settings of one run"
+            raise ConfigError(f"{printable(path)}: {told}")
         keys = _keys_of(source.values)
         settings = tuple(Setting(key, value, "", (*written, key)) for key, value in keys.items())
         points.append(Point(settings, name=name))
@@ -216,9 +223,23 @@ def _rounded(value: float, low: float, high: float) -> float:
     return float(min(max(float(f"{value:.{_DIGITS}g}"), low), high))
 
 
+def labels_of(values: Sequence[Any]) -> list[str]:
+    """Return values as text, names of images with their endings where nothing else differs."""
+    texts = [text_of(value) for value in values]
+    counts = Counter(texts)
+    return [
+        Path(value).name if counts[text] > 1 and _names_image(value) else text
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def _names_image(value: Any) -> bool:
+    return isinstance(value, str | Path) and Path(value).suffix.lower() in _READABLE
+
+
 def text_of(value: Any) -> str:
     """Return a value as YAML writes it on a line; of a path of an image its name alone."""
-    if isinstance(value, str | Path) and Path(value).suffix.lower() in _READABLE:
+    if _names_image(value):
         return Path(value).stem
     if isinstance(value, str):
         return value

@@ -16,14 +16,22 @@ from neural_style.sweep_axes import (
     Points,
     axes_of,
     choices_of,
+    labels_of,
     number_of_runs,
     plain,
-    text_of,
 )
+from neural_style.sweep_figure import check_figure
 from neural_style.sweep_results import Axis
 from neural_style.yaml_source import ConfigError, Location, Mistake, Origin, Source, dotted
 
-_WHOLE_SWEEP = ("output.folder", "output.name", "runtime.threads", "runtime.device", "sweep")
+_WHOLE_SWEEP = (
+    "output.folder",
+    "output.name",
+    "output.show",
+    "runtime.threads",
+    "runtime.device",
+    "sweep",
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def plan_sweep(source: Source, config: Config) -> Plan:
     _check_number(number_of_runs(sweep), sweep, source)
     axes = list(axes_of(sweep))
     told_axes = [axis.axis() for axis in axes]
+    check_figure(source, sweep.figure, told_axes, sweep.random.draws if sweep.random else ())
     keys = [key for axis in axes for key in axis.keys]
     _check_keys(axes, source)
     base = {key: value for key, value in source.values.items() if key != "sweep"}
@@ -86,7 +95,7 @@ def plan_sweep(source: Source, config: Config) -> Plan:
         if name in names:
             told = f"two runs are named '{printable(name)}'"
             wanted = "expected different values, or names for them: {name: value}"
-            raise _mistake(source, _blame(varying or points), f"{told}; {wanted}")
+            raise source.refusal(_blame(varying or points), f"{told}; {wanted}")
         names.add(name)
         labels = [axis.labels[i] for axis, i in zip(told_axes, place, strict=True)]
         values = dict(zip(keys, itertools.chain(*labels), strict=True))
@@ -107,7 +116,7 @@ def _check_number(count: int, sweep: Sweep, source: Source) -> None:
     if count > LARGEST and not sweep.allow_large:
         told = f"found {count:,} runs, expected at most {LARGEST:,}"
         wanted = "narrow it, or set sweep.allow_large: true"
-        raise _mistake(source, ("sweep",), f"{told}; {wanted}")
+        raise source.refusal(("sweep",), f"{told}; {wanted}")
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -141,12 +150,12 @@ def _check_keys(axes: Sequence[Points], source: Source) -> None:
             here = {each.key: each.written for each in point.settings}
             for key, written in here.items():
                 if any(_overlap(key, whole) for whole in _WHOLE_SWEEP):
-                    raise _mistake(source, written, f"'{printable(key)}' is the same for all runs")
+                    raise source.refusal(written, f"'{printable(key)}' is the same for all runs")
                 beside = [other for other in here if other != key]
                 for other in [*seen, *beside]:
                     if _overlap(key, other) and not _refines(key, other, seen.get(other)):
                         told = f"'{printable(key)}' is swept beside '{printable(other)}'; keep one"
-                        raise _mistake(source, written, told)
+                        raise source.refusal(written, told)
             if here.keys() <= own.keys():
                 continue
             own |= here
@@ -166,23 +175,6 @@ def _overlap(one: str, other: str) -> bool:
     return long == short or long.startswith((f"{short}.", f"{short}["))
 
 
-def _mistake(source: Source, location: Location, text: str) -> ConfigError:
-    origin = _origin(source, location)
-    return ConfigError(str(Mistake(origin, location, text)))
-
-
-def _origin(source: Source, location: Location) -> Origin | None:
-    """Return where a location, or the nearest that holds it, is written."""
-    return next(
-        (
-            source.origins[location[:n]]
-            for n in range(len(location), 0, -1)
-            if location[:n] in source.origins
-        ),
-        None,
-    )
-
-
 def _settings(
     source: Source, base: dict[str, Any], points: Sequence[Point], config: Config
 ) -> Config:
@@ -191,7 +183,7 @@ def _settings(
     for point in points:
         for each in point.settings:
             location = _location(each.key)
-            origin = _origin(source, each.written)
+            origin = source.origin_of(each.written)
             if origin:
                 origins = _moved(origins, each.written, location, origin)
             values = _put(values, location, each.value, origin)
@@ -270,8 +262,8 @@ def _with_absolute_paths(config: Config, sweep: Sweep, checked: Mapping[Location
         if isinstance(given, Mapping):
             return {name: checked.get((*block, key, name), plain(v)) for name, v in given.items()}
         values = [checked.get((*block, key, i), plain(v)) for i, v in enumerate(given)]
-        labels = [text_of(each) for each in given]
-        if labels != [text_of(each) for each in values] and len(set(labels)) == len(labels):
+        labels = labels_of(given)
+        if labels != labels_of(values) and len(set(labels)) == len(labels):
             return dict(zip(labels, values, strict=True))
         return values
 

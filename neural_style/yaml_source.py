@@ -103,6 +103,15 @@ class Source:
         builder = _Builder(self, Path.cwd(), lambda _: origin)
         parent[str(location[-1])] = _build(text, location, builder, lambda _: title)
 
+    def origin_of(self, location: Location) -> Origin | None:
+        """Return where a location, or the nearest that holds it, is written."""
+        holders = (location[:n] for n in range(len(location), 0, -1))
+        return next((self.origins[holder] for holder in holders if holder in self.origins), None)
+
+    def refusal(self, location: Location, text: str) -> ConfigError:
+        """Return the error of a mistake at a location."""
+        return ConfigError(str(Mistake(self.origin_of(location), location, text)))
+
 
 def split_override(argument: str) -> tuple[tuple[str, ...], str]:
     """Split `a.b.c=value` into the location and the text of the value.

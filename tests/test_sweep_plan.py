@@ -220,11 +220,19 @@ def test_a_missing_folder_and_a_file_in_its_place_are_refused(refusal, tmp_path)
     assert "Not a directory" in refusal("sweep: {pairs: {contents: [c.png], styles: gone}}")
 
 
-def test_images_of_one_stem_would_be_runs_of_one_name(refusal, tmp_path):
-    pictures(tmp_path / "file" / "in", "a.png", "a.jpg")
-    told = refusal("sweep:\n  pairs:\n    contents: in\n    styles: [s.png]\n")
-    assert told.startswith("sweep.pairs.")
-    assert "two runs are named 'a'" in told
+def test_images_of_one_stem_are_told_apart_by_their_endings(plan, tmp_path):
+    pictures(tmp_path / "file" / "in", "a.png", "a.jpg", "b.png")
+    made = plan("sweep:\n  pairs:\n    contents: in\n    styles: [s.png, s.webp]\n")
+    assert names(made)[:2] == ["a.jpg,s.png", "a.jpg,s.webp"]
+    assert names(made)[-1] == "b,s.webp"
+
+
+def test_runs_that_differ_in_the_format_of_the_result_alone_have_names_of_their_own(plan, tmp_path):
+    made = plan("sweep: {grid: {output.image: [x.png, x.jpg, y.jpg]}}")
+    assert names(made) == ["image=x.png", "image=x.jpg", "image=y"]
+    again = tmp_path / "again.yaml"
+    again.write_text(to_yaml(made.config), encoding="utf-8")
+    assert names(plan_of(again)) == names(made)
 
 
 # Names
@@ -259,14 +267,14 @@ def test_labels_of_any_characters_are_kept(plan, tmp_path):
     [
         "{style.weight: [1, 1]}",
         "{style.images: [a/x.png, b/x.png]}",
-        "{style.images: [x.png, x.jpg]}",
+        "{style.images: [x.png, x.jpg, b/x.jpg]}",
         "{image.size: [null, null]}",
     ],
 )
 def test_two_runs_of_one_name_are_refused_where_the_second_is_written(grid, refusal):
-    key = grid[1:].split(":")[0]
+    key, last = grid[1:].split(":")[0], grid.count(",")
     told = refusal(f"style: {{}}\nsweep:\n  grid:\n    {grid[1:-1]}\n")
-    assert told.startswith(f"sweep.grid.{key}[1] (line 4): two runs are named '")
+    assert told.startswith(f"sweep.grid.{key}[{last}] (line 4): two runs are named '")
 
 
 def test_two_parts_that_make_one_name_are_refused(refusal):
@@ -407,7 +415,9 @@ def test_a_key_swept_twice_or_inside_another_is_refused(parts, refusal):
     assert "is swept beside" in told
 
 
-@pytest.mark.parametrize("key", ["output.folder", "output.name", "runtime.threads", "sweep"])
+@pytest.mark.parametrize(
+    "key", ["output.folder", "output.name", "output.show", "runtime.threads", "sweep"]
+)
 def test_what_is_the_same_for_all_runs_cannot_be_swept(key, refusal):
     told = refusal(f"sweep:\n  grid:\n    {key}: [1]\n")
     assert told.startswith(f"sweep.grid.{key}[0] (line 3): '{key}' is the same for all runs")
@@ -434,6 +444,53 @@ def test_a_swept_key_of_the_output_is_either_heeded_or_refused(swept, found, pla
     else:
         heeded = len({found(e.config) for e in made.experiments}) == 2
     assert heeded
+
+
+def test_a_file_of_a_sweep_is_refused_within_one(plan, refusal, tmp_path):
+    (tmp_path / "file" / "a.yaml").write_text("sweep: {grid: {init.seed: [1]}}\n")
+    told = refusal("sweep: {files: [a.yaml]}")
+    assert told.endswith("a.yaml: sweep: found a sweep, expected the settings of one run")
+    (tmp_path / "file" / "a.yaml").write_text("sweep: null\n")
+    assert names(plan("sweep: {files: [a.yaml]}")) == ["a"]
+
+
+# What the contact sheet says
+
+GRID = "  grid: {style.weight: [1, 1e2]}\n  runs: {one: {init.seed: 1}, two: {}}\n"
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [
+        (
+            "axes: {content.weight: a}",
+            "axes.content.weight (line 5): found what is not swept, expe",
+        ),
+        ("axes: {init.seed: a}", "axes.init.seed (line 5): found what is not swept, expected one "),
+        ("labels: {init.noise: {'0': a}}", "labels.init.noise (line 5): found what is not swept, "),
+        (
+            "labels: {style.weight: {'1': a, '1e2': b}}",
+            "labels.style.weight.1e2 (line 5): found what is not swept, expected one of 1, 100",
+        ),
+        ("labels: {run: {three: b}}", "labels.run.three (line 5): found what is not swept, expec"),
+        (
+            "axes: {run: '$\\frac{$'}",
+            "axes.run (line 5): found '$\\frac{$', expected a formula of ",
+        ),
+        ("labels: {run: {one: '$^$'}}", "labels.run.one (line 5): found '$^$', expected a formula"),
+    ],
+)
+def test_a_title_or_label_of_what_does_not_vary_is_refused(figure, told, refusal):
+    text = f"sweep:\n{GRID}  figure:\n    {figure}\n"
+    assert refusal(text).startswith(f"sweep.figure.{told}")
+
+
+def test_titles_and_labels_of_what_varies_are_taken(plan):
+    figure = "axes: {run: '$x^2$', style.weight: 5 $}, labels: {style.weight: {'100': '$10^2$'}}"
+    assert plan(f"sweep:\n{GRID}  figure: {{{figure}}}\n").config.sweep.figure.axes["run"]
+    draws = "random: {count: 1, draws: {style.weight: {choice: [1, 2]}}}"
+    labels = "labels: {style.weight: {'1': a, '2': b}}"  # one of them is not drawn
+    assert plan(f"sweep: {{{draws}, figure: {{{labels}}}}}").experiments
 
 
 # How many
