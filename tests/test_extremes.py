@@ -1,0 +1,157 @@
+"""Pictures at the ends of what is allowed give losses that are numbers and pictures to look at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import style_transfer
+from neural_style import images, session
+from neural_style.config import Config, make_config
+from neural_style.job import Desk
+from neural_style.record import Stopwatch
+from neural_style.studio import Studio
+from neural_style.transfer import Moment
+
+ROOT = Path(__file__).resolve().parents[1]
+STATISTICS = ("gram", "mean_covariance", "wasserstein", "histogram")
+SIDE = 24
+
+
+def constant(value: float, size: tuple[int, int] = (SIDE, SIDE)) -> np.ndarray:
+    return np.full((*size, 3), value, np.float32)
+
+
+def noise(*size: int) -> np.ndarray:
+    return np.random.default_rng(2015).uniform(0, 255, (*size, 3)).astype(np.float32)
+
+
+# Content and style, [H, W, 3]; 16 px is the smallest side of a network as deep as VGG-19.
+PAIRS = {
+    "black": (constant(0), noise(30, 30)),
+    "white": (constant(255), noise(30, 30)),
+    "grey": (constant(128), noise(30, 30)),
+    "black in the manner of black": (constant(0), constant(0)),
+    "transparent": (noise(SIDE, SIDE), noise(30, 30)),
+    "elongated": (noise(16, 480), noise(30, 30)),
+    "upright": (noise(480, 16), noise(30, 30)),
+    "smallest": (noise(16, 16), noise(16, 16)),
+}
+
+
+@pytest.fixture(scope="module", params=["adam", "lbfgs"])
+def optimizer(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def studio(optimizer: str) -> Iterator[Studio]:
+    """One graph for all runs of an optimiser, and one critic."""
+    session.import_tensorflow()
+    runtime = make_config({}).runtime
+    opened = style_transfer.open_studio(session.open_device(runtime, pytest.fail), 1 << 20)
+    yield opened
+    opened.close()
+
+
+def settings(folder: Path, weights: Path, optimizer: str, share: float) -> Config:
+    return make_config(
+        {
+            "content": {"image": str(folder / "content.png")},
+            "style": {
+                "images": [str(folder / "style.png")],
+                "layers": ["relu1_1", "relu5_1"],
+                "weight": 1e4,
+                "statistic": dict.fromkeys(STATISTICS, 1),
+            },
+            "total_variation": {"weight": 1},
+            "init": {"from": "content", "noise": share},
+            "network": {"weights": str(weights)},
+            "image": {"size": None},
+            "optimizer": {"name": optimizer, "iterations": 4},
+            "runtime": {"precision": "float32"},
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_extreme_pictures_give_numbers_and_a_picture(kind, optimizer, studio, tiny_mat, tmp_path):
+    content, style = PAIRS[kind]
+    alpha = np.zeros(content.shape[:2], np.float32) if kind == "transparent" else None
+    images.write_image(tmp_path / "content.png", content, alpha)
+    images.write_image(tmp_path / "style.png", style)
+    for share in (0, 0.7):
+        config = settings(tmp_path, tiny_mat, optimizer, share)
+        job = Desk(style_transfer.vgg.load_weights, lambda _: None).job(config)
+        job = style_transfer.prepare(job, studio.device)
+        moved: list[np.ndarray] = []
+
+        def watch(moment: Moment, moved: list[np.ndarray] = moved) -> None:
+            moved.append(moment.image())
+
+        folder = tmp_path / f"{share}"
+        result = style_transfer.make(job, studio, folder, watch, Stopwatch())
+        assert np.isfinite(result.losses.values()).all()
+        for image in (*moved, result.image):
+            assert image.shape == content.shape
+            assert 0 <= image.min() <= image.max() <= 255
+        losses = json.loads((folder / "record.json").read_text())["losses"]
+        assert losses["saved"]["total"] < 1.01 * losses["start"]["total"] + 1
+        saved = images.read_image(folder / "pastiche.png", "")
+        np.testing.assert_allclose(saved.rgb, result.image, atol=0.51)
+        assert (saved.alpha is None) == (alpha is None)
+        assert alpha is None or saved.alpha.max() == 0
+
+
+# Tells the losses of runs on so many threads, and how many seconds of processor time a second of
+# their optimisation took.
+PROGRAM = """
+import json, sys, time
+import numpy as np
+import style_transfer
+from neural_style.config import make_config
+from neural_style.supply import find_weights
+
+optimise, (threads, folder) = style_transfer.optimise, sys.argv[1:]
+
+
+def timed(*arguments):
+    begun = time.process_time(), time.perf_counter()
+    result = optimise(*arguments)
+    told["busy"].append((time.process_time() - begun[0]) / (time.perf_counter() - begun[1]))
+    told["losses"].append([row[-1] for row in result.losses.rows])
+    return result
+
+
+style_transfer.optimise, told = timed, {"busy": [], "losses": []}
+content, style = np.random.default_rng(7).uniform(0, 255, (2, 112, 112, 3)).astype(np.float32)
+network = {"weights": f"{folder}/none.mat", "if_missing": "random", "download": "never"}
+network = make_config({"network": network}).network
+weights, _ = find_weights(network, 0, style_transfer.vgg.load_weights)
+for optimizer in ("adam", "lbfgs"):
+    settings = {
+        "image": {"size": None},
+        "optimizer": {"name": optimizer, "iterations": 10},
+        "runtime": {"precision": "float32", "threads": int(threads)},
+    }
+    style_transfer.stylize(content, [style], make_config(settings), weights=weights)
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_one_thread_and_two_agree_and_one_is_one(tmp_path):
+    """On the whole network with random filters, whose convolutions are worth a second thread."""
+    told = {}
+    for threads in (1, 2):
+        program = [sys.executable, "-c", PROGRAM, str(threads), str(tmp_path)]
+        done = subprocess.run(program, cwd=ROOT, check=True, capture_output=True, text=True)
+        told[threads] = json.loads(done.stdout)
+    np.testing.assert_allclose(told[1]["losses"], told[2]["losses"], rtol=1e-3)
+    assert max(told[1]["busy"]) < 1.1
