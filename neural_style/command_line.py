@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from neural_style import __version__
 from neural_style.errors import InputError, printable
@@ -57,8 +58,15 @@ def _failed(message: str, code: int, *, trace: bool = False) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what cannot be parsed without what would change the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="style_transfer.py",
         allow_abbrev=False,
         description="Neural style transfer by image optimisation (Gatys, Ecker and Bethge 2016).",

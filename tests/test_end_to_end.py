@@ -205,6 +205,16 @@ def test_bad_input_and_help_do_not_import_tensorflow(experiment):
     assert all(flag in done.stdout for flag in flags)
 
 
+@pytest.mark.parametrize("arguments", [["\x1b[31mred"], ["--config"], ["-q", "-v", "\x1b]0;x\x07"]])
+def test_options_that_are_none_are_told_without_their_escapes(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        style_transfer.main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "style_transfer.py: error: " in told
+    assert all(line.isprintable() for line in told.splitlines())
+
+
 def html(path: Path) -> None:
     path.write_text("<!DOCTYPE html><html><body>404</body></html>")
 
