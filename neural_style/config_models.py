@@ -183,7 +183,7 @@ class Output(Section):
     keep_checkpoint: Switch = False
     """Keep the last checkpoint of a finished run, from which it is extended."""
     show: Switch = False
-    """Open the result in a window where there is a display."""
+    """Open the result, of a sweep its contact sheet, in a window where there is a display."""
     tensorboard: Switch = False
     """Write losses and images for TensorBoard while the run goes on."""
     animation: OneOf[Literal["none", "gif", "webm", "mp4"]] = "none"

@@ -248,7 +248,8 @@ class Sweep(Section):
     random: RandomDraws | None = None
     """Dotted keys whose values are drawn at random, all at once."""
     files: Files | None = None
-    """Files of settings, each of which makes a run: what it sets goes before what stands here."""
+    """Files of settings, each of which makes a run: what it sets goes before what stands here, but
+    for its output."""
     figure: Figure = Field(default_factory=Figure)
     """How the contact sheet is drawn."""
     executor: OneOf[Literal["local", "ray"]] = "local"

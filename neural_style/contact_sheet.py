@@ -16,6 +16,7 @@ from neural_style.sheet_plan import Head, Plan, plan_cells
 from neural_style.sweep_results import FAILED, RunResult, SweepResults
 from neural_style.thumbnails import fitted, read_thumbnail
 
+SHEET = "contact_sheet.png"
 _MOST_PIXELS = 8000  # a side of the sheet
 _USUAL_PIXELS = 4000  # a side of the pictures' field, if no size is asked for
 _LEAST_TILE = 16  # pixels

@@ -7,15 +7,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neural_style import record, scores, session, sweep
+from neural_style import record, scores, session, sweep, viewer
 from neural_style.board import announce, check_board, typed
 from neural_style.config import load_source, to_yaml
-from neural_style.config_sweep import Figure
-from neural_style.contact_sheet import SheetOptions, write_contact_sheet
+from neural_style.config_sweep import Figure, Ray
+from neural_style.contact_sheet import SHEET, SheetOptions, write_contact_sheet
 from neural_style.errors import InputError, printable
 from neural_style.interrupts import held_back
 from neural_style.job import Desk, Job, fingerprint
@@ -25,7 +25,7 @@ from neural_style.supply import RANDOM_FILTERS
 from neural_style.survey import check_inputs, survey_sweep
 from neural_style.sweep_page import PAGE, write_page
 from neural_style.sweep_plan import Plan
-from neural_style.sweep_ray import on_ray
+from neural_style.sweep_ray import check_installed, on_ray
 from neural_style.sweep_results import SweepResults, union_of_keys, write_summary
 from neural_style.trade_off import write_trade_off
 from neural_style.transfer import columns_of
@@ -39,8 +39,29 @@ log = logging.getLogger(__name__)
 KEPT_BYTES = 1 << 29  # of targets, for the next run of the same pictures
 
 
-Checked = Sequence[tuple[VGGWeights, Mapping[str, str]]]
-"""Of each run, its network without layers, and the digests of its input files by their keys."""
+@dataclass(frozen=True)
+class _Findings:
+    """What is known of a sweep before it begins.
+
+    Attributes:
+        checked: Of each run, its network without layers, and the digests of its input files.
+        filters: What the filters of each depend on.
+        device: What they are made on; None for a dry run that need not know.
+        marks: Fingerprint of each.
+        homes: Where each lies in the folder that is gone on with; none in a new one.
+    """
+
+    checked: Sequence[tuple[VGGWeights, Mapping[str, str]]]
+    filters: Sequence[Hashable]
+    device: session.Device | None = None
+    marks: Sequence[str] = ()
+    homes: Sequence[sweep.Home] = ()
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of the runs that are to be made."""
+        finished = {i for i, home in enumerate(self.homes) if home.finished}
+        return [i for i in range(len(self.checked)) if i not in finished]
 
 
 def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
@@ -55,28 +76,19 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
     Raises:
         InputError: An input cannot be used, or the folder is not there.
     """
-    inputs, device = _look_through(plan, desk, options)
-    if device is None:
-        for experiment in plan.experiments:
-            sys.stdout.buffer.write(f"{printable(experiment.name)}\n".encode(errors="replace"))
+    found = _look_through(plan, desk, hands, options)
+    if options.dry_run or found.device is None:
+        for name in (plan.experiments[i].name for i in found.missing):
+            sys.stdout.buffer.write(f"{printable(name)}\n".encode(errors="replace"))
         return 0
-    marks = [
-        fingerprint(hands.resolve(each.config, weights, device), digests, weights.sha256)
-        for each, (weights, digests) in zip(plan.experiments, inputs, strict=True)
-    ]
     with held_back() as pressed:
-        digests = {e.name: told for e, (_, told) in zip(plan.experiments, inputs, strict=True)}
-        execute = _executor(plan, _jobs(plan, desk, digests), hands, device, pressed)
-        output = plan.config.output
-        folder = options.resume or record.create_run_folder(output.folder, output.name or "sweep")
-        record.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
-        if plan.config.output.tensorboard:
-            terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
-            announce(folder, _hyperparameters(plan), terms, scores.NAMES)
-        homes = sweep.find_homes(folder, plan.experiments, marks)
-        tasks = sweep.tasks_of(plan.experiments, homes, _filters(plan, inputs))
-        if len(tasks) < len(homes):
-            log.info("%d of %d runs are there already", len(homes) - len(tasks), len(homes))
+        digests = {
+            e.name: told for e, (_, told) in zip(plan.experiments, found.checked, strict=True)
+        }
+        execute = _executor(plan, _jobs(plan, desk, digests), hands, found.device, pressed)
+        folder = _settle(plan, options.resume)
+        homes = found.homes or sweep.find_homes(folder, plan.experiments, found.marks)
+        tasks = sweep.tasks_of(plan.experiments, homes, found.filters)
         failed, interrupted = 0, False
         try:
             failed = sweep.run(tasks, execute, lambda line: log.info("%s", line))
@@ -84,45 +96,81 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
             interrupted = True
         figure = plan.config.sweep.figure if plan.config.sweep else Figure()
         report(folder, sweep.results_of(plan, homes), figure)
-    if any(weights.origin == "random" for weights, _ in inputs):
+    if any(weights.origin == "random" for weights, _ in found.checked):
         log.warning("made with %s", RANDOM_FILTERS)
-    where = printable(folder)
     if interrupted:
-        log.warning("interrupted; go on with --resume %s", where)
+        log.warning("interrupted; go on with --resume %s", printable(folder))
         return 130
     if failed:
         told = "%d of %d runs failed; make them again with --resume %s"
-        log.warning(told, failed, len(tasks), where)
+        log.warning(told, failed, len(tasks), printable(folder))
     log.info("%s", printable(folder / PAGE))
+    if plan.config.output.show and not viewer.show(folder / SHEET):
+        log.warning("output.show: there is no display to open a window on")
     return 1 if failed else 0
 
 
-def _look_through(
-    plan: Plan, desk: Desk, options: Namespace
-) -> tuple[Checked, session.Device | None]:
-    """Check every input, tell what the sweep will take, and return what it runs on, if it does."""
+def _look_through(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> _Findings:
+    """Check every input and the folder, and tell what the runs that are missing will take."""
+    configs = [experiment.config for experiment in plan.experiments]
     with ThreadPoolExecutor(1) as pool:  # the machine is timed while TensorFlow is imported
         threads = plan.config.runtime.threads or session.usable_cpus()
         rate = pool.submit(product_rate, threads)
-        inputs = check_inputs(plan, desk)
-        if options.resume and not options.resume.is_dir():
-            raise InputError(f"--resume: there is no folder {printable(options.resume)}")
-        if options.resume and "sweep" not in load_source(options.resume / "config.yaml").values:
-            raise InputError(f"--resume: {printable(options.resume)} is not the folder of a sweep")
-        check_board(plan.config.output.tensorboard)
-        record.check_output_folder(options.resume or plan.config.output.folder)
-        device = None if options.dry_run else _device(plan)
-        configs = [experiment.config for experiment in plan.experiments]
-        log.info("%s", survey_sweep(configs, _filters(plan, inputs), desk, rate.result()))
-    return inputs, device
+        checked = check_inputs(plan, desk)
+        found = _Findings(
+            checked, [filters_of(c, *told) for c, told in zip(configs, checked, strict=True)]
+        )
+        _check_surroundings(plan, options.resume)
+        if options.resume or not options.dry_run:
+            found = _compared(found, plan, hands, options.resume)
+        missing = found.missing
+        if len(missing) < len(configs):
+            log.info("%d of %d runs are there already", len(configs) - len(missing), len(configs))
+        if missing:
+            those = [configs[i] for i in missing], [found.filters[i] for i in missing]
+            log.info("%s", survey_sweep(*those, desk, rate.result()))
+    return found
 
 
-def _filters(plan: Plan, inputs: Checked) -> list[tuple[Hashable, ...]]:
-    """Return what the filters of each run depend on."""
-    return [
-        filters_of(each.config, weights, digests)
-        for each, (weights, digests) in zip(plan.experiments, inputs, strict=True)
+def _check_surroundings(plan: Plan, resumed: Path | None) -> None:
+    """Check all that a sweep needs besides its inputs.
+
+    Raises:
+        InputError: Something is not there.
+    """
+    if resumed and not resumed.is_dir():
+        raise InputError(f"--resume: there is no folder {printable(resumed)}")
+    if resumed and "sweep" not in load_source(resumed / "config.yaml").values:
+        raise InputError(f"--resume: {printable(resumed)} is not the folder of a sweep")
+    check_board(plan.config.output.tensorboard)
+    record.check_output_folder(resumed or plan.config.output.folder)
+    settings = plan.config.sweep
+    if settings and settings.executor == "ray":
+        check_installed()
+    elif settings and settings.ray != Ray():
+        log.warning("sweep.ray: only executor: ray heeds it, and executor is local")
+
+
+def _compared(found: _Findings, plan: Plan, hands: Hands, resumed: Path | None) -> _Findings:
+    """Add what runs are made on, by what they are known, and which are in a folder already."""
+    device = _device(plan)
+    marks = [
+        fingerprint(hands.resolve(each.config, weights, device), digests, weights.sha256)
+        for each, (weights, digests) in zip(plan.experiments, found.checked, strict=True)
     ]
+    homes = sweep.find_homes(resumed, plan.experiments, marks) if resumed else ()
+    return replace(found, device=device, marks=marks, homes=homes)
+
+
+def _settle(plan: Plan, resumed: Path | None) -> Path:
+    """Return the folder of a sweep, made if it is a new one, with its settings."""
+    output = plan.config.output
+    folder = resumed or record.create_run_folder(output.folder, output.name or "sweep")
+    record.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
+    if output.tensorboard:
+        terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
+        announce(folder, _hyperparameters(plan), terms, scores.NAMES)
+    return folder
 
 
 def report(folder: Path, results: SweepResults, figure: Figure) -> None:

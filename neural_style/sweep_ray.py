@@ -8,6 +8,7 @@ need no file system in common.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import os
@@ -74,8 +75,7 @@ def on_ray(
         pressed: Not empty once Ctrl-C was pressed.
 
     Raises:
-        InputError: Ray is not installed, no cluster answers, or a run asks for more than this
-            machine has.
+        InputError: No cluster answers, or a run asks for more than this machine has.
     """
     ray = _connect(options)
 
@@ -132,14 +132,22 @@ def _heed(pressed: Sequence[int]) -> None:
         raise KeyboardInterrupt
 
 
-def _connect(options: config_sweep.Ray) -> Any:
-    try:
-        import ray
-    except ImportError:
+def check_installed() -> None:
+    """Find out whether there is Ray, without importing it.
+
+    Raises:
+        InputError: There is none.
+    """
+    if importlib.util.find_spec("ray") is None:
         raise InputError(
             "sweep.executor: ray is not installed; pip install -r requirements-ray.txt, or set "
             "executor: local"
-        ) from None
+        )
+
+
+def _connect(options: config_sweep.Ray) -> Any:
+    import ray
+
     modules = [
         PROJECT / name for name in ("neural_style", "style_transfer.py", "vgg19_matconvnet.py")
     ]

@@ -20,7 +20,7 @@ import pytest
 from conftest import tiny_layers
 
 import style_transfer
-from neural_style import images, outputs, record, supply, sweep_command, targets
+from neural_style import images, outputs, record, supply, sweep_command, targets, viewer
 from neural_style.config import to_yaml
 from neural_style.sweep_plan import plan_sweep
 from neural_style.weights import VGGWeights
@@ -593,6 +593,29 @@ def test_resuming_a_finished_sweep_makes_nothing_wherever_it_lies(finished, monk
     monkeypatch.setattr(style_transfer, "make", lambda *_: pytest.fail("made a run"))
     assert run(None, resume=finished) == 0
     assert ages(finished) == before
+
+
+def test_a_dry_run_of_resuming_tells_what_is_missing(finished, capsys, caplog):
+    (finished / "0002-seed=1" / "record.json").unlink()
+    before = sorted(finished.rglob("*"))
+    assert style_transfer.main(["--resume", str(finished), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["seed=1"]
+    told = [r.message for r in caplog.records]
+    assert "1 of 2 runs are there already" in told
+    assert any(line.startswith("1 run, 1 graph; about ") for line in told)
+    assert sorted(finished.rglob("*")) == before
+
+
+def test_a_result_is_shown_once_for_the_whole_sweep(finished, monkeypatch):
+    shown = []
+    monkeypatch.setattr(viewer, "show", lambda path: shown.append(path) or True)
+    assert run(None, "--set", "output.show=true", resume=finished) == 0
+    assert shown == [finished / "contact_sheet.png"]
+
+
+def test_settings_of_ray_without_it_are_told_to_do_nothing(finished, caplog):
+    assert run(None, "--dry-run", "--set", "sweep.ray.cpus=2", resume=finished) == 0
+    assert "sweep.ray: only executor: ray heeds it, and executor is local" in caplog.messages
 
 
 @pytest.mark.slow

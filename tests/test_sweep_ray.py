@@ -33,10 +33,42 @@ from neural_style.weights import VGGWeights
 PROJECT = Path(style_transfer.__file__).parent
 
 
-def test_without_ray_it_is_told_what_to_install(monkeypatch):
+RUNS = {
+    f"{kind}-{i}": {"network.pooling": kind, "init.seed": i}
+    for kind in ("max", "average")
+    for i in range(3)
+}
+RUNS["bad"] = {"style.weight": 1e38, "optimizer.max_recoveries": 0}
+
+
+@pytest.fixture(scope="module")
+def command(tiny_mat: Path) -> Callable[..., list[str]]:
+    """Return the command of a sweep of seven runs, of which one fails."""
+
+    def words(folder: Path, *settings: str) -> list[str]:
+        shared = [
+            f"network.weights={tiny_mat}",
+            "image.size=64",
+            "image.scales=null",
+            "optimizer.iterations=150",
+            f"sweep.runs={json.dumps(RUNS)}",
+            f"output.folder={folder}",
+            *settings,
+        ]
+        sets = [word for each in shared for word in ("--set", each)]
+        return ["-q", "--config", str(PROJECT / "config.yaml"), *sets]
+
+    return words
+
+
+def test_a_dry_run_without_ray_tells_what_to_install(monkeypatch, capsys, command, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"^sweep\.executor: ray is not installed; pip install -r"):
-        sweep_ray.on_ray(Ray(), lambda _: None, None, [])
+    words = command(tmp_path, "sweep.executor=ray")
+    assert style_transfer.main([*words, "--dry-run"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: sweep.executor: ray is not installed; pip install -r require")
+    assert told.count("\n") == 1
+    assert not any(tmp_path.iterdir())
 
 
 def a_job(weights: VGGWeights, **settings: object) -> Job:
@@ -190,34 +222,6 @@ def needs_ray(test: Callable[..., None]) -> Callable[..., None]:
     installed = pytest.mark.skipif(ray is None, reason="pip install -r requirements-ray.txt")
     seen = pytest.mark.skipif(not proc, reason="workers are looked for in /proc")
     return pytest.mark.slow(installed(seen(test)))
-
-
-RUNS = {
-    f"{kind}-{i}": {"network.pooling": kind, "init.seed": i}
-    for kind in ("max", "average")
-    for i in range(3)
-}
-RUNS["bad"] = {"style.weight": 1e38, "optimizer.max_recoveries": 0}
-
-
-@pytest.fixture(scope="module")
-def command(tiny_mat: Path) -> Callable[..., list[str]]:
-    """Return the command of a sweep of seven runs, of which one fails."""
-
-    def words(folder: Path, *settings: str) -> list[str]:
-        shared = [
-            f"network.weights={tiny_mat}",
-            "image.size=64",
-            "image.scales=null",
-            "optimizer.iterations=150",
-            f"sweep.runs={json.dumps(RUNS)}",
-            f"output.folder={folder}",
-            *settings,
-        ]
-        sets = [word for each in shared for word in ("--set", each)]
-        return ["-q", "--config", str(PROJECT / "config.yaml"), *sets]
-
-    return words
 
 
 @pytest.fixture(scope="module")
