@@ -62,6 +62,14 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         ImageError: There is no such file, or it is no image that can be used.
     """
+    try:
+        return _read(path, key, max_pixels)
+    except MemoryError:
+        told = "takes more memory to read than there is; make it smaller"
+        raise ImageError(f"{key}: {printable(path)} {told}") from None
+
+
+def _read(path: Path, key: str, max_pixels: int) -> Picture:
     encoded = _read_bytes(path, key, max_pixels)
     with captured_stderr():
         # libpng and libtiff print what they find; the message below says what to do instead.
@@ -247,7 +255,9 @@ def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple
         pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
         if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
             raise HeaderError(DAMAGED)
-    except (HeaderError, cv2.error, MemoryError) as error:
+    except (HeaderError, cv2.error) as error:
+        if getattr(error, "code", None) == cv2.Error.StsNoMem:
+            raise MemoryError from error
         fault = error if isinstance(error, HeaderError) else DAMAGED
         raise ImageError(f"{key}: {printable(path)} {fault}") from None
     block = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
@@ -28,6 +29,7 @@ from neural_style.images import (
     write_image,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 GIVE = "give a PNG, JPEG, WebP, TIFF, BMP or GIF file"
 
 
@@ -260,6 +262,31 @@ def test_read_image_of_a_truncated_progressive_jpeg(tmp_path, rng):
     Image.fromarray(noise).save(path, progressive=True)
     path.write_bytes(path.read_bytes()[:-200])
     assert read_error(path, "k") == f"k: {path} is truncated or damaged; give a whole file"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by the kernel of Linux")
+@pytest.mark.parametrize("megabytes", [50, 400])  # for the decoder's array, and for ours in float32
+def test_read_image_of_more_pixels_than_there_is_memory_for_does_not_call_it_damaged(
+    megabytes, tmp_path
+):
+    path = tmp_path / "large.png"
+    Image.new("L", (10_000, 10_000)).save(path)
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from neural_style.images import ImageError, read_image\n"
+        "read_image(Path('examples/photo.png'), '')  # what is loaded once\n"
+        "pages = int(Path('/proc/self/statm').read_text().split()[0])\n"
+        "limit = pages * resource.getpagesize() + int(sys.argv[2]) * 1_000_000\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))\n"
+        "try: read_image(Path(sys.argv[1]), 'content.image')\n"
+        "except ImageError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(megabytes)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == (
+        f"content.image: {path} takes more memory to read than there is; make it smaller\n"
+    )
 
 
 def test_read_image_of_floating_point_pixels(tmp_path):
