@@ -6,7 +6,7 @@ import base64
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 PAGE = "index.html"
 _TEMPLATES = Path(__file__).with_name("templates")
 _LONGEST = 640  # pixels of an embedded picture
-_PICTURE_BYTES = 34_000_000  # of all pictures; as base64 45 MB, which leaves room below 50
+_PAGE_BYTES = 49_000_000  # pictures, table and curves
 _CURVE_POINTS = 160  # about two pixels a point
 _LONGEST_CHOICE = 60  # points of an axis; more are found sooner through the filter
 _BESIDE = ("summary.csv", "contact_sheet.png", "contact_sheet.pdf", "trade_off.png")
@@ -55,13 +55,26 @@ def write_page(folder: Path, results: SweepResults) -> Path:
     Raises:
         OSError: The page cannot be written.
     """
+    blank = _pictures(results.runs, lambda _: (b"", (_LONGEST, _LONGEST)))
+    room = max(0, _PAGE_BYTES - len(_render(folder, results, blank))) * 3 // 4  # as base64
+    most = room // max(1, len(blank.encoded))
+    pictures = _pictures(results.runs, lambda path: jpeg_within(path, _LONGEST, most))
+    data = _render(folder, results, pictures)
+    path = folder / PAGE
+    write_atomically(path, data)
+    log.debug("%s: %.1f MB", printable(path), len(data) / 1e6)
+    return path
+
+
+def _render(folder: Path, results: SweepResults, pictures: _Pictures) -> bytes:
+    """Return the page with these pictures."""
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=False, lstrip_blocks=True
     )
-    context = _context(folder, results)
+    context = _context(folder, results, pictures)
     blocks = {
         "style": (_TEMPLATES / "sweep.css").read_text(encoding="utf-8"),
         "source_style": context.pop("source_style"),
@@ -72,11 +85,7 @@ def write_page(folder: Path, results: SweepResults) -> Path:
         policy=_policy([blocks["style"], blocks["source_style"]], blocks["script"]),
         **{name: Markup(text) for name, text in blocks.items()},
     )
-    path = folder / PAGE
-    data = html.encode()
-    write_atomically(path, data)
-    log.debug("%s: %.1f MB", printable(path), len(data) / 1e6)
-    return path
+    return html.encode()
 
 
 def _policy(styles: Sequence[str], script: str) -> str:
@@ -94,9 +103,8 @@ def _hash(block: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _context(folder: Path, results: SweepResults) -> dict[str, Any]:
+def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[str, Any]:
     """Return what the template shows."""
-    pictures = _encode(results.runs)
     done = {number: run for number, run in enumerate(results.runs) if run.image in pictures.encoded}
     columns = columns_of(list(done.values()))
     cells = cells_of(list(done.values()), columns)
@@ -129,13 +137,14 @@ def _context(folder: Path, results: SweepResults) -> dict[str, Any]:
     }
 
 
-def _encode(runs: Sequence[RunResult]) -> _Pictures:
-    """Return all pictures of the finished runs, within the bytes that the page may have."""
+def _pictures(
+    runs: Sequence[RunResult], encode: Callable[[Path], tuple[bytes, tuple[int, int]] | None]
+) -> _Pictures:
+    """Return all pictures of the finished runs, each encoded once."""
     done = [run for run in runs if run.state == DONE]
     sources = dict.fromkeys(path for run in done for path in (run.content, *run.styles))
     paths = dict.fromkeys([*sources, *(run.image for run in done if run.image is not None)])
-    most = _PICTURE_BYTES // max(1, len(paths))
-    found = {path: jpeg_within(path, _LONGEST, most) for path in paths}
+    found = {path: encode(path) for path in paths}
     encoded = {path: picture for path, picture in found.items() if picture is not None}
     readable = (path for path in sources if path in encoded)
     return _Pictures(encoded, {path: number for number, path in enumerate(readable)})

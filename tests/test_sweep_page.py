@@ -205,10 +205,24 @@ def test_pictures_shrink_until_the_page_is_within_its_bound(
         cv2.imwrite(str(run.image), noise)
     page = page_of(tmp_path, results)
     assert {image["width"] for image in page.all("img")} == {"640"}
-    monkeypatch.setattr(sweep_page, "_PICTURE_BYTES", 160_000)
+    monkeypatch.setattr(sweep_page, "_PAGE_BYTES", 250_000)
     page = page_of(tmp_path, results)
-    assert sum(len(image["src"]) for image in page.all("img")) < 160_000 * 4 / 3 + 6 * 100
+    assert (tmp_path / "index.html").stat().st_size <= 250_000
     assert 100 < int(page.all("img")[0]["width"]) < 300
+
+
+def test_table_and_curves_count_within_the_bound_of_the_page(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = a_grid(tmp_path, TWO)
+    curve = list(rng.uniform(1e6, 2e6, 200))
+    terms = {f"style/relu{i}": float(i) for i in range(400)}
+    runs = [dataclasses.replace(run, curve=curve, terms=terms) for run in results.runs]
+    for run in runs:
+        cv2.imwrite(str(run.image), rng.integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    monkeypatch.setattr(sweep_page, "_PAGE_BYTES", 700_000)
+    page_of(tmp_path, dataclasses.replace(results, runs=tuple(runs)))
+    assert 500_000 < (tmp_path / "index.html").stat().st_size <= 700_000
 
 
 def test_thumbnails_are_fitted_and_transparency_is_white(tmp_path: Path) -> None:
