@@ -40,12 +40,12 @@ from neural_style.color_control import as_compared
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
 from neural_style.critic import Critic, open_critic
 from neural_style.errors import printable
-from neural_style.guard import DivergedError, OutOfMemoryError, is_out_of_memory
+from neural_style.guard import DivergedError, told_of_memory
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.memory import fit, memory_advice
+from neural_style.memory import fit
 from neural_style.passes import Tick, ignore
 from neural_style.scale_mixing import mix_scales
 from neural_style.structure import Structure, structure_of
@@ -84,6 +84,7 @@ def stylize(
 
     Raises:
         InputError: The pictures, the settings or the weights cannot be used; the message says why.
+        OutOfMemoryError: There is too little memory for them.
     """
     config = for_styles(config or make_config({}), len(styles))
     pictures = take_pictures(config, content, styles, start)
@@ -97,8 +98,9 @@ def stylize(
     studio = open_studio(session.open_device(config.runtime, log.warning))
     try:
         job = prepare(Job(config, pictures, weights, {}), studio.device)
-        work, pictures = studio.workspace(job)
-        result = optimise(work, job.config, pictures)
+        with told_of_memory(job):
+            work, pictures = studio.workspace(job)
+            result = optimise(work, job.config, pictures)
     finally:
         studio.close()
     if result.interrupted:
@@ -231,6 +233,13 @@ def make(
         DivergedError: The losses are no numbers; the best image is saved.
         OutOfMemoryError: There is too little memory for the smallest tiles.
     """
+    with told_of_memory(job):
+        return _make(job, studio, folder, watch, clock, tick)
+
+
+def _make(
+    job: Job, studio: Studio, folder: Path, watch: Watch, clock: record.Stopwatch, tick: Tick
+) -> outputs.Result:
     config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
     folder.mkdir(exist_ok=True)
     record.remove_unfinished(folder)
@@ -251,15 +260,7 @@ def make(
             keeper.keep(moment)
 
         with clock("optimise"):
-            try:
-                result = optimise(work, config, pictures, each, resumed, tick)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                result = None
-                advice = memory_advice(job, precision_of(config, studio.device))
-        if result is None:
-            raise OutOfMemoryError(advice)
+            result = optimise(work, config, pictures, each, resumed, tick)
         with clock("write"):
             if result.interrupted and result.moment:
                 keeper.write(result.moment)

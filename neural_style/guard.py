@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neural_style.memory import memory_advice
+
 if TYPE_CHECKING:
+    from neural_style.job import Job
     from neural_style.optimizers import Run
     from neural_style.record import LossHistory
 
@@ -77,6 +81,21 @@ def guard_of(history: LossHistory, most: int) -> Guard:
     """Return the guard of a run that has these losses behind it, none at its beginning."""
     good = np.isfinite(history.values()).all(axis=1)
     return Guard(most, recoveries=int((~good).sum()), good=bool(good.any()))
+
+
+@contextmanager
+def told_of_memory(job: Job) -> Iterator[None]:
+    """Tell of a run that runs out of memory in the block what can be done about it.
+
+    Raises:
+        OutOfMemoryError: It does.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(memory_advice(job, job.config.runtime.precision)) from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

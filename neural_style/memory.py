@@ -281,10 +281,12 @@ def memory_advice(job: Job, precision: str) -> str:
     fixed = PROCESS_BYTES + _picture_bytes(job.pictures)
     share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
     fits = min(int(side * math.sqrt(share)), side - 1) if math.isfinite(share) else side - 1
+    room = f", of {there / 1e9:.1f} GB there are, enough for about {fits} px"
+    if job.config.runtime.device == "gpu" and job.config.runtime.memory is None:
+        room = ""  # what there is of a graphics card's, nothing here tells
     return (
-        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB, of "
-        f"{there / 1e9:.1f} GB there are, enough for about {fits} px; lower image.size or "
-        "runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, or "
+        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB{room}; lower "
+        "image.size or runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, or "
         "runtime.precision: bfloat16"
     )
 

@@ -17,7 +17,7 @@ from neural_style import checkpoint, outputs, record, session, viewer
 from neural_style.board import check_board
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import InputError, printable
-from neural_style.guard import FailedRunError
+from neural_style.guard import FailedRunError, told_of_memory
 from neural_style.interrupts import held_back
 from neural_style.job import Desk, Job, decisive
 from neural_style.memory import in_tiles
@@ -123,7 +123,8 @@ def _make(
         job = hands.prepare(job, studio.device)
         if folder:  # before the graph is built, which takes its time
             checkpoint.find_checkpoint(folder, _deciding(job))
-        studio.workspace(job)
+        with told_of_memory(job):
+            studio.workspace(job)
     config, scales = job.config, schedule(job.config, job.pictures)
     log.info("%s", _headline(config, job.pictures, scales, studio.device))
     with held_back() as pressed:
@@ -143,15 +144,20 @@ def _make(
                     raise KeyboardInterrupt  # nothing but scratch values has changed
 
             result = hands.make(job, studio, folder, watch, clock, tick)
+    return _tell(job, folder, result.interrupted)
+
+
+def _tell(job: Job, folder: Path, interrupted: bool) -> int:
+    """Tell what became of a run; return the exit code."""
     if job.weights.origin == "random":
         log.warning("made with %s", RANDOM_FILTERS)
-    path = folder / config.output.image
-    if result.interrupted:
+    path = folder / job.config.output.image
+    if interrupted:
         told = "interrupted; the best image so far is %s; go on with --resume %s"
         log.warning(told, printable(path), printable(folder))
         return 130
     log.info("%s: loss %.4g", printable(path), record.saved_loss(folder))
-    if config.output.show and not viewer.show(path):
+    if job.config.output.show and not viewer.show(path):
         log.warning("output.show: there is no display to open a window on")
     return 0
 

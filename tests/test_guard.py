@@ -11,8 +11,12 @@ import pytest
 
 import style_transfer
 from neural_style import memory
-from neural_style.guard import DivergedError, Guard, guard_of, is_out_of_memory
+from neural_style.config import make_config
+from neural_style.guard import DivergedError, Guard, OutOfMemoryError, guard_of, is_out_of_memory
+from neural_style.inputs import Pictures
+from neural_style.job import Job
 from neural_style.lbfgs import LBFGSRun
+from neural_style.memory import memory_advice
 from neural_style.record import LossHistory
 
 
@@ -146,25 +150,57 @@ class ResourceExhaustedError(Exception):
     """Named as TensorFlow's own."""
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError("OOM when allocating")])
+ADVICE = (
+    r"out of memory: 48 px were predicted to need ([0-9.]+) GB, of 1\.0 GB there are, "
+    r"enough for about (\d+) px; lower image\.size or runtime\.tile, or try "
+    r"optimizer\.name: adam, a smaller optimizer\.history, or runtime\.precision: bfloat16"
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("open_workspace", MemoryError()),
+        ("optimise", MemoryError()),
+        ("optimise", ResourceExhaustedError("OOM when allocating")),
+        ("open_critic", MemoryError()),
+    ],
+)
 def test_want_of_memory_is_told_with_the_size_that_would_fit(
-    error, tmp_path, tiny_mat, monkeypatch, capsys
+    place, error, tmp_path, tiny_mat, monkeypatch, capsys
 ):
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(style_transfer, "optimise", fail)
+    monkeypatch.setattr(style_transfer, place, fail)
     monkeypatch.setattr(memory, "available_bytes", lambda *_: 1e9)
-    assert style_transfer.main(small_run(tmp_path, tiny_mat)) == 1
+    settings = ["style.layers=[relu1_1]", "optimizer.iterations=1"]
+    assert style_transfer.main(small_run(tmp_path, tiny_mat, *settings)) == 1
     told = capsys.readouterr().err.splitlines()[-1]
-    match = re.fullmatch(
-        r"error: out of memory: 48 px were predicted to need ([0-9.]+) GB, of 1\.0 GB there are, "
-        r"enough for about (\d+) px; lower image\.size or runtime\.tile, or try "
-        r"optimizer\.name: adam, a smaller optimizer\.history, or runtime\.precision: bfloat16",
-        told,
-    )
+    match = re.fullmatch(f"error: {ADVICE}", told)
     assert match, told
     assert 0 < int(match[2]) < 48
+
+
+def test_stylize_tells_want_of_memory_alike(tiny_mat, monkeypatch):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(style_transfer, "optimise", fail)
+    monkeypatch.setattr(memory, "available_bytes", lambda *_: 1e9)
+    config = make_config({"network": {"weights": str(tiny_mat)}, "image": {"size": 48}})
+    picture = np.zeros((48, 48, 3), np.float32)
+    with pytest.raises(OutOfMemoryError, match=ADVICE):
+        style_transfer.stylize(picture, [picture], config)
+
+
+def test_of_a_graphics_card_the_memory_of_the_machine_tells_nothing(tiny_mat):
+    config = make_config({"network": {"weights": str(tiny_mat)}, "runtime": {"device": "gpu"}})
+    weights = style_transfer.vgg.load_weights(tiny_mat)
+    picture = np.zeros((48, 48, 3), np.float32)
+    job = Job(config, Pictures(picture, (picture,)), weights, {})
+    told = memory_advice(job, "float32")
+    assert re.match(r"out of memory: \d+ px were predicted to need [0-9.]+ GB; lower image", told)
 
 
 def test_other_errors_are_not_taken_for_want_of_memory():
