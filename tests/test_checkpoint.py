@@ -4,6 +4,7 @@ import errno
 import logging
 import math
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,44 @@ def test_a_run_that_is_resumed_makes_the_bytes_of_one_that_is_not(
             assert (run / path.name).read_bytes() == path.read_bytes()
     assert kills._losses(run) == kills._losses(reference)
     assert not (run / "checkpoints").exists()
+
+
+def test_a_run_interrupted_at_a_coarse_scale_has_its_picture_and_goes_on_only_as_it_was(
+    tmp_path, tiny_mat, in_project, monkeypatch, capsys, rng
+):
+    photo = tmp_path / "photo.png"
+    images.write_image(photo, rng.uniform(0, 255, (32, 48, 3)).astype(np.float32))
+    optimise = style_transfer.optimise
+
+    def press(work, config, pictures, watch, *rest):
+        def watching(moment: Moment) -> None:
+            if moment.done == 3:
+                signal.raise_signal(signal.SIGINT)
+            watch(moment)
+
+        return optimise(work, config, pictures, watching, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(style_transfer, "optimise", press)
+        own = command(tmp_path / "runs", tiny_mat, f"content.image={photo}")
+        assert style_transfer.main(own) == 130
+    (run,) = (tmp_path / "runs").iterdir()
+    assert images.read_image(run / "pastiche.png", "").rgb.shape == (32, 48, 3)
+    assert not (run / "record.json").exists()
+    assert read_checkpoint(run).done == 3
+    resume, before = ["-q", "--resume", str(run)], photo.read_bytes()
+    images.write_image(photo, rng.uniform(0, 255, (32, 48, 3)).astype(np.float32))
+    for changed, told in (
+        ([], "the file of content.image has other contents"),
+        (["--set", "style.weight=3"], "style.weight was 500.0 and is 3.0; put that back"),
+    ):
+        capsys.readouterr()
+        assert style_transfer.main([*resume, *changed]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"error: {run}: cannot go on, as {told}")
+        photo.write_bytes(before)
+    assert style_transfer.main(resume) == 0
+    assert (run / "record.json").exists()
 
 
 def test_a_finished_run_is_left_alone(tmp_path, tiny_mat, in_project, caplog):
