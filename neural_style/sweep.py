@@ -120,6 +120,13 @@ def tasks_of(
     return tasks
 
 
+def tidy(experiments: Sequence[Experiment], homes: Sequence[Home]) -> None:
+    """Remove the checkpoints of finished runs whose process was killed before it could."""
+    for experiment, home in zip(experiments, homes, strict=True):
+        if home.finished and not experiment.config.output.keep_checkpoint:
+            checkpoint.remove_checkpoints(home.folder)
+
+
 def run(tasks: Sequence[Task], execute: Executor, tell: Callable[[str], None]) -> int:
     """Make runs; one that fails is recorded and the rest go on.
 

@@ -88,6 +88,7 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
         execute = _executor(plan, _jobs(plan, desk, digests), hands, found.device, pressed)
         folder = _settle(plan, options.resume)
         homes = found.homes or sweep.find_homes(folder, plan.experiments, found.marks)
+        sweep.tidy(plan.experiments, homes)
         tasks = sweep.tasks_of(plan.experiments, homes, found.filters)
         failed, interrupted = 0, False
         try:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 from conftest import tiny_layers
 
 import style_transfer
-from neural_style import images, outputs, record, supply, sweep_command, targets, viewer
+from neural_style import checkpoint, images, outputs, record, supply, sweep_command, targets, viewer
 from neural_style.config import to_yaml
 from neural_style.sweep_plan import plan_sweep
 from neural_style.weights import VGGWeights
@@ -57,28 +56,29 @@ def write_picture(path: Path, seed: int, height: int = 30, width: int = 30) -> P
     return path
 
 
-@pytest.fixture
-def desk(tmp_path: Path, tiny_mat: Path) -> Callable[[str], Path]:
+def write_small(folder: Path, mat: Path, block: str, **changes: str) -> Path:
     """Write a config with a sweep block beside its pictures, one of odd size."""
-    write_picture(tmp_path / "photo.png", 1, 37, 51)
-    write_picture(tmp_path / "paint.png", 2)
+    write_picture(folder / "photo.png", 1, 37, 51)
+    write_picture(folder / "paint.png", 2)
+    sections = {
+        "content": "{image: photo.png, layers: [relu2_1]}",
+        "style": "{images: [paint.png], weight: 1e4, layers: [relu1_1, relu2_1]}",
+        "network": f"{{weights: {mat}}}",
+        "image": "{size: 35, scales: null}",
+        "optimizer": "{iterations: 2}",
+        "runtime": "{precision: float32}",
+        "output": "{folder: out}",
+    }
+    lines = [f"{key}: {text}" for key, text in {**sections, **changes}.items()]
+    path = folder / "small.yaml"
+    path.write_text("\n".join([*lines, f"sweep: {block}", ""]))
+    return path
 
-    def write(block: str, name: str = "small.yaml", **changes: str) -> Path:
-        sections = {
-            "content": "{image: photo.png, layers: [relu2_1]}",
-            "style": "{images: [paint.png], weight: 1e4, layers: [relu1_1, relu2_1]}",
-            "network": f"{{weights: {tiny_mat}}}",
-            "image": "{size: 35, scales: null}",
-            "optimizer": "{iterations: 2}",
-            "runtime": "{precision: float32}",
-            "output": "{folder: out}",
-        }
-        lines = [f"{key}: {text}" for key, text in {**sections, **changes}.items()]
-        path = tmp_path / name
-        path.write_text("\n".join([*lines, f"sweep: {block}", ""]))
-        return path
 
-    return write
+@pytest.fixture
+def desk(tmp_path: Path, tiny_mat: Path) -> Callable[..., Path]:
+    """Write a small config with a sweep block in this test's folder."""
+    return partial(write_small, tmp_path, tiny_mat)
 
 
 @pytest.fixture(scope="module")
@@ -595,6 +595,16 @@ def test_resuming_a_finished_sweep_makes_nothing_wherever_it_lies(finished, monk
     assert ages(finished) == before
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_checkpoint_that_a_kill_left_in_a_finished_run_is_removed(kept, finished):
+    left = checkpoint.Checkpoint(1, record.LossHistory(["total"]), {}, {})
+    path = checkpoint.write_checkpoint(finished / "0001-seed=0", left)
+    before = ages(finished)
+    assert run(None, "--set", f"output.keep_checkpoint={kept}", resume=finished) == 0
+    assert path.parent.exists() == path.exists() == kept
+    assert ages(finished) == before
+
+
 def test_a_dry_run_of_resuming_tells_what_is_missing(finished, capsys, caplog):
     (finished / "0002-seed=1" / "record.json").unlink()
     before = sorted(finished.rglob("*"))
@@ -778,22 +788,6 @@ def test_ctrl_c_leaves_a_folder_that_can_be_resumed(desk, monkeypatch, caplog):
     assert bytes_of(whole) == bytes_of(partly)
 
 
-def kill_and_resume(config: Path, moment: Callable[[Path], bool]) -> tuple[Path, dict[str, int]]:
-    """Kill a sweep in a process when a moment has come, resume it, and return its folder and the
-    ages of what was finished before.
-    """
-    script = [sys.executable, str(ROOT / "style_transfer.py"), "-q"]
-    running = subprocess.Popen([*script, "--config", str(config)], stderr=subprocess.PIPE)
-    out, deadline = config.parent / "out", time.monotonic() + 100
-    while not moment(out):
-        assert running.poll() is None, running.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
-    return resumed(out)
-
-
 def resumed(out: Path) -> tuple[Path, dict[str, int]]:
     """Resume the only sweep in a folder, and return its own and the ages of what was finished."""
     [folder] = out.iterdir()
@@ -866,23 +860,14 @@ def test_a_sweep_cut_off_at_any_moment_is_finished_to_the_same_bytes(
     if not found or not (found[0] / "config.yaml").exists():
         assert name == "create_run_folder"
         return
-    done = ages_of_finished(found[0])
-    assert run(None, resume=found[0]) == 0
-    check_killed(config, found[0], done)
-
-
-@pytest.mark.slow
-def test_a_killed_sweep_is_finished_by_resuming_to_the_same_bytes(desk):
-    config = desk("{grid: {init.seed: [0, 1, 2]}}", optimizer="{iterations: 60}")
-    folder, done = kill_and_resume(config, lambda out: any(out.glob("*/*/record.json")))
-    assert 1 <= len(done) < 3
-    check_killed(config, folder, done)
-
-
-def check_killed(config: Path, folder: Path, before: Mapping[str, int]) -> None:
-    assert ages(folder).items() >= before.items()
+    folder, done = resumed(config.parent / "out")
+    assert ages(folder).items() >= done.items()
     assert run(config) == 0
-    whole = sweeps(config)[-1]
+    check_same(folder, sweeps(config)[-1])
+
+
+def check_same(folder: Path, whole: Path) -> None:
+    """Check that a sweep which was ended early and resumed is as one that was not."""
     assert list(runs_in(folder)) == list(runs_in(whole))
     assert bytes_of(folder) == bytes_of(whole)
     assert (folder / "config.yaml").read_bytes() == (whole / "config.yaml").read_bytes()
@@ -892,56 +877,75 @@ def check_killed(config: Path, folder: Path, before: Mapping[str, int]) -> None:
         assert {p.name for p in path.iterdir()} == {p.name for p in other.iterdir()}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "*/config.yaml",
-        "*/0001-*",
-        "*/0001-*/config.yaml",
-        "*/0002-*/iterates/000010.png",
-        "*/0002-*/pastiche.png",
-        "*/0002-*/losses.csv",
-        "*/0003-*/record.json",
-        "*/0004-*/losses.png",
-    ],
-)
-def test_a_sweep_killed_at_any_moment_is_finished_by_resuming_to_the_same_bytes(pattern, desk):
-    config = desk(
-        "{grid: {network.pooling: [max, average], init.seed: [0, 1]}}",
-        optimizer="{iterations: 30}",
-        output="{folder: out, save_every: 10}",
-    )
-    folder, before = kill_and_resume(config, lambda out: any(out.glob(pattern)))
-    check_killed(config, folder, before)
-
-
-KILLED_IN_THE_THIRD_RUN = """
+KILLED = """
 import os, pathlib, signal, sys
 import style_transfer
 
-replace = pathlib.Path.replace
+before, pattern = sys.argv.pop(1) == "before", sys.argv.pop(1)
 
-def cut(path, target):
-    if target.parent.name.startswith("0003-"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(path, target)
+def watched(action, place):
+    def act(*paths, **options):
+        if before and paths[place].match(pattern):
+            os.kill(os.getpid(), signal.SIGKILL)
+        action(*paths, **options)
+        if paths[place].match(pattern):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return act
 
-pathlib.Path.replace = cut
+pathlib.Path.replace = watched(pathlib.Path.replace, 1)
+pathlib.Path.mkdir = watched(pathlib.Path.mkdir, 0)
 style_transfer.main()
 """
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_mat: Path) -> Path:
+    """A sweep of four runs that was not ended early, moved out of the way of others."""
+    folder = tmp_path_factory.mktemp("killed")
+    config = write_small(
+        folder,
+        tiny_mat,
+        "{grid: {network.pooling: [max, average], init.seed: [0, 1]}}",
+        optimizer="{iterations: 30}",
+        output="{folder: out, save_every: 10, checkpoint_every: 10}",
+    )
+    assert run(config) == 0
+    [made] = sweeps(config)
+    return made.rename(folder / "whole")
+
+
 @pytest.mark.slow
-def test_a_sweep_killed_during_a_write_is_finished_by_resuming_to_the_same_bytes(desk):
-    config = desk("{grid: {network.pooling: [max, average], init.seed: [0, 1]}}")
-    command = [sys.executable, "-c", KILLED_IN_THE_THIRD_RUN, "-q", "--config", str(config)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=100)
+@pytest.mark.parametrize(
+    ("moment", "pattern"),
+    [
+        ("after", "config.yaml"),
+        ("after", "0001-*"),
+        ("after", "0001-*/config.yaml"),
+        ("after", "0002-*/iterates/000010.png"),
+        ("after", "0002-*/checkpoints/*.npz"),
+        ("after", "0002-*/pastiche.png"),
+        ("after", "0002-*/losses.csv"),
+        ("after", "0003-*/record.json"),
+        ("after", "0004-*/losses.png"),
+        ("before", "0003-*/*.*"),
+        ("before", "0003-*/checkpoints/*.npz"),
+    ],
+)
+def test_a_sweep_killed_at_a_write_is_finished_by_resuming_to_the_same_bytes(
+    moment, pattern, whole, tmp_path
+):
+    """Its process kills itself when such a file, or folder, is about to be there, or is there."""
+    config, out = whole.parent / "small.yaml", whole.parent / "out"
+    script = [sys.executable, "-c", KILLED, moment, f"out/*/{pattern}", "-q"]
+    ended = subprocess.run(
+        [*script, "--config", str(config)], cwd=ROOT, capture_output=True, timeout=600
+    )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert list((config.parent / "out").glob("*/0003-*/.*.tmp"))
-    folder, before = resumed(config.parent / "out")
-    assert len(before) == 2
-    check_killed(config, folder, before)
+    remains = list(out.glob(f"*/{Path(pattern).parent}/.*.tmp"))
+    assert bool(remains) == (moment == "before")
+    folder, before = resumed(out)
+    assert ages(folder).items() >= before.items()
+    check_same(out.rename(tmp_path / "out") / folder.name, whole)
 
 
 def test_the_plan_is_that_of_the_folder(desk):
