@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neural_style import checkpoint, record
@@ -136,8 +136,7 @@ def run(tasks: Sequence[Task], execute: Executor, tell: Callable[[str], None]) -
         How many failed.
     """
     begun, failed = time.perf_counter(), 0
-    for task in tasks:
-        _clear(task)
+    tasks = [_cleared(task) for task in tasks]
     for done, (task, error) in enumerate(execute(tasks), start=1):
         name = printable(task.experiment.name)
         if error:
@@ -151,15 +150,34 @@ def run(tasks: Sequence[Task], execute: Executor, tell: Callable[[str], None]) -
     return failed
 
 
-def _clear(task: Task) -> None:
-    """Remove what unfinished runs of the task's number left, but for a checkpoint of its own."""
+def _cleared(task: Task) -> Task:
+    """Remove what unfinished runs of the task's number left, but for a checkpoint of its own; if
+    that has a shorter history, for want of memory, return the task with the same.
+    """
     number, _, _ = task.folder.name.partition("-")
     for remains in task.folder.parent.glob(f"{number}-*"):
         begun = checkpoint.read_checkpoint(remains)
-        if begun and remains == task.folder and mark_of(begun.decisive) == task.mark:
+        asked = task.experiment.config.optimizer.history
+        if begun and remains == task.folder and _mark(begun, asked) == task.mark:
             (remains / FAILURE).unlink(missing_ok=True)
+            task = _with_history(task, begun.decisive["settings"]["optimizer"]["history"])
         elif remains == task.folder or _is_unfinished(remains):
             shutil.rmtree(remains, ignore_errors=True)
+    return task
+
+
+def _mark(begun: checkpoint.Checkpoint, history: int) -> str:
+    """Return the fingerprint of the run of a checkpoint, had it this history."""
+    settings = begun.decisive.get("settings", {})
+    optimizer = settings.get("optimizer", {}) | {"history": history}
+    return mark_of({**begun.decisive, "settings": settings | {"optimizer": optimizer}})
+
+
+def _with_history(task: Task, history: int) -> Task:
+    config = task.experiment.config
+    optimizer = config.optimizer.model_copy(update={"history": history})
+    config = config.model_copy(update={"optimizer": optimizer})
+    return replace(task, experiment=replace(task.experiment, config=config))
 
 
 def _is_unfinished(folder: Path) -> bool:

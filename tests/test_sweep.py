@@ -20,7 +20,8 @@ from conftest import tiny_layers
 
 import style_transfer
 from neural_style import checkpoint, images, outputs, record, supply, sweep_command, targets, viewer
-from neural_style.config import to_yaml
+from neural_style.config import load_config, to_yaml
+from neural_style.memory import with_tile
 from neural_style.sweep_plan import plan_sweep
 from neural_style.weights import VGGWeights
 
@@ -761,9 +762,8 @@ def test_resume_of_a_missing_folder_is_refused_with_a_config_too(desk, tmp_path,
 # Interrupted
 
 
-def test_ctrl_c_leaves_a_folder_that_can_be_resumed(desk, monkeypatch, caplog):
-    config = desk("{grid: {init.seed: [0, 1, 2]}}")
-    assert run(config) == 0
+def press_in_the_second_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ctrl-C be pressed in the first iteration of the run of seed 1."""
     optimise = style_transfer.optimise
 
     def press(work: Any, settings: Any, pictures: Any, watch: Any, *rest: Any) -> Any:
@@ -775,6 +775,13 @@ def test_ctrl_c_leaves_a_folder_that_can_be_resumed(desk, monkeypatch, caplog):
         return optimise(work, settings, pictures, pressing, *rest)
 
     monkeypatch.setattr(style_transfer, "optimise", press)
+
+
+def test_ctrl_c_leaves_a_folder_that_can_be_resumed(desk, monkeypatch, caplog):
+    config = desk("{grid: {init.seed: [0, 1, 2]}}")
+    assert run(config) == 0
+    optimise = style_transfer.optimise
+    press_in_the_second_run(monkeypatch)
     assert run(config) == 130
     whole, partly = sweeps(config)
     assert any(f"go on with --resume {partly}" in r.message for r in caplog.records)
@@ -794,6 +801,26 @@ def resumed(out: Path) -> tuple[Path, dict[str, int]]:
     before = ages_of_finished(folder)
     assert run(None, resume=folder) == 0
     return folder, before
+
+
+def test_a_run_goes_on_with_the_history_that_it_had_room_for(desk, monkeypatch):
+    def scarce(config: Any, *_: Any) -> Any:
+        optimizer = config.optimizer.model_copy(update={"history": 3})
+        return with_tile(config.model_copy(update={"optimizer": optimizer}), "none")
+
+    config = desk("{grid: {init.seed: [0, 1]}}", optimizer="{name: lbfgs, iterations: 2}")
+    with monkeypatch.context() as patch:
+        patch.setattr(style_transfer, "fit", scarce)
+        press_in_the_second_run(patch)
+        assert run(config) == 130
+    begun = beginnings(monkeypatch)
+    [folder] = sweeps(config)
+    assert run(None, resume=folder) == 0
+    assert begun == [(1, 1)]
+    histories = [
+        load_config(path / "config.yaml").optimizer.history for path in runs_in(folder).values()
+    ]
+    assert histories == [3, 3]
 
 
 class Killed(BaseException):
