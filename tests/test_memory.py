@@ -67,7 +67,8 @@ def test_where_no_tile_fits_the_history_is_shortened():
 
 def test_where_nothing_fits_the_smallest_tile_is_tried():
     config = fitted("1MB")
-    assert (config.runtime.tile, config.optimizer.history) == (memory.SIDES[-1], memory.SHORTEST_HISTORY)
+    assert config.runtime.tile == memory.SIDES[-1]
+    assert config.optimizer.history == memory.SHORTEST_HISTORY
 
 
 def test_a_tile_that_is_asked_for_is_kept():
