@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +20,7 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
+import style_transfer
 from neural_style.board import Board, announce, check_board, typed
 from neural_style.errors import InputError
 from neural_style.record import LossHistory
@@ -329,3 +332,43 @@ def test_a_key_is_a_number_in_every_run_or_in_none():
         {"image.size": "null", "init.noise": 1.0},
     ]
     assert typed([{"x": "nan"}, {"x": "1"}]) == [{"x": "nan"}, {"x": "1"}]
+
+
+def test_a_real_sweep_is_found_with_every_term_and_every_value(tmp_path, tiny_mat, monkeypatch):
+    monkeypatch.chdir(Path(style_transfer.__file__).parent)
+    settings = [
+        f"network.weights={tiny_mat}",
+        "style.layers=[relu1_1, relu2_1]",
+        "image.size=48",
+        "image.scales=null",
+        "optimizer.iterations=3",
+        "sweep.grid.style.weight=[100, 500]",
+        "output.tensorboard=true",
+        f"output.folder={tmp_path}",
+    ]
+    options = [part for each in settings for part in ("--set", each)]
+    assert style_transfer.main(["-q", "--config", "config.yaml", *options]) == 0
+    (home,) = tmp_path.iterdir()
+    runs = sorted(path.parent for path in home.glob("*/record.json"))
+    for run in runs:
+        header, *rows = csv.reader((run / "losses.csv").read_text().splitlines())
+        found = read(run)
+        assert {"style/relu1_1", "style/relu2_1", "content/relu4_2", "total"} <= {*header}
+        for index, term in enumerate(header[3:], 3):
+            events = found.Scalars(term)
+            assert [event.step for event in events] == [0, 1, 2, 3]
+            values = np.float32([row[index] for row in rows])
+            np.testing.assert_array_equal(np.float32([event.value for event in events]), values)
+            assert len(found.Scalars(f"saved/{term}")) == 1
+        assert {"iterate", "pastiche"} <= {*found.Tags()["images"]}
+    _, groups = plugin(home)
+    assert [*groups] == [run.name for run in runs]
+    assert [values_of(group) for group in groups.values()] == [
+        {"style.weight": 100.0},
+        {"style.weight": 500.0},
+    ]
+    for run, group in zip(runs, groups.values(), strict=True):
+        shown = {metric.name.tag: metric.value for metric in group.metric_values}
+        told = json.loads((run / "record.json").read_text())
+        assert shown["saved/total"] == pytest.approx(told["losses"]["saved"]["total"])
+        assert shown["metrics/content"] == pytest.approx(told["metrics"]["content"])
