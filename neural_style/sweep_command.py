@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -167,7 +168,12 @@ def _settle(plan: Plan, resumed: Path | None) -> Path:
     """Return the folder of a sweep, made if it is a new one, with its settings."""
     output = plan.config.output
     folder = resumed or record.create_run_folder(output.folder, output.name or "sweep")
-    record.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
+    try:
+        record.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
+    except OSError:
+        if not resumed:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     if output.tensorboard:
         terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
         announce(folder, _hyperparameters(plan), terms, scores.NAMES)

@@ -172,6 +172,12 @@ def test_a_run_of_a_sweep_for_which_there_is_no_room_is_made_later(network, tmp_
     assert len(list(home.glob("*/record.json"))) == 2
 
 
+def test_a_sweep_that_cannot_begin_leaves_no_folder(network, tmp_path):
+    disk = FullDisk(tmp_path, named("config.yaml"))
+    assert run_on(disk, command(network, tmp_path, "sweep.grid.style.weight=[100, 500]")) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_pictures_can_be_written_by_name(tmp_path):
     """The disk of these tests is full where it says so, and nowhere else."""
     disk = FullDisk(tmp_path, named("b.png"))
