@@ -45,7 +45,7 @@ from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.memory import fit
+from neural_style.memory import fit, may_be_cut
 from neural_style.passes import Tick, ignore
 from neural_style.scale_mixing import mix_scales
 from neural_style.structure import Structure, structure_of
@@ -123,7 +123,8 @@ def open_studio(device: session.Device, kept_bytes: int = 0) -> Studio:
         weights = fit_filters(job.config, job.weights, job.pictures)
 
         def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
-            work = open_workspace(settings, weights, device)
+            structure = replace(structure_of([settings]), tiled=may_be_cut(settings))
+            work = open_workspace(settings, weights, device, structure)
             log.info("painting a style image in the fine structure of another")
             with work.session:
                 made = optimise(work, settings, Pictures(coarse, (fine,)))
