@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from neural_style import images
-from neural_style.held import Held, build_held, held_of, hold
+from neural_style.held import Held, build_held, check_state, held_of, hold
 from neural_style.objective import Objective
 
 if TYPE_CHECKING:
@@ -254,8 +254,11 @@ class AdamRun:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Put a state in place."""
-        hold(self._session, [(held, state[name]) for name, held in self._handles.held.items()])
-        self._averaged = int(state["averaged"])
+        held = self._handles.held
+        forms = {name: each.form for name, each in held.items()}
+        check_state(state, {**forms, "averaged": (int, ()), "shrunk": (float, ())})
+        hold(self._session, [(each, state[name]) for name, each in held.items()])
+        self._averaged = max(int(state["averaged"]), 0)
         self._shrunk = float(state["shrunk"])
 
     def step(self, iteration: int) -> dict[str, float]:

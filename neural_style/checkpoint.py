@@ -1,8 +1,8 @@
 """Checkpoints: all that a run needs to go on, bit for bit, as if it had never stopped.
 
-A file is the SHA-256 digest of the rest in hexadecimal, a line end, and NumPy's archive of arrays,
-of which none is an object: nothing in it is ever run. It is written under another name and renamed,
-and the two last ones are kept, so that one is whole whenever the process ends.
+A file is the SHA-256 digest of the rest in hexadecimal, a line end, and NumPy's archive of arrays
+of numbers: nothing in it is ever run or unpacked. It is written under another name and renamed, and
+the two last ones are kept, so that one is whole whenever the process ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import logging
 import re
 import time
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_style.errors import InputError, printable
+from neural_style.archive import read_arrays
+from neural_style.errors import SHOWN, InputError, printable
 from neural_style.record import LossHistory, write_atomically
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ FOLDER = "checkpoints"
 KEPT = 2
 _NAME = re.compile(r"[0-9]{8,}\.npz")
 _STATE, _TOLD = "state/", "told"
+_DEEPEST = 20  # lists and mappings within one another; settings have less than half of that
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         try:
             return decode(path.read_bytes())
         except (OSError, BrokenCheckpointError) as error:
-            log.warning("%s: %s; trying the one before", printable(path), printable(error))
+            log.warning("%s: %s; trying the one before", printable(path), printable(error, SHOWN))
     return None
 
 
@@ -102,7 +103,7 @@ def check_unchanged(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     """
     told = changes(before, json.loads(json.dumps(now)))
     if told:
-        what = printable("; ".join(told))
+        what = printable("; ".join(told), SHOWN)
         raise InputError(
             f"{printable(folder)}: cannot go on, as {what}; put that back, or begin a run of its "
             "own with --config"
@@ -209,20 +210,61 @@ def decode(data: bytes) -> Checkpoint:
     if hashlib.sha256(archive).hexdigest().encode() != digest:
         raise BrokenCheckpointError("its digest is not that of its contents")
     try:
-        with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
-            told = json.loads(arrays[_TOLD].tobytes())
-            rows = [tuple(map(float, row)) for row in arrays["rows"]]
-            history = LossHistory(
-                told["columns"],
-                told["scales"],
-                told["iterations"],
-                [float(each) for each in arrays["seconds"]],
-                rows,
-            )
-            state = {n.removeprefix(_STATE): arrays[n] for n in arrays if n.startswith(_STATE)}
-            return Checkpoint(int(told["done"]), history, state, told["decisive"])
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        return _checkpoint_of(read_arrays(archive))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenCheckpointError(f"not a checkpoint: {error}") from None
+
+
+def _checkpoint_of(arrays: Mapping[str, np.ndarray]) -> Checkpoint:
+    """Return the checkpoint that the arrays hold."""
+    told, seconds, rows = json.loads(arrays[_TOLD].tobytes()), arrays["seconds"], arrays["rows"]
+    done, decisive, columns, scales, iterations = (
+        told[key] for key in ("done", "decisive", "columns", "scales", "iterations")
+    )
+    sound = (
+        _are_texts(columns, r"[a-z0-9_/]+")
+        and columns[-1:] == ["total"]
+        and _are_texts(scales, r"[0-9]+x[0-9]+")
+        and all(type(each) is int and each >= 0 for each in (*iterations, done))  # true is an int
+        and max(iterations, default=-1) < done < 2**63
+        and len(iterations) == len(scales)
+        and seconds.shape == (len(scales),)
+        and rows.shape == (len(scales), len(columns))
+        and rows.dtype == seconds.dtype == np.float64
+        and bool(np.isfinite(seconds).all())
+        and _is_decisive(decisive)
+    )
+    if not sound:
+        raise BrokenCheckpointError("what it tells of the run cannot be")
+    history = LossHistory(
+        columns, scales, iterations, seconds.tolist(), [tuple(row) for row in rows.tolist()]
+    )
+    state = {n.removeprefix(_STATE): a for n, a in arrays.items() if n.startswith(_STATE)}
+    return Checkpoint(done, history, state, decisive)
+
+
+def _are_texts(values: object, form: str) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(each, str) and re.fullmatch(form, each) for each in values
+    )
+
+
+def _is_decisive(value: object) -> bool:
+    """Whether it may be what decides a run, or a part of that."""
+    if not isinstance(value, dict) or value.keys() - {"settings", "inputs", "network"}:
+        return False
+    settings = value.get("settings", {})
+    sections = settings.values() if isinstance(settings, dict) else [None]
+    mappings = [*sections, value.get("inputs", {})]
+    return all(isinstance(each, dict) for each in mappings) and _depth(value) <= _DEEPEST
+
+
+def _depth(value: object) -> int:
+    """Return how many lists and mappings lie within one another."""
+    if not isinstance(value, list | dict):
+        return 0
+    inside = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inside), default=0)
 
 
 def _paths(folder: Path) -> list[Path]:

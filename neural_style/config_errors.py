@@ -24,6 +24,7 @@ _WORDING = {
     "missing": "the key '{key}' is missing",
     "mistake": "{text}",
     "model_type": "found {found}, expected a mapping with keys among {keys}",
+    "string_unicode": "found half a character in a key; write it whole",
 }
 
 # Text where a number is expected: what it takes to be one.
@@ -68,7 +69,7 @@ def _mistake_of(detail: ErrorDetails, source: Source, model: type[BaseModel]) ->
         location = (*location[:-1], *context["sibling"].split("."))
     text = _WORDING[detail["type"]].format(
         **{
-            "found": _found(detail["input"]),
+            "found": found(detail["input"]),
             "hint": _hint(detail["input"], context.get("expected", "")),
             "key": location[-1] if location else "",
             "keys": ", ".join(_keys(_model_at(model, location))),
@@ -102,7 +103,7 @@ def _written(location: Location, values: object) -> Location:
     return location
 
 
-def _found(value: object) -> str:
+def found(value: object) -> str:
     """Return a value as YAML would write it, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from neural_style.config_errors import mistake, unexpected
+from neural_style.config_errors import found, mistake, unexpected
 from neural_style.config_terms import Section
 from neural_style.config_types import (
     Count,
@@ -81,7 +81,8 @@ def _check_bounds(kind: str, bounds: list[Any] | tuple[Any, ...]) -> None:
         raise mistake(f"found {kind} without {what}, expected {kind}: [low, high]")
     low, high = bounds
     if not -1e300 < low < high < 1e300:  # nor NaN
-        raise mistake(f"found {kind}: [{low}, {high}], expected a low end under a high end")
+        told = f"found {kind}: [{found(low)}, {found(high)}]"
+        raise mistake(f"{told}, expected a low end under a high end")
     if kind == "integer" and not -(2**63) <= low < high < 2**63:
         raise mistake("found integer bounds of more than 64 bits, expected smaller ones")
     if kind == "log_uniform" and low <= 0:
@@ -161,8 +162,21 @@ Changes = Annotated[
     _mapping("a mapping of names to the keys that they change"),
     _as_plain,
 ]
+_Text = Annotated[str, BeforeValidator(plain_text), expected("a text (a number in quotes)")]
+_TextOrNull = Annotated[
+    str | None, BeforeValidator(plain_text), expected("a text (a number in quotes), or null")
+]
 Texts = Annotated[
-    Mapping[str, Annotated[str, BeforeValidator(plain_text)]], _read_only_mapping, _as_plain
+    Mapping[str, _Text],
+    _read_only_mapping,
+    _mapping("a mapping of names to texts", empty=True),
+    _as_plain,
+]
+Labels = Annotated[
+    Mapping[str, Texts],
+    _read_only_mapping,
+    _mapping("a mapping of dotted keys to the texts of their values", empty=True),
+    _as_plain,
 ]
 Files = Annotated[
     Any,
@@ -202,7 +216,7 @@ class Pairs(Section):
 class Ray(Section):
     """Where and how wide a sweep runs on Ray."""
 
-    address: Annotated[str | None, BeforeValidator(plain_text)] = None
+    address: _TextOrNull = None
     """Address of a cluster; null is that in RAY_ADDRESS, or else this machine."""
     cpus: Positive = 1.0
     """Processors that each run occupies; its session has as many threads."""
@@ -215,11 +229,11 @@ class Ray(Section):
 class Figure(Section):
     """How the contact sheet is drawn, as a figure of a paper if need be."""
 
-    title: Annotated[str | None, BeforeValidator(plain_text)] = None
+    title: _TextOrNull = None
     """Heading; null is the sweep's name, an empty text leaves it out."""
     axes: Texts = Field(default={})
     """What is written for a swept key, `{style.weight: '$\\beta$'}`; formulas within dollars."""
-    labels: Annotated[Mapping[str, Texts], _read_only_mapping, _as_plain] = Field(default={})
+    labels: Labels = Field(default={})
     """What is written for the values of a key, `{style.weight: {'100': '$10^2$'}}`."""
     dpi: Annotated[
         Annotated[int, Strict(), Field(ge=36, le=1200)], expected("a whole number from 36 to 1200")

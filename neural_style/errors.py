@@ -1,5 +1,8 @@
 """The one kind of error that is the user's to mend."""
 
+SHOWN = 1000
+"""Characters of a path in a message: one that a file names can be of any length."""
+
 
 class InputError(ValueError):
     """What the user gave cannot be used.

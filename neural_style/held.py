@@ -4,14 +4,19 @@ weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neural_style.errors import InputError, printable
+
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
+
+Form = tuple[type, tuple[int | None, ...]]
+"""Of an array: `float` or `int` of any width, and its sides; None stands for one of any length."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,11 @@ class Held:
     variable: tf.Variable
     placeholder: tf.Tensor
     assign: tf.Operation
+
+    @property
+    def form(self) -> Form:
+        """What it takes."""
+        return float, tuple(self.placeholder.shape.as_list())
 
 
 def build_held(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> Held:
@@ -57,4 +67,32 @@ def hold(session: tf.Session, values: Iterable[tuple[Held, Any]]) -> None:
     session.run(
         [held.assign for held, _ in pairs],
         {held.placeholder: np.asarray(value) for held, value in pairs},
+    )
+
+
+def check_state(state: Mapping[str, np.ndarray], forms: Mapping[str, Form]) -> None:
+    """Check that a state has arrays of these forms, and that those of one form have one shape.
+
+    Raises:
+        InputError: It is that of something else.
+    """
+    shapes: dict[Form, tuple[int, ...]] = {}
+    for name, form in forms.items():
+        kind, sides = form
+        found = state.get(name)
+        if (
+            found is None
+            or found.dtype.kind != np.dtype(kind).kind
+            or found.ndim != len(sides)
+            or any(s not in (None, n) for s, n in zip(sides, found.shape, strict=True))
+            or shapes.setdefault(form, found.shape) != found.shape
+        ):
+            raise misfit(name)
+
+
+def misfit(name: str) -> InputError:
+    """Return the error of an array that is none of the run's."""
+    return InputError(
+        f"the checkpoint does not fit the run by its '{printable(name)}'; remove the folder "
+        "'checkpoints' to begin again"
     )

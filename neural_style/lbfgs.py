@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_style.held import Held, hold
+from neural_style.held import Held, check_state, hold, misfit
 from neural_style.lbfgs_graph import Graph, build_graph
 from neural_style.objective import Objective
 from neural_style.two_loops import first_loop, second_loop, shorter
@@ -138,7 +138,7 @@ class LBFGSRun:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Put a state in place."""
-        self._pairs = [int(slot) for slot in state["pairs"]]
+        self._check(state)
         self._least = np.array(state["least"])
         self._scale, self._reach, self._stuck = (
             float(state["scalars"][0]),
@@ -154,6 +154,22 @@ class LBFGSRun:
         self._rows = -(-image.size // CHUNK)
         hold(self._session, [(self._handles.objective.image, image)])
         self._session.run(self._handles.reset)
+
+    def _check(self, state: Mapping[str, np.ndarray]) -> None:
+        """Check that a state is that of such a run, and take which pairs it has."""
+        history, terms = self._handles.history, len(self._handles.losses)
+        forms = {
+            "least": (float, (history,)),
+            "scalars": (float, (3,)),
+            "losses": (float, (terms,)),
+        }
+        check_state(state, {"pairs": (int, (None,)), **forms})
+        self._pairs = [int(slot) for slot in state["pairs"]]
+        if len(self._pairs) > history or sorted(self._pairs) != list(range(len(self._pairs))):
+            raise misfit("pairs")
+        check_state(state, {name: held.form for name, held in self._held().items()})
+        if len(state["slope"]) != -(-state["anchor"].size // CHUNK):
+            raise misfit("slope")
 
     def _held(self) -> dict[str, Held]:
         """Return what the graph holds of the run, by name: only the pairs in use."""

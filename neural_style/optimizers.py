@@ -89,7 +89,7 @@ class Optimizer(Protocol):
         """Go on where a run was when it gave its state.
 
         Raises:
-            KeyError: The state is that of another optimiser.
+            InputError: The state is that of something else.
         """
 
 

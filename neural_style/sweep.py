@@ -157,20 +157,23 @@ def _cleared(task: Task) -> Task:
     number, _, _ = task.folder.name.partition("-")
     for remains in task.folder.parent.glob(f"{number}-*"):
         begun = checkpoint.read_checkpoint(remains)
-        asked = task.experiment.config.optimizer.history
-        if begun and remains == task.folder and _mark(begun, asked) == task.mark:
+        kept = _history_of(begun, task) if begun and remains == task.folder else None
+        if kept:
             (remains / FAILURE).unlink(missing_ok=True)
-            task = _with_history(task, begun.decisive["settings"]["optimizer"]["history"])
+            task = _with_history(task, kept)
         elif remains == task.folder or _is_unfinished(remains):
             shutil.rmtree(remains, ignore_errors=True)
     return task
 
 
-def _mark(begun: checkpoint.Checkpoint, history: int) -> str:
-    """Return the fingerprint of the run of a checkpoint, had it this history."""
+def _history_of(begun: checkpoint.Checkpoint, task: Task) -> int | None:
+    """Return the history of a checkpoint's run; None if it is none of the task's, but for that."""
     settings = begun.decisive.get("settings", {})
-    optimizer = settings.get("optimizer", {}) | {"history": history}
-    return mark_of({**begun.decisive, "settings": settings | {"optimizer": optimizer}})
+    optimizer = settings.get("optimizer", {})
+    kept, asked = optimizer.get("history"), task.experiment.config.optimizer.history
+    as_asked = settings | {"optimizer": optimizer | {"history": asked}}
+    same = mark_of({**begun.decisive, "settings": as_asked}) == task.mark
+    return kept if same and isinstance(kept, int) and 0 < kept <= asked else None
 
 
 def _with_history(task: Task, history: int) -> Task:

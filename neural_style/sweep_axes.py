@@ -15,7 +15,7 @@ import yaml
 
 from neural_style.config import validate
 from neural_style.config_sweep import Pairs, RandomDraws, Sweep
-from neural_style.errors import InputError, printable
+from neural_style.errors import SHOWN, InputError, printable
 from neural_style.sweep_results import Axis
 from neural_style.yaml_source import ConfigError, CoreDumper, Location, read_source
 
@@ -36,10 +36,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Point:
-    """What is set at one point of an axis; with a name, it stands for the settings."""
+    """What is set at one point of an axis; a name, even an empty one, stands for the settings."""
 
     settings: tuple[Setting, ...]
-    name: str = ""
+    name: str | None = None
 
 
 @dataclass
@@ -119,6 +119,7 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
     given = getattr(pairs, name)
     if isinstance(given, tuple):
         return given
+    folder = printable(given, SHOWN)
     try:
         found = sorted(
             path
@@ -127,11 +128,11 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
         )
     except OSError as error:
         raise InputError(
-            f"sweep.pairs.{name}: the folder {printable(given)} cannot be read: {error.strerror}"
+            f"sweep.pairs.{name}: the folder {folder} cannot be read: {error.strerror}"
         ) from None
     if not found:
         raise InputError(
-            f"sweep.pairs.{name}: found no image in {printable(given)}, expected files that end in "
+            f"sweep.pairs.{name}: found no image in {folder}, expected files that end in "
             f"{', '.join(_READABLE)}"
         )
     return found
@@ -150,10 +151,10 @@ def _files(files: Mapping[str, Path]) -> Points:
         try:
             validate(source)  # told by the file's own lines
         except ConfigError as error:
-            raise ConfigError(f"{printable(path)}: {error}") from None
+            raise ConfigError(f"{printable(path, SHOWN)}: {error}") from None
         if source.values.get("sweep") is not None:
             told = "sweep: found a sweep, expected the settings of one run"
-            raise ConfigError(f"{printable(path)}: {told}")
+            raise ConfigError(f"{printable(path, SHOWN)}: {told}")
         keys = _keys_of(source.values)
         settings = tuple(Setting(key, value, "", (*written, key)) for key, value in keys.items())
         points.append(Point(settings, name=name))
@@ -245,7 +246,10 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    text = yaml.dump(plain(value), Dumper=CoreDumper, default_flow_style=True, width=10**6)
+    try:
+        text = yaml.dump(plain(value), Dumper=CoreDumper, default_flow_style=True, width=10**6)
+    except ValueError:  # Python refuses to write integers of over 4300 digits
+        return "a very large number"
     text = text.strip().removesuffix("...").strip()
     return text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}…"
 

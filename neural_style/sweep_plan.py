@@ -24,6 +24,7 @@ from neural_style.sweep_figure import check_figure
 from neural_style.sweep_results import Axis
 from neural_style.yaml_source import ConfigError, Location, Mistake, Origin, Source, dotted
 
+_COUNTED = 10**12  # runs that are told as a number
 _WHOLE_SWEEP = (
     "output.folder",
     "output.name",
@@ -114,7 +115,8 @@ def plan_sweep(source: Source, config: Config) -> Plan:
 
 def _check_number(count: int, sweep: Sweep, source: Source) -> None:
     if count > LARGEST and not sweep.allow_large:
-        told = f"found {count:,} runs, expected at most {LARGEST:,}"
+        found = f"{count:,}" if count <= _COUNTED else f"over {_COUNTED:,}"
+        told = f"found {found} runs, expected at most {LARGEST:,}"
         wanted = "narrow it, or set sweep.allow_large: true"
         raise source.refusal(("sweep",), f"{told}; {wanted}")
 
@@ -132,7 +134,8 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _name(point: Point, short: Mapping[str, str]) -> str:
-    return point.name or ",".join(f"{short[each.key]}={each.label}" for each in point.settings)
+    told = (f"{short[each.key]}={each.label}" for each in point.settings)
+    return ",".join(told) if point.name is None else point.name
 
 
 def _blame(points: Sequence[Point]) -> Location:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import SHOWN, InputError, printable
 from neural_style.yaml_schema import MAX_NODES, SCALARS, TAG, CoreLoader, TooManyNodesError
 from neural_style.yaml_schema import CoreDumper as CoreDumper  # others take it from here
 
@@ -18,6 +19,8 @@ Location = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_LINES = 20_000  # PyYAML takes seconds for a megabyte of empty ones
 MAX_TEXT = 4096  # characters of one value, the length of the longest path on Linux
+
+_TOO_LARGE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}|%YAML")  # PyYAML does not look
 
 _SHOWN_KEY = 60  # characters of a key in a message
 _SHOWN_PROBLEM = 300  # and of what the parser says
@@ -134,7 +137,7 @@ def read_source(path: Path) -> Source:
     Raises:
         ConfigError: The file cannot be read, or is not one YAML document of keys in UTF-8.
     """
-    name = printable(path)
+    name = printable(path, SHOWN)
     text = _read_text(path, name)
     source = Source()
     builder = _Builder(
@@ -208,6 +211,11 @@ def _build(
         what = ", ".join(filter(None, (error.context, error.problem)))
         hint = "; indent with spaces, not tabs" if r"'\t'" in what else ""
         what = f"not valid YAML: {printable(what, _SHOWN_PROBLEM)}{hint}"
+        raise ConfigError(f"{title(line)}: {what}") from None
+    except (ValueError, OverflowError):
+        place = _TOO_LARGE.search(text)
+        line = text.count("\n", 0, place.start() if place else 0) + 1
+        what = "not valid YAML: no character or version has so large a number"
         raise ConfigError(f"{title(line)}: {what}") from None
 
 

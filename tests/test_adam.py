@@ -10,6 +10,7 @@ from graphs import objective_session
 
 from neural_style.adam import build_adam, learning_rate
 from neural_style.config import make_config
+from neural_style.errors import InputError
 from neural_style.objective import set_image, set_weights
 from neural_style.structure import Structure
 from neural_style.targets import StyleSource, measure_targets, set_targets
@@ -171,3 +172,39 @@ def test_learning_rate_follows_its_decay(settings, expected):
     chosen = options(learning_rate=8, **settings)
     rates = [learning_rate(chosen, i, chosen.iterations) for i in range(3)]
     assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image", None),
+        ("image", np.zeros((2, 10, 14, 3), np.float32)),
+        ("image", np.zeros((10, 14, 3), np.float32)),
+        ("best_image", np.zeros((1, 10, 13, 3), np.float32)),
+        ("moment_1", np.zeros((1, 10, 14, 3), int)),
+        ("best_loss", np.zeros(1, np.float32)),
+        ("power_0", None),
+        ("averaged", np.array(math.nan)),
+        ("shrunk", np.array(["x"])),
+    ],
+)
+def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, rng):
+    settings = options(average=0.5)
+    with adam_session() as (session, objective, adam):
+        content = set_up(session, objective, rng)
+        state = adam.begin(session, settings, content, 12).state()
+        assert losses_of(adam.resume(session, settings, 12, state), settings)
+        others = {key: each for key, each in state.items() if key != name}
+        wrong = others if value is None else {**others, name: value}
+        with pytest.raises(
+            InputError, match=f"^the checkpoint does not fit the run by its '{name}'"
+        ):
+            adam.resume(session, settings, 12, wrong)
+
+
+def test_no_average_is_made_of_less_than_nothing(rng):
+    settings = options(average=0.5)
+    with adam_session() as (session, objective, adam):
+        state = adam.begin(session, settings, set_up(session, objective, rng), 12).state()
+        resumed = adam.resume(session, settings, 12, {**state, "averaged": np.array(-(10**9))})
+        assert resumed.averaged_image() is None

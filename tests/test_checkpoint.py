@@ -1,10 +1,14 @@
 """Checkpoints: what is read is what was written, or it is told that it is not."""
 
 import errno
+import hashlib
+import io
+import json
 import logging
 import math
 import re
 import signal
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,15 +80,128 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(damage, tmp_path, capl
     assert "trying the one before" in caplog.messages[0]
 
 
-def test_objects_are_refused_and_never_run(tmp_path):
-    import hashlib
-    import io
+def digested(archive: bytes) -> bytes:
+    return hashlib.sha256(archive).hexdigest().encode() + b"\n" + archive
 
-    archive = io.BytesIO()
-    np.savez(archive, told=np.array([{"code": print}], object))
-    data = archive.getvalue()
+
+def rebuilt(told: dict | bytes = b"", packing: int = zipfile.ZIP_STORED, **files: bytes) -> bytes:
+    """A checkpoint of three iterations with other files, or other values in what it tells."""
+    with zipfile.ZipFile(io.BytesIO(encode(a_checkpoint()).partition(b"\n")[2])) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    if isinstance(told, dict):
+        whole = {**json.loads(parts["told.npy"].partition(b"\n")[2]), **told}
+        told = json.dumps(whole).encode()
+    if told:
+        parts["told.npy"] = npy(np.frombuffer(told, np.uint8))
+    parts |= {f"{name}.npy": data for name, data in files.items()}
+    result = io.BytesIO()
+    with zipfile.ZipFile(result, "w", packing) as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    return digested(result.getvalue())
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def header(kind: str, sides: str) -> bytes:
+    text = f"{{'descr': {kind}, 'fortran_order': False, 'shape': ({sides}), }}\n".encode()
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
+
+
+class Trap:
+    """Makes a folder if it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self):
+        return Path.mkdir, (self.place,)
+
+
+def test_objects_are_refused_and_never_run(tmp_path):
+    trap = np.empty(1, object)
+    trap[0] = Trap(tmp_path / "made")
     with pytest.raises(BrokenCheckpointError, match="not a checkpoint"):
-        decode(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+        decode(rebuilt(rows=npy(trap)))
+    assert not (tmp_path / "made").exists()
+
+
+ARCHIVE = encode(a_checkpoint()).partition(b"\n")[2]
+NONSENSE = {
+    "fewer iterations than none": rebuilt({"done": -1}),
+    "iterations that are no number": rebuilt({"done": True}),
+    "iterations of many digits": rebuilt({"done": 10**30}),
+    "an iterate after the last": rebuilt({"done": 2}),
+    "an iterate before the first": rebuilt({"iterations": [0, 1, -1]}),
+    "an iterate of many digits": rebuilt({"iterations": [0, 1, 10**30]}),
+    "no columns": rebuilt({"columns": None}),
+    "a column too few": rebuilt({"columns": ["total"]}),
+    "half a character": rebuilt({"columns": ["\ud800", "total"]}),
+    "no total": rebuilt({"columns": ["total", "content/relu4_2"]}),
+    "a scale too few": rebuilt({"scales": ["48x32"] * 2}),
+    "a scale that is no size": rebuilt({"scales": ["48x32", "48x32", "\n"]}),
+    "a list that decides": rebuilt({"decisive": []}),
+    "settings that are a list": rebuilt({"decisive": {"settings": []}}),
+    "a section that is a list": rebuilt({"decisive": {"settings": {"optimizer": []}}}),
+    "inputs that are a text": rebuilt({"decisive": {"inputs": "a.png"}}),
+    "something else that decides": rebuilt({"decisive": {"weather": {}}}),
+    "settings far too deep": rebuilt(
+        {"decisive": {"inputs": json.loads('{"a":' * 400 + "1" + "}" * 400)}}
+    ),
+    "settings too deep": rebuilt({"decisive": {"inputs": {"a": json.loads("[" * 20 + "]" * 20)}}}),
+    "a list": rebuilt(b"[1, 2]"),
+    "one key": rebuilt(b'{"done": 3}'),
+    "lists without an end": rebuilt(b"[" * 100_000),
+    "a wrong shape": rebuilt(rows=npy(np.zeros((3, 3)))),
+    "complex numbers": rebuilt(rows=npy(np.zeros((3, 2), complex))),
+    "dates": rebuilt(rows=npy(np.zeros((3, 2), "M8[s]"))),
+    "one second": rebuilt(seconds=npy(np.float64(3))),
+    "a second that is no number": rebuilt(seconds=npy(np.array([0, 1, math.nan]))),
+    "terabytes": rebuilt(rows=header("'<f8'", "1000000000000, 2")),
+    "a side of many digits": rebuilt(rows=header("'<f8'", f"{'9' * 30},")),
+    "a side below zero": rebuilt(rows=header("'<f8'", "-1,")),
+    "a header without an end": rebuilt(rows=header("'<f8'", "[" * 500)),
+    "a long text": rebuilt(rows=header("'<U1000000000'", "")),
+    "an object in a record": rebuilt(rows=header("[('a', '|O')]", "1,")),
+    "no array": rebuilt(rows=b"no array"),
+    "packed files": rebuilt(packing=zipfile.ZIP_DEFLATED),
+    "no archive": digested(b""),
+    "an empty archive": digested(b"PK\5\6" + bytes(18)),
+    "half an archive": digested(ARCHIVE[: len(ARCHIVE) // 2]),
+    "a password": digested(ARCHIVE.replace(b"PK\1\2-\3-\0\0", b"PK\1\2-\3-\0\1")),
+    "strong encryption": digested(ARCHIVE.replace(b"PK\1\2-\3-\0\0", b"PK\1\2-\3-\0\x41")),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_with_a_right_digest_falls_back_to_the_one_before(name, tmp_path, caplog):
+    write_checkpoint(tmp_path, a_checkpoint(1))
+    write_checkpoint(tmp_path, a_checkpoint(3)).write_bytes(NONSENSE[name])
+    assert read_checkpoint(tmp_path).done == 1
+    [line] = caplog.messages
+    assert "not a checkpoint: " in line
+    assert line.isprintable()
+    assert len(line) < 1500
+
+
+def test_a_checkpoint_that_is_put_together_anew_is_read(tmp_path):
+    assert decode(rebuilt()).done == 3
+    assert (
+        decode(rebuilt(rows=npy(np.asfortranarray(np.ones((3, 2)))))).history.rows == [(1, 1)] * 3
+    )
+
+
+def test_what_differs_is_told_in_a_line_that_has_an_end(tmp_path):
+    decisive = {"settings": {"a" * 3000: {"b": "\x1b[31m" * 1000}}}
+    write_checkpoint(tmp_path, replace(a_checkpoint(), decisive=decisive))
+    with pytest.raises(InputError) as error:
+        find_checkpoint(tmp_path, DECISIVE)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1500 + len(str(tmp_path))
 
 
 def test_a_changed_run_is_refused_with_what_changed(tmp_path):

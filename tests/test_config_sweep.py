@@ -133,6 +133,23 @@ def test_a_key_in_set_replaces_that_of_the_file(tmp_path):
             "sweep.zip (line 2): found 2 of style.weight, 1 of init.seed; expected as many",
         ),
         ("{executor: cloud, grid: {init.seed: [1]}}", "sweep.executor (line 2): found 'cloud'"),
+        ("{figure: {title: 5}}", "sweep.figure.title (line 2): found 5, expected a text (a number"),
+        ("{figure: {axes: false}}", "sweep.figure.axes (line 2): found false, expected a mapping"),
+        ("{figure: {axes: {a: 5}}}", "sweep.figure.axes.a (line 2): found 5, expected a text (a"),
+        (
+            "{figure: {labels: [a]}}",
+            "sweep.figure.labels (line 2): found a list, expected a mapping",
+        ),
+        (
+            "{figure: {labels: {a: 5}}}",
+            "sweep.figure.labels.a (line 2): found 5, expected a mapping",
+        ),
+        ("{figure: {labels: {a: {b: 5}}}}", "sweep.figure.labels.a.b (line 2): found 5, expected"),
+        ('{figure: {"\\ud800": 5}}', "sweep.figure (line 2): found half a character in a key"),
+        (
+            "{ray: {address: 5}}",
+            "sweep.ray.address (line 2): found 5, expected a text (a number in",
+        ),
         ("{pairs: {contents: a}}", "sweep.pairs (line 2): the key 'styles' is missing"),
         ("{pairs: {contents: [], styles: a}}", "sweep.pairs.contents (line 2): found no images"),
         ("{pairs: {contents: 3, styles: a}}", "sweep.pairs.contents (line 2): found 3, expected"),

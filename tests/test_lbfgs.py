@@ -17,6 +17,7 @@ from test_preconditioner import dense
 
 from neural_style import vectors
 from neural_style.config import make_config
+from neural_style.errors import InputError
 from neural_style.held import build_held
 from neural_style.lbfgs import LBFGSRun, build_lbfgs
 from neural_style.objective import Canvas, Objective, set_image, set_weights
@@ -326,3 +327,46 @@ def test_history_is_a_ring_of_slots(rng):
             run.step(i)
             seen.append(list(run._pairs))
         assert seen == [[0], [0, 1], [0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pairs", None),
+        ("pairs", np.array([0.0, 1.0])),
+        ("pairs", np.array([0, 0])),
+        ("pairs", np.array([-1, 0])),
+        ("pairs", np.array([0, 1, 2, 3])),
+        ("least", np.zeros(2)),
+        ("scalars", np.zeros(2)),
+        ("losses", np.zeros(3)),
+        ("anchor", np.zeros((1, 4, 3))),
+        ("slope", None),
+        ("slope", np.zeros((1, CHUNK - 1))),
+        ("slope", np.zeros((2, CHUNK))),
+        ("free", np.zeros((2, CHUNK))),
+        ("step_1", None),
+        ("change_0", np.zeros((1, CHUNK), int)),
+    ],
+)
+def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value):
+    with minimiser(rosenbrock, history=3) as (session, lbfgs):
+        run = lbfgs.begin(session, OPTIONS, np.full((1, 1, 2, 3), 0.5), 9)
+        while len(run.state()["pairs"]) < 2:
+            run.step(0)
+        state = run.state()
+        lbfgs.resume(session, OPTIONS, 9, state).step(0)
+        others = {key: each for key, each in state.items() if key != name}
+        wrong = others if value is None else {**others, name: value}
+        with pytest.raises(
+            InputError, match=r"^the checkpoint does not fit the run by its '\w+'; "
+        ):
+            lbfgs.resume(session, OPTIONS, 9, wrong)
+
+
+def test_a_state_of_rows_of_another_number_is_refused():
+    with minimiser(rosenbrock, history=3) as (session, lbfgs):
+        state = lbfgs.begin(session, OPTIONS, np.full((1, 1, 2, 3), 0.5), 9).state()
+        rows = {name: np.zeros((2, CHUNK)) for name in ("slope", "free")}
+        with pytest.raises(InputError, match="'slope'"):
+            lbfgs.resume(session, OPTIONS, 9, {**state, **rows})

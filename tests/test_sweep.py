@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,19 @@ import pytest
 from conftest import tiny_layers
 
 import style_transfer
-from neural_style import checkpoint, images, outputs, record, supply, sweep_command, targets, viewer
-from neural_style.config import load_config, to_yaml
+from neural_style import (
+    checkpoint,
+    images,
+    job,
+    outputs,
+    record,
+    supply,
+    sweep,
+    sweep_command,
+    targets,
+    viewer,
+)
+from neural_style.config import load_config, make_config, to_yaml
 from neural_style.memory import with_tile
 from neural_style.sweep_plan import plan_sweep
 from neural_style.weights import VGGWeights
@@ -821,6 +833,22 @@ def test_a_run_goes_on_with_the_history_that_it_had_room_for(desk, monkeypatch):
         load_config(path / "config.yaml").optimizer.history for path in runs_in(folder).values()
     ]
     assert histories == [3, 3]
+
+
+@pytest.mark.parametrize("told", [{}, {"history": "10"}, {"history": 0}, {"history": 10**9}])
+def test_a_checkpoint_of_no_history_that_can_be_is_begun_again(told, tmp_path):
+    config = make_config({})
+    asked = {"settings": {"optimizer": {"history": config.optimizer.history}}}
+    task: Any = sweep.Task(
+        SimpleNamespace(config=config), None, tmp_path / "0001-a", job.mark_of(asked)
+    )
+    task.folder.mkdir()
+    before = checkpoint.Checkpoint(
+        1, record.LossHistory(["total"]), {}, {"settings": {"optimizer": told}}
+    )
+    checkpoint.write_checkpoint(task.folder, before)
+    assert sweep._cleared(task) == task
+    assert not task.folder.exists()
 
 
 class Killed(BaseException):

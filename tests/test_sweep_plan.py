@@ -206,6 +206,13 @@ def test_a_folder_named_like_an_image_is_no_image(plan, tmp_path):
     assert names(plan("sweep: {pairs: {contents: in, styles: [s.png]}}")) == ["a,s"]
 
 
+@pytest.mark.parametrize("part", ["pairs: {contents: %s, styles: [s.png]}", "files: [%s]"])
+def test_a_path_of_thousands_of_characters_is_told_in_part(part, refusal):
+    told = refusal(f"sweep: {{{part % ('a' * 4000)}}}")
+    assert "aaa..." in told
+    assert len(told) < 1300
+
+
 @pytest.mark.parametrize("found", [(), ("notes.txt",), (".hidden.png",)])
 def test_a_folder_without_images_is_refused(found, refusal, tmp_path):
     pictures(tmp_path / "file" / "in", *found)
@@ -245,6 +252,12 @@ def test_a_labelled_value_is_named_by_its_label(plan):
         {"style.weight": "weak"},
         {"style.weight": "strong"},
     ]
+
+
+def test_a_run_may_have_an_empty_name(plan, tmp_path):
+    (tmp_path / "file" / "one.yaml").write_text("init: {seed: 5}\n", encoding="utf-8")
+    assert names(plan("sweep: {runs: {'': {init.seed: 1}, b: {init.seed: 2}}}")) == ["", "b"]
+    assert names(plan("sweep: {files: {'': one.yaml}}")) == [""]
 
 
 def test_keys_are_named_by_the_shortest_end_that_tells_them_apart(plan):
@@ -519,6 +532,34 @@ def test_too_many_draws_are_refused_before_they_are_drawn(refusal, monkeypatch):
     draws = "{style.weight: {uniform: [0, 1]}}"
     told = refusal(f"sweep: {{random: {{count: 1000000, draws: {draws}}}}}")
     assert told.startswith("sweep (line 1): found 1,000,000 runs")
+
+
+HUGE = f"0x{'f' * 4000}"  # Python refuses to write its decimal digits
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (
+            f"random: {{count: {HUGE}, draws: {{style.weight: {{uniform: [0, 1]}}}}}}",
+            "sweep (line 1): found over 1,000,000,000,000 runs, expected at most 10,000; ",
+        ),
+        (
+            f"random: {{count: 1, draws: {{style.weight: {{uniform: [{HUGE}, 1]}}}}}}",
+            "sweep.random.draws.style.weight (line 1): found uniform: [a very large number, 1], ",
+        ),
+        (
+            f"grid: {{style.weight: [1, {HUGE}]}}",
+            "style.weight (line 1): found a very large number, expected a number of at least 0",
+        ),
+        (
+            f"random: {{count: 1, draws: {{style.weight: {{choice: [[{HUGE}]]}}}}}}",
+            "style.weight (line 1): found a list, expected a number of at least 0",
+        ),
+    ],
+)
+def test_numbers_of_thousands_of_digits_are_refused(part, message, refusal):
+    assert refusal(f"sweep: {{{part}}}").startswith(message)
 
 
 # Random draws

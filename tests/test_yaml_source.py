@@ -134,6 +134,28 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
         assert told(path, f"{key}{value}}}") == f"{dotted} (line 1): {problem}"
 
 
+@pytest.mark.parametrize("escape", ["\\U00110000", "\\Ud000002e", "\\Uffffffff"])
+def test_escapes_beyond_all_characters_are_refused_with_their_line(
+    tmp_path: Path, escape: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    problem = "not valid YAML: no character or version has so large a number"
+    assert told(path, f'style:\n  weight: "{escape}"\n') == f"{path} (line 2): {problem}"
+
+
+def test_a_version_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    problem = "not valid YAML: no character or version has so large a number"
+    assert told(path, f"# a\n%YAML 1.{'9' * 5000}\n---\nstyle:\n") == f"{path} (line 2): {problem}"
+
+
+@pytest.mark.parametrize("text", ['"\\ud800": 1', 'style: {"\\ud800": 1}', 'init: {"a\\udfff": }'])
+def test_half_a_character_in_a_key_is_told(tmp_path: Path, text: str) -> None:
+    message = told(tmp_path / "a.yaml", text)
+    assert "half a character" in message
+    assert message.isprintable()
+
+
 def test_paths_upwards_are_taken_as_they_are_meant(tmp_path: Path) -> None:
     """A file of settings may name any file of its user's; nothing is hidden in what is shown."""
     path = tmp_path / "a" / "b.yaml"
