@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz import corpus, run, traps
-from fuzz.mutations import CORPUS, compressed_mat, mended_png, samples
+from fuzz import checkpoint_bytes, corpus, run, traps
+from fuzz.mutations import CORPUS, among, compressed_mat, mended_png, samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from neural_style.checkpoint import decode
 from neural_style.config import load_config
 from neural_style.images import read_image
 from vgg19_matconvnet import read_mat
@@ -104,3 +107,19 @@ def test_mended_files_are_valid_again(tmp_path: Path) -> None:
             path = tmp_path / "packed.mat"
             path.write_bytes(compressed_mat(data))
             assert read_mat(path).layers
+    for data in checkpoint_bytes.sound():
+        digest, _, archive = data.partition(b"\n")
+        assert checkpoint_bytes.digested(archive).startswith(digest)
+        assert decode(data).decisive == checkpoint_bytes.DECISIVE
+
+
+def test_a_branch_that_stands_twice_is_twice_as_frequent() -> None:
+    seen: list[int] = []
+
+    @settings(max_examples=50, database=None, derandomize=True)
+    @given(st.lists(among(st.just(1), st.just(1), st.just(0)), min_size=30, max_size=30))
+    def draw(drawn: list[int]) -> None:
+        seen.extend(drawn)
+
+    draw()
+    assert 0.6 < sum(seen) / len(seen) < 0.73

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from .mutations import OF_TEXT, mutated, samples
+from .mutations import OF_TEXT, among, mutated, samples
 
 _TOKENS = (b"&a ", b"*a", b"!!python/object/apply:os.system ", b"!!binary ", b"!!set ", b"<<: ")
 _TOKENS += (b"- ", b"? ", b": ", b"{", b"}", b"[", b"]", b"|\n", b">-\n", b"---\n", b"...\n", b"\t")
@@ -30,24 +30,25 @@ def inputs() -> st.SearchStrategy[bytes]:
         ),
         max_leaves=12,
     )
-    built = st.dictionaries(st.sampled_from(_KEYS), values, max_size=5).map(_written)
+    built = st.dictionaries(st.sampled_from(_KEYS), values, max_size=5).map(written)
     pieces = st.lists(st.sampled_from([*_TOKENS, *(f"{key}: ".encode() for key in _KEYS), b"\n  "]))
-    return st.one_of(
+    return among(
         damaged, damaged, mutated(corpus, _TOKENS), built, pieces.map(b"".join), st.binary()
     )
 
 
-def _written(value: object) -> bytes:
+def written(value: object) -> bytes:
     """Write nested values in the flow style, texts in double quotes."""
     if isinstance(value, dict):
-        inside = b", ".join(_written(str(k)) + b": " + _written(v) for k, v in value.items())
+        inside = b", ".join(written(str(k)) + b": " + written(v) for k, v in value.items())
         return b"{" + inside + b"}"
     if isinstance(value, list):
-        return b"[" + b", ".join(map(_written, value)) + b"]"
+        return b"[" + b", ".join(map(written, value)) + b"]"
     if isinstance(value, str):
         escaped = "".join(f"\\U{ord(c):08x}" if not c.isalnum() else c for c in value)
         return f'"{escaped}"'.encode(errors="backslashreplace")
-    return {None: "null", True: "true", False: "false"}.get(value, repr(value)).encode()
+    names = {None: b"null", True: b"true", False: b"false"}  # 1 is equal to True
+    return names[value] if value is None or isinstance(value, bool) else repr(value).encode()
 
 
 def check(data: bytes, folder: Path) -> None:

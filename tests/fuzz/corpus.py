@@ -93,6 +93,18 @@ def write_settings(folder: Path) -> None:
         "output.yaml": "output:\n  name: >-\n    a\n    b\n  folder: ../x\n"
         "image: {size: 128, scales: [64, 128]}\n",
         "sweep.yaml": "sweep:\n  grid:\n    style.weight: [1, 10]\n",
+        "sweep_draws.yaml": "sweep:\n  random:\n    count: 3\n    seed: 7\n    draws:\n"
+        "      style.weight: {log_uniform: [10, 1e3]}\n      init.seed: {integer: [0, 9]}\n"
+        "      init.noise: {uniform: [0, 1]}\n"
+        "      style.layers: {choice: {low: [relu1_1], high: {relu5_1: 2}}}\n"
+        "  executor: ray\n  ray: {cpus: 2, gpus: .5}\n  allow_large: true\n",
+        "sweep_files.yaml": "style: {images: [a.png, {path: b.png}]}\nsweep:\n"
+        "  files: {one: short.yaml, two: layers.yaml}\n"
+        "  grid: {'style.images[1].scale': [.5, 2], image.size: [null, 64]}\n"
+        "  figure: {title: '', axes: {image.size: $N$}, labels: {image.size: {'64': few}}}\n",
+        "sweep_parts.yaml": "sweep:\n  pairs: {contents: pictures, styles: [a.png, b.png]}\n"
+        "  runs:\n    plain:\n    noisy: {init.noise: 1, style.layers.relu1_1: 3}\n"
+        "  zip: {content.weight: [1, 2], init.from: {grey: noise, picture: c.png}}\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from .mutations import IN_PLACE, mended_png, mutated, samples
+from .mutations import IN_PLACE, among, mended_png, mutated, samples
 
 _ENDINGS = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp")
 _TOKENS = (b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"iCCP", b"IEND")
@@ -38,8 +38,7 @@ def inputs() -> st.SearchStrategy[bytes]:
     damaged = mutated(corpus, _TOKENS, kept=4) | mutated(corpus, _TOKENS, IN_PLACE, kept=8)
     noise = st.binary(max_size=400)
     begun = st.builds(bytes.__add__, st.sampled_from(_SIGNATURES), noise)
-    # Of some branches there are two, which makes them more frequent.
-    return st.one_of(
+    return among(
         damaged,
         damaged,
         damaged.map(mended_png),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from .mutations import IN_PLACE, compressed_mat, mutated, samples
+from .mutations import IN_PLACE, among, compressed_mat, mutated, samples
 
 _TOKENS = tuple(bytes([kind, 0, 0, 0]) for kind in range(1, 20))
 _TOKENS += (b"layers", b"meta", b"weights", b"name", b"type", b"conv", b"relu", b"pool", b"stride")
@@ -23,7 +23,7 @@ def inputs() -> st.SearchStrategy[bytes]:
     within = mutated(stored, _TOKENS, IN_PLACE, kept=136)
     damaged = mutated(stored, _TOKENS, kept=128)
     begun = st.binary(max_size=300).map(corpus[0][:128].__add__)
-    return st.one_of(
+    return among(
         within,
         within,
         within.map(compressed_mat),

@@ -2,10 +2,10 @@
 
     python -m tests.fuzz.run TARGET --inputs 50000 --seed 0
 
-TARGET is `config`, `image` or `mat`. Prints the number of inputs, of failures, the slowest input
-and the peak of memory, and ends with 1 if there was a failure. The bytes that failed are kept in
-`runs/fuzz`, from where `--replay FILE` tries one again. The same seed gives the same inputs with
-the same version of Hypothesis. 50,000 inputs take some minutes.
+TARGET is `config`, `sweep`, `image`, `mat` or `checkpoint`. Prints the number of inputs, of
+failures, the slowest input and the peak of memory, and ends with 1 if there was a failure. The
+bytes that failed are kept in `runs/fuzz`, from where `--replay FILE` tries one again. The same seed
+gives the same inputs with the same version of Hypothesis. 50,000 inputs take some minutes.
 
 A failure is anything but a result or the one line of an InputError: another exception, a warning, a
 crash of a native library, more than 5 s of the processor, no answer for 60 s, or more than 1 GB.
@@ -35,8 +35,13 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-# Sweep blocks have their place here: "sweep": "sweep_blocks".
-TARGETS = {"config": "config_text", "image": "image_bytes", "mat": "mat_bytes"}
+TARGETS = {
+    "config": "config_text",
+    "sweep": "sweep_blocks",
+    "image": "image_bytes",
+    "mat": "mat_bytes",
+    "checkpoint": "checkpoint_bytes",
+}
 SECONDS = 5.0  # of the processor
 WAIT = 60.0  # seconds of the clock, for what waits for ever
 MEGABYTES = 1000.0  # beyond what the process has before its first input
