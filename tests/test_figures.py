@@ -206,7 +206,7 @@ def test_a_content_reconstruction_is_nearly_perfect_at_first_and_worse_with_dept
     trained_weights, tmp_path
 ):
     path = EXPERIMENTS / "figures" / "gatys2016_content_reconstruction.yaml"
-    runs = make(path, tmp_path, f"network.weights={trained_weights}")
+    runs = make(path, tmp_path, f"network.weights={trained_weights}", "image.size=160")
     found = [float(run["ssim"]) for run in runs]
     assert found[0] > 0.95
     assert found == sorted(found, reverse=True)
