@@ -1,4 +1,4 @@
-"""What a run holds in memory, how much of it there is, and what is done where it does not fit.
+"""What a run holds in memory, and the tiles in which it fits into what there is.
 
 A run is counted in values that it holds at once. The few factors between these and the truth are
 measured by benchmarks/memory.py, which also says how far off the predictions are.
@@ -7,14 +7,12 @@ measured by benchmarks/memory.py, which also says how far off the predictions ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from neural_style.free_memory import available_bytes, resident_bytes
 from neural_style.inputs import Pictures, Sizes, sizes_at
 from neural_style.pyramid import schedule
-from neural_style.record import peak_memory_bytes
 from neural_style.structure import structure_of
 from neural_style.tiling import longest_part
 from neural_style.weights import (
@@ -41,84 +39,12 @@ LBFGS_IMAGES = 6  # besides the history
 LBFGS_STEP_IMAGES = 6  # more, between evaluations
 GRADIENT_IMAGES = 1  # of tiles, which is added up
 
-SIDES = (
-    4096,
-    3072,
-    2048,
-    1536,
-    1024,
-    768,
-    512,
-    384,
-    256,
-    192,
-    128,
-)  # of tiles that are tried, pixels
+# Sides of tiles that are tried, pixels.
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 SMALLER = 1.3  # times that a side is cut down at the least where memory has run out
 SHORTEST_HISTORY = 3
 SHORTEST_TILE = 64  # pixels
 AMPLE = 2.0  # times what a run needs; with less, its graph can also take it in tiles
-GROUPS, GROUP_LIST = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-_UNITS = {"GB": 1e9, "MB": 1e6}
-
-
-def available_bytes(limit: str | None = None) -> float:
-    """Return the memory that this process has or can have; infinite where nothing tells.
-
-    Args:
-        limit: What it may take at most, such as `4GB`; None for no limit but the machine's.
-    """
-    if limit is not None:
-        return float(limit[:-2]) * _UNITS[limit[-2:]]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return math.inf
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    own = resident_bytes()
-    return float(min([free + own, *(limit - used + own for limit, used in _groups())]))
-
-
-def resident_bytes() -> int:
-    """Return the memory that this process has now."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return peak_memory_bytes() or 0
-    return pages * 4096
-
-
-def _groups() -> Iterator[tuple[int, int]]:
-    """Yield limit and use of every control group, of either version, that this process is in; what
-    the kernel would give back at once is not counted as used.
-    """
-    try:
-        lines = GROUP_LIST.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root = GROUPS / ("memory" if controllers else "")
-        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        limit_name, use_name = names if controllers else ("memory.max", "memory.current")
-        group = root / path.lstrip("/")
-        for place in (group, *group.parents):
-            if place != root and root not in place.parents:
-                break
-            with suppress(OSError, ValueError):  # `max` where there is no limit
-                limit = int((place / limit_name).read_text(encoding="ascii"))
-                used = int((place / use_name).read_text(encoding="ascii"))
-                yield limit, used - _file_bytes(place)
-
-
-def _file_bytes(group: Path) -> int:
-    """Return what a control group holds of files, not written to for a while."""
-    with suppress(OSError, ValueError):
-        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
-    return 0
 
 
 def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neural_style import checkpoint, config_sweep, record, session
 from neural_style.errors import InputError, printable
+from neural_style.free_memory import available_bytes
 from neural_style.interrupts import handlers_kept
 from neural_style.job import Job
-from neural_style.memory import available_bytes
 from neural_style.passes import ignore
 from neural_style.sweep import Executor, Task, one_line
 

@@ -1,7 +1,8 @@
 """Fixtures: tiny seeded networks and pictures, written as the files that users have."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 MEAN = (123.68, 116.779, 103.939)
+
+
+@pytest.fixture(autouse=True)
+def _loudness_of_its_own() -> Iterator[None]:
+    """Put back how much is logged, which a command sets for its whole process."""
+    loggers = [logging.getLogger(name) for name in ("style_transfer", "neural_style")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -266,7 +266,7 @@ def test_cache_that_expands_is_not_opened(mat: Path, caplog: pytest.LogCaptureFi
     with np.load(cache_of(mat)) as stored:
         arrays = dict(stored)
     np.savez_compressed(cache_of(mat), **(arrays | {"mean": np.zeros(10_000_000, np.float32)}))
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "neural_style"):
         load_cached(mat, parse)
     assert "it is compressed" in caplog.text
     assert parse.calls == 2

@@ -12,7 +12,7 @@ import pytest
 from test_prediction import picture, vgg19
 
 import style_transfer
-from neural_style import memory
+from neural_style import free_memory, memory
 from neural_style.config import Config, make_config
 from neural_style.images import write_image
 from neural_style.inputs import Pictures
@@ -93,9 +93,9 @@ def test_a_smaller_tile_is_cut_from_what_is_seen_now(tile, longest, smaller):
 
 
 def test_memory_that_is_asked_for_is_what_there_is():
-    assert memory.available_bytes("4GB") == 4e9
-    assert memory.available_bytes("900 MB") == 9e8
-    assert 0 < memory.available_bytes() < math.inf
+    assert free_memory.available_bytes("4GB") == 4e9
+    assert free_memory.available_bytes("900 MB") == 9e8
+    assert 0 < free_memory.available_bytes() < math.inf
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -112,11 +112,11 @@ def test_the_limit_of_a_control_group_counts_less_what_it_holds(version, monkeyp
     told = "5:cpu,memory:/outer/inner\n" if version == 1 else "0::/outer/inner\n"
     listing = tmp_path / "cgroup"
     listing.write_text(told)
-    monkeypatch.setattr(memory, "GROUP_LIST", listing)
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "sys")
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(free_memory, "GROUP_LIST", listing)
+    monkeypatch.setattr(free_memory, "GROUPS", tmp_path / "sys")
+    monkeypatch.setattr(free_memory, "resident_bytes", lambda: 100_000_000)
     # 3 GB less 1 GB, of which 0.4 GB are files' that can go; and what the process has itself.
-    assert memory.available_bytes() == 2_500_000_000
+    assert free_memory.available_bytes() == 2_500_000_000
 
 
 class ResourceExhaustedError(Exception):
