@@ -2,18 +2,19 @@
 
 Every stroke is a bundle of bristles drawn along a flow field, broad ones first. The paint's
 thickness is kept beside its colour and lit from the upper left at the end. The same seed gives the
-same bytes.
+same bytes. `--times 4` paints it four times as wide, for print: larger strokes of more bristles.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-SIZE = (512, 640)  # (height, width) of the file
-SCALE = 2  # painted this much larger, then averaged
+SIZE = (512, 640)  # (height, width) of the file, which --times multiplies
+SCALE = 2  # painted this much larger than it, then averaged
 SEED = 1889
 # Length and width of the strokes in pixels of the file, how many a pixel, and their bristles.
 LAYERS = [(110, 26, 0.003, 16), (64, 13, 0.010, 10), (40, 7.5, 0.022, 7), (24, 4.5, 0.020, 5)]
@@ -128,13 +129,14 @@ def stroke(
     """Draw one stroke, bristle by bristle, into colour and thickness, [H, W, 4], uint8.
 
     Args:
-        canvas: Drawn into, SCALE times SIZE.
-        path: [steps, 2], (x, y), pixels of the file.
+        canvas: Drawn into.
+        path: [steps, 2], (x, y), in units of SIZE.
         colour: RGB, 0..255.
-        width: Pixels of the file.
+        width: In the same units.
         load: How much paint each bristle carries, of zero mean and unit variance.
     """
     bristles = len(load)
+    scale = canvas.shape[0] / SIZE[0]
     tangent = np.gradient(path, axis=0)
     normal = tangent[:, ::-1] * (-1, 1) / (np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9)
     taper = np.sin(np.linspace(0.35, np.pi - 0.15, len(path))) ** 0.5
@@ -144,20 +146,21 @@ def stroke(
         line = (path + normal * (across * width / 2 * taper)[:, None])[lag : len(path) - lag]
         shade = np.clip(colour * (1 + 0.07 * load[k]) + 4 * load[k], 0, 255)
         ridge = 120 + 26 * load[k] + 60 * abs(across) ** 3
-        points = np.int32(np.rint(line * SCALE * 16))  # in sixteenths: 4 bits of fraction
-        thick = max(1, round(1.5 * SCALE * width / bristles))
+        points = np.int32(np.rint(line * scale * 16))  # in sixteenths: 4 bits of fraction
+        thick = max(1, round(1.5 * scale * width / bristles))
         value = (*shade.tolist(), float(np.clip(ridge, 0, 255)))
         cv2.polylines(canvas, [points], False, value, thick, cv2.LINE_AA, 4)
 
 
-def paint(rng: np.random.Generator) -> np.ndarray:
-    """Return colour and thickness of the paint, [H, W, 4], uint8, at SCALE times SIZE."""
+def paint(rng: np.random.Generator, times: int) -> np.ndarray:
+    """Return colour and thickness of the paint, [H, W, 4], uint8, at SCALE * times times SIZE."""
     motif = Motif(rng)
     colours = np.clip(motif.colours, 0, 255)
     # Underpainting: thin, warm and blurred, so that gaps glow.
     ground = 0.45 * cv2.GaussianBlur(colours, (0, 0), 14) + 0.55 * np.array(CRIMSON) * 0.7
     ground = np.dstack([ground, np.full(SIZE, 60.0)])
-    canvas = cv2.resize(ground, (SIZE[1] * SCALE, SIZE[0] * SCALE)).astype(np.uint8)
+    scale = SCALE * times
+    canvas = cv2.resize(ground, (SIZE[1] * scale, SIZE[0] * scale)).astype(np.uint8)
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(motif.stream, (0, 0), 2))
     direction = np.dstack([-slope_y, slope_x])
     direction /= np.linalg.norm(direction, axis=2, keepdims=True) + 1e-9
@@ -167,23 +170,28 @@ def paint(rng: np.random.Generator) -> np.ndarray:
             colour = colours[int(start[1]), int(start[0])]
             colour = colour * rng.normal(1, 0.09) + rng.normal(0, 9, 3)  # broken colour
             path = trace(start, direction, length * rng.uniform(0.6, 1.2))
-            load = rng.normal(size=bristles)
+            load = rng.normal(size=bristles * times)
             stroke(canvas, path, colour, width * rng.uniform(0.7, 1.2), load)
     return canvas
 
 
 def light(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light the relief of the paint and the canvas under it: [H, W, 3], RGB, uint8, of SIZE."""
+    """Light the relief of the paint and the canvas under it: [H, W, 3], RGB, uint8, averaged."""
     thickness = canvas[..., 3].astype(np.float32) + rng.normal(0, 5, canvas.shape[:2])
     relief = cv2.GaussianBlur(thickness, (0, 0), 1.1)
     slope_y, slope_x = np.gradient(relief)
     shine = np.clip((slope_x + slope_y)[..., None] / 26, -1, 1)
     rgb = canvas[..., :3] * (1 + 0.30 * shine) + 34 * np.clip(shine, 0, 1) ** 2
-    small = cv2.resize(rgb, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    height, width = canvas.shape[:2]
+    small = cv2.resize(rgb, (width // SCALE, height // SCALE), interpolation=cv2.INTER_AREA)
     return np.clip(np.rint(small), 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--times", type=int, default=1, help="the width over 640 px (1)")
+    options.add_argument("--out", type=Path, default=Path(__file__).with_name("painting.png"))
+    given = options.parse_args()
     generator = np.random.default_rng(SEED)
-    picture = light(paint(generator), generator)
-    cv2.imwrite(str(Path(__file__).with_name("painting.png")), picture[..., ::-1])
+    picture = light(paint(generator, given.times), generator)
+    cv2.imwrite(str(given.out), picture[..., ::-1])
