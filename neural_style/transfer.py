@@ -16,6 +16,7 @@ from neural_style.checkpoint import Checkpoint
 from neural_style.color_control import recolor, recolor_start, restore
 from neural_style.config import Config
 from neural_style.guard import DivergedError, guard_of, is_out_of_memory
+from neural_style.held import misfit
 from neural_style.images import resize
 from neural_style.inputs import Inputs, Pictures, prepare_inputs
 from neural_style.memory import smaller_tile, with_tile
@@ -72,12 +73,19 @@ def optimise(
         watch: Called after every iteration; a KeyboardInterrupt that it raises ends the run.
         resumed: Where to go on; None for the beginning.
         tick: Called after every tile of one that is cut; a KeyboardInterrupt ends the run likewise.
+
+    Raises:
+        InputError: What is resumed is another run.
     """
     moment: Moment | None = None
     history = resumed.history if resumed else record.LossHistory(columns_of(config))
     begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
     scales, shown = schedule(config, pictures), recolor(config.color, pictures)
     total, at = scales[-1].first + scales[-1].iterations, resumed.done if resumed else 0
+    if at > total:
+        raise misfit("done")
+    if list(history.columns) != columns_of(config):
+        raise misfit("columns")
     run: optimizers.Run | None = None
     interrupted, failure = False, ""
     guard = guard_of(history, config.optimizer.max_recoveries)
@@ -150,7 +158,10 @@ class _Leg:
             self._set_goal()
             options, passes = self.config.optimizer, self.work.passes
             if state is not None:
-                return optimizer.resume(session, options, total, state, passes)
+                run = optimizer.resume(session, options, total, state, passes)
+                if run.iterate().shape != (1, *self.inputs.size, 3):
+                    raise misfit("image")
+                return run
             pixels = preprocess(_start(self.work, self.config, self.inputs, before), self.work.mean)
             return optimizer.begin(session, options, pixels, total, before, passes)
 

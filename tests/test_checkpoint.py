@@ -364,6 +364,37 @@ def test_a_run_interrupted_at_a_coarse_scale_has_its_picture_and_goes_on_only_as
     assert (run / "record.json").exists()
 
 
+def test_a_whole_checkpoint_of_another_run_is_refused_in_a_line(
+    tmp_path, tiny_mat, in_project, capsys
+):
+    keep = "output.keep_checkpoint=true"
+    assert style_transfer.main(command(tmp_path / "runs", tiny_mat, keep)) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    (run / "record.json").unlink()
+    own = read_checkpoint(run)
+    assert own.state["image"].shape[2] == 48
+    smaller = {
+        name: array[:, :, :-1] if array.ndim == 4 else array for name, array in own.state.items()
+    }
+    columns = ["style/relu9_9", *own.history.columns[1:]]
+    others = {
+        "done": replace(own, done=12),
+        "columns": replace(own, history=replace(own.history, columns=columns)),
+        "image": replace(own, state=smaller),
+    }
+    for name, other in others.items():
+        write_checkpoint(run, other)
+        capsys.readouterr()
+        assert style_transfer.main(["-q", "--resume", str(run)]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error == (
+            f"error: the checkpoint does not fit the run by its '{name}'; remove the folder "
+            "'checkpoints' to begin again"
+        )
+        for path in (run / "checkpoints").iterdir():
+            path.unlink()
+
+
 def test_a_finished_run_is_left_alone(tmp_path, tiny_mat, in_project, caplog):
     assert style_transfer.main(command(tmp_path, tiny_mat)) == 0
     (run,) = tmp_path.iterdir()
