@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import curves, snapshots, speed, time_to_loss
+from benchmarks import curves, seams, snapshots, speed, time_to_loss
 from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 
 SCRIPTS = ("speed.py", "time_to_loss.py")
@@ -168,3 +168,20 @@ def test_missing_weights_are_told_in_one_line(
     assert message.startswith("error: ")
     assert "none.mat" in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(("shown", "ratio"), [(0, 1.0), (8, 1.1225)])
+def test_a_seam_shows_as_a_larger_difference_across_the_line(shown, ratio, rng) -> None:
+    """With a deviation of 16, 8 more make a folded normal of 1.1225 times the mean."""
+    image = rng.normal(128, 8 * 2**0.5, (96, 5000, 3))
+    image[48:] += shown
+    (line,) = (each for each in seams.find_lines(image, 64) if each.axis == "row")
+    assert line.place == 48
+    assert line.across / line.beside == pytest.approx(ratio, abs=0.02)
+
+
+def test_a_picture_of_one_tile_has_no_seams_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
+    photo = Path(__file__).parents[1] / "examples" / "photo.png"
+    assert seams.main(["--image", str(photo), "--tile", "640"]) == 2
+    error = "error: --tile: an image of 600 x 400 px is one tile of 640; give a smaller side\n"
+    assert capsys.readouterr().err == error
