@@ -45,7 +45,7 @@ from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.memory import fit, may_be_cut
+from neural_style.memory import fit, fit_within, may_be_cut
 from neural_style.passes import Tick, ignore
 from neural_style.scale_mixing import mix_scales
 from neural_style.structure import Structure, structure_of
@@ -123,11 +123,14 @@ def open_studio(device: session.Device, kept_bytes: int = 0) -> Studio:
         weights = fit_filters(job.config, job.weights, job.pictures)
 
         def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
+            own = Pictures(coarse, (fine,))
+            if is_foretold(settings, device):
+                settings = fit_within(settings, weights, own, precision_of(settings, device))
             structure = replace(structure_of([settings]), tiled=may_be_cut(settings))
             work = open_workspace(settings, weights, device, structure)
             log.info("painting a style image in the fine structure of another")
             with work.session:
-                made = optimise(work, settings, Pictures(coarse, (fine,)))
+                made = optimise(work, settings, own)
             if made.interrupted:
                 raise KeyboardInterrupt
             return made.image
@@ -214,9 +217,14 @@ def resolve(config: Config, weights: VGGWeights, device: session.Device) -> Conf
 def prepare(job: Job, device: session.Device) -> Job:
     """Return a job with all settled that `auto` leaves open, so that it fits into memory."""
     config = resolve(job.config, job.weights, device)
-    if device.kind == "cpu" or config.runtime.memory is not None:
+    if is_foretold(config, device):
         config = fit(config, job.weights, job.pictures, config.runtime.precision)
-    return replace(job, config=config)  # what a graphics card has free shows when it is full
+    return replace(job, config=config)
+
+
+def is_foretold(config: Config, device: session.Device) -> bool:
+    """Tell whether it is known what a run has to fit into; a card tells when it is full."""
+    return device.kind == "cpu" or config.runtime.memory is not None
 
 
 def make(

@@ -8,19 +8,19 @@ the two last ones are kept, so that one is whole whenever the process ends.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from neural_style.archive import read_arrays
+from neural_style.archive import read_arrays, write_arrays
 from neural_style.errors import SHOWN, InputError, printable
 from neural_style.record import LossHistory, write_atomically
 
@@ -33,6 +33,8 @@ FOLDER = "checkpoints"
 KEPT = 2
 _NAME = re.compile(r"[0-9]{8,}\.npz")
 _STATE, _TOLD = "state/", "told"
+_DIGEST = 64  # letters
+_BLOCK = 2**20  # bytes that are read at once
 _DEEPEST = 20  # lists and mappings within one another; settings have less than half of that
 
 
@@ -43,13 +45,13 @@ class Checkpoint:
     Attributes:
         done: Iterations made, through all scales.
         history: Losses up to here.
-        state: Of the optimiser.
+        state: Of the optimiser; emptied when it goes on, for it is as large as the run.
         decisive: What decided the run: its settings and the digests of its inputs.
     """
 
     done: int
     history: LossHistory
-    state: Mapping[str, np.ndarray]
+    state: dict[str, np.ndarray]
     decisive: Mapping[str, Any]
 
 
@@ -66,7 +68,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     place = folder / FOLDER
     place.mkdir(exist_ok=True)
     path = place / f"{checkpoint.done:08d}.npz"
-    write_atomically(path, encode(checkpoint))
+    write_atomically(path, partial(encode, checkpoint))
     for old in _paths(folder)[:-KEPT]:
         old.unlink()
     return path
@@ -76,7 +78,8 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the last checkpoint of a run's folder that is whole; None if there is none."""
     for path in reversed(_paths(folder)):
         try:
-            return decode(path.read_bytes())
+            with path.open("rb") as file:
+                return decode(file)
         except (OSError, BrokenCheckpointError) as error:
             log.warning("%s: %s; trying the one before", printable(path), printable(error, SHOWN))
     return None
@@ -181,8 +184,8 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
     return [f"{short} was {json.dumps(before)} and is {json.dumps(now)}"]
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
-    """Return a checkpoint as the bytes of its file."""
+def encode(checkpoint: Checkpoint, file: BinaryIO) -> None:
+    """Write a checkpoint into an empty file."""
     history = checkpoint.history
     told = {
         "done": checkpoint.done,
@@ -193,24 +196,27 @@ def encode(checkpoint: Checkpoint) -> bytes:
     }
     arrays = {f"{_STATE}{name}": value for name, value in checkpoint.state.items()}
     text = np.frombuffer(json.dumps(told).encode(), np.uint8)
-    archive = io.BytesIO()
     arrays |= {_TOLD: text, "seconds": np.array(history.seconds), "rows": history.values()}
-    np.savez(archive, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-    data = archive.getvalue()
-    return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    file.write(b" " * _DIGEST + b"\n")  # the place of the digest
+    digest = hashlib.sha256()
+    write_arrays(file, arrays, digest.update)
+    file.seek(0)
+    file.write(digest.hexdigest().encode())
 
 
-def decode(data: bytes) -> Checkpoint:
-    """Return the checkpoint of a file's bytes.
+def decode(file: BinaryIO) -> Checkpoint:
+    """Return the checkpoint in a file.
 
     Raises:
         BrokenCheckpointError: It is not whole, or is something else.
     """
-    digest, _, archive = data.partition(b"\n")
-    if hashlib.sha256(archive).hexdigest().encode() != digest:
+    told, digest = file.read(_DIGEST + 1), hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    if digest.hexdigest().encode() + b"\n" != told:
         raise BrokenCheckpointError("its digest is not that of its contents")
     try:
-        return _checkpoint_of(read_arrays(archive))
+        return _checkpoint_of(read_arrays(file))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenCheckpointError(f"not a checkpoint: {error}") from None
 

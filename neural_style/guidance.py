@@ -8,7 +8,7 @@ those of F o T. Dividing them by the sum of the weights is the paper's normalisa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -101,7 +101,7 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndar
 
 
 def position_weights(
-    mask: np.ndarray, layers: Sequence[Layer], wanted: Sequence[str], kind: str
+    mask: np.ndarray, layers: Sequence[Layer], wanted: Collection[str], kind: str
 ) -> dict[str, np.ndarray]:
     """Return the weights of the positions of each layer wanted, [H', W'], float32.
 
@@ -185,22 +185,29 @@ class Guides:
     taken: Mapping[str, np.ndarray]
 
 
-def guides_of(style: Style, inputs: Inputs, layers: Sequence[Layer]) -> list[Guides]:
+def guides_of(
+    style: Style, inputs: Inputs, layers: Sequence[Layer], graph: Iterable[str] = ()
+) -> list[Guides]:
     """Return the guides of each style; none if there are no masks.
 
     Args:
         style: The settings.
         inputs: The pictures and their masks, at one size.
         layers: The network's layers, in the order of depth.
+        graph: Style layers that the graph has for other runs; all positions of these count, so that
+            there are some.
 
     Raises:
         InputError: A mask has no area at a layer.
     """
-    wanted = [name for name, weight in style.layers.items() if style.weight * weight > 0]
+    own = [name for name, weight in style.layers.items() if style.weight * weight > 0]
+    wanted = {*own, *graph}
     guides = []
     for i, pair in enumerate(inputs.masks):
-        found = [position_weights(mask, layers, wanted, style.guidance) for mask in pair]
-        for name, weights in zip(("mask", "from_mask"), found, strict=True):
-            check_area(weights, f"style.images[{i}].{name}", style.guidance)
+        found = []
+        for name, mask in zip(("mask", "from_mask"), pair, strict=True):
+            weights = position_weights(mask, layers, wanted, style.guidance)
+            check_area({n: weights[n] for n in own}, f"style.images[{i}].{name}", style.guidance)
+            found.append({n: w if n in own else np.ones_like(w) for n, w in weights.items()})
         guides.append(Guides(*found))
     return guides

@@ -38,6 +38,7 @@ ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, ave
 LBFGS_IMAGES = 6  # besides the history
 LBFGS_STEP_IMAGES = 6  # more, between evaluations
 GRADIENT_IMAGES = 1  # of tiles, which is added up
+SORTED_COPIES = 3  # of values to be sorted: as they were, in order, and what they are matched with
 
 # Sides of tiles that are tried, pixels.
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
@@ -80,6 +81,16 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
             if needed(tried) <= there:
                 return tried
     return with_tile(config, sides[-1]).model_copy(update={"optimizer": own})
+
+
+def fit_within(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
+    """Return settings of a transfer that a run makes of its own, with the run's tile; where that
+    would not fit, with one that does; see `fit`.
+    """
+    there = available_bytes(config.runtime.memory)
+    if peak_bytes(config, weights, pictures, precision) <= there:
+        return config
+    return fit(with_tile(config, "auto"), weights, pictures, precision)
 
 
 def with_tile(config: Config, tile: int | str) -> Config:
@@ -143,7 +154,7 @@ def scale_bytes(
     """Return the bytes of one scale: its pictures, and the larger of a step and of a style's pass.
 
     L-BFGS has no more pairs than iterations, which are many if not given. Content features of tiles
-    are left out: where there is no room for them, a file holds them.
+    and what their values are matched with are left out: where there is no room, files hold them.
     """
     width = _value_bytes(precision)
     image = 12 * math.prod(sizes.content)  # three float32 values a pixel
@@ -159,8 +170,13 @@ def scale_bytes(
         step = max(step, LBFGS_STEP_IMAGES * image)
     else:
         held = ADAM_IMAGES * image
+    sorted_bytes = [4 * sorted_values(config, layers, size) for size in (content, *styles)]
+    step += SORTED_COPIES * sorted_bytes[0]
+    passes = [own + SORTED_COPIES * n for own, n in zip(passes, sorted_bytes[1:], strict=True)]
     if content != sizes.content:
         held += GRADIENT_IMAGES * image
+    else:
+        held += sum(sorted_bytes[1:])
     shown = image + sum(12 * math.prod(size) for size in sizes.styles)
     return shown + max(held + step, *passes, 0)
 
@@ -199,6 +215,23 @@ def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
     return values
 
 
+def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
+    """Return how many values of an image (height, width) are sorted for histograms."""
+    style = config.style
+    if not (style.weight and style.statistic.get("histogram")):
+        return 0
+    height, width = size
+    channels = values = 0
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            channels = layer.bias.size
+        elif isinstance(layer, Pooling):
+            height, width = height // 2, width // 2
+        if style.layers.get(layer.name):
+            values += channels * height * width
+    return values
+
+
 def memory_advice(job: Job, precision: str) -> str:
     """Return what to tell of a run that ran out of memory."""
     needed = peak_bytes(job.config, job.weights, job.pictures, precision)
@@ -206,10 +239,13 @@ def memory_advice(job: Job, precision: str) -> str:
     there = available_bytes(job.config.runtime.memory)
     fixed = PROCESS_BYTES + _picture_bytes(job.pictures)
     share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
-    fits = min(int(side * math.sqrt(share)), side - 1) if math.isfinite(share) else side - 1
-    room = f", of {there / 1e9:.1f} GB there are, enough for about {fits} px"
-    if job.config.runtime.device == "gpu" and job.config.runtime.memory is None:
-        room = ""  # what there is of a graphics card's, nothing here tells
+    on_card = job.config.runtime.device == "gpu" and job.config.runtime.memory is None
+    room = (
+        ""  # nothing tells of a card's memory; and where there is enough, the prediction is wrong
+    )
+    if there < needed and not on_card:
+        room = f", of {there / 1e9:.1f} GB there are"
+        room += f", enough for about {int(side * math.sqrt(share))} px" if share else ""
     return (
         f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB{room}; lower "
         "image.size or runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, or "

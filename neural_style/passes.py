@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +104,9 @@ class Passes:
         """Take the sums of all tiles; return what their values are matched with."""
         matches = _Matches({}, {})
         if self.ordered:
-            values = _values_of(self.session, self.tiles, self.boxes, self.spill, self.tick)
-            matches = values.matched_with(self.ordered, self.spill)
+            spill = replace(self.spill)  # which has its room again at the next evaluation
+            values = _values_of(self.session, self.tiles, self.boxes, spill, self.tick)
+            matches = values.matched_with(self.ordered, spill)
         self.session.run(self.tiles.clear)
         self._each("sums", self.tiles.add, matches)
         return matches
@@ -148,9 +149,9 @@ def measure_style(session: tf.Session, cut: Cut, boxes: Sequence[Box]) -> dict[s
     )
     values = None
     if tiles.values:
-        values = _values_of(session, tiles, boxes, cut.spill, cut.tick)
+        values = _values_of(session, tiles, boxes, replace(cut.spill), cut.tick)
     return {
-        layer: StyleSums(**sums, ordered=values.ordered(layer) if values else None)
+        layer: StyleSums(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
         for layer, sums in found.items()
     }
 
@@ -167,9 +168,13 @@ class _Values:
     arrays: Mapping[str, np.ndarray]
     cuts: Mapping[str, Sequence[int]]
 
-    def ordered(self, layer: str) -> np.ndarray:
+    def ordered(self, layer: str, spill: Spill) -> np.ndarray:
         """Return the values in rising order, [M, C]."""
-        return np.ascontiguousarray(np.sort(self.arrays[layer], axis=1).T)
+        values = self.arrays[layer]
+        rising = spill.empty(values.shape[::-1], values.dtype)
+        for channel, row in enumerate(values):
+            rising[:, channel] = np.sort(row)
+        return rising
 
     def matched_with(self, ordered: Mapping[str, Sequence[np.ndarray]], spill: Spill) -> _Matches:
         """Return what each value is matched with: that of equal rank in each target."""

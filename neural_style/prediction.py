@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from neural_style import session
 from neural_style.inputs import Pictures, sizes_at
-from neural_style.memory import fit, in_tiles, peak_bytes
+from neural_style.memory import fit, fit_within, in_tiles, peak_bytes, sorted_values
 from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
@@ -61,7 +61,7 @@ def predict(
         rate: Operations a second of a float32 matrix product on the threads of the run; measured
             if not given.
     """
-    precision = session.choose_precision(config.runtime.precision, session.bfloat16_cpu())
+    precision = _precision(config)
     config = fit(config, weights, pictures, precision)
     tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
     if rate is None:
@@ -73,7 +73,7 @@ def predict(
         sizes = sizes_at(config, pictures, scale.longest)
         forward = forward_operations(layers, sizes.content, tile)
         tiled = tile is not None and max(sizes.content) > tile
-        operations += forward * (1 + (3 if tiled else 2) * scale.iterations)
+        operations += forward * (1 + (_tile_passes(config) if tiled else 2) * scale.iterations)
         operations += sum(forward_operations(layers, size, tile) for size in sizes.styles)
         each = ITERATION_SECONDS + statistic_seconds(config, layers, sizes.content)
         overhead += each * scale.iterations
@@ -90,34 +90,40 @@ def _fine_runs(
     config: Config, weights: VGGWeights, pictures: Pictures, rate: float
 ) -> list[Prediction]:
     """Predict the transfers that paint style images in the fine structure of others."""
-    return [
-        predict(
-            settings_for(config, side_of(asked, config, pictures)),
-            weights,
-            Pictures(coarse, (fine,)),
-            rate,
-        )
-        for coarse, fine, asked in zip(
-            pictures.styles, pictures.fine, config.style.images, strict=bool(pictures.fine)
-        )
-        if fine is not None
-    ]
+    found = []
+    for coarse, fine, asked in zip(
+        pictures.styles, pictures.fine, config.style.images, strict=bool(pictures.fine)
+    ):
+        if fine is not None:
+            own = Pictures(coarse, (fine,))
+            settings = settings_for(config, side_of(asked, config, pictures))
+            settings = fit_within(settings, weights, own, _precision(config))
+            found.append(predict(settings, weights, own, rate))
+    return found
+
+
+def _precision(config: Config) -> str:
+    return session.choose_precision(config.runtime.precision, session.bfloat16_cpu())
+
+
+def _tile_passes(config: Config) -> int:
+    """Return how often an evaluation in tiles sends the network over the image: forward for the
+    sums, forward and back for the gradient, and forward for what has to be known before either.
+    """
+    histogram = bool(config.style.weight and config.style.statistic.get("histogram"))
+    norms = config.content.normalize_gradients or config.style.normalize_gradients
+    return 3 + histogram + norms
 
 
 def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> float:
     """Return what the statistics besides the Gram matrix add to an iteration."""
-    style, seconds = config.style, 0.0
-    channels, (height, width) = 0, size
+    style, channels = config.style, 0
+    seconds = SORT_SECONDS * sorted_values(config, layers, size)
     for layer in layers:
         if isinstance(layer, Convolution):
             channels = layer.bias.size
-        elif isinstance(layer, Pooling):
-            height, width = height // 2, width // 2
-        if style.weight and style.layers.get(layer.name):
-            if style.statistic.get("wasserstein"):
-                seconds += EIGEN_SECONDS * channels**3 * len(style.goals)
-            if style.statistic.get("histogram"):
-                seconds += SORT_SECONDS * channels * height * width
+        if style.weight and style.layers.get(layer.name) and style.statistic.get("wasserstein"):
+            seconds += EIGEN_SECONDS * channels**3 * len(style.goals)
     return seconds
 
 

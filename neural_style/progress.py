@@ -42,6 +42,7 @@ class Progress:
         work: Callable[[int], float] = float,
         stream: TextIO | None = None,
         quiet: bool = False,
+        begun: int = 0,
     ) -> None:
         """Prepare; nothing is shown before the context is entered.
 
@@ -50,11 +51,13 @@ class Progress:
             work: Share of the work done at an iterate, in any unit; each the same if not given.
             stream: Where to write; standard error by default, nowhere if that is closed.
             quiet: Show nothing.
+            begun: Number of the last iterate of a run that goes on.
         """
         self._total = total
         self._work = work
         self._stream = sys.stderr if stream is None else stream
         self._quiet = quiet or self._stream is None
+        self._begun = begun
         self._bar: tqdm[NoReturn] | None = None
         self._first: _Iterate | None = None
         self._told: _Iterate | None = None  # the last that has a line
@@ -109,8 +112,9 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(told)
         elif not self._quiet and time.monotonic() - self._spoke >= _SECONDS_BETWEEN_TILES:
-            made = self._last.number if self._last else 0
-            print(f"iteration {made + 1}/{self._total}: {told}", file=self._stream, flush=True)
+            made = self._last.number if self._last else self._begun
+            number = min(made + 1, self._total)  # the last iterate is evaluated once more
+            print(f"iteration {number}/{self._total}: {told}", file=self._stream, flush=True)
             self._spoke = time.monotonic()
 
     def _is_due(self, iterate: _Iterate) -> bool:

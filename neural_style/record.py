@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -121,8 +121,12 @@ def _cannot_write(folder: Path, error: OSError | ValueError) -> RecordError:
     )
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file so that its name holds either all of the data or what it held before.
+
+    Args:
+        path: The file.
+        data: What it is to hold, or what writes that.
 
     Raises:
         OSError: The data cannot be written; it names `path`, and the earlier file, if any, is
@@ -132,7 +136,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{uuid.uuid4().hex}{_UNFINISHED}")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            data(file) if callable(data) else file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -121,8 +121,7 @@ def _make(
         log.debug("%s", session.import_tensorflow())
         studio = hands.open_studio(session.open_device(job.config.runtime, log.warning), 0)
         job = hands.prepare(job, studio.device)
-        if folder:  # before the graph is built, which takes its time
-            checkpoint.find_checkpoint(folder, _deciding(job))
+        begun = _done_before(job, folder)  # before the graph is built, which takes its time
         with told_of_memory(job):
             studio.workspace(job)
     config, scales = job.config, schedule(job.config, job.pictures)
@@ -130,7 +129,7 @@ def _make(
     with held_back() as pressed:
         folder = folder or _new_folder(job, options.resume)
         total = scales[-1].first + scales[-1].iterations
-        bar = Progress(total, lambda done: work(scales, done), quiet=options.quiet)
+        bar = Progress(total, lambda done: work(scales, done), quiet=options.quiet, begun=begun)
         with bar, _resumable(folder):
 
             def watch(moment: Moment) -> None:
@@ -145,6 +144,16 @@ def _make(
 
             result = hands.make(job, studio, folder, watch, clock, tick)
     return _tell(job, folder, result.interrupted)
+
+
+def _done_before(job: Job, folder: Path | None) -> int:
+    """Return how many iterations a run has behind it; 0 for a new one.
+
+    Raises:
+        InputError: It was one of other settings or inputs.
+    """
+    found = checkpoint.find_checkpoint(folder, _deciding(job)) if folder else None
+    return found.done if found else 0
 
 
 def _tell(job: Job, folder: Path, interrupted: bool) -> int:

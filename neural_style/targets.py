@@ -95,7 +95,8 @@ def _bytes_of(targets: Targets) -> int:
 
 
 def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:
-    """Set what the image is compared with; features of tiles are fed with each."""
+    """Set what the image is compared with; what large arrays tiles need is fed with each."""
+    whole = isinstance(targets.content, Mapping)
     content = targets.content if isinstance(targets.content, Mapping) else {}
     places = objective.content_targets.items()
     hold(session, [(held, content.get(name, _nothing(held))) for name, held in places])
@@ -105,7 +106,10 @@ def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> 
     for name, handles in objective.style_targets.items():
         for each, sums in zip(handles, targets.style[name], strict=True):
             held = sums_present(each)
-            pairs += [(held[n], value) for n, value in sums_present(sums).items()]
+            pairs += [
+                (held[n], value if whole or n != "ordered" else _nothing(held[n]))
+                for n, value in sums_present(sums).items()
+            ]
     hold(session, pairs)
 
 

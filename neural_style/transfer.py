@@ -102,6 +102,8 @@ def optimise(
             moment = None  # what the run before has held is about to go
             leg = _Leg(work, config, inputs, tick)
             run = leg.begin(total, run, resumed.state if resumed and run is None else None)
+            if resumed:
+                resumed.state.clear()  # as much as the run has itself
             for done in range(max(scale.first, at), end):
                 losses = leg.step(run, done)
                 guard.check(run, losses, inputs.label, done)
@@ -153,6 +155,8 @@ class _Leg:
     ) -> optimizers.Run:
         """Begin after the scale before, or go on from a state within this one."""
         optimizer, session = self.work.optimizer, self.work.session
+        if before:
+            before.use(None)  # lets go of what its tiles were compared with
 
         def attempt() -> optimizers.Run:
             self._set_goal()
@@ -174,8 +178,11 @@ class _Leg:
         def attempt() -> dict[str, float]:
             if self.config is not config:
                 image = iterate()  # before the goal is measured in its place
-                self._set_goal()
-                objective.set_image(self.work.session, self.work.objective, image)
+                run.use(None)
+                try:
+                    self._set_goal()
+                finally:  # a checkpoint of an interrupted run takes what is there
+                    objective.set_image(self.work.session, self.work.objective, image)
                 run.use(self.work.passes)
             return run.step(number)
 

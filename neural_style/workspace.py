@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,8 +58,9 @@ class Workspace:
 def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignore) -> None:
     """Measure the targets at one scale; set them, the masks and the weights of the terms."""
     run, goal = work.session, work.objective
+    work.passes = None  # and what was held of the goal before
     content = preprocess(inputs.content, work.mean)
-    guides = guides_of(config.style, inputs, work.layers)
+    guides = guides_of(config.style, inputs, work.layers, goal.guides)
     sources = [
         targets.StyleSource(preprocess(style, work.mean), weight, guides[i].taken if guides else {})
         for i, (style, weight) in enumerate(inputs.styles)
@@ -71,7 +72,6 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignor
     )
     targets.set_targets(run, goal, found)
     boxes = cut.boxes(content) if cut else ()
-    work.passes = None
     if cut and not isinstance(found.content, Mapping):
         work.passes = cut.passes(run, boxes, found.content, found.style)
     objective.set_guides(run, goal, [each.painted for each in guides])
@@ -90,8 +90,10 @@ def _cut(work: Workspace, config: Config, inputs: Inputs, tick: Tick) -> Cut | N
 
 
 def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
-    """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set."""
+    """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set; a run that
+    has come so far is not interrupted.
+    """
     objective.set_image(work.session, work.objective, preprocess(image, work.mean))
-    passes = work.passes
+    passes = replace(work.passes, tick=ignore) if work.passes else None
     found = passes.losses() if passes else work.session.run(work.optimizer.losses)
     return {name: float(value) for name, value in found.items()}

@@ -3,6 +3,7 @@
 The driver is tested on a target that crashes, hangs, raises, warns and takes too much memory.
 """
 
+import io
 import re
 import signal
 import sys
@@ -110,7 +111,7 @@ def test_mended_files_are_valid_again(tmp_path: Path) -> None:
     for data in checkpoint_bytes.sound():
         digest, _, archive = data.partition(b"\n")
         assert checkpoint_bytes.digested(archive).startswith(digest)
-        assert decode(data).decisive == checkpoint_bytes.DECISIVE
+        assert decode(io.BytesIO(data)).decisive == checkpoint_bytes.DECISIVE
 
 
 def test_a_branch_that_stands_twice_is_twice_as_frequent() -> None:

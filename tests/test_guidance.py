@@ -256,6 +256,16 @@ def test_a_mask_that_erodes_away_is_told_by_its_style():
     )
 
 
+def test_all_positions_count_at_layers_that_the_graph_has_for_other_runs():
+    style, inputs = guided(layers={"relu1_1": 1}, guidance="inside")
+    for guide in guides_of(style, inputs, LAYERS, ["relu1_1", "relu3_1"]):
+        assert list(guide.painted) == list(guide.taken) == ["relu1_1", "relu3_1"]
+        np.testing.assert_array_equal(guide.painted["relu3_1"], np.ones((4, 3)))
+    own = guides_of(style, inputs, LAYERS)[0].painted["relu1_1"]
+    shared = guides_of(style, inputs, LAYERS, ["relu3_1"])[0].painted["relu1_1"]
+    np.testing.assert_array_equal(shared, own)
+
+
 def test_masks_of_a_style_that_weighs_nothing_need_no_area():
     style, inputs = guided(guidance="inside", weight=0)
     assert [dict(guide.painted) for guide in guides_of(style, inputs, LAYERS)] == [{}, {}]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from test_prediction import picture, vgg19
 
 import style_transfer
-from neural_style import free_memory, memory
+from neural_style import checkpoint, free_memory, memory, targets
 from neural_style.config import Config, make_config
 from neural_style.images import write_image
 from neural_style.inputs import Pictures
@@ -180,6 +182,53 @@ def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles(
         f"out of memory; going on in tiles of {side} px" for side in (128, 96)[: len(failing)]
     ]
     assert saved(folder) == pytest.approx(saved(undisturbed), rel=1e-3)
+
+
+def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
+    desk, monkeypatch, capsys
+):
+    """The checkpoint has what a run has that nothing disturbs, and not the picture that is being
+    measured.
+    """
+    settings = ("runtime.tile=96", "image.size=128", "image.scales=null")
+    settings += ("output.checkpoint_every=1",)
+    _, undisturbed = desk(*settings)
+    each, measure = Passes._each, targets.measure_content
+    calls, pressed = iter(range(1, 10**6)), []
+
+    def failing_once(self: Passes, what: str, *rest: object) -> None:
+        if what == "gradient" and next(calls) == 3:
+            pressed.append(True)
+            raise ResourceExhaustedError("OOM when allocating")
+        each(self, what, *rest)  # type: ignore[arg-type]
+
+    def interrupted(*given: Any) -> Any:
+        if pressed:
+            raise KeyboardInterrupt
+        return measure(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passes, "_each", failing_once)
+        patch.setattr(targets, "measure_content", interrupted)
+        patch.setattr(memory, "SIDES", (64,))
+        code, folder = desk(*settings)
+    assert code == 130
+    assert checkpoint.read_checkpoint(folder).done == 2
+    assert style_transfer.main(["-q", "--resume", str(folder)]) == 0
+    assert (folder / "pastiche.png").read_bytes() == (undisturbed / "pastiche.png").read_bytes()
+
+
+def test_the_losses_of_a_saved_picture_are_taken_though_a_key_is_pressed(desk, monkeypatch):
+    judge = style_transfer.judge
+
+    def pressed(*given: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return judge(*given)
+
+    monkeypatch.setattr(style_transfer, "judge", pressed)
+    code, folder = desk("runtime.tile=96", "image.size=128", "image.scales=null")
+    assert code == 0
+    assert saved(folder) > 0
 
 
 def test_where_no_smaller_tile_is_left_a_run_ends_with_advice(desk, monkeypatch, capsys):

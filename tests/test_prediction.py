@@ -7,7 +7,7 @@ import pytest
 
 from neural_style.config import make_config
 from neural_style.inputs import Pictures
-from neural_style.memory import feature_values
+from neural_style.memory import PROCESS_BYTES, feature_values, sorted_values
 from neural_style.prediction import (
     EFFICIENCY,
     Prediction,
@@ -40,7 +40,8 @@ def foretell(shape: tuple[int, int] = (512, 512), **sections: dict) -> Predictio
     """Predict a run of 100 iterations at 512 px in float32, unless told otherwise."""
     sections.setdefault("image", {"size": 512, "scales": None})
     sections["optimizer"] = {"iterations": 100} | sections.get("optimizer", {})
-    sections["runtime"] = {"precision": "float32"} | sections.get("runtime", {})
+    own = {"precision": "float32", "tile": "none"}  # whatever this machine has free
+    sections["runtime"] = own | sections.get("runtime", {})
     pictures = Pictures(picture(*shape), (picture(512, 512),))
     return predict(make_config(sections), vgg19(), pictures, rate=1e12)
 
@@ -100,9 +101,8 @@ def test_memory_grows_with_the_pixels_of_the_content():
     small, large, larger = (
         foretell(image={"size": side, "scales": None}).peak_bytes for side in (256, 512, 1024)
     )
-    fixed = 2 * 3 * 4 * 512**2  # the pictures as read, the same for all
     assert larger - large == pytest.approx(4 * (large - small), rel=0.01)
-    assert small > fixed
+    assert small - (large - small) / 3 > PROCESS_BYTES  # what is left of it without any pixel
 
 
 def test_a_landscape_takes_less_than_a_square():
@@ -169,3 +169,32 @@ def test_total_variation_alone_takes_an_image_and_no_network():
 )
 def test_a_prediction_reads_as_memory_and_time(prediction, words):
     assert describe(prediction) == words
+
+
+def test_histograms_sort_122_values_for_a_pixel():
+    """Of relu1_1 to relu5_1: 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256."""
+    layers = layers_needed(vgg19(), ["relu5_1"])
+    compared = make_config({"style": {"statistic": {"gram": 1, "histogram": 1}}})
+    assert sorted_values(compared, layers, (512, 256)) == 122 * 512 * 256
+    assert sorted_values(make_config({}), layers, (512, 256)) == 0
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "passes"),
+    [
+        ("style", {}, 3),
+        ("style", {"statistic": "histogram"}, 4),
+        ("content", {"normalize_gradients": True}, 4),
+    ],
+)
+def test_tiles_take_a_pass_for_each_thing_that_has_to_be_known_before(section, settings, passes):
+    """Beside the same without an iteration, which only measures the targets."""
+    size = {"size": 1024, "scales": None}
+    tiles = {"image": size, "runtime": {"tile": 256}, section: settings}
+    once, thrice = (
+        foretell((1024, 1024), **tiles, optimizer={"iterations": n}).seconds for n in (1, 3)
+    )
+    layers = layers_needed(vgg19(), ["relu5_1"])
+    forward = forward_operations(layers, (1024, 1024), 256) / (EFFICIENCY["float32"] * 1e12)
+    sorting = 9e-8 * 122 * 1024**2 if settings.get("statistic") else 0
+    assert (thrice - once) / 2 == pytest.approx(passes * forward + 0.01 + sorting, rel=1e-6)

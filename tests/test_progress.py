@@ -192,3 +192,20 @@ def test_closed_standard_error_is_no_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stderr", None)
     with Progress(1) as progress:
         progress.update("8x8", 1, 0.5)
+
+
+def test_tiles_tell_the_iteration_that_they_are_of(clock: list[float]) -> None:
+    """The next one after those that are done before; the last iterate is evaluated once more."""
+    stream = io.StringIO()
+    with Progress(4, stream=stream, begun=2) as progress:
+        for number in (3, 4):
+            clock[0] += 31
+            progress.tile("gradient", 1, 9)
+            progress.update("2x2", number, 1.0)
+        clock[0] += 31
+        progress.tile("sums", 9, 9)
+    assert [line for line in stream.getvalue().splitlines() if "tile" in line] == [
+        "iteration 3/4: gradient, tile 1 of 9",
+        "iteration 4/4: gradient, tile 1 of 9",
+        "iteration 4/4: sums, tile 9 of 9",
+    ]

@@ -321,16 +321,18 @@ def test_masks_of_one_run_do_not_reach_the_next(desk, tmp_path):
     images.write_image(tmp_path / "right.png", mask)
     images.write_image(tmp_path / "left.png", 255 - mask)
     masks = ["right.png", "left.png"]
+    layers = ["[relu1_1, relu3_1]", "[relu2_1]"]
     config = desk(
-        f"{{grid: {{'style.images[0].mask': {json.dumps(masks)}}}}}",
+        f"{{grid: {{'style.images[0].mask': {json.dumps(masks)}, "
+        f"style.layers: [{', '.join(layers)}]}}}}",
         optimizer="{name: lbfgs, iterations: 3}",
     )
     assert run(config) == 0
     [folder] = sweeps(config)
     painted = {"path": str(tmp_path / "paint.png"), "mask": str(tmp_path / masks[1])}
-    single = alone(config, {"style.images": [painted]}, "alone")
-    second = list(runs_in(folder).values())[1]
-    assert (second / "pastiche.png").read_bytes() == (single / "pastiche.png").read_bytes()
+    single = alone(config, {"style.images": [painted], "style.layers": ["relu2_1"]}, "alone")
+    last = list(runs_in(folder).values())[3]
+    assert (last / "pastiche.png").read_bytes() == (single / "pastiche.png").read_bytes()
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def inputs() -> st.SearchStrategy[bytes]:
 
 def sound() -> list[bytes]:
     """Return checkpoints of a run's beginning and of its second scale."""
-    from neural_style.checkpoint import Checkpoint, encode
+    from neural_style.checkpoint import Checkpoint
     from neural_style.record import LossHistory
 
     result = []
@@ -83,8 +83,17 @@ def sound() -> list[bytes]:
             "best_loss": np.float32(np.inf),
             "averaged": np.array(done),
         }
-        result.append(encode(Checkpoint(done, history, state, DECISIVE)))
+        result.append(_encoded(Checkpoint(done, history, state, DECISIVE)))
     return result
+
+
+def _encoded(checkpoint: Checkpoint) -> bytes:
+    """Return the bytes of a checkpoint's file."""
+    from neural_style.checkpoint import encode
+
+    file = io.BytesIO()
+    encode(checkpoint, file)
+    return file.getvalue()
 
 
 def digested(archive: bytes) -> bytes:
@@ -208,13 +217,13 @@ def check(data: bytes, folder: Path) -> None:
 
 def _use(found: Checkpoint, folder: Path) -> None:
     """Do with a checkpoint what a run does that goes on."""
-    from neural_style.checkpoint import decode, encode, find_checkpoint
+    from neural_style.checkpoint import decode, find_checkpoint
     from neural_style.errors import InputError
     from neural_style.guard import guard_of
     from neural_style.held import check_state
 
-    written = encode(found)
-    if encode(decode(written)) != written:
+    written = _encoded(found)
+    if _encoded(decode(io.BytesIO(written))) != written:
         raise AssertionError("what was written is not what was read")
     history = found.history
     if history.to_csv().count(b"\n") != len(history.values()) + 1:
