@@ -192,6 +192,9 @@ if __name__ == "__main__":
     options.add_argument("--times", type=int, default=1, help="the width over 640 px (1)")
     options.add_argument("--out", type=Path, default=Path(__file__).with_name("painting.png"))
     given = options.parse_args()
+    if given.times < 1:
+        options.error(f"--times: found {given.times}, expected 1 or more")
     generator = np.random.default_rng(SEED)
     picture = light(paint(generator, given.times), generator)
-    cv2.imwrite(str(given.out), picture[..., ::-1])
+    if not (given.out.parent.is_dir() and cv2.imwrite(str(given.out), picture[..., ::-1])):
+        options.error(f"--out: {given.out} cannot be written; name a picture in a folder there is")

@@ -241,7 +241,7 @@ def memory_advice(job: Job, precision: str) -> str:
     share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
     on_card = job.config.runtime.device == "gpu" and job.config.runtime.memory is None
     room = (
-        ""  # nothing tells of a card's memory; and where there is enough, the prediction is wrong
+        ""  # of a card's memory nothing tells; and where there is enough, the prediction is wrong
     )
     if there < needed and not on_card:
         room = f", of {there / 1e9:.1f} GB there are"
