@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from test_prediction import vgg19
 
 import style_transfer
 from neural_style.config import Config, make_config
@@ -19,6 +20,8 @@ from neural_style.scale_mixing import mix_scales, settings_for
 from neural_style.structure import structure_of, term_weights
 from neural_style.studio import Studio
 from neural_style.weights import VGGWeights
+
+CPU = SimpleNamespace(kind="cpu", precision="float32")
 
 
 def picture(value: float, height: int = 30, width: int = 40) -> np.ndarray:
@@ -96,9 +99,27 @@ def test_ctrl_c_while_a_style_is_painted_ends_the_run(monkeypatch):
     monkeypatch.setattr(style_transfer, "optimise", lambda *_: half_made)
     work = SimpleNamespace(session=nullcontext())
     monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
-    network = VGGWeights((), np.zeros(3, np.float32), "unpublished")
     with pytest.raises(KeyboardInterrupt):
-        style_transfer.open_studio(None).workspace(Job(config(), pictures(), network, {}))
+        style_transfer.open_studio(CPU).workspace(Job(config(), pictures(), vgg19(), {}))
+
+
+@pytest.mark.parametrize(("memory", "in_tiles"), [("900MB", True), ("90GB", False)])
+def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles, monkeypatch):
+    """Though the run that it is for is taken in one piece."""
+    asked = []
+
+    def optimise(_work: object, settings: Config, _pictures: Pictures) -> Result:
+        asked.append(settings.runtime.tile)
+        return Result(picture(7), None, LossHistory(["total"]), interrupted=len(asked) == 2)
+
+    monkeypatch.setattr(style_transfer, "optimise", optimise)
+    work = SimpleNamespace(session=nullcontext())
+    monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
+    runtime = config().runtime.model_copy(update={"tile": "none", "memory": memory})
+    own = config(1024).model_copy(update={"runtime": runtime})
+    with pytest.raises(KeyboardInterrupt):
+        style_transfer.open_studio(CPU).workspace(Job(own, pictures(), vgg19(), {}))
+    assert [isinstance(tile, int) for tile in asked] == [in_tiles, in_tiles]
 
 
 def test_styles_are_painted_once_for_runs_that_use_the_same():
