@@ -4,10 +4,10 @@
     python benchmarks/seams.py --image runs/0001-print/pastiche.png --tile 1024
 
 Across every line between two tiles the mean absolute difference of the pixels on both sides is
-compared with the mean of those across lines 16 to 128 pixels away, where no tile ends. They are all at
-the same place in the network's grid of poolings, since those of 2 x 2 make every second line differ by
-5 to 9 %. Their standard deviation tells how much such lines differ anyhow. Prints one row for each
-line, and one for all.
+compared with the mean of those across lines 16 to 128 pixels away, where no tile ends. All are at
+the same place in the grid of the network's poolings, since those of 2 x 2 make every second line
+differ by 5 to 9 %. Their standard deviation tells how much such lines differ anyhow. Prints one row
+for each line, and one for all.
 """
 
 from __future__ import annotations
