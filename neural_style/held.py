@@ -91,7 +91,7 @@ def check_state(state: Mapping[str, np.ndarray], forms: Mapping[str, Form]) -> N
 
 
 def misfit(name: str) -> InputError:
-    """Return the error of an array that is none of the run's."""
+    """Return the error of a part of a checkpoint, by its name, that is none of the run's."""
     return InputError(
         f"the checkpoint does not fit the run by its '{printable(name)}'; remove the folder "
         "'checkpoints' to begin again"

@@ -105,7 +105,8 @@ def compare(
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
         set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
-        cut = Cut(tiles, tile, grid_of(layers_needed(weights, structure.layers)))
+        grid = grid_of(layers_needed(weights, structure.layers))
+        cut = Cut(tiles, tile, grid, Spill(1e12))
         boxes = cut.boxes(image)
         assert len(boxes) > 2
         set_image(session, objective, content)
@@ -113,8 +114,10 @@ def compare(
         set_image(session, objective, image)
         expected, gradient = session.run([{**objective.terms, "total": objective.total}, slope])
         passes = cut.passes(session, boxes, measured, found.style)
+        room = cut.spill.room
         losses = passes.evaluate()
         assert passes.losses() == losses
+        assert cut.spill.room == room  # what an evaluation took it has given back
         return expected, losses, gradient, session.run(tiles.gradient.variable)
 
 
