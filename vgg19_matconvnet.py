@@ -301,7 +301,14 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
                 )
             else:
                 x = _rectify_or_pool(x, layer, pooling_for(weights, "max"))
-        with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session:
+        # The first session of a process makes the threads of all: it has to have those that were set.
+        pools = tf.config.threading
+        options = tf.ConfigProto(
+            device_count={"GPU": 0},
+            intra_op_parallelism_threads=pools.get_intra_op_parallelism_threads(),
+            inter_op_parallelism_threads=pools.get_inter_op_parallelism_threads(),
+        )
+        with tf.Session(config=options) as session:
             found = session.run(affine, feed_dict=fed)
     layers = [
         Convolution(layer.name, layer.kernel * found[layer.name][0], found[layer.name][1])

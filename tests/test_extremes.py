@@ -137,6 +137,7 @@ weights, _ = find_weights(network, 0, style_transfer.vgg.load_weights)
 for optimizer in ("adam", "lbfgs"):
     settings = {
         "image": {"size": None},
+        "init": {"noise": 0.7 if optimizer == "adam" else 0},
         "optimizer": {"name": optimizer, "iterations": 10},
         "runtime": {"precision": "float32", "threads": int(threads)},
     }
@@ -147,7 +148,10 @@ print(json.dumps(told))
 
 @pytest.mark.slow
 def test_one_thread_and_two_agree_and_one_is_one(tmp_path):
-    """On the whole network with random filters, whose convolutions are worth a second thread."""
+    """On the whole network with random filters, whose convolutions are worth a second thread.
+
+    L-BFGS begins without noise: it amplifies rounding, the more the steeper its start.
+    """
     told = {}
     for threads in (1, 2):
         program = [sys.executable, "-c", PROGRAM, str(threads), str(tmp_path)]
