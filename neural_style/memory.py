@@ -44,15 +44,18 @@ SORTED_COPIES = 3  # of values to be sorted: as they were, in order, and what th
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 SMALLER = 1.3  # times that a side is cut down at the least where memory has run out
 SHORTEST_HISTORY = 3
+COSTLY_TILE = 384  # pixels; such and smaller tiles cost more than a shorter history of L-BFGS
 SHORTEST_TILE = 64  # pixels
 AMPLE = 2.0  # times what a run needs; with less, its graph can also take it in tiles
+ROOM = 1.1  # times what a run is predicted to need, that a tile leaves it: predictions may be low
 
 
 def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
     """Return settings with a tile and a history that fit into the memory there is.
 
-    One piece, if that fits twice; else the largest tile that does, which may have all of the image;
-    where the history of L-BFGS leaves too little for any, a shorter one.
+    One piece, if that fits twice; else the largest tile that fits with some room to spare, which may
+    have all of the image; where the history of L-BFGS leaves too little for any but costly ones, a
+    shorter history.
 
     Args:
         config: Settings; only a tile of `auto` is chosen.
@@ -72,15 +75,17 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
         return whole
     longest = _longest_side(config, pictures)
     sides = [max(longest, SHORTEST_TILE), *(side for side in SIDES if side < longest)]
-    history = config.optimizer.history
-    shorter = range(history - 1, SHORTEST_HISTORY - 1, -1)
-    for length in (history, *(shorter if config.optimizer.name == "lbfgs" else ())):
-        own = config.optimizer.model_copy(update={"history": length})
-        for side in sides:
-            tried = with_tile(config, side).model_copy(update={"optimizer": own})
-            if needed(tried) <= there:
-                return tried
-    return with_tile(config, sides[-1]).model_copy(update={"optimizer": own})
+    histories = [config.optimizer.history]
+    if config.optimizer.name == "lbfgs":
+        histories += range(config.optimizer.history - 1, SHORTEST_HISTORY - 1, -1)
+    choices = [(history, side) for history in histories for side in sides]
+    for history, side in sorted(choices, key=lambda choice: choice[1] <= COSTLY_TILE):
+        tried = with_tile(config, side)
+        own = config.optimizer.model_copy(update={"history": history})
+        tried = tried.model_copy(update={"optimizer": own})
+        if ROOM * needed(tried) <= there:
+            break
+    return tried
 
 
 def fit_within(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
@@ -88,7 +93,7 @@ def fit_within(config: Config, weights: VGGWeights, pictures: Pictures, precisio
     would not fit, with one that does; see `fit`.
     """
     there = available_bytes(config.runtime.memory)
-    if peak_bytes(config, weights, pictures, precision) <= there:
+    if ROOM * peak_bytes(config, weights, pictures, precision) <= there:
         return config
     return fit(with_tile(config, "auto"), weights, pictures, precision)
 

@@ -51,20 +51,27 @@ def test_where_one_piece_just_fits_the_graph_can_take_tiles_too():
     assert not memory.in_tiles(config, SQUARE)
 
 
-@pytest.mark.parametrize("amount", ["6GB", "4GB", "3GB"])
+@pytest.mark.parametrize("amount", ["7GB", "6GB", "4GB"])
 def test_the_largest_tile_that_fits_is_taken(amount):
     config = fitted(amount)
     assert config.optimizer.history == 8
-    assert needed(config) <= float(amount[:-2]) * 1e9
+    assert memory.ROOM * needed(config) <= float(amount[:-2]) * 1e9
     larger = memory.SIDES[memory.SIDES.index(config.runtime.tile) - 1]
-    assert needed(memory.with_tile(config, larger)) > float(amount[:-2]) * 1e9
+    assert memory.ROOM * needed(memory.with_tile(config, larger)) > float(amount[:-2]) * 1e9
+
+
+def test_the_history_is_shortened_before_tiles_get_costly():
+    config = fitted("3GB")
+    assert memory.SHORTEST_HISTORY <= config.optimizer.history < 8
+    assert config.runtime.tile > memory.COSTLY_TILE
+    assert memory.ROOM * needed(config) <= 3e9
 
 
 def test_where_no_tile_fits_the_history_is_shortened():
-    smallest = needed(memory.with_tile(fitted("99GB"), memory.SIDES[-1]))
+    smallest = memory.ROOM * needed(memory.with_tile(fitted("99GB"), memory.SIDES[-1]))
     config = fitted(f"{(smallest - 5e7) / 1e9:.3f}GB")
     assert config.optimizer.history < 8
-    assert needed(config) <= smallest - 5e7
+    assert memory.ROOM * needed(config) <= smallest - 5e7
 
 
 def test_where_nothing_fits_the_smallest_tile_is_tried():
