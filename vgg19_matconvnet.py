@@ -301,7 +301,7 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
                 )
             else:
                 x = _rectify_or_pool(x, layer, pooling_for(weights, "max"))
-        # The first session of a process makes the threads of all: it has to have those that were set.
+        # The first session of a process makes the threads of all of them: those that were set.
         pools = tf.config.threading
         options = tf.ConfigProto(
             device_count={"GPU": 0},

@@ -53,9 +53,9 @@ ROOM = 1.1  # times what a run is predicted to need, that a tile leaves it: pred
 def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
     """Return settings with a tile and a history that fit into the memory there is.
 
-    One piece, if that fits twice; else the largest tile that fits with some room to spare, which may
-    have all of the image; where the history of L-BFGS leaves too little for any but costly ones, a
-    shorter history.
+    One piece, if that fits twice; else the largest tile that fits with some room to spare, which
+    may have all of the image; where the history of L-BFGS leaves too little for any but costly
+    ones, a shorter history.
 
     Args:
         config: Settings; only a tile of `auto` is chosen.
