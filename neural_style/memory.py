@@ -18,10 +18,10 @@ from neural_style.tiling import longest_part
 from neural_style.weights import (
     Convolution,
     Layer,
-    Pooling,
     VGGWeights,
     layers_needed,
     margins,
+    output_shapes,
 )
 
 if TYPE_CHECKING:
@@ -208,16 +208,8 @@ def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
     """Return how many values of an image (height, width) are kept for its gradient: the outputs of
     ReLU and pooling.
     """
-    height, width = size
-    channels = values = 0
-    for layer in layers:
-        if isinstance(layer, Convolution):
-            channels = layer.bias.size
-            continue
-        if isinstance(layer, Pooling):
-            height, width = height // 2, width // 2
-        values += channels * height * width
-    return values
+    shapes = output_shapes(layers, size)
+    return sum(math.prod(shape) for layer, shape in shapes if not isinstance(layer, Convolution))
 
 
 def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
@@ -225,16 +217,8 @@ def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]
     style = config.style
     if not (style.weight and style.statistic.get("histogram")):
         return 0
-    height, width = size
-    channels = values = 0
-    for layer in layers:
-        if isinstance(layer, Convolution):
-            channels = layer.bias.size
-        elif isinstance(layer, Pooling):
-            height, width = height // 2, width // 2
-        if style.layers.get(layer.name):
-            values += channels * height * width
-    return values
+    shapes = output_shapes(layers, size)
+    return sum(math.prod(shape) for layer, shape in shapes if style.layers.get(layer.name))
 
 
 def memory_advice(job: Job, precision: str) -> str:

@@ -19,7 +19,15 @@ from neural_style.pyramid import schedule
 from neural_style.scale_mixing import settings_for, side_of
 from neural_style.structure import structure_of
 from neural_style.tiling import Box, boxes_of, grid_of
-from neural_style.weights import Convolution, Layer, Pooling, VGGWeights, layers_needed, margins
+from neural_style.weights import (
+    Convolution,
+    Layer,
+    Pooling,
+    VGGWeights,
+    layers_needed,
+    margins,
+    output_shapes,
+)
 
 if TYPE_CHECKING:
     from neural_style.config import Config
@@ -117,12 +125,12 @@ def _tile_passes(config: Config) -> int:
 
 def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> float:
     """Return what the statistics besides the Gram matrix add to an iteration."""
-    style, channels = config.style, 0
+    style = config.style
     seconds = SORT_SECONDS * sorted_values(config, layers, size)
-    for layer in layers:
-        if isinstance(layer, Convolution):
-            channels = layer.bias.size
-        if style.weight and style.layers.get(layer.name) and style.statistic.get("wasserstein"):
+    if not (style.weight and style.statistic.get("wasserstein")):
+        return seconds
+    for layer, (_, _, channels) in output_shapes(layers, size):
+        if style.layers.get(layer.name):
             seconds += EIGEN_SECONDS * channels**3 * len(style.goals)
     return seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -170,18 +170,31 @@ def smallest_side(weights: VGGWeights, layer: str) -> int:
     return receptive_field(weights, layer)[1]
 
 
+def output_shapes(
+    layers: Sequence[Layer], size: tuple[int, int]
+) -> Iterator[tuple[Layer, tuple[int, int, int]]]:
+    """Yield each layer and what it makes of an image (height, width): height, width, channels."""
+    height, width = size
+    channels = 3
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            channels = layer.bias.size
+        elif isinstance(layer, Pooling):
+            height, width = height // 2, width // 2
+        yield layer, (height, width, channels)
+
+
 def layer_table(weights: VGGWeights, side: int = 224) -> str:
     """Return a table of the layers of a network for square images of `side` pixels."""
     rows = [f"{'layer':<10}{'output':>16}{'parameters':>13}{'sees (px)':>11}{'stride':>8}"]
-    channels, total = 3, 0
-    for layer in weights.layers:
+    total = 0
+    for layer, output in output_shapes(weights.layers, (side, side)):
         size, stride = receptive_field(weights, layer.name)
         parameters = 0
         if isinstance(layer, Convolution):
-            channels = layer.bias.size
-            parameters = layer.kernel.size + channels
+            parameters = layer.kernel.size + layer.bias.size
         total += parameters
-        shape = f"{side // stride} x {side // stride} x {channels}"
+        shape = " x ".join(map(str, output))
         counted = f"{parameters:,}" if parameters else ""
         rows.append(f"{layer.name:<10}{shape:>16}{counted:>13}{size:>11}{stride:>8}")
     rows.append(f"{'all':<10}{'':>16}{total:>13,}")
