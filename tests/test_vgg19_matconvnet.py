@@ -455,6 +455,41 @@ def test_random_filters_of_a_plain_picture_are_finite(drawn: VGGWeights, level: 
             assert np.isfinite(layer.bias).all()
 
 
+@pytest.mark.parametrize("channels", [3, 24])
+@pytest.mark.parametrize("sides", [(3, 3), (1, 5)])
+def test_the_gradient_of_a_convolution_is_scipys(
+    rng: np.random.Generator, channels: int, sides: tuple[int, int]
+) -> None:
+    """Whether it is taken as a mirrored convolution, for which 24 channels are meant, or not."""
+    import tensorflow.compat.v1 as tf
+
+    kernel = rng.normal(size=(*sides, channels, 4)).astype(np.float32)
+    first = np.ones((1, 1, 3, channels), np.float32)
+    layers = (
+        Convolution("conv1_1", first, np.zeros(channels, np.float32)),
+        Convolution("conv1_2", kernel, np.zeros(4, np.float32)),
+    )
+    image, above = rng.normal(size=(9, 14, 3)), rng.normal(size=(9, 14, 4))
+    with tf.Graph().as_default():
+        images = tf.placeholder(tf.float32, [None, None, None, 3])
+        weights = VGGWeights(layers, np.zeros(3, np.float32), "unpublished")
+        network = vgg.build_vgg(images, weights, ["conv1_2"], "max")
+        before = images.graph.get_tensor_by_name("vgg/conv1_1/BiasAdd:0")
+        found = tf.gradients(
+            network.features["conv1_2"], before, tf.constant(above[None], tf.float32)
+        )
+        kinds = {op.type for op in images.graph.get_operations()}
+        assert ("Conv2DBackpropInput" in kinds) is (channels == 3)
+        with tf.Session() as session:
+            network.initialize(session)
+            ((found,),) = session.run(found, {images: image[None]})
+    expected = [
+        sum(scipy.signal.convolve(above[..., k], kernel[:, :, c, k], mode="same") for k in range(4))
+        for c in range(channels)
+    ]
+    assert relative_error(found, np.stack(expected, axis=2)) < 1e-6
+
+
 @pytest.mark.weights
 def test_features_of_the_trained_network_match_scipy(trained_weights: Path) -> None:
     weights = vgg.load_weights(trained_weights)
