@@ -55,7 +55,7 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
 
     One piece, if that fits twice; else the largest tile that fits with some room to spare, which
     may have all of the image; where the history of L-BFGS leaves too little for any but costly
-    ones, a shorter history.
+    ones, a shorter history; where nothing fits, what needs the least.
 
     Args:
         config: Settings; only a tile of `auto` is chosen.
@@ -78,14 +78,17 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
     histories = [config.optimizer.history]
     if config.optimizer.name == "lbfgs":
         histories += range(config.optimizer.history - 1, SHORTEST_HISTORY - 1, -1)
-    choices = [(history, side) for history in histories for side in sides]
-    for history, side in sorted(choices, key=lambda choice: choice[1] <= COSTLY_TILE):
-        tried = with_tile(config, side)
-        own = config.optimizer.model_copy(update={"history": history})
-        tried = tried.model_copy(update={"optimizer": own})
-        if ROOM * needed(tried) <= there:
-            break
-    return tried
+    choices = [
+        with_tile(config, side).model_copy(
+            update={"optimizer": config.optimizer.model_copy(update={"history": history})}
+        )
+        for costly in (False, True)
+        for history in histories
+        for side in sides
+        if (side <= COSTLY_TILE) is costly
+    ]
+    fitting = (tried for tried in choices if ROOM * needed(tried) <= there)
+    return next(fitting, None) or min(choices, key=needed)
 
 
 def fit_within(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:

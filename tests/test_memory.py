@@ -74,10 +74,13 @@ def test_where_no_tile_fits_the_history_is_shortened():
     assert memory.ROOM * needed(config) <= smallest - 5e7
 
 
-def test_where_nothing_fits_the_smallest_tile_is_tried():
+def test_where_nothing_fits_what_needs_the_least_is_tried():
     config = fitted("1MB")
-    assert config.runtime.tile == memory.SIDES[-1]
+    smallest = memory.with_tile(config, memory.SIDES[-1])
     assert config.optimizer.history == memory.SHORTEST_HISTORY
+    assert needed(config) == needed(smallest)
+    larger = memory.SIDES[memory.SIDES.index(config.runtime.tile) - 1]
+    assert needed(memory.with_tile(config, larger)) > needed(smallest)
 
 
 def test_a_tile_that_is_asked_for_is_kept():
