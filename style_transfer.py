@@ -47,6 +47,7 @@ from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
 from neural_style.memory import fit, fit_within, may_be_cut
 from neural_style.passes import Tick, ignore
+from neural_style.pyramid import schedule
 from neural_style.scale_mixing import mix_scales
 from neural_style.structure import Structure, structure_of
 from neural_style.studio import Hands, Studio
@@ -259,7 +260,9 @@ def _make(
     done = resumed.done if resumed else 0
     snapshots = outputs.Snapshots(folder, config.output.save_every)
     snapshots.find(done)
-    keeper = checkpoint.Keeper(folder, config.output.checkpoint_every, deciding)
+    end = schedule(config, pictures)[-1]
+    last = end.first + end.iterations if config.output.keep_checkpoint else None
+    keeper = checkpoint.Keeper(folder, config.output.checkpoint_every, deciding, last)
     with Board(folder, config.output.tensorboard, job.values, done) as board:
 
         def each(moment: Moment) -> None:
@@ -285,8 +288,7 @@ def _make(
             saved = judge(job, work, studio, path)
             board.score(saved.losses, saved.metrics)
     record.write_record(folder, outputs.describe(job, studio.device, result, saved, clock.seconds))
-    if not config.output.keep_checkpoint:
-        checkpoint.remove_checkpoints(folder)
+    checkpoint.remove_checkpoints(folder, kept=int(config.output.keep_checkpoint))
     return result
 
 

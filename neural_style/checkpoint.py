@@ -113,9 +113,10 @@ def check_unchanged(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         )
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run that is finished."""
-    for path in _paths(folder):
+def remove_checkpoints(folder: Path, kept: int = 0) -> None:
+    """Remove the checkpoints of a run that is finished, but for the last ones that are kept."""
+    paths = _paths(folder)
+    for path in paths[: len(paths) - kept]:
         path.unlink()
     place = folder / FOLDER
     if place.is_dir() and not any(place.iterdir()):
@@ -130,26 +131,26 @@ class Keeper:
         folder: The run's folder.
         every: Iterations between two of them, or seconds such as `60s`; 0 for none.
         decisive: What decides the run.
+        last: Iterations after which there is to be one all the same.
     """
 
     folder: Path
     every: int | str
     decisive: Mapping[str, Any]
-    _last: float = field(init=False)
+    last: int | None = None
+    _written: float = field(init=False)  # when, of a clock
 
     def __post_init__(self) -> None:
         """Count from now."""
-        self._last = time.monotonic()
+        self._written = time.monotonic()
 
     def keep(self, moment: Moment) -> None:
         """Write a checkpoint if its turn has come."""
-        if self._due(moment.done):
+        if self._due(moment.done) or moment.done == self.last:
             self.write(moment)
 
     def write(self, moment: Moment) -> None:
-        """Write a checkpoint; one that finds no room on the disk is the last that is tried."""
-        if not self.every:
-            return
+        """Write a checkpoint; after one that finds no room on the disk, none are due."""
         try:
             state = moment.state()
             write_checkpoint(
@@ -159,11 +160,11 @@ class Keeper:
             self.every = 0
             told = "%s: cannot be written: %s; going on without checkpoints"
             log.warning(told, printable(error.filename or FOLDER), error.strerror)
-        self._last = time.monotonic()
+        self._written = time.monotonic()
 
     def _due(self, done: int) -> bool:
         if isinstance(self.every, str):
-            return time.monotonic() - self._last >= float(self.every.rstrip("s "))
+            return time.monotonic() - self._written >= float(self.every.rstrip("s "))
         return bool(self.every) and done % self.every == 0
 
 

@@ -179,7 +179,7 @@ class Output(Section):
     """Iterations between intermediate images; 0 saves none."""
     checkpoint_every: Pause = "60s"
     """Iterations, or seconds such as `60s`, between checkpoints from which a run that ended early
-    goes on; 0 makes none."""
+    goes on; with 0 there is one only if it is interrupted."""
     keep_checkpoint: Switch = False
     """Keep the last checkpoint of a finished run, from which it is extended."""
     show: Switch = False

@@ -262,6 +262,16 @@ def test_checkpoints_are_written_every_so_many_seconds(tmp_path, monkeypatch):
     ]
 
 
+def test_one_is_written_at_the_end_of_a_run_and_when_it_is_interrupted_in_any_case(tmp_path):
+    keeper = Keeper(tmp_path, 0, DECISIVE, last=3)
+    for done, kept in ((1, None), (2, None), (3, 3)):
+        keeper.keep(a_moment(done))
+        found = read_checkpoint(tmp_path)
+        assert (found.done if found else None) == kept
+    keeper.write(a_moment(4))
+    assert read_checkpoint(tmp_path).done == 4
+
+
 def test_a_full_disk_ends_the_checkpoints_and_not_the_run(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.WARNING)
     keeper = Keeper(tmp_path, 1, DECISIVE)
@@ -418,9 +428,12 @@ def test_a_finished_run_is_left_alone(tmp_path, tiny_mat, in_project, caplog):
 def test_a_finished_run_is_extended_to_what_a_longer_one_makes(
     keep, tmp_path, tiny_mat, in_project
 ):
-    lbfgs = ("optimizer.name=lbfgs", f"output.keep_checkpoint={keep}")
+    kept = (f"output.keep_checkpoint={keep}", "output.checkpoint_every=60s")
+    lbfgs = ("optimizer.name=lbfgs", *kept)
     assert style_transfer.main(command(tmp_path / "short", tiny_mat, *lbfgs)) == 0
     (short,) = (tmp_path / "short").iterdir()
+    left = [path.name for path in (short / "checkpoints").glob("*")]
+    assert left == (["00000011.npz"] if keep == "true" else [])
     longer = "optimizer.iterations=[5, 9]"
     assert style_transfer.main(command(tmp_path / "long", tiny_mat, *lbfgs, longer)) == 0
     assert style_transfer.main(["-q", "--resume", str(short), "--set", longer]) == 0
