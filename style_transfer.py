@@ -26,6 +26,7 @@ import vgg19_matconvnet as vgg
 from neural_style import (
     checkpoint,
     command_line,
+    files,
     objective,
     optimizers,
     outputs,
@@ -45,7 +46,7 @@ from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.memory import fit, fit_within, may_be_cut
+from neural_style.memory import fit, fit_within, may_be_cut, shortage
 from neural_style.passes import Tick, ignore
 from neural_style.pyramid import schedule
 from neural_style.scale_mixing import mix_scales
@@ -134,6 +135,10 @@ def open_studio(device: session.Device, kept_bytes: int = 0) -> Studio:
                 made = optimise(work, settings, own)
             if made.interrupted:
                 raise KeyboardInterrupt
+            if made.failure:
+                raise DivergedError(
+                    f"style.images: in the fine structure of another, {made.failure}"
+                )
             return made.image
 
         return mix_scales(job.config, job.pictures, paint)
@@ -217,9 +222,13 @@ def resolve(config: Config, weights: VGGWeights, device: session.Device) -> Conf
 
 def prepare(job: Job, device: session.Device) -> Job:
     """Return a job with all settled that `auto` leaves open, so that it fits into memory."""
-    config = resolve(job.config, job.weights, device)
-    if is_foretold(config, device):
-        config = fit(config, job.weights, job.pictures, config.runtime.precision)
+    asked = resolve(job.config, job.weights, device)
+    if not is_foretold(asked, device):
+        return replace(job, config=asked)
+    own = job.weights, job.pictures, asked.runtime.precision
+    config = fit(asked, *own)
+    if told := shortage(asked, config, *own):
+        log.warning("%s", told)
     return replace(job, config=config)
 
 
@@ -252,11 +261,11 @@ def _make(
 ) -> outputs.Result:
     config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
     folder.mkdir(exist_ok=True)
-    record.remove_unfinished(folder)
+    files.remove_unfinished(folder)
     resumed = checkpoint.find_checkpoint(folder, deciding)
     with clock("start"):
         work, pictures = studio.workspace(job)
-    record.write_atomically(folder / "config.yaml", to_yaml(config).encode())
+    files.write_atomically(folder / "config.yaml", to_yaml(config).encode())
     done = resumed.done if resumed else 0
     snapshots = outputs.Snapshots(folder, config.output.save_every)
     snapshots.find(done)

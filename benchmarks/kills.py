@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report
 from neural_style import checkpoint, record
 from neural_style.config import load_config
+from neural_style.files import write_atomically
 from neural_style.images import read_image
-from neural_style.record import write_atomically
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = 160

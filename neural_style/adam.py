@@ -212,6 +212,7 @@ class AdamRun:
         """Put an image in place with empty moments, or with those of the scale before."""
         handles, blank = self._handles, np.zeros_like(image)
         moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
+        self._shrunk = before._shrunk if before else 1.0
         hold(
             self._session,
             [

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from neural_style.errors import InputError, printable
-from neural_style.images import cv2, replacing, resize
+from neural_style.files import replacing
+from neural_style.images import cv2, resize
 from neural_style.quiet import captured_stderr
 
 # OpenCV's wheels have no H.264 encoder; both of these are free to use.

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import logging
-import uuid
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import IO, Any, get_args
 import numpy as np
 
 from neural_style.errors import printable
+from neural_style.files import write_atomically
 from neural_style.weights import (
     Convolution,
     Layer,
@@ -159,20 +159,8 @@ def _write_cache(cache: Path, key: dict[str, Any], weights: VGGWeights) -> None:
             arrays[f"{layer.name}/kernel"] = layer.kernel
             arrays[f"{layer.name}/bias"] = layer.bias
     header["digest"] = _digest(header, arrays)
-    # A name of its own, so that two processes may write at once; the last rename wins.
-    temporary = cache.with_name(f".{cache.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        temporary.replace(cache)
+    members = {"header": np.array(json.dumps(header)), **arrays}
+    try:  # two processes may write at once; the last rename wins
+        write_atomically(cache, lambda file: np.savez(file, allow_pickle=False, **members))
     except OSError as error:  # read-only folder, full disk: the next start parses again
         log.info("no cache at %s: %s", printable(cache), error.strerror)
-    finally:
-        _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # a read-only folder, where there is nothing to remove either
-        log.debug("%s stays", printable(path))

@@ -22,7 +22,8 @@ import numpy as np
 
 from neural_style.archive import read_arrays, write_arrays
 from neural_style.errors import SHOWN, InputError, printable
-from neural_style.record import LossHistory, write_atomically
+from neural_style.files import write_atomically
+from neural_style.record import LossHistory
 
 if TYPE_CHECKING:
     from neural_style.transfer import Moment

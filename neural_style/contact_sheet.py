@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neural_style.errors import printable
-from neural_style.record import write_atomically
+from neural_style.files import write_atomically
 from neural_style.sheet import Sheet, Text, shortened, text_width
 from neural_style.sheet_plan import Head, Plan, plan_cells
 from neural_style.sweep_results import FAILED, RunResult, SweepResults

@@ -69,8 +69,8 @@ class Guard:
             raise DivergedError(f"{told} from the start; lower the weight of that term")
         if self.recoveries >= self.most:
             raise DivergedError(
-                f"{told}, after {self.recoveries} recoveries; lower optimizer.learning_rate or the "
-                "weight of that term"
+                f"{told}, after {self.recoveries} recoveries; lower the weight of that term, or "
+                "Adam's optimizer.learning_rate"
             )
         self.recoveries += 1
         log.warning("%s; back to the best image, with half the step", told)

@@ -6,8 +6,6 @@ does not matter on any system. Colour profiles are neither applied nor kept.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 
 from neural_style import exif, xmp
 from neural_style.errors import InputError, printable
+from neural_style.files import write_atomically
 from neural_style.headers import DAMAGED, SUPPORTED, TIFF_SIGNATURES, HeaderError, check_header
 from neural_style.quiet import captured_stderr
 
@@ -195,32 +194,12 @@ def write_image(
             f"'{printable(path.name)}': {ending} cannot hold {height} x {width} pixels (height x "
             f"width) with {len(settings)} characters of settings; write .png or .tiff"
         )
-    with replacing(path) as partial:
-        partial.write_bytes(encoded)
+    write_atomically(path, encoded)
 
 
 def read_settings(path: Path) -> str | None:
     """Return the settings that `write_image` put into a file's metadata, or None."""
     return xmp.find_settings(path.read_bytes())
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path of the same ending whose file replaces `path` once it is whole.
-
-    If the block fails, `path` stays what it was and nothing else is left.
-
-    Raises:
-        OSError: The file cannot be written; it names `path`, whatever it was that failed.
-    """
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:

@@ -49,6 +49,11 @@ SHORTEST_TILE = 64  # pixels
 AMPLE = 2.0  # times what a run needs; with less, its graph can also take it in tiles
 ROOM = 1.1  # times what a run is predicted to need, that a tile leaves it: predictions may be low
 
+LESS_MEMORY = (
+    "lower image.size or runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, "
+    "or runtime.precision: bfloat16"
+)
+
 
 def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> Config:
     """Return settings with a tile and a history that fit into the memory there is.
@@ -224,6 +229,33 @@ def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]
     return sum(math.prod(shape) for layer, shape in shapes if style.layers.get(layer.name))
 
 
+def shortage(
+    asked: Config, fitted: Config, weights: VGGWeights, pictures: Pictures, precision: str
+) -> str:
+    """Return what to tell of a run for which there is little memory; empty where there is enough.
+
+    Args:
+        asked: Its settings.
+        fitted: The same with the tile and history that they were given.
+        weights: The network.
+        pictures: The pictures of the run.
+        precision: Of its convolutions.
+    """
+    needed = peak_bytes(fitted, weights, pictures, precision)
+    there = available_bytes(fitted.runtime.memory)
+    if needed > there:
+        return (
+            f"predicted to need {needed / 1e9:.1f} GB of memory, of {there / 1e9:.1f} GB there "
+            f"are; {LESS_MEMORY}"
+        )
+    if fitted.optimizer.history < asked.optimizer.history:
+        return (
+            f"optimizer.history: {fitted.optimizer.history} in place of {asked.optimizer.history}, "
+            "for which there is too little memory"
+        )
+    return ""
+
+
 def memory_advice(job: Job, precision: str) -> str:
     """Return what to tell of a run that ran out of memory."""
     needed = peak_bytes(job.config, job.weights, job.pictures, precision)
@@ -239,9 +271,8 @@ def memory_advice(job: Job, precision: str) -> str:
         room = f", of {there / 1e9:.1f} GB there are"
         room += f", enough for about {int(side * math.sqrt(share))} px" if share else ""
     return (
-        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB{room}; lower "
-        "image.size or runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, or "
-        "runtime.precision: bfloat16"
+        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB{room}; "
+        f"{LESS_MEMORY}"
     )
 
 

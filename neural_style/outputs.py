@@ -15,12 +15,12 @@ import numpy as np
 from neural_style import __version__, images
 from neural_style.config import Config, settings_json
 from neural_style.errors import printable
+from neural_style.files import write_atomically
 from neural_style.job import Job, fingerprint, input_files
 from neural_style.record import (
     LossHistory,
     environment,
     peak_memory_bytes,
-    write_atomically,
 )
 from neural_style.report import plot_losses
 from neural_style.session import Device

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from neural_style import session
 from neural_style.inputs import Pictures, sizes_at
-from neural_style.memory import fit, fit_within, in_tiles, peak_bytes, sorted_values
+from neural_style.memory import fit, fit_within, in_tiles, peak_bytes, shortage, sorted_values
 from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
@@ -50,11 +50,13 @@ class Prediction:
         peak_bytes: Most resident memory of the process at once.
         seconds: From the command to the saved image.
         tile: Side in pixels of the tiles in which it is taken; None for one piece.
+        shortage: What to tell of too little memory; empty where there is enough.
     """
 
     peak_bytes: float
     seconds: float
     tile: int | None = None
+    shortage: str = ""
 
 
 def predict(
@@ -69,8 +71,8 @@ def predict(
         rate: Operations a second of a float32 matrix product on the threads of the run; measured
             if not given.
     """
-    precision = _precision(config)
-    config = fit(config, weights, pictures, precision)
+    asked, precision = config, _precision(config)
+    config = fit(asked, weights, pictures, precision)
     tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
     if rate is None:
         rate = product_rate(config.runtime.threads or session.usable_cpus())
@@ -93,6 +95,7 @@ def predict(
         max([peak, *(run.peak_bytes for run in before)]),
         seconds + sum(run.seconds for run in before),
         tile if in_tiles(config, pictures) else None,
+        shortage(asked, config, weights, pictures, precision),
     )
 
 

@@ -14,18 +14,18 @@ import re
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neural_style import __version__
 from neural_style.errors import InputError, printable
+from neural_style.files import write_atomically
 
 # What decides the pixels; OpenCV and TensorFlow are published under several names.
 _DISTRIBUTIONS = (
@@ -37,7 +37,6 @@ _DISTRIBUTIONS = (
     "tensorflow-cpu",
 )
 RECORD = "record.json"
-_UNFINISHED = ".tmp"  # how the names end under which files are written
 _LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
 _CHUNK = 1 << 20  # bytes read at a time when a file is digested
 
@@ -121,37 +120,6 @@ def _cannot_write(folder: Path, error: OSError | ValueError) -> RecordError:
     )
 
 
-def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
-    """Write a file so that its name holds either all of the data or what it held before.
-
-    Args:
-        path: The file.
-        data: What it is to hold, or what writes that.
-
-    Raises:
-        OSError: The data cannot be written; it names `path`, and the earlier file, if any, is
-            untouched.
-    """
-    # Not tempfile.mkstemp: its files are private to the user, and the rename would keep them so.
-    temporary = path.with_name(f".{uuid.uuid4().hex}{_UNFINISHED}")
-    try:
-        with temporary.open("xb") as file:
-            data(file) if callable(data) else file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left in a folder and below it."""
-    for path in folder.rglob(f".*{_UNFINISHED}"):
-        path.unlink(missing_ok=True)
-
-
 @dataclass
 class LossHistory:
     """Every term of the loss at every iterate, in the order of time.
@@ -159,7 +127,7 @@ class LossHistory:
     Attributes:
         columns: Names of the terms: `content/relu4_2`, `style/relu1_1`, `total_variation`, `total`.
         scales: For each row, the label of the scale, such as `384x288`.
-        iterations: For each row, the number of the iterate within its scale.
+        iterations: For each row, the number of the iterate, counted through all scales.
         seconds: For each row, seconds since the run began.
         rows: For each row, the values of the terms in the order of `columns`.
     """
@@ -180,7 +148,7 @@ class LossHistory:
         """Add one row.
 
         Args:
-            iteration: Number of the iterate within its scale.
+            iteration: Number of the iterate, counted through all scales.
             seconds: Seconds since the run began.
             values: The terms by name, or in the order of `columns`.
             scale: Label of the scale, such as `384x288`.

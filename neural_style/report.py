@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_style.errors import printable
-from neural_style.record import LossHistory, write_atomically
+from neural_style.files import write_atomically
+from neural_style.record import LossHistory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     axes.margins(x=0.01)
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    iterations = _iterations_through_scales(history.iterations)
+    iterations = np.array(history.iterations, np.int64)
     begins = [i for i in range(1, len(iterations)) if history.scales[i] != history.scales[i - 1]]
     _draw_terms(axes, history, iterations, begins)
     if begins:
@@ -110,14 +111,6 @@ def _label_decades_alone(axes: Axes) -> None:
 def _power_of_ten(loss: float) -> str:
     """Return a power of ten with its exponent raised."""
     return "10" + str(round(math.log10(loss))).translate(_RAISED)
-
-
-def _iterations_through_scales(iterations: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return the iterations counted on where a scale counts from its own start, [rows]."""
-    numbers = np.array(iterations, dtype=np.int64)
-    restarts = np.diff(numbers) < 0
-    numbers[1:] += np.cumsum(np.where(restarts, numbers[:-1], 0))
-    return numbers
 
 
 def _draw_terms(

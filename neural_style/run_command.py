@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neural_style import checkpoint, outputs, record, session, viewer
+from neural_style import checkpoint, files, outputs, record, session, viewer
 from neural_style.board import check_board
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import InputError, printable
@@ -60,14 +60,17 @@ def conduct(
         job = desk.job(config)
         check_board(config.output.tensorboard)
         record.check_output_folder(folder or config.output.folder)
+    if folder and finished:
+        job = extension(job, folder)
     if options.dry_run:
         # As bytes: YAML is UTF-8, which the terminal or the pipe may not be set to.
         sys.stdout.buffer.write(to_yaml(job.config).encode())
-        log.info("%s", describe(predict(job.config, job.weights, job.pictures)))
+        prediction = predict(job.config, job.weights, job.pictures)
+        log.info("%s", describe(prediction))
+        if prediction.shortage:
+            log.warning("%s", prediction.shortage)
         return 0
-    if folder and finished:
-        return _make(extension(job, folder), hands, clock, options, None)
-    return _make(job, hands, clock, options, folder)
+    return _make(job, hands, clock, options, None if finished else folder)
 
 
 def extension(job: Job, folder: Path) -> Job:
@@ -182,7 +185,7 @@ def _new_folder(job: Job, extended: Path | None) -> Path:
     try:
         if extended:
             _carry_over(extended, folder, job)
-        record.write_atomically(folder / "config.yaml", to_yaml(job.config).encode())
+        files.write_atomically(folder / "config.yaml", to_yaml(job.config).encode())
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -33,6 +33,7 @@ class Survey:
         seconds: From the command to the last file.
         peak_bytes: Most resident memory at once.
         disk_bytes: All that is written.
+        shortage: What to tell of too little memory; empty where there is enough.
     """
 
     runs: int
@@ -40,6 +41,7 @@ class Survey:
     seconds: float
     peak_bytes: float
     disk_bytes: float
+    shortage: str = ""
 
     def __str__(self) -> str:
         """Return the numbers as a line."""
@@ -99,6 +101,7 @@ def survey_sweep(
         + sum(each.seconds - START_SECONDS + RUN_SECONDS for each, _ in taken),
         peak_bytes=max(each.peak_bytes for each, _ in taken),
         disk_bytes=sum(size for _, size in taken),
+        shortage=next((each.shortage for each, _ in taken if each.shortage), ""),
     )
 
 

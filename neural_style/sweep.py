@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style import checkpoint, record
+from neural_style import checkpoint, files, record
 from neural_style.errors import InputError, printable
 from neural_style.guard import FailedRunError
 from neural_style.job import mark_of
@@ -143,7 +143,7 @@ def run(tasks: Sequence[Task], execute: Executor, tell: Callable[[str], None]) -
             failed += 1
             with suppress(OSError):  # a full disk: the line below tells it too
                 task.folder.mkdir(exist_ok=True)
-                record.write_atomically(task.folder / FAILURE, f"{error}\n".encode())
+                files.write_atomically(task.folder / FAILURE, f"{error}\n".encode())
         left = (time.perf_counter() - begun) / done * (len(tasks) - done)
         ending = f", {human_seconds(left)} left" if done < len(tasks) else ""
         tell(f"[{done}/{len(tasks)}] {name}: {error or _loss(task.folder)}{ending}")

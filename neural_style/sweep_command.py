@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neural_style import record, scores, session, sweep, viewer
+from neural_style import files, record, scores, session, sweep, viewer
 from neural_style.board import announce, check_board, typed
 from neural_style.config import load_source, to_yaml
 from neural_style.config_sweep import Figure, Ray
@@ -130,7 +130,10 @@ def _look_through(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> _
             log.info("%d of %d runs are there already", len(configs) - len(missing), len(configs))
         if missing:
             those = [configs[i] for i in missing], [found.filters[i] for i in missing]
-            log.info("%s", survey_sweep(*those, desk, rate.result()))
+            survey = survey_sweep(*those, desk, rate.result())
+            log.info("%s", survey)
+            if survey.shortage and options.dry_run:  # else the runs tell
+                log.warning("%s", survey.shortage)
     return found
 
 
@@ -169,7 +172,7 @@ def _settle(plan: Plan, resumed: Path | None) -> Path:
     output = plan.config.output
     folder = resumed or record.create_run_folder(output.folder, output.name or "sweep")
     try:
-        record.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
+        files.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
     except OSError:
         if not resumed:
             shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from neural_style.errors import printable
-from neural_style.record import write_atomically
+from neural_style.files import write_atomically
 from neural_style.sweep_columns import cells_of, columns_of
 from neural_style.sweep_results import DONE, FAILED, MISSING, Axis, RunResult, SweepResults, finite
 from neural_style.thumbnails import data_uri, jpeg_within

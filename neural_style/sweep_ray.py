@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neural_style import checkpoint, config_sweep, record, session
+from neural_style import checkpoint, config_sweep, files, record, session
 from neural_style.errors import InputError, printable
 from neural_style.free_memory import available_bytes
 from neural_style.interrupts import handlers_kept
@@ -238,7 +238,7 @@ def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
         for name in sorted(made.files, key=lambda name: name == record.RECORD):  # the record last
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            record.write_atomically(path, made.files[name])
+            files.write_atomically(path, made.files[name])
     except OSError as error:
         return one_line(error)
     return made.error

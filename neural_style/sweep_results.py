@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neural_style.errors import printable
-from neural_style.record import write_atomically
+from neural_style.files import write_atomically
 
 SUMMARY = "summary.csv"
 DONE, FAILED, MISSING = "done", "failed", "missing"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neural_style.errors import printable
-from neural_style.record import write_atomically
+from neural_style.files import write_atomically
 from neural_style.sweep_results import RunResult, SweepResults, finite, is_number
 
 if TYPE_CHECKING:

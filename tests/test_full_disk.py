@@ -16,7 +16,8 @@ from disks import NO_SPACE, FullDisk, contents, named, nth
 
 import style_transfer
 from neural_style import checkpoint, images, outputs
-from neural_style.record import LossHistory, write_atomically
+from neural_style.files import write_atomically
+from neural_style.record import LossHistory
 from neural_style.transfer import Moment
 
 ITERATIONS = 5

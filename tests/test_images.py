@@ -24,7 +24,6 @@ from neural_style.images import (
     gaussian_blur,
     read_image,
     read_settings,
-    replacing,
     resize,
     write_image,
 )
@@ -574,21 +573,6 @@ def test_write_image_of_what_a_format_cannot_hold(tmp_path, capfd, name, width, 
         write_image(tmp_path / name, np.zeros((2, width, 3), np.float32), settings=text)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-
-
-def test_replacing_keeps_the_old_file_and_leaves_nothing_when_the_block_fails(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-
-    def fail():
-        with replacing(path) as partial:
-            partial.write_bytes(b"half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full") as caught:
-        fail()
-    assert caught.value.filename == str(path)  # not the temporary one's, nor none
-    assert [(p, p.read_bytes()) for p in tmp_path.iterdir()] == [(path, b"old")]
 
 
 def test_a_folder_that_has_vanished_is_told_by_the_files_own_name(tmp_path):

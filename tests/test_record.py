@@ -24,7 +24,6 @@ from neural_style.record import (
     environment,
     peak_memory_bytes,
     sha256_of_file,
-    write_atomically,
     write_record,
 )
 
@@ -155,51 +154,6 @@ def test_run_folder_in_a_place_that_cannot_be_written_is_refused(tmp_path: Path)
     with pytest.raises(RecordError) as caught:
         create_run_folder(tmp_path / "file", "a")
     assert str(caught.value) == refusal(tmp_path / "file", "File exists")
-
-
-def test_atomic_write_replaces_and_leaves_no_other_file(tmp_path: Path) -> None:
-    path = tmp_path / "losses.csv"
-    write_atomically(path, b"first, and longer")
-    write_atomically(path, b"second")
-    assert everything_under(tmp_path) == {"losses.csv": b"second"}
-
-
-def test_atomic_write_gives_the_permissions_of_an_ordinary_file(tmp_path: Path) -> None:
-    (tmp_path / "ordinary").write_bytes(b"")
-    write_atomically(tmp_path / "atomic", b"")
-    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
-
-
-@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
-def test_failed_atomic_write_leaves_the_earlier_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    path = tmp_path / "pastiche.png"
-    path.write_bytes(b"earlier")
-    monkeypatch.setattr(step, full)
-    with pytest.raises(OSError, match="No space left") as caught:
-        write_atomically(path, b"later")
-    assert caught.value.filename == str(path)  # not the temporary one's, nor none
-    assert everything_under(tmp_path) == {"pastiche.png": b"earlier"}
-
-
-def test_atomic_write_reaches_the_disk_before_the_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = []
-    real = os.fsync
-
-    def seen(descriptor: int) -> None:
-        sizes.append(os.fstat(descriptor).st_size)
-        assert not (tmp_path / "image").exists()
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", seen)
-    write_atomically(tmp_path / "image", bytes(100))
-    assert sizes == [100]
 
 
 def a_history() -> LossHistory:

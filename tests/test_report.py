@@ -20,10 +20,11 @@ COLUMNS = ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation
 
 def a_history(scales: tuple[str, ...] = ("384x288",), rows: int = 5) -> LossHistory:
     history = LossHistory(COLUMNS)
-    for scale in scales:
+    for number, scale in enumerate(scales):
         for i in range(rows):
             terms = [1e3 * i, 1e7 / 2**i, 1e6 / 2**i, 50.0]
-            history.append(i, 0.5 * i, [*terms, sum(terms)], scale)
+            first = number * (rows - 1)
+            history.append(first + i, 0.5 * i, [*terms, sum(terms)], scale)
     return history
 
 

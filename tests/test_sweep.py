@@ -22,6 +22,7 @@ from conftest import tiny_layers
 import style_transfer
 from neural_style import (
     checkpoint,
+    files,
     images,
     job,
     outputs,
@@ -895,7 +896,7 @@ def test_a_sweep_cut_off_at_any_moment_is_finished_to_the_same_bytes(
             raise Killed
         return result
 
-    write, image = record.write_atomically, images.write_image
+    write, image = files.write_atomically, images.write_image
 
     def write_cut(path: Path, data: bytes) -> None:
         (partial(cut, write) if path.name == name else write)(path, data)
@@ -904,7 +905,7 @@ def test_a_sweep_cut_off_at_any_moment_is_finished_to_the_same_bytes(
         (partial(cut, image) if path.name == name else image)(path, *args)
 
     with monkeypatch.context() as patch:
-        for module in (record, outputs):
+        for module in (files, record, outputs):
             patch.setattr(module, "write_atomically", write_cut)
         patch.setattr(images, "write_image", image_cut)
         if name in ("create_run_folder", "report"):

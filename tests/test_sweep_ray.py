@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import record, sweep_ray
+from neural_style import files, sweep_ray
 from neural_style.checkpoint import Checkpoint, write_checkpoint
 from neural_style.config import Config, make_config
 from neural_style.config_sweep import Ray
@@ -179,17 +179,17 @@ def test_sigterm_is_held_back_after_ray_has_begun_too(fake):
 def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_path):
     """A run that failed may be gone on with from what there was before."""
     before = write_checkpoint(tmp_path, Checkpoint(3, LossHistory(["total"]), {}, {}))
-    files = {"record.json": b"{}", "pastiche.png": b"p", "iterates/000001.png": b"i"}
-    assert sweep_ray._take(fake(), sweep_ray.Made(files, error), tmp_path, 3) == error
+    made = {"record.json": b"{}", "pastiche.png": b"p", "iterates/000001.png": b"i"}
+    assert sweep_ray._take(fake(), sweep_ray.Made(made, error), tmp_path, 3) == error
     found = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
-    assert found == {*files, *([f"checkpoints/{before.name}"] if error else [])}
+    assert found == {*made, *([f"checkpoints/{before.name}"] if error else [])}
 
 
 def test_files_that_find_no_room_are_a_failure_of_their_run(fake, tmp_path, monkeypatch):
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(record, "write_atomically", full)
+    monkeypatch.setattr(files, "write_atomically", full)
     made = sweep_ray.Made({"pastiche.png": b"p", "record.json": b"{}"}, "")
     assert "No space left on device" in sweep_ray._take(fake(), made, tmp_path, 3)
 

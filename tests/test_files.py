@@ -1,0 +1,96 @@
+"""Files that are whole or as they were, whatever ends their writing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from neural_style.files import remove_unfinished, replacing, write_atomically
+
+
+def everything_under(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*")}
+
+
+def test_atomic_write_replaces_and_leaves_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "losses.csv"
+    write_atomically(path, b"first, and longer")
+    write_atomically(path, b"second")
+    assert everything_under(tmp_path) == {"losses.csv": b"second"}
+
+
+def test_atomic_write_gives_the_permissions_of_an_ordinary_file(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").write_bytes(b"")
+    write_atomically(tmp_path / "atomic", b"")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+def test_failed_atomic_write_leaves_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "pastiche.png"
+    path.write_bytes(b"earlier")
+    monkeypatch.setattr(step, full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(path, b"later")
+    assert caught.value.filename == str(path)  # not the temporary one's, nor none
+    assert everything_under(tmp_path) == {"pastiche.png": b"earlier"}
+
+
+def test_atomic_write_reaches_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    real = os.fsync
+
+    def seen(descriptor: int) -> None:
+        sizes.append(os.fstat(descriptor).st_size)
+        assert not (tmp_path / "image").exists()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    write_atomically(tmp_path / "image", bytes(100))
+    assert sizes == [100]
+
+
+def test_replacing_keeps_the_old_file_and_leaves_nothing_when_the_block_fails(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+
+    def fail():
+        with replacing(path) as partial:
+            partial.write_bytes(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full") as caught:
+        fail()
+    assert caught.value.filename == str(path)  # not the temporary one's, nor none
+    assert [(p, p.read_bytes()) for p in tmp_path.iterdir()] == [(path, b"old")]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def leave(*_: object, **__: object) -> None:
+        raise Killed
+
+    (tmp_path / "below").mkdir()
+    kept = {tmp_path / ".hidden", tmp_path / "a.png", tmp_path / "below" / "b.csv"}
+    for path in kept:
+        path.write_bytes(b"kept")
+    for path in (tmp_path / "a.png", tmp_path / "below" / "b.csv"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", leave)
+            patch.setattr(Path, "unlink", leave)
+            with pytest.raises(Killed):
+                write_atomically(path, b"more")
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} > kept
+    remove_unfinished(tmp_path)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
