@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,10 @@ def check_ending(name: str) -> str:
 
 
 def write_animation(
-    path: Path, frames: Sequence[np.ndarray], frames_per_second: float = 10
+    path: Path,
+    frames: Iterable[np.ndarray],
+    size: tuple[int, int],
+    frames_per_second: float = 10,
 ) -> None:
     """Write frames as a GIF that loops, a WebM (VP9) or an MP4 (MPEG-4 part 2) video.
 
@@ -45,8 +48,9 @@ def write_animation(
 
     Args:
         path: Where to; its ending sets the format. An existing file is replaced.
-        frames: At least one, each [H, W, 3], RGB, 0..255, uint8 or float32. Frames of another size
-            than the last one's, from coarser scales, are brought to its size.
+        frames: At least one, each [H, W, 3], RGB, 0..255, uint8 or float32; they are taken one by
+            one, and held in 8 bits.
+        size: (height, width) of the animation, to which frames of coarser scales are brought.
         frames_per_second: Greater than 0. GIF knows hundredths of a second.
 
     Raises:
@@ -54,7 +58,6 @@ def write_animation(
         OSError: The file cannot be written.
     """
     ending = check_ending(path.name)
-    size = frames[-1].shape[:2]
     pixels = [_to_bgr(resize(np.asarray(frame, np.float32), size)) for frame in frames]
     with replacing(path) as partial, captured_stderr():
         if ending == ".gif":

@@ -6,6 +6,7 @@ does not matter on any system. Colour profiles are neither applied nor kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _JPEG = (".jpg", ".jpeg")
+LONGEST_SIDE = {".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}  # pixels, of OpenCV's writers
 _TIFF = (".tif", ".tiff")  # OpenCV 5 writes no metadata into them
 
 
@@ -195,6 +197,21 @@ def write_image(
             f"width) with {len(settings)} characters of settings; write .png or .tiff"
         )
     write_atomically(path, encoded)
+
+
+def check_sides(name: str, size: tuple[int, int]) -> None:
+    """Check that a file of this name can hold an image (height, width).
+
+    Raises:
+        ImageError: It cannot.
+    """
+    ending = check_ending(name)
+    longest = LONGEST_SIDE.get(ending, math.inf)
+    if max(size) > longest:
+        raise ImageError(
+            f"output.image: {ending} holds sides of up to {longest} pixels, the result has "
+            f"{size[0]} x {size[1]} (height x width); write .png or .tif"
+        )
 
 
 def read_settings(path: Path) -> str | None:

@@ -14,7 +14,14 @@ import numpy as np
 
 from neural_style.config import Config, settings_json
 from neural_style.guidance import guides_of
-from neural_style.inputs import Pictures, check_layers, prepare_inputs, read_pictures
+from neural_style.images import check_sides
+from neural_style.inputs import (
+    Pictures,
+    check_layers,
+    prepare_inputs,
+    read_pictures,
+    sizes_at,
+)
 from neural_style.pyramid import schedule
 from neural_style.record import sha256_of_file
 from neural_style.structure import Structure
@@ -88,6 +95,8 @@ class Desk:
         if shape not in self._checked:
             check_scales(config, pictures, weights)
             self._checked.add(shape)
+        longest = schedule(config, pictures)[-1].longest
+        check_sides(config.output.image, sizes_at(config, pictures, longest).content)
         if notice:
             self.warn(notice)
         digests = {key: self._digest(path) for key, path in input_files(config).items()}

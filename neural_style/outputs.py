@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -127,9 +128,11 @@ def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) 
     """Write `iterates.gif`, `.webm` or `.mp4` of the intermediate images and the result."""
     from neural_style.animation import write_animation
 
-    most = last.shape[0] * last.shape[1]
-    frames = [images.read_image(path, "output.animation", most).rgb for path in snapshots.paths]
-    write_animation(folder / f"iterates.{kind}", [*frames, last], FRAMES_PER_SECOND)
+    height, width = last.shape[:2]
+    most = height * width
+    frames = (images.read_image(path, "output.animation", most).rgb for path in snapshots.paths)
+    shown = itertools.chain(frames, [last])
+    write_animation(folder / f"iterates.{kind}", shown, (height, width), FRAMES_PER_SECOND)
 
 
 def settings(config: Config, weights: VGGWeights) -> str:

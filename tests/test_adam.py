@@ -160,6 +160,23 @@ def test_moments_are_carried_to_the_next_scale_and_fall_with_its_pixels(rng):
         assert carried[1].mean() == pytest.approx(held[1].mean() / 16, rel=0.15)
 
 
+def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(rng):
+    settings = options(learning_rate=8, decay="none")
+    with adam_session() as (session, objective, adam):
+        moved = []
+        for recoveries in (0, 2):
+            coarse = adam.begin(session, settings, set_up(session, objective, rng), 12)
+            coarse.step(0)
+            for _ in range(recoveries):
+                coarse.recover()
+            start = set_up(session, objective, rng, (20, 28))
+            fine = adam.begin(session, settings, start, 12, coarse)
+            assert fine.state()["shrunk"] == 0.5**recoveries
+            fine.step(1)
+            moved.append(np.abs(fine.iterate() - start).max())
+        assert moved[1] < 0.5 * moved[0]
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

@@ -20,6 +20,7 @@ from neural_style import images
 from neural_style.images import (
     ImageError,
     check_ending,
+    check_sides,
     fit_size,
     gaussian_blur,
     read_image,
@@ -573,6 +574,22 @@ def test_write_image_of_what_a_format_cannot_hold(tmp_path, capfd, name, width, 
         write_image(tmp_path / name, np.zeros((2, width, 3), np.float32), settings=text)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"), [("a.webp", 16383), ("a.JPG", 65500), ("a.jpeg", 65500), ("a.png", None)]
+)
+def test_sides_that_a_format_cannot_hold_are_told_before_anything_is_made(name, longest, tmp_path):
+    check_sides(name, (2, longest or 10**6))
+    if longest is None:
+        return
+    ending = Path(name).suffix.lower()
+    told = f"{ending} holds sides of up to {longest} pixels, the result has 2 x {longest + 1} "
+    with pytest.raises(ImageError, match=told):
+        check_sides(name, (2, longest + 1))
+    write_image(tmp_path / name, np.zeros((2, longest, 3), np.float32))
+    with pytest.raises(ImageError, match="cannot hold"):
+        write_image(tmp_path / name, np.zeros((2, longest + 1, 3), np.float32))
 
 
 def test_a_folder_that_has_vanished_is_told_by_the_files_own_name(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from neural_style.config import Config, make_config
 from neural_style.images import write_image
 from neural_style.inputs import Pictures
 from neural_style.passes import Passes
+from neural_style.prediction import predict
 
 SQUARE = Pictures(picture(2048, 2048), (picture(2048, 2048),))
 
@@ -81,6 +83,42 @@ def test_where_nothing_fits_what_needs_the_least_is_tried():
     assert needed(config) == needed(smallest)
     larger = memory.SIDES[memory.SIDES.index(config.runtime.tile) - 1]
     assert needed(memory.with_tile(config, larger)) > needed(smallest)
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        ("99GB", r""),
+        ("4GB", r""),
+        ("3GB", r"optimizer\.history: \d in place of 8, for which there is too little memory"),
+        (
+            "1GB",
+            r"predicted to need [\d.]+ GB of memory, of 1\.0 GB there are; lower image\.size .*",
+        ),
+    ],
+)
+def test_too_little_memory_is_told(amount, told):
+    asked = make_config(
+        {
+            "image": {"size": 2048, "scales": None},
+            "optimizer": {"name": "lbfgs"},
+            "runtime": {"memory": amount},
+        }
+    )
+    found = memory.shortage(asked, fitted(amount), vgg19(), SQUARE, "float32")
+    assert re.fullmatch(told, found), found
+    prediction = predict(asked, vgg19(), SQUARE, rate=1e12)
+    assert bool(prediction.shortage) == bool(told)
+
+
+def test_a_run_says_before_it_begins_that_memory_is_short(desk, caplog):
+    small = ("image.size=64", "image.scales=null", "optimizer.iterations=1")
+    code, _ = desk("runtime.memory=1MB", *small)
+    assert code == 0
+    assert any(
+        re.match(r"predicted to need \d\.\d GB of memory, of 0\.0 GB there are", message)
+        for message in caplog.messages
+    )
 
 
 def test_a_tile_that_is_asked_for_is_kept():
