@@ -60,6 +60,8 @@ def conduct(
         job = desk.job(config)
         check_board(config.output.tensorboard)
         record.check_output_folder(folder or config.output.folder)
+    if config.optimizer.name == "lbfgs" and config.optimizer.average:
+        log.warning("optimizer.average: only adam keeps an average, and the optimizer is lbfgs")
     if folder and finished:
         job = extension(job, folder)
     if options.dry_run:

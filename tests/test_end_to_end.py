@@ -190,6 +190,14 @@ def test_dry_run_prints_the_resolved_config_and_writes_nothing(experiment, capsy
     assert [path for path in sorted(tmp_path.rglob("*")) if path not in before] == []
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_an_average_that_the_optimizer_does_not_keep_is_told(optimizer, experiment, caplog):
+    settings = (f"optimizer.name={optimizer}", "optimizer.average=0.9")
+    assert style_transfer.main(["--dry-run", *command(experiment, *settings)]) == 0
+    told = [message for message in caplog.messages if message.startswith("optimizer.average")]
+    assert len(told) == (optimizer == "lbfgs")
+
+
 def test_bad_input_and_help_do_not_import_tensorflow(experiment):
     program = (
         "import sys, style_transfer\n"
