@@ -69,6 +69,7 @@ class Progress:
         if not self._quiet and self._stream.isatty():
             self._bar = tqdm(
                 total=self._total,
+                initial=self._begun,
                 file=self._stream,
                 bar_format=_BAR,
                 dynamic_ncols=True,

@@ -132,6 +132,19 @@ def test_bar_tells_iterate_loss_rate_and_time_left_and_stays(
     assert states[-1] == "384x288 100%| 4/4,  0.20it/s, loss 3.750e+05"
 
 
+def test_bar_of_a_run_that_goes_on_counts_its_rate_from_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    stream = Terminal()
+    with Progress(100, stream=stream, begun=90) as progress:
+        now[0] += 5.0
+        progress.update("384x288", 91, 1.5e6)
+    last = stream.getvalue().split("\r")[-1]
+    assert re.sub(r"\|.+\|", "|", last).strip() == "384x288  91%| 91/100,  0.20it/s, loss 1.500e+06"
+
+
 def test_interrupted_bar_keeps_its_last_state_on_a_line_of_its_own() -> None:
     stream = Terminal()
     with pytest.raises(KeyboardInterrupt), Progress(200, stream=stream) as progress:  # noqa: PT012
