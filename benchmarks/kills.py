@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import report
 from neural_style import checkpoint, record
 from neural_style.config import load_config
-from neural_style.files import write_atomically
+from neural_style.files import unfinished, write_atomically
 from neural_style.images import read_image
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -187,7 +187,7 @@ def _kill(
         time.sleep(rng.random() * whole.seconds)
     process.kill()
     process.wait()
-    writing = any(run.rglob(".*.tmp"))
+    writing = bool(unfinished(run))
     before = checkpoint.read_checkpoint(run)
     resume = [sys.executable, "style_transfer.py", "-q", "--resume", str(run)]
     resumed = subprocess.run(resume, cwd=PROJECT, check=False, capture_output=True)
@@ -227,7 +227,7 @@ def _wait_for_write(run: Path, process: subprocess.Popen[bytes], number: int) ->
     """Hold a run while a checkpoint after this number is being written, half done as it is."""
 
     def writes() -> bool:
-        return any((run / checkpoint.FOLDER).glob(".*.tmp"))
+        return bool(unfinished(run / checkpoint.FOLDER))
 
     _wait_for(process, partial(_has_done, run, number - 1))
     while _wait_for(process, writes):
@@ -250,19 +250,20 @@ def _losses(run: Path) -> list[list[str]]:
 
 def _unreadable(run: Path) -> list[str]:
     """Return the names of the files that cannot be read as what they are."""
-    bad = []
+    bad, left = [], unfinished(run)
     for path in sorted(run.rglob("*")):
         if path.is_dir():
             continue
         try:
+            if path in left:
+                raise ValueError("left over")
             if path.suffix == ".png":
                 read_image(path, "picture")
             elif path.suffix == ".json":
                 json.loads(path.read_text())
             elif path.suffix == ".npz":
-                checkpoint.decode(path.read_bytes())
-            elif path.suffix == ".tmp":
-                raise ValueError("left over")
+                with path.open("rb") as file:
+                    checkpoint.decode(file)
             else:
                 path.read_text(encoding="utf-8")
         except (ValueError, OSError):

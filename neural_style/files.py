@@ -52,5 +52,10 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> 
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what a process that was killed while it wrote has left in a folder and below it."""
-    for path in folder.rglob(f".*{_UNFINISHED}*"):
+    for path in unfinished(folder):
         path.unlink(missing_ok=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return the files in a folder and below it that are being written, or never were whole."""
+    return list(folder.rglob(f".*{_UNFINISHED}*"))
