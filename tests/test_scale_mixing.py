@@ -12,6 +12,7 @@ from test_prediction import vgg19
 
 import style_transfer
 from neural_style.config import Config, make_config
+from neural_style.guard import DivergedError
 from neural_style.inputs import Pictures
 from neural_style.job import Job
 from neural_style.outputs import Result
@@ -100,6 +101,16 @@ def test_ctrl_c_while_a_style_is_painted_ends_the_run(monkeypatch):
     work = SimpleNamespace(session=nullcontext())
     monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
     with pytest.raises(KeyboardInterrupt):
+        style_transfer.open_studio(CPU).workspace(Job(config(), pictures(), vgg19(), {}))
+
+
+def test_a_style_whose_transfer_diverges_is_not_used(monkeypatch):
+    history = LossHistory(["total"])
+    diverged = Result(picture(7), None, history, interrupted=False, failure="total is nan")
+    monkeypatch.setattr(style_transfer, "optimise", lambda *_: diverged)
+    work = SimpleNamespace(session=nullcontext())
+    monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
+    with pytest.raises(DivergedError, match=r"style\.images: .* total is nan"):
         style_transfer.open_studio(CPU).workspace(Job(config(), pictures(), vgg19(), {}))
 
 
