@@ -91,12 +91,12 @@ class Desk:
         """
         pictures = self._read(config)
         weights, notice = self._supply(config)
+        longest = schedule(config, pictures)[-1].longest
+        check_sides(config.output.image, sizes_at(config, pictures, longest).content)
         shape = shape_key(config)
         if shape not in self._checked:
             check_scales(config, pictures, weights)
             self._checked.add(shape)
-        longest = schedule(config, pictures)[-1].longest
-        check_sides(config.output.image, sizes_at(config, pictures, longest).content)
         if notice:
             self.warn(notice)
         digests = {key: self._digest(path) for key, path in input_files(config).items()}

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import curves, seams, snapshots, speed, time_to_loss
+from benchmarks import curves, kills, seams, snapshots, speed, time_to_loss
+from neural_style.checkpoint import Checkpoint, write_checkpoint
+from neural_style.record import LossHistory
 from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 
 SCRIPTS = ("speed.py", "time_to_loss.py")
@@ -185,3 +187,14 @@ def test_a_picture_of_one_tile_has_no_seams_to_measure(capsys: pytest.CaptureFix
     assert seams.main(["--image", str(photo), "--tile", "640"]) == 2
     error = "error: --tile: an image of 600 x 400 px is one tile of 640; give a smaller side\n"
     assert capsys.readouterr().err == error
+
+
+def test_files_that_a_killed_run_cannot_have_whole_are_found(tmp_path: Path) -> None:
+    state = {"image": np.zeros(9)}
+    whole = write_checkpoint(tmp_path, Checkpoint(3, LossHistory(["total"]), state, {}))
+    (tmp_path / "record.json").write_text("{}")
+    assert kills._unreadable(tmp_path) == []
+    whole.write_bytes(whole.read_bytes()[:-9])
+    (tmp_path / "record.json").write_text("{")
+    (tmp_path / ".0123.tmp.csv").write_text("half")
+    assert kills._unreadable(tmp_path) == [".0123.tmp.csv", "00000003.npz", "record.json"]

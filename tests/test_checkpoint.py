@@ -453,9 +453,10 @@ def test_what_cannot_be_an_extension_is_refused(tmp_path, tiny_mat, in_project, 
     ):
         capsys.readouterr()
         changed = [part for each in settings for part in ("--set", each)]
-        assert style_transfer.main(["-q", "--resume", str(run), *changed]) == 2
-        error = capsys.readouterr().err.splitlines()[-1]
-        assert re.search(told, error)
+        for more in ([], ["--dry-run"]):
+            assert style_transfer.main(["-q", "--resume", str(run), *changed, *more]) == 2
+            error = capsys.readouterr().err.splitlines()[-1]
+            assert re.search(told, error)
     assert list(tmp_path.iterdir()) == [run]
 
 

@@ -215,3 +215,13 @@ def test_a_picture_touched_but_not_changed_leaves_the_digest(folder, tiny_mat):
     before = desk.job(config(folder, tiny_mat)).digests
     os.utime(folder / "a.png", (1, 1))
     assert desk.job(config(folder, tiny_mat)).digests == before
+
+
+def test_a_picture_that_its_format_cannot_hold_is_refused_before_anything_is_resized(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(images.LONGEST_SIDE, ".webp", 19)
+    monkeypatch.setattr(job, "prepare_inputs", pytest.fail)
+    own = config(folder, None, output={"image": "a.webp"})
+    with pytest.raises(InputError, match=r"output\.image: \.webp holds sides of up to 19 pixels"):
+        Counted().desk().job(own)

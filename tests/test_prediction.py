@@ -10,6 +10,8 @@ from neural_style.inputs import Pictures
 from neural_style.memory import PROCESS_BYTES, feature_values, sorted_values
 from neural_style.prediction import (
     EFFICIENCY,
+    ITERATION_SECONDS,
+    START_SECONDS,
     Prediction,
     describe,
     forward_operations,
@@ -51,6 +53,16 @@ def test_operations_to_relu5_1_are_the_sum_written_out():
     block = {1: 3456 + 73728, 2: 36864 + 73728, 3: 36864 + 3 * 73728, 4: 36864 + 3 * 73728}
     assert forward_operations(layers, (64, 32)) == 64 * 32 * (sum(block.values()) + 18432)
     assert sum(block.values()) + 18432 == 722_304
+
+
+@pytest.mark.parametrize(("in_hardware", "ratio"), [(True, 2.0), (False, 1.0)])
+def test_bfloat16_saves_time_only_where_the_processor_has_it(monkeypatch, in_hardware, ratio):
+    monkeypatch.setattr("neural_style.session.bfloat16_cpu", lambda: in_hardware)
+    fixed = START_SECONDS + 100 * ITERATION_SECONDS
+    seconds = [
+        foretell(runtime={"precision": name}).seconds - fixed for name in ("float32", "bfloat16")
+    ]
+    assert seconds[0] / seconds[1] == pytest.approx(ratio)
 
 
 def test_operations_and_values_round_down_at_each_pooling():

@@ -88,6 +88,16 @@ def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
     assert found.seconds == pytest.approx(shared + 2 * 2100 + 6 * survey.RUN_SECONDS)
 
 
+def test_a_run_for_which_memory_is_short_is_told(look, monkeypatch):
+    def known(config: Any, *_: Any) -> Prediction:
+        short = "too little" if config.optimizer.iterations == 400 else ""
+        return Prediction(seconds=1, peak_bytes=1, shortage=short)
+
+    monkeypatch.setattr(survey, "predict", known)
+    assert look({"grid": {"optimizer.iterations": [100, 200]}}).shortage == ""
+    assert look({"grid": {"optimizer.iterations": [100, 400]}}).shortage == "too little"
+
+
 def test_disk_grows_with_pictures_and_their_pixels(look):
     def disk(**changes: Any) -> float:
         return look({"grid": {"init.seed": [0]}}, **changes).disk_bytes
