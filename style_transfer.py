@@ -49,6 +49,7 @@ from neural_style.job import Desk, Job, check_scales, decisive
 from neural_style.memory import fit, fit_within, may_be_cut, shortage
 from neural_style.passes import Tick, ignore
 from neural_style.pyramid import schedule
+from neural_style.random_filters import normalise_filters
 from neural_style.scale_mixing import mix_scales
 from neural_style.structure import Structure, structure_of
 from neural_style.studio import Hands, Studio
@@ -199,7 +200,7 @@ def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGW
         weights = transpose_kernels(weights)
     if weights.origin != "random":
         return weights
-    return vgg.normalise_filters(weights, [pictures.content, *pictures.styles])
+    return normalise_filters(weights, [pictures.content, *pictures.styles])
 
 
 def precision_of(config: Config, device: session.Device) -> str:

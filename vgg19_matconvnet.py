@@ -18,15 +18,12 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from neural_style.cache import load_cached
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
 from neural_style.matconvnet import average_rgb, load_variables, parse_layers
-from neural_style.pixels import preprocess
 from neural_style.weights import (
     Convolution,
     Floats,
@@ -39,7 +36,6 @@ from neural_style.weights import (
     layer_table,
     layers_needed,
     margins,
-    random_deviation,
 )
 
 if TYPE_CHECKING:
@@ -49,8 +45,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 PoolingKind: TypeAlias = Literal["max", "average"]
-NORMALISING_SIDE = 192  # pixels; the statistics of a picture hardly depend on its size
-SMALLEST_VARIANCE = 1e-6  # squared pixel values; a channel of a plain picture may have none
 
 # Fewest channels that a convolution takes if its gradient is to be one with the mirrored kernel: to
 # the 3 of an image TensorFlow's own operation is faster.
@@ -302,64 +296,6 @@ def _rectify_or_pool(x: tf.Tensor, layer: Relu | Pooling, pooling: PoolingKind) 
 def pooling_for(weights: VGGWeights, wanted: PoolingKind) -> PoolingKind:
     """Return the pooling to use: random filters take `average`, for their maxima are but grain."""
     return "average" if weights.origin == "random" else wanted
-
-
-def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> VGGWeights:
-    """Return random filters of which every channel has zero mean and the deviation of its layer.
-
-    Layer by layer, over all positions of the pictures at hand, before the ReLU: without that the
-    features of an untrained network fade with depth and are all alike.
-
-    Args:
-        weights: The network; its biases are replaced.
-        pictures: Each [H, W, 3], RGB, 0..255; squashed to one square size.
-    """
-    import tensorflow.compat.v1 as tf
-
-    affine = {}
-    with tf.Graph().as_default():
-        fed = {
-            tf.placeholder(tf.float32, (1, *picture.shape)): preprocess(picture, weights.mean)
-            for picture in pictures
-        }
-        side = (NORMALISING_SIDE, NORMALISING_SIDE)
-        x = tf.concat([tf.image.resize_area(image, side) for image in fed], axis=0)
-        for layer in weights.layers:
-            if isinstance(layer, Convolution):
-                kernel = tf.placeholder(tf.float32, layer.kernel.shape)
-                fed[kernel] = layer.kernel
-                x, affine[layer.name] = _normalise(
-                    tf.nn.conv2d(x, kernel, strides=1, padding="SAME"),
-                    random_deviation(layer),
-                )
-            else:
-                x = _rectify_or_pool(x, layer, pooling_for(weights, "max"))
-        # The first session of a process makes the threads of all of them: those that were set.
-        pools = tf.config.threading
-        options = tf.ConfigProto(
-            device_count={"GPU": 0},
-            intra_op_parallelism_threads=pools.get_intra_op_parallelism_threads(),
-            inter_op_parallelism_threads=pools.get_inter_op_parallelism_threads(),
-        )
-        with tf.Session(config=options) as session:
-            found = session.run(affine, feed_dict=fed)
-    layers = [
-        Convolution(layer.name, layer.kernel * found[layer.name][0], found[layer.name][1])
-        if isinstance(layer, Convolution)
-        else layer
-        for layer in weights.layers
-    ]
-    return dataclasses.replace(weights, layers=tuple(layers))
-
-
-def _normalise(x: tf.Tensor, deviation: float) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    """Return x with zero mean and a given deviation in each channel, and the scale and shift."""
-    import tensorflow.compat.v1 as tf
-
-    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
-    scale = deviation * tf.rsqrt(tf.maximum(variance, SMALLEST_VARIANCE))
-    shift = -mean * scale
-    return x * scale + shift, (scale, shift)
 
 
 def main() -> int:

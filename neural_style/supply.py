@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from neural_style import config, download
 from neural_style.errors import printable
-from neural_style.weights import VGGWeights, WeightsError, random_weights
+from neural_style.random_filters import random_weights
+from neural_style.weights import VGGWeights, WeightsError
 
 PUBLISHED_NAME = "imagenet-vgg-verydeep-19.mat"
 RANDOM_FILTERS = (

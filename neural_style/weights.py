@@ -1,4 +1,4 @@
-"""The weights of a plain VGG network: what they are, whose they are, and random ones."""
+"""The weights of a plain VGG network: what they are, and whose they are."""
 
 from __future__ import annotations
 
@@ -230,52 +230,3 @@ def transpose_kernels(weights: VGGWeights) -> VGGWeights:
         for layer in weights.layers
     )
     return replace(weights, layers=tuple(layers))
-
-
-def random_deviation(convolution: Convolution) -> float:
-    """Return the standard deviation that the output of a random convolution is normalised to.
-
-    ReLU is homogeneous, so that the scale of a layer is only a weight of its losses. These put the
-    losses into the proportions in which the trained network's look well, with one pair of weights
-    for both: 8 sqrt(C) for the first convolution of a block, where style is compared (its loss
-    falls with C^2 at equal deviations), and 64 for the others, where content is.
-    """
-    first_of_block = convolution.name.endswith("_1")
-    return 8.0 * convolution.bias.size**0.5 if first_of_block else 64.0
-
-
-def random_weights(seed: int) -> VGGWeights:
-    """Return VGG-19 with orthogonal kernels and zero biases.
-
-    Random filters carry texture and style nearly as well as trained ones (Ustyuzhaninov et al.
-    2016, He et al. 2016) once every channel has zero mean and a sensible variance before its
-    ReLU, which `normalise_filters` of vgg19_matconvnet.py gives them.
-    """
-    rng = np.random.default_rng(seed)
-    layers: list[Layer] = []
-    channels = 3
-    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
-        for index in range(1, count + 1):
-            kernel = _orthogonal(rng, (3, 3, channels, width))
-            bias = np.zeros(width, np.float32)
-            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
-            layers.append(Relu(f"relu{block}_{index}"))
-            channels = width
-        layers.append(Pooling(f"pool{block}"))
-    return VGGWeights(tuple(layers), np.array(PUBLISHED_MEAN, np.float32), "random")
-
-
-def _orthogonal(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Floats:
-    """Return a kernel whose filters, or whose taps if there are fewer of those, are orthonormal.
-
-    Uniformly distributed: the Q of A = QR for Gaussian A and an R of positive diagonal (Mezzadri
-    2007), which is the Cholesky factor of A^T A. A tall Gaussian matrix is conditioned well enough
-    for that, and it takes a fraction of the time of Householder reflections.
-    """
-    import scipy.linalg  # 0.2 s, for random filters only
-
-    taps, filters = shape[0] * shape[1] * shape[2], shape[3]
-    tall = rng.standard_normal((max(taps, filters), min(taps, filters)), np.float32)
-    lower = np.linalg.cholesky(tall.T @ tall)
-    wide = scipy.linalg.solve_triangular(lower, tall.T, lower=True)
-    return np.ascontiguousarray(wide.T if taps >= filters else wide).reshape(shape)

@@ -19,10 +19,11 @@ from neural_style import critic, metrics
 from neural_style.critic import CACHED, Critic, open_critic
 from neural_style.gaussians import factorise, fit_gaussian, overlap
 from neural_style.images import resize
+from neural_style.random_filters import normalise_filters, random_weights
 from neural_style.recent import Recent, digest
 from neural_style.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS, Score
 from neural_style.session import Device
-from neural_style.weights import VGGWeights, random_weights
+from neural_style.weights import VGGWeights
 
 DEVICE = Device("cpu", "CPU", 2)
 WEIGHTS = VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "unpublished")
@@ -355,7 +356,7 @@ def test_covariances_of_large_means_keep_their_digits(judge, rng):
 
 def test_random_filters_are_pooled_by_averages(pictures):
     image, content, style, _ = pictures
-    weights = vgg.normalise_filters(random_weights(0), [content, style])
+    weights = normalise_filters(random_weights(0), [content, style])
     scores = []
     for origin in ("random", "unpublished"):
         with open_critic(dataclasses.replace(weights, origin=origin), vgg, DEVICE) as judge:

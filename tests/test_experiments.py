@@ -9,7 +9,7 @@ import pytest
 import style_transfer
 from neural_style.config import load_config
 from neural_style.inputs import read_pictures
-from neural_style.weights import random_weights
+from neural_style.random_filters import random_weights
 
 CONTROLS = Path(__file__).resolve().parents[1] / "experiments" / "controls"
 FILES = sorted(CONTROLS.glob("*.yaml"))

@@ -16,6 +16,7 @@ from conftest import MEAN, tiny_layers, write_mat
 import vgg19_matconvnet as vgg
 from neural_style.matconvnet import EXPECTED
 from neural_style.pixels import deprocess, preprocess
+from neural_style.random_filters import normalise_filters, random_weights
 from neural_style.weights import (
     Convolution,
     Layer,
@@ -23,7 +24,6 @@ from neural_style.weights import (
     Relu,
     VGGWeights,
     WeightsError,
-    random_weights,
     transpose_kernels,
 )
 
@@ -418,7 +418,7 @@ def test_random_filters_get_zero_mean_and_the_deviation_of_their_layer(
         scipy.ndimage.gaussian_filter(rng.uniform(0, 255, (*size, 3)), (2, 2, 0))
         for size in ((192, 384), (96, 96))
     ]
-    weights = vgg.normalise_filters(drawn, pictures)
+    weights = normalise_filters(drawn, pictures)
     # Halving and doubling by pixels is what the area filter does with these sizes.
     first = pictures[0].reshape(192, 192, 2, 3).mean(axis=2)
     batch = [first, pictures[1].repeat(2, axis=0).repeat(2, axis=1)]
@@ -439,7 +439,7 @@ def test_random_filters_get_zero_mean_and_the_deviation_of_their_layer(
 
 def test_random_filters_repeat(rng: np.random.Generator, drawn: VGGWeights) -> None:
     picture = rng.uniform(0, 255, (40, 30, 3))
-    first, second = (vgg.normalise_filters(drawn, [picture]) for _ in range(2))
+    first, second = (normalise_filters(drawn, [picture]) for _ in range(2))
     for one, other in zip(first.layers, second.layers, strict=True):
         if isinstance(one, Convolution):
             np.testing.assert_array_equal(one.kernel, other.kernel, strict=True)
@@ -449,7 +449,7 @@ def test_random_filters_repeat(rng: np.random.Generator, drawn: VGGWeights) -> N
 @pytest.mark.parametrize("level", [0, 128, MEAN])
 def test_random_filters_of_a_plain_picture_are_finite(drawn: VGGWeights, level: Any) -> None:
     picture = np.broadcast_to(np.float32(level), (20, 20, 3))
-    for layer in vgg.normalise_filters(drawn, [picture]).layers:
+    for layer in normalise_filters(drawn, [picture]).layers:
         if isinstance(layer, Convolution):
             assert np.isfinite(layer.kernel).all()
             assert np.isfinite(layer.bias).all()

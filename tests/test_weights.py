@@ -8,6 +8,7 @@ import pytest
 from conftest import MEAN, tiny_layers
 
 from neural_style import weights as module
+from neural_style.random_filters import random_weights
 from neural_style.weights import (
     Convolution,
     Relu,
@@ -17,7 +18,6 @@ from neural_style.weights import (
     identify,
     layer_table,
     layers_needed,
-    random_weights,
     receptive_field,
     smallest_side,
 )
