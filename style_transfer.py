@@ -166,13 +166,15 @@ def open_workspace(
         canvas = objective.build_canvas(structure)
         replicate = config.network.padding == "replicate"
         pixels = vgg.network_input(canvas.pixels, weights.mean, config.network.white)
+        precision = precision_of(config, device)
         network = vgg.build_vgg(
             pixels,
             weights,
             structure.layers,
             pooling,
-            precision_of(config, device),
+            precision,
             replicate=replicate,
+            transform=session.wants_winograd(device.kind, precision),
         )
         goal = objective.build_objective(canvas, network.features, structure)
         tiles = None

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from neural_style import winograd
 from neural_style.cache import load_cached
+from neural_style.convolution import Filters, convolve, mirror
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
 from neural_style.matconvnet import average_rgb, load_variables, parse_layers
@@ -46,9 +47,7 @@ if TYPE_CHECKING:
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 PoolingKind: TypeAlias = Literal["max", "average"]
 
-# Fewest channels that a convolution takes if its gradient is to be one with the mirrored kernel: to
-# the 3 of an image TensorFlow's own operation is faster.
-MIRRORED_CHANNELS = 16
+_Feed: TypeAlias = "tuple[tuple[tf.Tensor, Floats], ...]"
 
 
 def load_weights(path: Path) -> VGGWeights:
@@ -88,15 +87,15 @@ class Network:
 
     Attributes:
         features: The requested layers, shallow to deep, each [N, H / stride, W / stride, C].
-        filters: Kernel and bias of each convolution, by its name.
+        filters: The weights of each convolution, by its name.
         initializer: Sets the weights from what is fed.
         feed: Placeholder and value of each weight.
     """
 
     features: Mapping[str, tf.Tensor]
-    filters: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
+    filters: Mapping[str, Filters]
     initializer: tf.Operation
-    feed: tuple[tuple[tf.Tensor, Floats], ...]
+    feed: _Feed
 
     def initialize(self, session: tf.Session) -> None:
         """Set the weights; once in a session, before the first run."""
@@ -111,6 +110,7 @@ def build_vgg(
     dtype: tf.DType | str = "float32",
     *,
     replicate: bool = False,
+    transform: bool = False,
 ) -> Network:
     """Add a VGG network to the graph, as deep as the layers asked for.
 
@@ -122,29 +122,32 @@ def build_vgg(
         dtype: float32 or bfloat16: what weights and features are held in.
         replicate: Whether the first convolution sees the border repeated beyond it, in place of
             zeros, which are the mean colour. Less of a frame shows in the pastiche.
+        transform: Whether wide convolutions are taken by Winograd's minimal filtering, which needs
+            N to be 1, adds up in float32 in either precision, and holds eight times their weights.
 
     Raises:
         WeightsError: If the network has no such layer.
     """
     import tensorflow.compat.v1 as tf
 
-    variables: list[_FedVariable] = []
-    filters: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+    filters: dict[str, Filters] = {}
+    initializers: list[tf.Operation] = []
+    feed: _Feed = ()
     needed = layers_needed(weights, layers)
     number = tf.as_dtype(dtype)
     with tf.name_scope("vgg") as scope:
         for layer in needed:
             if isinstance(layer, Convolution):
                 with tf.name_scope(f"{scope}{layer.name}/"):
-                    kernel = _add_variable("kernel", layer.kernel, number)
-                    bias = _add_variable("bias", layer.bias, number)
-                filters[layer.name] = kernel.value, bias.value
-                variables += [kernel, bias]
+                    own, initializer, fed = _add_filters(layer, number, transform=transform)
+                filters[layer.name] = own
+                initializers.append(initializer)
+                feed += fed
         features = _build_features(
             tf.cast(images, number), needed, filters, layers, pooling, scope, replicate=replicate
         )
-        initializer = tf.group(*(v.initializer for v in variables), name="initialize")
-    return Network(features, filters, initializer, tuple((v.fed, v.array) for v in variables))
+        initialize = tf.group(*initializers, name="initialize")
+    return Network(features, filters, initialize, feed)
 
 
 def build_tile_features(
@@ -167,7 +170,7 @@ def build_tile_features(
     """
     import tensorflow.compat.v1 as tf
 
-    number = next((kernel.dtype for kernel, _ in network.filters.values()), pixels.dtype)
+    number = next((filters.bias.dtype for filters in network.filters.values()), pixels.dtype)
     with tf.name_scope("tiles/vgg/") as scope:
         return _build_features(
             tf.cast(pixels, number),
@@ -184,7 +187,7 @@ def build_tile_features(
 def _build_features(
     x: tf.Tensor,
     needed: Sequence[Layer],
-    filters: Mapping[str, tuple[tf.Tensor, tf.Tensor]],
+    filters: Mapping[str, Filters],
     wanted: Collection[str],
     pooling: PoolingKind,
     scope: str,
@@ -200,8 +203,7 @@ def _build_features(
     for i, layer in enumerate(needed):
         with tf.name_scope(f"{scope}{layer.name}/"):
             if isinstance(layer, Convolution):
-                kernel, bias = filters[layer.name]
-                x = tf.nn.bias_add(_convolve(x, kernel, replicate=replicate and i == 0), bias)
+                x = convolve(x, filters[layer.name], replicate=replicate and i == 0)
             else:
                 x = _rectify_or_pool(x, layer, pooling)
                 stride *= 2 if isinstance(layer, Pooling) else 1
@@ -212,66 +214,35 @@ def _build_features(
     return features
 
 
-def _convolve(x: tf.Tensor, kernel: tf.Tensor, *, replicate: bool) -> tf.Tensor:
-    """Return the convolution of the same size, with zeros or the border repeated beyond it."""
-    import tensorflow.compat.v1 as tf
+def _add_filters(
+    layer: Convolution, dtype: tf.DType, *, transform: bool
+) -> tuple[Filters, tf.Operation, _Feed]:
+    """Add the weights of a convolution as variables that are initialised by feeding.
 
-    rows, columns, channels, _ = (int(side) for side in kernel.shape)
-    if replicate:
-        for step in range(max(rows, columns) // 2):  # frames of one pixel, again and again
-            frame = [[int(step < rows // 2)] * 2, [int(step < columns // 2)] * 2]
-            x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
-        return tf.nn.conv2d(x, kernel, strides=1, padding="VALID")
-    gradients = {}
-    if rows % 2 and columns % 2 and channels >= MIRRORED_CHANNELS:
-        gradients["Conv2D"] = _register_mirrored_gradient()
-    with tf.get_default_graph().gradient_override_map(gradients):
-        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    As constants the weights would make a GraphDef of 80 MB. The variables are in no collection, so
+    that no other initialiser or saver sees them.
 
-
-@functools.cache
-def _register_mirrored_gradient() -> str:
-    """Return the name of a gradient of convolutions of odd sides that keep the size.
-
-    It is the convolution of what comes from above with the kernel mirrored in both directions, its
-    channels swapped: two thirds of the time that TensorFlow's own operation takes for the first
-    blocks on a processor, nine tenths for the last.
+    Returns:
+        The weights, what initialises them, and what that is fed with.
     """
     import tensorflow.compat.v1 as tf
 
-    def gradient(convolution: tf.Operation, above: tf.Tensor) -> tuple[tf.Tensor, None]:
-        kernel = convolution.inputs[1]
-        rows, columns, channels, filters = kernel.shape
-        taps = tf.reshape(kernel, [rows * columns, channels, filters])
-        turned = tf.gather(taps, range(rows * columns)[::-1])  # five times as fast as slices
-        mirrored = tf.reshape(
-            tf.linalg.matrix_transpose(turned), [rows, columns, filters, channels]
-        )
-        return tf.nn.conv2d(above, mirrored, strides=1, padding="SAME"), None
-
-    tf.RegisterGradient("MirroredConv2D")(gradient)
-    return "MirroredConv2D"
-
-
-class _FedVariable(NamedTuple):
-    value: tf.Tensor
-    initializer: tf.Operation
-    fed: tf.Tensor
-    array: Floats
-
-
-def _add_variable(name: str, array: Floats, dtype: tf.DType) -> _FedVariable:
-    """Add a weight as a variable that is initialised by feeding.
-
-    As constants the weights would make a GraphDef of 80 MB. The variable is in no collection, so
-    that no other initialiser or saver sees it.
-    """
-    import tensorflow.compat.v1 as tf
-
-    fed = tf.placeholder(tf.float32, array.shape, f"{name}_array")
-    start = tf.cast(fed, dtype)
-    held = tf.Variable(start, trainable=False, collections=[], name=name, use_resource=True)
-    return _FedVariable(held.read_value(), held.initializer, fed, array)
+    feed = tuple(
+        (tf.placeholder(tf.float32, array.shape, f"{name}_array"), array)
+        for name, array in (("kernel", layer.kernel), ("bias", layer.bias))
+    )
+    kernel, bias = (tf.cast(fed, dtype) for fed, _ in feed)
+    values = {"kernel": kernel, "bias": bias}
+    if transform and winograd.suits(layer.kernel.shape):
+        exact = tf.cast(kernel, tf.float32)
+        values["kernel"] = winograd.transform_kernel(exact)
+        values["mirrored"] = winograd.transform_kernel(mirror(exact))
+    variables = {
+        name: tf.Variable(value, trainable=False, collections=[], name=name, use_resource=True)
+        for name, value in values.items()
+    }
+    filters = Filters(**{name: variable.read_value() for name, variable in variables.items()})
+    return filters, tf.group(*(v.initializer for v in variables.values())), feed
 
 
 def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:

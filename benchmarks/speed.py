@@ -147,7 +147,7 @@ def measure(weights: VGGWeights, sizes: Sequence[int], precision: str) -> list[M
     device = session.open_device(settings["adam"].runtime, print)
     product = MatrixProduct(device)
     works = {name: st.open_workspace(config, weights, device) for name, config in settings.items()}
-    evaluate = cast(LBFGS, works["lbfgs"].optimizer).evaluate
+    evaluate = cast(LBFGS, works["lbfgs"].optimizer).graph.evaluate
     measurements = []
     for size in sizes:
         print(f"{precision} at {size} px", file=sys.stderr)

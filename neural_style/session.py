@@ -141,6 +141,14 @@ def bfloat16_cpu() -> bool:
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
+def wants_winograd(kind: str, precision: str) -> bool:
+    """Tell whether convolutions on a device, `cpu` or `gpu`, are faster by minimal filtering.
+
+    A GPU's libraries choose for themselves, and bfloat16 in hardware is faster yet.
+    """
+    return kind == "cpu" and not (precision == "bfloat16" and bfloat16_cpu())
+
+
 def nvidia_driver() -> bool:
     """Tell whether an NVIDIA driver is installed, whatever TensorFlow makes of it."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

@@ -1,0 +1,94 @@
+"""Convolutions of stride 1 that keep the size, and their gradients by the image."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from neural_style import winograd
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+# Fewest channels that a convolution takes if its gradient is to be one with the mirrored kernel: to
+# the 3 of an image TensorFlow's own operation is faster.
+MIRRORED_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The weights of a convolution, in a graph.
+
+    Attributes:
+        bias: [K].
+        kernel: [height, width, C, K]; or [36, C, K] as `winograd.transform_kernel` makes it.
+        mirrored: Where it is so transformed, the same of the mirrored kernel, [36, K, C].
+    """
+
+    bias: tf.Tensor
+    kernel: tf.Tensor
+    mirrored: tf.Tensor | None = None
+
+
+def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.Tensor:
+    """Return a convolution of the same size, with zeros or the border repeated beyond it.
+
+    Args:
+        x: [N, H, W, C]; where filters are transformed, N is 1.
+        filters: Its weights, which have no gradient.
+        replicate: Whether the border is repeated; filters are not transformed then.
+    """
+    import tensorflow.compat.v1 as tf
+
+    kernel, mirrored = filters.kernel, filters.mirrored
+    if mirrored is not None:
+        y = winograd.convolve(x, kernel, mirrored)
+    elif replicate:
+        y = tf.nn.conv2d(_repeat_border(x, kernel), kernel, strides=1, padding="VALID")
+    else:
+        gradients = {}
+        rows, columns, channels, _ = kernel.shape
+        if rows % 2 and columns % 2 and channels >= MIRRORED_CHANNELS:
+            gradients["Conv2D"] = _register_mirrored_gradient()
+        with tf.get_default_graph().gradient_override_map(gradients):
+            y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    return tf.nn.bias_add(y, filters.bias)
+
+
+def mirror(kernel: tf.Tensor) -> tf.Tensor:
+    """Return a kernel mirrored in both directions, its channels swapped, [height, width, K, C]."""
+    import tensorflow.compat.v1 as tf
+
+    rows, columns, channels, filters = kernel.shape
+    taps = tf.reshape(kernel, [rows * columns, channels, filters])
+    turned = tf.gather(taps, range(rows * columns)[::-1])  # five times as fast as slices
+    return tf.reshape(tf.linalg.matrix_transpose(turned), [rows, columns, filters, channels])
+
+
+def _repeat_border(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    import tensorflow.compat.v1 as tf
+
+    rows, columns = kernel.shape[:2]
+    for step in range(max(rows, columns) // 2):  # frames of one pixel, again and again
+        frame = [[int(step < rows // 2)] * 2, [int(step < columns // 2)] * 2]
+        x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
+    return x
+
+
+@functools.cache
+def _register_mirrored_gradient() -> str:
+    """Return the name of a gradient of convolutions of odd sides that keep the size.
+
+    It is the convolution of what comes from above with the mirrored kernel: two thirds of the time
+    that TensorFlow's own operation takes for the first blocks on a processor, nine tenths for the
+    last.
+    """
+    import tensorflow.compat.v1 as tf
+
+    def gradient(convolution: tf.Operation, above: tf.Tensor) -> tuple[tf.Tensor, None]:
+        mirrored = mirror(convolution.inputs[1])
+        return tf.nn.conv2d(above, mirrored, strides=1, padding="SAME"), None
+
+    tf.RegisterGradient("MirroredConv2D")(gradient)
+    return "MirroredConv2D"

@@ -1,0 +1,170 @@
+"""Convolutions of 3 x 3 taps by Winograd's minimal filtering, for processors without a faster way.
+
+An output of 4 x 4 positions takes 36 products for each pair of channels in place of 144: with the
+6 x 6 inputs d that it depends on and the kernel g it is A^T ((G g G^T) * (B^T d B)) A (Lavin and
+Gray 2016, "Fast algorithms for convolutional neural networks"). The matrices are those of
+polynomials that are evaluated at six points, multiplied there, and interpolated.
+
+The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity: errors are half of those with the usual 0, 1,
+-1, 2, -2 and infinity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+TAPS = 3  # of a kernel, in each direction
+OUT = 4  # positions of a tile of the output
+IN = OUT + TAPS - 1  # of the input that such a tile depends on
+POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
+LEAST_CHANNELS = 128  # with fewer the transforms take what the products save
+STRIP_TILES = 128  # taken at once, so that what lies between the transforms stays in the caches
+
+Matrix = NDArray[np.float64]
+
+
+def suits(shape: Sequence[int]) -> bool:
+    """Tell whether a kernel, [height, width, in, out], is better transformed."""
+    return tuple(shape[:2]) == (TAPS, TAPS) and min(shape[2:]) >= LEAST_CHANNELS
+
+
+def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
+    """Return G g G^T of a kernel [3, 3, C, K], float32: [36, C, K]."""
+    import tensorflow.compat.v1 as tf
+
+    *_, channels, filters = (int(side) for side in kernel.shape)
+    both = np.kron(*[transforms().kernel] * 2).astype(np.float32)
+    flat = tf.matmul(both, tf.reshape(kernel, [TAPS * TAPS, channels * filters]))
+    return tf.reshape(flat, [IN * IN, channels, filters])
+
+
+def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Return the convolution of the same size, with zeros beyond the border.
+
+    Args:
+        x: [1, H, W, C], float32, or bfloat16, which is added up in float32.
+        kernel: [36, C, K], float32, see `transform_kernel`; it has no gradient.
+        mirrored: [36, K, C], likewise of the kernel turned by half, in and out exchanged; for the
+            gradient.
+    """
+    import tensorflow.compat.v1 as tf
+
+    @tf.custom_gradient
+    def forward(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, object]:
+        def gradient(above: tf.Tensor) -> tuple[tf.Tensor, None, None]:
+            return _in_strips(above, mirrored), None, None
+
+        return _in_strips(x, kernel), gradient
+
+    return forward(x, kernel, mirrored)
+
+
+class Transforms(NamedTuple):
+    """The matrices of one direction, for a convolution as neural networks have it, which is a
+    correlation.
+
+    Attributes:
+        kernel: G, [6, 3].
+        inputs: B^T, [6, 6].
+        output: A^T, [4, 6].
+    """
+
+    kernel: Matrix
+    inputs: Matrix
+    output: Matrix
+
+
+def transforms() -> Transforms:
+    """Return G, B^T and A^T."""
+    return Transforms(_powers(TAPS), np.linalg.inv(_powers(IN)).T, _powers(OUT).T)
+
+
+def _powers(count: int) -> Matrix:
+    """Return the powers of each point, [6, count]; of infinity, the highest alone."""
+    at_infinity = np.eye(count)[-1:]
+    return np.concatenate([np.vander(np.array(POINTS), count, increasing=True), at_infinity])
+
+
+def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolve in strips of rows, one after the other."""
+    import tensorflow.compat.v1 as tf
+
+    filters = kernel.shape[2]
+    height, width = tf.shape(x)[1], tf.shape(x)[2]
+    down, across = -(-height // OUT), -(-width // OUT)
+    rows = -(-STRIP_TILES // across)
+    count = -(-down // rows)
+
+    def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        first, last = index * rows, tf.minimum((index + 1) * rows, down)
+        begin, end = tf.maximum(OUT * first - 1, 0), tf.minimum(OUT * last + 1, height)
+        above = begin - (OUT * first - 1)
+        below = OUT * (last - first + 1) - above - (end - begin)
+        borders = [[above, below], [1, OUT * (across + 1) - 1 - width]]
+        crops = [[0, tf.maximum(OUT * last - height, 0)], [0, OUT * across - width]]
+        part = tf.cast(x[:, begin:end], tf.float32)
+        made = tf.cast(_convolve_tiles(part, kernel, borders, crops), x.dtype)
+        return index + 1, found.write(index, made[0])
+
+    found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None, None, filters])
+    _, found = tf.while_loop(
+        lambda index, _: index < count, strip, (0, found), parallel_iterations=1
+    )
+    whole = tf.expand_dims(found.concat(), 0)
+    whole.set_shape([1, x.shape[1], x.shape[2], filters])
+    return whole
+
+
+def _convolve_tiles(
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    borders: Sequence[Sequence[tf.Tensor | int]],
+    crops: Sequence[Sequence[tf.Tensor | int]],
+) -> tf.Tensor:
+    """Convolve what is, with its borders, a whole number of tiles and the two positions more that
+    the last ones see, in each direction.
+
+    Args:
+        x: [1, H, W, C].
+        kernel: [36, C, K].
+        borders: Zeros around x, above and below, left and right.
+        crops: Positions that the result has too many, likewise.
+    """
+    import tensorflow.compat.v1 as tf
+
+    _, inputs, output = transforms()
+    channels, filters = (int(side) for side in kernel.shape[1:])
+    blocks = tf.space_to_batch_nd(x, [OUT, OUT], borders)  # [4 * 4, rows + 1, columns + 1, C]
+    rows, columns = (side - 1 for side in tf.unstack(tf.shape(blocks)[1:3]))
+    blocks = tf.reshape(blocks, [OUT, OUT, rows + 1, columns + 1, channels])
+    # A tile sees all of its own block, and the first two rows and columns of the next ones.
+    parts = [
+        blocks[:height, :width, down : rows + down, across : columns + across]
+        for down, height in enumerate((OUT, IN - OUT))
+        for across, width in enumerate((OUT, IN - OUT))
+    ]
+    values = rows * columns * channels
+    seen = tf.concat([tf.reshape(part, [-1, values]) for part in parts], 0)  # [36, values]
+    spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
+    products = tf.matmul(tf.reshape(spread, [IN * IN, rows * columns, channels]), kernel)
+    tiles = tf.matmul(
+        np.kron(output, output).astype(np.float32),
+        tf.reshape(products, [IN * IN, rows * columns * filters]),
+    )
+    return tf.batch_to_space_nd(
+        tf.reshape(tiles, [OUT * OUT, rows, columns, filters]), [OUT, OUT], crops
+    )
+
+
+def _in_order_of_parts(matrix: Matrix) -> NDArray[np.float32]:
+    """Return the columns of a matrix, [N, 6 * 6], of a tile's own block, then of the next ones."""
+    columns = np.arange(IN * IN).reshape(IN, IN)
+    quarters = [part for half in np.split(columns, [OUT]) for part in np.split(half, [OUT], axis=1)]
+    return matrix[:, np.concatenate([part.ravel() for part in quarters])].astype(np.float32)
