@@ -10,6 +10,8 @@ is a convolution of the same size, and that by its kernel is not needed. VGG-19 
 36,864 + 3 x 73,728 in blocks 3 and 4, 18,432 for conv5_1. With the gradient it is 1.44 MFLOP a
 pixel, 379 GFLOP at 512 x 512. ReLU, pooling, biases and Gram matrices, which take another 5 %, are
 not counted, so the rates are what the convolutions get of the whole time of loss and gradient.
+Winograd's minimal filtering makes fewer operations than those of the direct way, which are counted
+here: the rate is that of a direct convolution that would take as long, and may exceed a product's.
 
 The machine's own rate is that of a 4096 x 4096 matrix product by the same TensorFlow in the same
 precision on the same threads. Products and iterations alternate, so that all of them have the same

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from neural_style import session, winograd
 from neural_style.free_memory import available_bytes, resident_bytes
 from neural_style.inputs import Pictures, Sizes, sizes_at
 from neural_style.pyramid import schedule
@@ -280,7 +281,11 @@ def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) 
     """Return the bytes of the weights: float32 variables share the memory of the arrays."""
     read = sum(_parameters(layer) for layer in weights.layers)
     used = sum(_parameters(layer) for layer in layers)
-    return 4 * read + (0 if precision == "float32" else _value_bytes(precision) * used)
+    held = 4 * read + (0 if precision == "float32" else _value_bytes(precision) * used)
+    if session.wants_winograd("cpu", precision):
+        kernels = [layer.kernel.shape for layer in layers if isinstance(layer, Convolution)]
+        held += 4 * sum(map(winograd.values_held, kernels))
+    return held
 
 
 def _picture_bytes(pictures: Pictures) -> int:

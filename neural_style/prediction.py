@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from neural_style import session
+from neural_style import session, winograd
 from neural_style.inputs import Pictures, sizes_at
 from neural_style.memory import fit, fit_within, in_tiles, peak_bytes, shortage, sorted_values
 from neural_style.product_rate import product_rate
@@ -40,6 +40,8 @@ SORT_SECONDS = 9e-8  # of sorting, for each value
 # Operations a second of the convolutions over those of a float32 matrix product; of bfloat16 on a
 # processor with AVX-512 that has it in hardware. Others imitate it as fast as float32.
 EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
+
+WINOGRAD_SHARE = 0.48  # of the time of a convolution, that it takes by minimal filtering
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,17 @@ def predict(
     if rate is None:
         rate = product_rate(config.runtime.threads or session.usable_cpus())
     layers = layers_needed(weights, structure_of([config]).layers)
+    transform = session.wants_winograd("cpu", precision)
     operations, overhead = 0.0, START_SECONDS
     before = _fine_runs(config, weights, pictures, rate)
     for scale in schedule(config, pictures):
         sizes = sizes_at(config, pictures, scale.longest)
-        forward = forward_operations(layers, sizes.content, tile)
+        forward = forward_operations(layers, sizes.content, tile, transform)
         tiled = tile is not None and max(sizes.content) > tile
         operations += forward * (1 + (_tile_passes(config) if tiled else 2) * scale.iterations)
-        operations += sum(forward_operations(layers, size, tile) for size in sizes.styles)
+        operations += sum(
+            forward_operations(layers, size, tile, transform) for size in sizes.styles
+        )
         each = ITERATION_SECONDS + statistic_seconds(config, layers, sizes.content)
         overhead += each * scale.iterations
     imitated = precision == "bfloat16" and not session.bfloat16_cpu()
@@ -148,23 +153,29 @@ def describe(prediction: Prediction) -> str:
 
 
 def forward_operations(
-    layers: Sequence[Layer], size: tuple[int, int], tile: int | None = None
-) -> int:
+    layers: Sequence[Layer],
+    size: tuple[int, int],
+    tile: int | None = None,
+    transform: bool = False,
+) -> float:
     """Return the multiplications and additions that convolutions make of an image (height, width),
-    those of the margins of tiles of this side included.
+    those of the margins of tiles of this side included, and of those by minimal filtering as many
+    as the direct way makes in their time.
 
     Its gradient takes as many again: the kernels have none.
     """
-    return sum(_operations(layers, box, size) for box in boxes_of(size, tile, grid_of(layers)))
+    boxes = boxes_of(size, tile, grid_of(layers))
+    return sum(_operations(layers, box, size, transform) for box in boxes)
 
 
-def _operations(layers: Sequence[Layer], box: Box, size: tuple[int, int]) -> int:
-    operations, stride = 0, 1
+def _operations(layers: Sequence[Layer], box: Box, size: tuple[int, int], transform: bool) -> float:
+    operations, stride = 0.0, 1
     for layer, margin in zip(layers, margins(layers), strict=False):
         if isinstance(layer, Convolution):
             height = min(box.bottom + margin, size[0]) - max(box.top - margin, 0)
             width = min(box.right + margin, size[1]) - max(box.left - margin, 0)
-            operations += 2 * layer.kernel.size * (height // stride) * (width // stride)
+            share = WINOGRAD_SHARE if transform and winograd.suits(layer.kernel.shape) else 1.0
+            operations += share * 2 * layer.kernel.size * (height // stride) * (width // stride)
         elif isinstance(layer, Pooling):
             stride *= 2
     return operations

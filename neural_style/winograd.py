@@ -35,6 +35,11 @@ def suits(shape: Sequence[int]) -> bool:
     return tuple(shape[:2]) == (TAPS, TAPS) and min(shape[2:]) >= LEAST_CHANNELS
 
 
+def values_held(shape: Sequence[int]) -> int:
+    """Return how many values a kernel, [height, width, in, out], becomes, the mirrored included."""
+    return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
+
+
 def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
     """Return G g G^T of a kernel [3, 3, C, K], float32: [36, C, K]."""
     import tensorflow.compat.v1 as tf

@@ -63,10 +63,10 @@ def test_the_largest_tile_that_fits_is_taken(amount):
 
 
 def test_the_history_is_shortened_before_tiles_get_costly():
-    config = fitted("3GB")
+    config = fitted("3.5GB")
     assert memory.SHORTEST_HISTORY <= config.optimizer.history < 8
     assert config.runtime.tile > memory.COSTLY_TILE
-    assert memory.ROOM * needed(config) <= 3e9
+    assert memory.ROOM * needed(config) <= 3.5e9
 
 
 def test_where_no_tile_fits_the_history_is_shortened():

@@ -26,6 +26,24 @@ def test_device_follows_the_request_and_what_is_there(requested, gpus, kind):
     assert choose_device(requested, gpus) == kind
 
 
+@pytest.mark.parametrize(
+    ("kind", "precision", "in_hardware", "wanted"),
+    [
+        ("cpu", "float32", False, True),
+        ("cpu", "float32", True, True),
+        ("cpu", "bfloat16", False, True),
+        ("cpu", "bfloat16", True, False),
+        ("gpu", "float32", False, False),
+        ("gpu", "bfloat16", False, False),
+    ],
+)
+def test_minimal_filtering_is_for_processors_that_have_nothing_faster(
+    monkeypatch, kind, precision, in_hardware, wanted
+):
+    monkeypatch.setattr(session, "bfloat16_cpu", lambda: in_hardware)
+    assert session.wants_winograd(kind, precision) is wanted
+
+
 def test_a_gpu_that_is_not_there_is_an_error():
     with pytest.raises(
         DeviceError, match=r"^runtime\.device: found 'gpu', but TensorFlow sees none"

@@ -66,13 +66,14 @@ def features_of(
     layers: Sequence[str],
     pooling: Any = "max",
     dtype: str = "float32",
+    transform: bool = False,
 ) -> dict[str, np.ndarray]:
     """Features for an image [H, W, 3], minus the mean, from a graph that leaves its size open."""
     import tensorflow.compat.v1 as tf
 
     with tf.Graph().as_default() as graph:
-        images = tf.placeholder(tf.float32, [None, None, None, 3])
-        network = vgg.build_vgg(images, weights, layers, pooling, dtype)
+        images = tf.placeholder(tf.float32, [1, None, None, 3])
+        network = vgg.build_vgg(images, weights, layers, pooling, dtype, transform=transform)
         graph.finalize()
         with tf.Session() as session:
             network.initialize(session)
@@ -490,15 +491,50 @@ def test_the_gradient_of_a_convolution_is_scipys(
     assert relative_error(found, np.stack(expected, axis=2)) < 1e-6
 
 
+@pytest.mark.parametrize("transform", [False, True])
+def test_wide_convolutions_are_transformed_if_that_is_asked_for(
+    rng: np.random.Generator, image: np.ndarray, transform: bool
+) -> None:
+    """Of three the last alone is wide enough; the gradient goes through it."""
+    import tensorflow.compat.v1 as tf
+
+    layers, channels = [], 3
+    for name, width in (("conv1_1", 16), ("conv1_2", 128), ("conv1_3", 136)):
+        kernel = rng.normal(0, 0.1, (3, 3, channels, width)).astype(np.float32)
+        layers.append(Convolution(name, kernel, rng.normal(size=width).astype(np.float32)))
+        channels = width
+    weights = VGGWeights(tuple(layers), np.float32(MEAN), "unpublished")
+    found = features_of(weights, image, ["conv1_3"], transform=transform)["conv1_3"]
+    assert relative_error(found, reference(image, layers)["conv1_3"]) < 3e-6
+    with tf.Graph().as_default():
+        images = tf.constant(image[None])
+        network = vgg.build_vgg(images, weights, ["conv1_3"], "max", transform=transform)
+        kernels = [network.filters[layer.name].kernel.shape.rank for layer in layers]
+        assert kernels == ([4, 4, 3] if transform else [4, 4, 4])
+        (slope,) = tf.gradients(network.features["conv1_3"], images)
+        with tf.Session() as session:
+            network.initialize(session)
+            slope = session.run(slope)[0]
+    above = np.ones((*image.shape[:2], channels))
+    for layer in reversed(layers):
+        mirrored = layer.kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        plain = Convolution("back", mirrored, np.zeros(mirrored.shape[3], np.float32))
+        above = reference(above, [plain])["back"]
+    assert relative_error(slope, above) < 3e-6
+
+
 @pytest.mark.weights
-def test_features_of_the_trained_network_match_scipy(trained_weights: Path) -> None:
+@pytest.mark.parametrize("transform", [False, True])
+def test_features_of_the_trained_network_match_scipy(
+    trained_weights: Path, transform: bool
+) -> None:
     weights = vgg.load_weights(trained_weights)
     names = [layer.name for layer in weights.layers if layer.name != "pool5"]
     assert names == NAMES[:-1]
     rng = np.random.default_rng(5)
     smooth = scipy.ndimage.gaussian_filter(rng.uniform(0, 255, (32, 32, 3)), (1, 1, 0))
     image = preprocess(smooth, weights.mean)[0]
-    found = features_of(weights, image, names)
+    found = features_of(weights, image, names, transform=transform)
     expected = reference(image, weights.layers)
     for name in names:
         assert relative_error(found[name], expected[name]) < 1e-4, name
