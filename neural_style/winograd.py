@@ -25,7 +25,8 @@ OUT = 4  # positions of a tile of the output
 IN = OUT + TAPS - 1  # of the input that such a tile depends on
 POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
 LEAST_CHANNELS = 128  # with fewer the transforms take what the products save
-STRIP_TILES = 128  # taken at once, so that what lies between the transforms stays in the caches
+MOST_TILES = 256  # of a strip, so that what lies between the transforms stays in the caches
+STRIPS = 2  # taken at once: the transforms of one beside the products of another
 
 Matrix = NDArray[np.float64]
 
@@ -98,13 +99,13 @@ def _powers(count: int) -> Matrix:
 
 
 def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve in strips of rows, one after the other."""
+    """Convolve in strips of rows."""
     import tensorflow.compat.v1 as tf
 
-    filters = kernel.shape[2]
+    _, channels, filters = kernel.shape
     height, width = tf.shape(x)[1], tf.shape(x)[2]
     down, across = -(-height // OUT), -(-width // OUT)
-    rows = -(-STRIP_TILES // across)
+    rows = -(-min(channels, MOST_TILES) // across)  # products are square at best
     count = -(-down // rows)
 
     def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
@@ -120,7 +121,7 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None, None, filters])
     _, found = tf.while_loop(
-        lambda index, _: index < count, strip, (0, found), parallel_iterations=1
+        lambda index, _: index < count, strip, (0, found), parallel_iterations=STRIPS
     )
     whole = tf.expand_dims(found.concat(), 0)
     whole.set_shape([1, x.shape[1], x.shape[2], filters])
