@@ -12,7 +12,7 @@ The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity: errors are half of those wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ LEAST_CHANNELS = 128  # with fewer the transforms take what the products save
 MOST_TILES = 256  # of a strip, so that what lies between the transforms stays in the caches
 STRIPS = 2  # taken at once: the transforms of one beside the products of another
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.floating[Any]]
 
 
 def suits(shape: Sequence[int]) -> bool:
@@ -59,17 +59,22 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
         kernel: [36, C, K], float32, see `transform_kernel`; it has no gradient.
         mirrored: [36, K, C], likewise of the kernel turned by half, in and out exchanged; for the
             gradient.
+
+    Raises:
+        ValueError: x is not known to be one image.
     """
     import tensorflow.compat.v1 as tf
 
-    @tf.custom_gradient
+    if x.shape[0] != 1:
+        raise ValueError(f"found features {x.shape}, expected those of one image, [1, H, W, C]")
+
     def forward(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradient(above: tf.Tensor) -> tuple[tf.Tensor, None, None]:
             return _in_strips(above, mirrored), None, None
 
         return _in_strips(x, kernel), gradient
 
-    return forward(x, kernel, mirrored)
+    return tf.custom_gradient(forward)(x, kernel, mirrored)
 
 
 class Transforms(NamedTuple):

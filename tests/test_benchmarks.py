@@ -11,6 +11,7 @@ from benchmarks import curves, kills, seams, snapshots, speed, time_to_loss
 from neural_style.checkpoint import Checkpoint, write_checkpoint
 from neural_style.record import LossHistory
 from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
+from vgg19_matconvnet import load_weights
 
 SCRIPTS = ("speed.py", "time_to_loss.py")
 
@@ -58,6 +59,20 @@ def test_summary_takes_medians_and_shares() -> None:
     assert result.network_rate == pytest.approx(50)
     assert result.product_rate == pytest.approx(4096**3 / 1e9)
     assert result.share_of_product_rate == pytest.approx(50 / (4096**3 / 1e9))
+
+
+def test_speed_measures_both_optimisers(
+    monkeypatch: pytest.MonkeyPatch, tiny_mat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a network of few channels; every evaluation of L-BFGS is found among its session's runs."""
+    for name, value in {"SIDE": 64, "WARM_UP": 1, "ROUNDS": 2}.items():
+        monkeypatch.setattr(speed, name, value)
+    (found,) = speed.measure(load_weights(tiny_mat), [48], "float32")
+    assert (found.precision, found.size) == ("float32", 48)
+    assert 0 < found.evaluation_seconds < found.lbfgs_seconds
+    assert 0 < found.lbfgs_own_share < 1
+    assert found.network_rate > 0
+    assert capsys.readouterr().err == "float32 at 48 px\n"
 
 
 def test_timed_session_counts_the_runs_with_its_operation_only() -> None:

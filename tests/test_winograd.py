@@ -121,3 +121,13 @@ def test_which_kernels_are_transformed() -> None:
     assert not winograd.suits((3, 3, 256, 64))
     assert not winograd.suits((5, 5, 256, 256))
     assert not winograd.suits((3, 1, 256, 256))
+
+
+@pytest.mark.parametrize("count", [None, 2])
+def test_more_images_than_one_are_refused(count) -> None:
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default():
+        kernel = winograd.transform_kernel(tf.zeros([3, 3, 4, 4]))
+        with pytest.raises(ValueError, match="expected those of one image"):
+            winograd.convolve(tf.placeholder(tf.float32, [count, 8, 8, 4]), kernel, kernel)
