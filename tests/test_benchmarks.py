@@ -64,7 +64,7 @@ def test_summary_takes_medians_and_shares() -> None:
 def test_speed_measures_both_optimisers(
     monkeypatch: pytest.MonkeyPatch, tiny_mat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a network of few channels; every evaluation of L-BFGS is found among its session's runs."""
+    """With a network of few channels; the evaluations of L-BFGS are found among its runs."""
     for name, value in {"SIDE": 64, "WARM_UP": 1, "ROUNDS": 2}.items():
         monkeypatch.setattr(speed, name, value)
     (found,) = speed.measure(load_weights(tiny_mat), [48], "float32")
