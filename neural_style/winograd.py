@@ -110,7 +110,8 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     _, channels, filters = kernel.shape
     height, width = tf.shape(x)[1], tf.shape(x)[2]
     down, across = -(-height // OUT), -(-width // OUT)
-    rows = -(-min(channels, MOST_TILES) // across)  # products are square at best
+    count = -(-down * across // min(channels, MOST_TILES))  # products are square at best
+    rows = -(-down // count)
     count = -(-down // rows)
 
     def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
