@@ -104,7 +104,7 @@ def _powers(count: int) -> Matrix:
 
 
 def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve in strips of rows."""
+    """Convolve x, [1, H, W, C], with a kernel [36, C, K] in strips of rows: [1, H, W, K]."""
     import tensorflow.compat.v1 as tf
 
     _, channels, filters = kernel.shape

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import scipy.signal
 
+import style_transfer as st
 from neural_style import winograd
+from neural_style.config import make_config
 from neural_style.convolution import Filters, convolve, mirror
+from neural_style.session import Device
+from neural_style.weights import Convolution, VGGWeights
 
 
 def correlated(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -131,3 +135,22 @@ def test_more_images_than_one_are_refused(count) -> None:
         kernel = winograd.transform_kernel(tf.zeros([3, 3, 4, 4]))
         with pytest.raises(ValueError, match="expected those of one image"):
             winograd.convolve(tf.placeholder(tf.float32, [count, 8, 8, 4]), kernel, kernel)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_the_graph_of_a_run_transforms_wide_kernels_on_a_processor(kind) -> None:
+    layers, channels = [], 3
+    for name in ("conv1_1", "conv1_2"):
+        kernel = np.zeros((3, 3, channels, 128), np.float32)
+        layers.append(Convolution(name, kernel, np.zeros(128, np.float32)))
+        channels = 128
+    config = make_config(
+        {"content": {"layers": {"conv1_2": 1}}, "style": {"layers": {"conv1_1": 1}}}
+    )
+    weights = VGGWeights(tuple(layers), np.zeros(3, np.float32), "unpublished")
+    work = st.open_workspace(config, weights, Device(kind, kind, 1))
+    with work.session as session:
+        names = {operation.name for operation in session.graph.get_operations()}
+    assert "vgg/conv1_2/kernel" in names
+    assert ("vgg/conv1_2/mirrored" in names) is (kind == "cpu")
+    assert "vgg/conv1_1/mirrored" not in names
