@@ -56,8 +56,10 @@ from neural_style.studio import Hands, Studio
 from neural_style.supply import find_weights
 from neural_style.sweep_plan import plan_sweep
 from neural_style.targets import KeptTargets
+from neural_style.tile import build_tile
+from neural_style.tiling import stages_of
 from neural_style.transfer import Moment, Watch, columns_of, optimise
-from neural_style.weights import VGGWeights, layers_needed, margins, transpose_kernels
+from neural_style.weights import VGGWeights, layers_needed, transpose_kernels
 from neural_style.workspace import Workspace, evaluate
 
 log = logging.getLogger("style_transfer")
@@ -179,12 +181,12 @@ def open_workspace(
         goal = objective.build_objective(canvas, network.features, structure)
         tiles = None
         if structure.tiled:
-            tile = tile_graph.build_tile(canvas, margins(used)[0])
+            tile = build_tile(canvas, stages_of(used))
             pixels = vgg.network_input(tile.pixels, weights.mean, config.network.white)
-            features = vgg.build_tile_features(
-                network, tile, pixels, weights, structure.layers, pooling, replicate=replicate
+            seen = vgg.build_tile_features(
+                network, tile, pixels, structure.layers, pooling, replicate=replicate
             )
-            tiles = tile_graph.build_tile_graph(goal, tile, features, used, structure)
+            tiles = tile_graph.build_tile_graph(goal, tile, seen, structure)
         optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean, tiles)
         initialize = tf.global_variables_initializer()
     opened = session.build_session(graph, device)

@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -25,10 +25,11 @@ from neural_style.convolution import Filters, convolve, mirror
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
 from neural_style.matconvnet import average_rgb, load_variables, parse_layers
+from neural_style.tile import Carried, TileFeatures
+from neural_style.tiling import Stage
 from neural_style.weights import (
     Convolution,
     Floats,
-    Layer,
     Pooling,
     Relu,
     VGGWeights,
@@ -36,13 +37,12 @@ from neural_style.weights import (
     identify,
     layer_table,
     layers_needed,
-    margins,
 )
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
-    from neural_style.tile_graph import Tile
+    from neural_style.tile import Tile
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 PoolingKind: TypeAlias = Literal["max", "average"]
@@ -144,7 +144,13 @@ def build_vgg(
                 initializers.append(initializer)
                 feed += fed
         features = _build_features(
-            tf.cast(images, number), needed, filters, layers, pooling, scope, replicate=replicate
+            tf.cast(images, number),
+            Stage(needed),
+            filters,
+            layers,
+            pooling,
+            scope,
+            replicate=replicate,
         )
         initialize = tf.group(*initializers, name="initialize")
     return Network(features, filters, initialize, feed)
@@ -154,39 +160,46 @@ def build_tile_features(
     network: Network,
     tile: Tile,
     pixels: tf.Tensor,
-    weights: VGGWeights,
     layers: Collection[str],
     pooling: PoolingKind,
     *,
     replicate: bool = False,
-) -> dict[str, tf.Tensor]:
+) -> TileFeatures:
     """Add what a network makes of a tile to the graph: of each layer, the tile's own positions.
 
     Args:
         network: It, in the graph.
-        tile: The tile, with the margin that `margins` gives for these layers.
+        tile: The tile, with the stages of the network that are needed.
         pixels: What the network sees of it, [1, H, W, 3].
-        weights, layers, pooling, replicate: As for `build_vgg`.
+        layers, pooling, replicate: As for `build_vgg`.
     """
     import tensorflow.compat.v1 as tf
 
     number = next((filters.bias.dtype for filters in network.filters.values()), pixels.dtype)
+    x, features, carried = tf.cast(pixels, number), dict[str, tf.Tensor](), list[Carried]()
     with tf.name_scope("tiles/vgg/") as scope:
-        return _build_features(
-            tf.cast(pixels, number),
-            layers_needed(weights, layers),
-            network.filters,
-            layers,
-            pooling,
-            scope,
-            replicate=replicate,
-            tile=tile,
-        )
+        for following, stage in enumerate(tile.stages, 1):
+            last = {layer.name for layer in stage.layers[-1:]}
+            made = _build_features(
+                x,
+                stage,
+                network.filters,
+                {*layers} | last,
+                pooling,
+                scope,
+                replicate=replicate and stage is tile.stages[0],
+                tile=tile,
+            )
+            features |= made
+            if following < len(tile.stages):
+                carried.append(tile.carry(made[stage.layers[-1].name], following))
+                x = carried[-1].patch
+    return TileFeatures(features, carried)
 
 
 def _build_features(
     x: tf.Tensor,
-    needed: Sequence[Layer],
+    stage: Stage,
     filters: Mapping[str, Filters],
     wanted: Collection[str],
     pooling: PoolingKind,
@@ -199,8 +212,8 @@ def _build_features(
     import tensorflow.compat.v1 as tf
 
     features: dict[str, tf.Tensor] = {}
-    seen, stride = margins(needed), 1
-    for i, layer in enumerate(needed):
+    seen, stride = stage.margins, stage.stride
+    for i, layer in enumerate(stage.layers):
         with tf.name_scope(f"{scope}{layer.name}/"):
             if isinstance(layer, Convolution):
                 x = convolve(x, filters[layer.name], replicate=replicate and i == 0)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from neural_style import session, winograd
 from neural_style.free_memory import available_bytes, resident_bytes
 from neural_style.inputs import Pictures, Sizes, sizes_at
 from neural_style.pyramid import schedule
 from neural_style.structure import structure_of
-from neural_style.tiling import longest_part
+from neural_style.tiling import seen_at_once, values_carried
 from neural_style.weights import (
     Convolution,
     Layer,
     VGGWeights,
     layers_needed,
-    margins,
     output_shapes,
 )
 
@@ -170,13 +169,18 @@ def scale_bytes(
     L-BFGS has no more pairs than iterations, which are many if not given. Content features of tiles
     and what their values are matched with are left out: where there is no room, files hold them.
     """
-    width = _value_bytes(precision)
-    image = 12 * math.prod(sizes.content)  # three float32 values a pixel
+    tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
     content, *styles = (
-        seen_at_once(config, layers, size) for size in (sizes.content, *sizes.styles)
+        _AtOnce.of(config, layers, size, tile, _value_bytes(precision))
+        for size in (sizes.content, *sizes.styles)
     )
-    step = GRADIENT_OVERHEAD * width * feature_values(layers, content)
-    passes = [FORWARD_OVERHEAD[precision] * width * feature_values(layers, size) for size in styles]
+    image = 12 * math.prod(sizes.content)  # three float32 values a pixel
+    step = GRADIENT_OVERHEAD * content.features + SORTED_COPIES * content.sorted
+    step += 2 * content.carried  # and their gradient
+    passes = [
+        FORWARD_OVERHEAD[precision] * style.features + SORTED_COPIES * style.sorted + style.carried
+        for style in styles
+    ]
     if config.optimizer.name == "lbfgs":
         history = config.optimizer.history
         pairs = history if iterations is None else min(history, iterations)
@@ -184,13 +188,10 @@ def scale_bytes(
         step = max(step, LBFGS_STEP_IMAGES * image)
     else:
         held = ADAM_IMAGES * image
-    sorted_bytes = [4 * sorted_values(config, layers, size) for size in (content, *styles)]
-    step += SORTED_COPIES * sorted_bytes[0]
-    passes = [own + SORTED_COPIES * n for own, n in zip(passes, sorted_bytes[1:], strict=True)]
-    if content != sizes.content:
+    if content.in_tiles:
         held += GRADIENT_IMAGES * image
     else:
-        held += sum(sorted_bytes[1:])
+        held += sum(style.sorted for style in styles)
     shown = image + sum(12 * math.prod(size) for size in sizes.styles)
     return shown + max(held + step, *passes, 0)
 
@@ -202,31 +203,61 @@ def spare_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
     return max(available_bytes(config.runtime.memory) - needed, 0.0)
 
 
-def seen_at_once(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> tuple[int, int]:
-    """Return the largest (height, width) of an image that the network sees at once."""
-    tile = config.runtime.tile
-    if not isinstance(tile, int) or max(size) <= tile:
-        return size
-    height, width = (
-        min(longest_part(side, tile, layers) + 2 * margins(layers)[0], side) for side in size
-    )
-    return height, width
+class _AtOnce(NamedTuple):
+    """What an evaluation holds of an image, in bytes.
 
-
-def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
-    """Return how many values of an image (height, width) are kept for its gradient: the outputs of
-    ReLU and pooling.
+    Attributes:
+        features: Of what the network sees at once, for its gradient.
+        sorted: Values to be sorted, likewise.
+        carried: Features of the whole image, between the stages of tiles.
+        in_tiles: Whether it is seen in tiles.
     """
-    shapes = output_shapes(layers, size)
+
+    features: int
+    sorted: int
+    carried: int
+    in_tiles: bool
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        layers: Sequence[Layer],
+        size: tuple[int, int],
+        tile: int | None,
+        width: int,
+    ) -> _AtOnce:
+        """Return it for an image (height, width) in tiles of a side, whose features take so many
+        bytes a value.
+        """
+        stages = seen_at_once(layers, size, tile)
+        features, ordered = 0, 0
+        for stage, (height, across) in stages:
+            seen = (height // stage.stride, across // stage.stride)
+            features = max(features, feature_values(stage.layers, seen, stage.channels))
+            ordered = max(ordered, sorted_values(config, stage.layers, seen, stage.channels))
+        carried = width * values_carried(layers, size, tile)
+        return cls(width * features, 4 * ordered, carried, stages[0][1] != size)
+
+
+def feature_values(layers: Sequence[Layer], size: tuple[int, int], channels: int = 3) -> int:
+    """Return how many values of an image (height, width) are kept for its gradient: the outputs of
+    ReLU and pooling. Of features of so many channels likewise.
+    """
+    shapes = output_shapes(layers, size, channels)
     return sum(math.prod(shape) for layer, shape in shapes if not isinstance(layer, Convolution))
 
 
-def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
-    """Return how many values of an image (height, width) are sorted for histograms."""
+def sorted_values(
+    config: Config, layers: Sequence[Layer], size: tuple[int, int], channels: int = 3
+) -> int:
+    """Return how many values of an image (height, width), or of features of so many channels, are
+    sorted for histograms.
+    """
     style = config.style
     if not (style.weight and style.statistic.get("histogram")):
         return 0
-    shapes = output_shapes(layers, size)
+    shapes = output_shapes(layers, size, channels)
     return sum(math.prod(shape) for layer, shape in shapes if style.layers.get(layer.name))
 
 

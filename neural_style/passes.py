@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from neural_style.losses import StyleSums
 from neural_style.objective import sums_present
 from neural_style.spill import Spill
-from neural_style.tile_graph import TileGraph
-from neural_style.tiling import Box, boxes_of
+from neural_style.tile_graph import TileGraph, TileStage
+from neural_style.tiling import Box, cut
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
+Boxes = Sequence[Sequence[Box]]  # the tiles of each stage
+ContentOfTiles = Sequence[Sequence[Mapping[str, np.ndarray]]]  # by layer, of those of each stage
 
 
 def ignore(*_: object) -> None:
@@ -31,32 +33,32 @@ class Cut:
 
     Attributes:
         tiles: Handles of the graph.
-        side: Longest side of a tile, pixels.
-        grid: What corners of tiles are multiples of, pixels.
+        side: Longest side of a tile of the first stage, pixels.
         spill: Where large arrays are kept.
         tick: Called after every tile; what it raises ends the pass.
     """
 
     tiles: TileGraph
     side: int
-    grid: int
     spill: Spill = field(default_factory=Spill)
     tick: Tick = ignore
 
-    def boxes(self, image: np.ndarray) -> tuple[Box, ...]:
+    def boxes(self, image: np.ndarray) -> Boxes:
         """Return the tiles of an image [1, H, W, 3]; none if it is taken in one piece."""
-        found = boxes_of((image.shape[1], image.shape[2]), self.side, self.grid)
-        return found if len(found) > 1 else ()
+        layers = [layer for stage in self.tiles.tile.stages for layer in stage.layers]
+        found = cut(layers, (image.shape[1], image.shape[2]), self.side)
+        return [boxes for _, boxes in found] if len(found[0][1]) > 1 else []
 
     def passes(
         self,
         session: tf.Session,
-        boxes: Sequence[Box],
-        content: Sequence[Mapping[str, np.ndarray]],
+        boxes: Boxes,
+        content: ContentOfTiles,
         style: Mapping[str, Sequence[StyleSums]],
     ) -> Passes:
         """Return what evaluates the objective for these targets."""
-        ordered = {name: [sums.ordered for sums in style[name]] for name in self.tiles.values}
+        compared = [name for stage in self.tiles.stages for name in stage.values]
+        ordered = {name: [sums.ordered for sums in style[name]] for name in compared}
         return Passes(session, self.tiles, boxes, content, ordered, self.spill, self.tick)
 
 
@@ -67,7 +69,7 @@ class Passes:
     Attributes:
         session: Session of the graph.
         tiles: Its handles.
-        boxes: The tiles.
+        boxes: The tiles of each stage.
         content: What each tile's content layers are compared with, [1, H', W', C].
         ordered: Values of the style's channels in rising order, [N, C], for each target, by layer;
             where histograms are compared.
@@ -78,8 +80,8 @@ class Passes:
 
     session: tf.Session
     tiles: TileGraph
-    boxes: Sequence[Box]
-    content: Sequence[Mapping[str, np.ndarray]]
+    boxes: Boxes
+    content: ContentOfTiles
     ordered: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
     spill: Spill = field(default_factory=Spill)
     tick: Tick = ignore
@@ -87,59 +89,86 @@ class Passes:
     def losses(self) -> dict[str, float]:
         """Return the weighted terms at the current image, and their total."""
         self._sum()
-        return self.session.run(dict(self.tiles.losses))
+        losses, _ = self.session.run([dict(self.tiles.losses), self.tiles.release])
+        return losses
 
     def evaluate(self) -> dict[str, float]:
         """Return the same, and leave the gradient by the image in `tiles.gradient`."""
         matches = self._sum()
         tiles, run = self.tiles, self.session.run
         losses, _ = run([dict(tiles.losses), tiles.settle])
-        if tiles.add_norms is not None:
-            self._each("norms", tiles.add_norms, matches)
+        stages = range(len(tiles.stages))
+        normalised = [index for index in stages if tiles.stages[index].add_norms is not None]
+        self._each("norms", normalised, lambda stage: stage.add_norms, matches)
         run(tiles.settle_norms)
-        self._each("gradient", tiles.descend, matches)
+        self._each("gradient", stages[::-1], lambda stage: stage.descend, matches)
+        run(tiles.release)
         return losses
 
     def _sum(self) -> _Matches:
         """Take the sums of all tiles; return what their values are matched with."""
-        matches = _Matches({}, {})
+        matches, tiles = _Matches({}, {}), self.tiles
+        self.session.run(tiles.clear)
         if self.ordered:
             spill = replace(self.spill)  # which has its room again at the next evaluation
-            values = _values_of(self.session, self.tiles, self.boxes, spill, self.tick)
+            values = _values_of(self.session, tiles, self.boxes, spill, self.tick)
             matches = values.matched_with(self.ordered, spill)
-        self.session.run(self.tiles.clear)
-        self._each("sums", self.tiles.add, matches)
+        self._each("sums", range(len(tiles.stages)), lambda stage: stage.add, matches)
         return matches
 
-    def _each(self, what: str, operation: tf.Operation, matches: _Matches) -> None:
-        for i, box in enumerate(self.boxes):
-            fed: dict[Any, Any] = {self.tiles.tile.box: astuple(box)}
-            fed |= {self.tiles.content[name]: goal for name, goal in self.content[i].items()}
-            fed |= matches.fed(self.tiles, i)
-            self.session.run(operation, fed)
-            self.tick(what, i + 1, len(self.boxes))
+    def _each(
+        self,
+        what: str,
+        stages: Sequence[int],
+        operation: Callable[[TileStage], tf.Operation],
+        matches: _Matches,
+    ) -> None:
+        """Run an operation of some stages, one after another, for each of their tiles."""
+        for at in _in_turn(what, stages, self.boxes, self.tick):
+            stage = self.tiles.stages[at.stage]
+            fed: dict[Any, Any] = {self.tiles.tile.box: astuple(at.box)}
+            content = self.content[at.stage][at.tile]
+            fed |= {stage.content[name]: goal for name, goal in content.items()}
+            fed |= matches.fed(stage, at.tile)
+            self.session.run(operation(stage), fed)
 
 
-def measure_content(
-    session: tf.Session, cut: Cut, boxes: Sequence[Box]
-) -> tuple[dict[str, np.ndarray], ...]:
+class _Place(NamedTuple):
+    """A tile of a stage, both given by their numbers, and where it is."""
+
+    stage: int
+    tile: int
+    box: Box
+
+
+def _in_turn(what: str, stages: Sequence[int], boxes: Boxes, tick: Tick) -> Iterator[_Place]:
+    """Yield the tiles of some stages, one stage after another; tell of each that is done."""
+    places = [_Place(stage, i, box) for stage in stages for i, box in enumerate(boxes[stage])]
+    for done, place in enumerate(places, 1):
+        yield place
+        tick(what, done, len(places))
+
+
+def measure_content(session: tf.Session, cut: Cut, boxes: Boxes) -> ContentOfTiles:
     """Return the features of the content layers of the current image, for each tile."""
-    found, tiles = [], cut.tiles
-    for i, box in enumerate(boxes, 1):
-        wanted = {name: tiles.features[name] for name in tiles.content}
-        features = session.run(wanted, {tiles.tile.box: astuple(box)})
-        found.append({name: cut.spill.keep(each) for name, each in features.items()})
-        cut.tick("content", i, len(boxes))
-    return tuple(found)
+    tiles = cut.tiles
+    found: list[list[dict[str, np.ndarray]]] = [[] for _ in boxes]
+    session.run(tiles.clear)
+    for at in _in_turn("content", range(len(boxes)), boxes, cut.tick):
+        stage = tiles.stages[at.stage]
+        wanted = {name: stage.features[name] for name in stage.content}
+        features, _ = session.run([wanted, stage.keep], {tiles.tile.box: astuple(at.box)})
+        found[at.stage].append({name: cut.spill.keep(each) for name, each in features.items()})
+    session.run(tiles.release)
+    return found
 
 
-def measure_style(session: tf.Session, cut: Cut, boxes: Sequence[Box]) -> dict[str, StyleSums]:
+def measure_style(session: tf.Session, cut: Cut, boxes: Boxes) -> dict[str, StyleSums]:
     """Return the sums of the style layers of the current image, for the first target."""
     tiles = cut.tiles
     session.run(tiles.clear)
-    for i, box in enumerate(boxes, 1):
-        session.run(tiles.add_style, {tiles.tile.box: astuple(box)})
-        cut.tick("style", i, len(boxes))
+    for at in _in_turn("style", range(len(boxes)), boxes, cut.tick):
+        session.run(tiles.stages[at.stage].add_style, {tiles.tile.box: astuple(at.box)})
     held = {layer: sums_present(each[0]) for layer, each in tiles.sums.style.items()}
     found = session.run(
         {
@@ -148,8 +177,9 @@ def measure_style(session: tf.Session, cut: Cut, boxes: Sequence[Box]) -> dict[s
         }
     )
     values = None
-    if tiles.values:
+    if any(stage.values for stage in tiles.stages):
         values = _values_of(session, tiles, boxes, replace(cut.spill), cut.tick)
+    session.run(tiles.release)
     return {
         layer: StyleSums(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
         for layer, sums in found.items()
@@ -195,12 +225,12 @@ class _Matches:
     goals: Mapping[str, Sequence[np.ndarray]]
     cuts: Mapping[str, Sequence[int]]
 
-    def fed(self, tiles: TileGraph, index: int) -> dict[Any, np.ndarray]:
-        """Return those of a tile with their placeholders."""
+    def fed(self, stage: TileStage, tile: int) -> dict[Any, np.ndarray]:
+        """Return those of a tile of a stage with their placeholders."""
         return {
-            place: goal[:, slice(*self.cuts[layer][index : index + 2])].T
-            for layer, goals in self.goals.items()
-            for place, goal in zip(tiles.matches[layer], goals, strict=True)
+            place: goal[:, slice(*self.cuts[layer][tile : tile + 2])].T
+            for layer, places in stage.matches.items()
+            for place, goal in zip(places, self.goals.get(layer, ()), strict=True)
         }
 
 
@@ -216,20 +246,21 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
 
 
 def _values_of(
-    session: tf.Session, tiles: TileGraph, boxes: Sequence[Box], spill: Spill, tick: Tick
+    session: tf.Session, tiles: TileGraph, boxes: Boxes, spill: Spill, tick: Tick
 ) -> _Values:
-    """Return the values of the style layers at the current image."""
-    cuts = {}
-    for name in tiles.values:
-        counts = [box.positions(tiles.strides[name]) for box in boxes]
-        cuts[name] = [0, *accumulate(counts)]
-    arrays = {
-        name: spill.empty((int(values.shape[-1]), cuts[name][-1]), values.dtype.as_numpy_dtype)
-        for name, values in tiles.values.items()
-    }
-    for i, box in enumerate(boxes):
-        found = session.run(tiles.values, {tiles.tile.box: astuple(box)})
+    """Return the values of the style layers at the current image, for which `clear` has made room
+    between the stages.
+    """
+    cuts, arrays = {}, {}
+    for stage, own in zip(tiles.stages, boxes, strict=True):
+        for name, values in stage.values.items():
+            counts = [box.positions(tiles.strides[name]) for box in own]
+            cuts[name] = [0, *accumulate(counts)]
+            sides = (int(values.shape[-1]), cuts[name][-1])
+            arrays[name] = spill.empty(sides, values.dtype.as_numpy_dtype)
+    for at in _in_turn("histograms", range(len(boxes)), boxes, tick):
+        stage = tiles.stages[at.stage]
+        found, _ = session.run([dict(stage.values), stage.keep], {tiles.tile.box: astuple(at.box)})
         for name, values in found.items():
-            arrays[name][:, slice(*cuts[name][i : i + 2])] = values.T
-        tick("histograms", i + 1, len(boxes))
+            arrays[name][:, slice(*cuts[name][at.tile : at.tile + 2])] = values.T
     return _Values(arrays, cuts)

@@ -18,14 +18,13 @@ from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
 from neural_style.scale_mixing import settings_for, side_of
 from neural_style.structure import structure_of
-from neural_style.tiling import Box, boxes_of, grid_of
+from neural_style.tiling import Box, Stage, cut
 from neural_style.weights import (
     Convolution,
     Layer,
     Pooling,
     VGGWeights,
     layers_needed,
-    margins,
     output_shapes,
 )
 
@@ -164,16 +163,18 @@ def forward_operations(
 
     Its gradient takes as many again: the kernels have none.
     """
-    boxes = boxes_of(size, tile, grid_of(layers))
-    return sum(_operations(layers, box, size, transform) for box in boxes)
+    return sum(
+        _operations(stage, box, size, transform)
+        for stage, boxes in cut(layers, size, tile)
+        for box in boxes
+    )
 
 
-def _operations(layers: Sequence[Layer], box: Box, size: tuple[int, int], transform: bool) -> float:
-    operations, stride = 0.0, 1
-    for layer, margin in zip(layers, margins(layers), strict=False):
+def _operations(stage: Stage, box: Box, size: tuple[int, int], transform: bool) -> float:
+    operations, stride = 0.0, stage.stride
+    for layer, margin in zip(stage.layers, stage.margins, strict=False):
         if isinstance(layer, Convolution):
-            height = min(box.bottom + margin, size[0]) - max(box.top - margin, 0)
-            width = min(box.right + margin, size[1]) - max(box.left - margin, 0)
+            height, width = box.seen(margin, size)
             share = WINOGRAD_SHARE if transform and winograd.suits(layer.kernel.shape) else 1.0
             operations += share * 2 * layer.kernel.size * (height // stride) * (width // stride)
         elif isinstance(layer, Pooling):

@@ -15,7 +15,7 @@ import numpy as np
 from neural_style.held import Held, hold
 from neural_style.losses import StyleSums
 from neural_style.objective import Objective, set_guides, set_image, set_region, sums_present
-from neural_style.passes import Cut, measure_content, measure_style
+from neural_style.passes import ContentOfTiles, Cut, measure_content, measure_style
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -42,12 +42,12 @@ class Targets:
 
     Attributes:
         content: Features of the content image by layer, [1, H', W', C]; of one that is cut into
-            tiles, those of each tile.
+            tiles, those of each tile of each stage.
         style: Sums by layer, for each target; of several styles in one, their mixture.
         shares: Of each target, summing to 1.
     """
 
-    content: Mapping[str, np.ndarray] | tuple[Mapping[str, np.ndarray], ...]
+    content: Mapping[str, np.ndarray] | ContentOfTiles
     style: Mapping[str, tuple[StyleSums, ...]]
     shares: tuple[float, ...]
 
@@ -89,8 +89,9 @@ def key_of(content: np.ndarray, styles: Sequence[StyleSource], how: object) -> C
 
 def _bytes_of(targets: Targets) -> int:
     sums = [value for each in targets.style.values() for s in each for value in vars(s).values()]
-    content = [targets.content] if isinstance(targets.content, Mapping) else targets.content
-    features = [array for each in content for array in each.values()]
+    content = targets.content
+    tiles = [[content]] if isinstance(content, Mapping) else content
+    features = [array for stage in tiles for each in stage for array in each.values()]
     return sum(np.asarray(array).nbytes for array in [*features, *sums])
 
 
@@ -154,9 +155,9 @@ def measure_targets(
 
 def _measure_content(
     session: tf.Session, objective: Objective, content: np.ndarray, cut: Cut | None
-) -> Mapping[str, np.ndarray] | tuple[Mapping[str, np.ndarray], ...]:
+) -> Mapping[str, np.ndarray] | ContentOfTiles:
     """Return the features of the content image by layer, or those of each tile."""
-    boxes = cut.boxes(content) if cut else ()
+    boxes = cut.boxes(content) if cut else []
     if objective.content_targets:
         set_region(session, objective, np.ones(content.shape[1:3], np.float32))
         set_image(session, objective, content)
@@ -177,7 +178,7 @@ def _measure_style(
     set_image(session, objective, style.image)
     if objective.guides:
         set_guides(session, objective, [style.guides] * targets)
-    boxes = cut.boxes(style.image) if cut else ()
+    boxes = cut.boxes(style.image) if cut else []
     if cut and boxes:
         return measure_style(session, cut, boxes)
     found = session.run(

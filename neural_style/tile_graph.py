@@ -3,8 +3,9 @@
 Every term is a function of sums that add over disjoint parts of an image, so that one pass over the
 tiles gives the sums of the whole, from these the terms and their slopes by the sums, and a second
 pass sends the slopes back through each tile. What comes out is the untiled objective and its
-gradient, but for rounding. A tile is seen with a margin as wide as the network looks; padding is
-only where the image ends.
+gradient, but for rounding. Both passes go through the network stage by stage: a tile is seen with a
+margin as wide as the layers of a stage look, and what they make of all tiles is kept for the next
+stage. Padding is only where the image ends.
 """
 
 from __future__ import annotations
@@ -16,112 +17,42 @@ from typing import TYPE_CHECKING
 from neural_style import losses
 from neural_style.held import Held, build_held
 from neural_style.losses import wide
-from neural_style.objective import Canvas, Objective, read_goals, weight_of
+from neural_style.objective import Objective, read_goals, weight_of
 from neural_style.structure import Structure
 from neural_style.terms import Sums, View, build_sums, build_terms
+from neural_style.tile import Tile, TileFeatures, add_window
 from neural_style.tiling import strides_of
-from neural_style.variation import Framed
-from neural_style.weights import Layer
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A part of the image with its margin.
+class TileStage:
+    """Handles of what is done with a tile at one stage.
 
     Attributes:
-        box: Top, bottom, left and right of the part in pixels, [4]; fed. Top and left are multiples
-            of the deepest layer's stride; bottom and right are, or are where the image ends.
-        size: (height, width) of the image.
-        margin: How far around the part there is to be seen, where the image goes on, pixels.
-        image: The image as it is held, [1, H, W, 3].
-        patch: The part with its margin, in the same form.
-        pixels: The same, with no gradient outside the region.
+        features: The tile's own features by layer, [1, H', W', C], of the layers of the stage.
+        values: Features of style layers as numbers of channels, [M, C], float32; where histograms
+            are compared.
+        content: What its content layers are compared with; fed.
+        matches: What `values` are matched with, for each target; fed.
+        keep: Keeps what the next stage sees of the tile.
+        add_style, add: Take in the tile's sums of style layers, matches apart, or all of them.
+        add_norms: Takes in the L1 norms of the tile's gradients at the layers where they are
+            normalised; None where none is.
+        descend: Adds the tile's part to the gradient: of what the stage sees.
     """
 
-    box: tf.Tensor
-    size: tuple[tf.Tensor, tf.Tensor]
-    margin: int
-    image: tf.Variable
-    patch: tf.Tensor
-    pixels: tf.Tensor
-
-    def window(self, margin: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the image that the part has with a margin."""
-        (top, bottom), (left, right) = (self._span(axis, margin) for axis in (0, 1))
-        return slice(top, bottom), slice(left, right)
-
-    def trim(self, x: tf.Tensor, stride: int, before: int, after: int) -> tf.Tensor:
-        """Return features of a margin cut to a smaller one.
-
-        Args:
-            x: [1, H, W, C].
-            stride: Pixels of the image for each position.
-            before, after: The margins, in pixels.
-        """
-        if before == after:
-            return x
-        rows, columns = (self._inner(x, axis, stride, before, after) for axis in (0, 1))
-        return x[:, rows, columns]
-
-    def own(self, x: tf.Tensor, stride: int, margin: int) -> tf.Tensor:
-        """Return the part's own positions of features that have a margin."""
-        rows, columns = (self._inner(x, axis, stride, margin, 0) for axis in (0, 1))
-        return x[:, rows, columns]
-
-    def slice_of(self, whole: tf.Tensor, stride: int) -> tf.Tensor:
-        """Return the part's positions of values of the whole image, [1, H, W, C]."""
-        top, bottom, left, right = (self.box[i] // stride for i in range(4))
-        return whole[:, top:bottom, left:right]
-
-    def framed(self) -> Framed:
-        """Return the part in a frame of its neighbours."""
-        import tensorflow.compat.v1 as tf
-
-        starts = [tf.cast(self.box[2 * axis] <= 0, tf.int32) for axis in (0, 1)]
-        ends = [tf.cast(self.box[2 * i + 1] >= self.size[i], tf.int32) for i in (0, 1)]
-        seen = self.trim(self.pixels, 1, self.margin, 1)
-        paddings = tf.stack([[0, 0], *zip(starts, ends, strict=True), [0, 0]])
-        frame = tf.reshape(
-            tf.pad(seen, paddings, "SYMMETRIC"),
-            [1, self.box[1] - self.box[0] + 2, self.box[3] - self.box[2] + 2, 3],
-        )
-        return Framed(frame, *ends)
-
-    def _span(self, axis: int, margin: int) -> tuple[tf.Tensor, tf.Tensor]:
-        import tensorflow.compat.v1 as tf
-
-        low, high = self.box[2 * axis], self.box[2 * axis + 1]
-        return tf.maximum(low - margin, 0), tf.minimum(high + margin, self.size[axis])
-
-    def _inner(self, x: tf.Tensor, axis: int, stride: int, before: int, after: int) -> slice:
-        """Return which positions of features with one margin are those with a smaller one."""
-        import tensorflow.compat.v1 as tf
-
-        start, _ = self._span(axis, before)
-        low, _ = self._span(axis, after)
-        high = self.box[2 * axis + 1] + after
-        end = tf.minimum((high - start) // stride, tf.shape(x)[axis + 1])
-        return slice((low - start) // stride, end)
-
-
-def build_tile(canvas: Canvas, margin: int) -> Tile:
-    """Add a part of the image to the graph, which the network sees with a margin in pixels."""
-    import tensorflow.compat.v1 as tf
-
-    box = tf.placeholder(tf.int32, [4], "tile_box")
-    whole = tf.shape(canvas.image.variable.read_value())
-    image = canvas.image.variable
-    tile = Tile(box, (whole[1], whole[2]), margin, image, image, image)
-    rows, columns = tile.window(margin)
-    patch = tf.identity(image[:, rows, columns], "patch")
-    pixels = patch
-    if canvas.region:
-        inside = canvas.region.variable[:, rows, columns]
-        pixels = patch * inside + tf.stop_gradient(patch) * (1 - inside)
-    return Tile(box, (whole[1], whole[2]), margin, image, patch, pixels)
+    features: Mapping[str, tf.Tensor]
+    values: Mapping[str, tf.Tensor]
+    content: Mapping[str, tf.Tensor]
+    matches: Mapping[str, Sequence[tf.Tensor]]
+    keep: tf.Operation
+    add_style: tf.Operation
+    add: tf.Operation
+    add_norms: tf.Operation | None
+    descend: tf.Operation
 
 
 @dataclass(frozen=True)
@@ -130,47 +61,33 @@ class TileGraph:
 
     Attributes:
         tile: The part at hand.
-        features: Its own features by layer, [1, H', W', C].
+        stages: What is done with it, stage by stage.
         strides: Pixels of the image for each position, by layer.
-        values: Features of style layers as numbers of channels, [M, C], float32; where histograms
-            are compared.
-        content: What its content layers are compared with; fed.
-        matches: What `values` are matched with, for each target; fed.
         sums: Sums over the tiles so far, by their names; of style layers first.
-        clear: Sets them to nothing.
-        add_style, add: Take in the tile's sums of style layers, matches apart, or all of them.
+        clear: Sets them to nothing, and makes room for what is kept between stages.
         losses: The weighted terms of the sums by name, and their `total`, scalars.
-        settle: Keeps the slopes of the total by the sums, and begins a gradient of its size.
-        add_norms: Takes in the L1 norms of the tile's gradients at the layers where they are
-            normalised; None where none is.
-        settle_norms: Keeps what gradients are multiplied by there.
-        descend: Adds the tile's part to the gradient.
+        settle: Keeps the slopes of the total by the sums, and begins gradients of their sizes.
+        settle_norms: Keeps what gradients are multiplied by where they are normalised.
+        release: Gives the room back that `clear` and `settle` made between stages.
         gradient: The gradient so far, [1, H, W, 3].
     """
 
     tile: Tile
-    features: Mapping[str, tf.Tensor]
+    stages: Sequence[TileStage]
     strides: Mapping[str, int]
-    values: Mapping[str, tf.Tensor]
-    content: Mapping[str, tf.Tensor]
-    matches: Mapping[str, Sequence[tf.Tensor]]
     sums: Sums
     clear: tf.Operation
-    add_style: tf.Operation
-    add: tf.Operation
     losses: Mapping[str, tf.Tensor]
     settle: tf.Operation
-    add_norms: tf.Operation | None
     settle_norms: tf.Operation
-    descend: tf.Operation
+    release: tf.Operation
     gradient: Held
 
 
 def build_tile_graph(
     objective: Objective,
     tile: Tile,
-    features: Mapping[str, tf.Tensor],
-    layers: Sequence[Layer],
+    seen: TileFeatures,
     structure: Structure,
 ) -> TileGraph:
     """Add the tiled objective to the graph.
@@ -178,13 +95,13 @@ def build_tile_graph(
     Args:
         objective: The untiled one, whose targets and weights it shares.
         tile: The part at hand.
-        features: Its own features by layer, [1, H', W', C].
-        layers: Those of the network that they need, in the order of depth.
+        seen: What the network makes of it.
         structure: Which layers and formulas.
     """
     import tensorflow.compat.v1 as tf
 
-    scope, number = "tiles/", tile.patch.dtype
+    scope, number, features = "tiles/", tile.patch.dtype, seen.features
+    layers = [layer for stage in tile.stages for layer in stage.layers]
     strides = strides_of(layers)
     content = {
         name: tf.placeholder(features[name].dtype, features[name].shape, f"tile_content_{name}")
@@ -222,35 +139,61 @@ def build_tile_graph(
     total = tf.add_n(list(terms.values()), name="tiles/total")
     slopes = _held_like(parts, "slope")
     gradient = build_held("tiles/gradient", [1, None, None, 3], number)
-    through = tf.add_n(
-        [tf.reduce_sum(slopes[name].variable * part) for name, part in parts.items()]
-    )
-    norms = {
-        key: losses.absolute_sum(tf.gradients(through, pull.features)[0])
-        for key, pull in pulls.items()
-    }
+
+    def build_stage(index: int) -> TileStage:
+        names = {layer.name for layer in tile.stages[index].layers}
+        own = {
+            name: part
+            for name, part in parts.items()
+            if (_layer_of(name) in names) or (index == 0 and _layer_of(name) is None)
+        }
+        before, after = seen.around(index)
+        losses_by = [(part, slopes[name].variable.read_value()) for name, part in own.items()]
+        keep = after.keep() if after else tf.no_op()
+        norms = [
+            pull.norm.assign_add(
+                losses.absolute_sum(_gradient(losses_by, pull.features)), read_value=False
+            )
+            for (_, layer), pull in pulls.items()
+            if layer in names
+        ]
+        through = losses_by + ([(after.own, after.own_gradient())] if after else [])
+        slope = _gradient(through, before.patch if before else tile.patch)
+        if slope is None:
+            descend = tf.no_op()
+        elif before:
+            descend = before.add_gradient(slope)
+        else:
+            window = tile.window(tile.stages[0].margins[0], 1)
+            descend = add_window(gradient.variable, window, slope)
+        return TileStage(
+            features={n: each for n, each in features.items() if n in names},
+            values={n: each for n, each in values.items() if n in names},
+            content={n: each for n, each in content.items() if n in names},
+            matches={n: each for n, each in matches.items() if n in names},
+            keep=keep,
+            add_style=tf.group(_add(sums, {n: p for n, p in own.items() if _of_a_style(n)}), keep),
+            add=tf.group(_add(sums, own), keep),
+            add_norms=tf.group(*norms) if norms else None,
+            descend=descend,
+        )
+
     return TileGraph(
         tile=tile,
-        features=features,
+        stages=[build_stage(index) for index in range(len(tile.stages))],
         strides=strides,
-        values=values,
-        content=content,
-        matches=matches,
         sums=here.with_parts(sums),
-        clear=_fill(sums, {name: tf.zeros_like(part) for name, part in so_far.items()}),
-        add_style=_add(sums, {n: part for n, part in parts.items() if _of_a_style(n)}),
-        add=_add(sums, parts),
+        clear=tf.group(
+            _fill(sums, {name: tf.zeros_like(part) for name, part in so_far.items()}),
+            *(each.clear(each.features) for each in seen.carried),
+        ),
         losses={**terms, "total": total},
         settle=tf.group(
             _fill(slopes, _slopes(total, so_far)),
             *(pull.norm.assign(0.0, read_value=False) for pull in pulls.values()),
+            *(each.clear(each.gradient) for each in seen.carried),
             gradient.variable.assign(tf.zeros_like(tile.image.read_value()), read_value=False),
         ),
-        add_norms=tf.group(
-            *(pulls[key].norm.assign_add(norm, read_value=False) for key, norm in norms.items())
-        )
-        if pulls
-        else None,
         settle_norms=tf.group(
             *(
                 pull.factor.assign(
@@ -259,7 +202,7 @@ def build_tile_graph(
                 for pull in pulls.values()
             )
         ),
-        descend=_add_window(gradient.variable, tile, tf.gradients(through, tile.patch)[0]),
+        release=tf.group(*(each.release() for each in seen.carried)),
         gradient=gradient,
     )
 
@@ -289,6 +232,12 @@ def _build_pulls(
             scaled = losses.scale_gradient(features[layer], factor.read_value())
             pulls[section, layer] = _Pull(scaled, factor, norm, weight)
     return pulls
+
+
+def _layer_of(name: str) -> str | None:
+    """Return the layer of a sum by its name; None of the total variation."""
+    section, layer, *_ = name.split("/")
+    return None if section == "total_variation" else layer
 
 
 def _of_a_style(name: str) -> bool:
@@ -323,11 +272,9 @@ def _slopes(total: tf.Tensor, by: Mapping[str, tf.Tensor]) -> dict[str, tf.Tenso
     return dict(zip(by, found, strict=True))
 
 
-def _add_window(whole: tf.Variable, tile: Tile, addend: tf.Tensor | None) -> tf.Operation:
-    """Add the gradient of a tile and its margin in its place."""
+def _gradient(through: Sequence[tuple[tf.Tensor, tf.Tensor]], by: tf.Tensor) -> tf.Tensor | None:
+    """Return the gradient by a tensor of values whose own gradients are given."""
     import tensorflow.compat.v1 as tf
 
-    if addend is None:
-        return tf.no_op()
-    rows, columns = tile.window(tile.margin)
-    return whole[:, rows, columns].assign(whole[:, rows, columns] + addend).op
+    values, slopes = zip(*through, strict=True) if through else ((), ())
+    return tf.gradients(list(values), by, grad_ys=list(slopes))[0] if values else None

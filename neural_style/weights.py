@@ -133,32 +133,6 @@ def receptive_field(weights: VGGWeights, layer: str) -> tuple[int, int]:
     return size, stride
 
 
-def margins(layers: Sequence[Layer]) -> tuple[int, ...]:
-    """Return how far around a part of an image the network has to see, in pixels: at its input and
-    behind each layer.
-
-    Behind a layer that is as far as the convolutions after it reach, rounded up so that the
-    poolings after it join the same positions as in the whole image. It shrinks where that is worth
-    a copy: behind poolings, and in the middle of a block.
-    """
-    reach, stride, needed = 0, 2 ** sum(isinstance(layer, Pooling) for layer in layers), []
-    grid = stride
-    for layer in reversed(layers):
-        needed.append(-(-reach // grid) * grid)
-        if isinstance(layer, Pooling):
-            grid, stride = stride, stride // 2
-        elif isinstance(layer, Convolution):
-            reach += max(layer.kernel.shape[:2]) // 2 * stride
-    found = [max(-(-reach // grid) * grid, 2)]
-    for i, margin in enumerate(reversed(needed)):
-        before_pooling = i + 1 < len(layers) and isinstance(layers[i + 1], Pooling)
-        worth_it = isinstance(layers[i], Pooling) or (
-            isinstance(layers[i], Relu) and not before_pooling
-        )
-        found.append(min(margin, found[-1]) if worth_it else found[-1])
-    return tuple(found)
-
-
 def smallest_side(weights: VGGWeights, layer: str) -> int:
     """Return the smallest side of an image, in pixels, that leaves one position at a layer.
 
@@ -171,11 +145,12 @@ def smallest_side(weights: VGGWeights, layer: str) -> int:
 
 
 def output_shapes(
-    layers: Sequence[Layer], size: tuple[int, int]
+    layers: Sequence[Layer], size: tuple[int, int], channels: int = 3
 ) -> Iterator[tuple[Layer, tuple[int, int, int]]]:
-    """Yield each layer and what it makes of an image (height, width): height, width, channels."""
+    """Yield each layer and what it makes of an image (height, width), or of features of so many
+    channels: height, width, channels.
+    """
     height, width = size
-    channels = 3
     for layer in layers:
         if isinstance(layer, Convolution):
             channels = layer.bias.size

@@ -18,7 +18,6 @@ from neural_style.pixels import preprocess
 from neural_style.spill import Spill
 from neural_style.structure import term_weights
 from neural_style.tile_graph import TileGraph
-from neural_style.tiling import grid_of
 from neural_style.weights import Layer
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignor
         lambda: targets.measure_targets(run, goal, content, sources, config.style.goals, cut),
     )
     targets.set_targets(run, goal, found)
-    boxes = cut.boxes(content) if cut else ()
+    boxes = cut.boxes(content) if cut else []
     if cut and not isinstance(found.content, Mapping):
         work.passes = cut.passes(run, boxes, found.content, found.style)
     objective.set_guides(run, goal, [each.painted for each in guides])
@@ -86,7 +85,7 @@ def _cut(work: Workspace, config: Config, inputs: Inputs, tick: Tick) -> Cut | N
         return None
     sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
     spill = Spill(spare_bytes(config, work.used, sizes))
-    return Cut(work.tiles, side, grid_of(work.used), spill, tick)
+    return Cut(work.tiles, side, spill, tick)
 
 
 def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:

@@ -27,12 +27,12 @@ from neural_style.passes import Cut, Passes, measure_content, measure_style
 from neural_style.spill import Spill
 from neural_style.structure import Structure
 from neural_style.targets import StyleSource
-from neural_style.tile_graph import TileGraph, build_tile, build_tile_graph
-from neural_style.tiling import boxes_of, grid_of
+from neural_style.tile import build_tile
+from neural_style.tile_graph import TileGraph, build_tile_graph
+from neural_style.tiling import stages_of
 from neural_style.weights import (
     VGGWeights,
     layers_needed,
-    margins,
     receptive_field,
 )
 
@@ -56,11 +56,11 @@ def tiled(
         net = vgg.build_vgg(canvas.pixels, weights, structure.layers, "max", replicate=replicate)
         objective = build_objective(canvas, net.features, structure)
         needed = layers_needed(weights, structure.layers)
-        tile = build_tile(canvas, margins(needed)[0])
-        features = vgg.build_tile_features(
-            net, tile, tile.pixels, weights, structure.layers, "max", replicate=replicate
+        tile = build_tile(canvas, stages_of(needed))
+        seen = vgg.build_tile_features(
+            net, tile, tile.pixels, structure.layers, "max", replicate=replicate
         )
-        tiles = build_tile_graph(objective, tile, features, needed, structure)
+        tiles = build_tile_graph(objective, tile, seen, structure)
         slope = tf.gradients(objective.total, objective.image.variable)[0]
         initializer = tf.global_variables_initializer()
         graph.finalize()
@@ -105,10 +105,9 @@ def compare(
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
         set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
-        grid = grid_of(layers_needed(weights, structure.layers))
-        cut = Cut(tiles, tile, grid, Spill(1e12))
+        cut = Cut(tiles, tile, Spill(1e12))
         boxes = cut.boxes(image)
-        assert len(boxes) > 2
+        assert len(boxes[0]) > 2
         set_image(session, objective, content)
         measured = measure_content(session, cut, boxes)
         set_image(session, objective, image)
@@ -179,7 +178,7 @@ def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, weights,
     with tiled(structure, weights) as (session, objective, tiles, _):
         whole = targets.measure_targets(session, objective, style, [StyleSource(style)]).style
         set_image(session, objective, style)
-        cut = Cut(tiles, 24, 4)
+        cut = Cut(tiles, 24)
         found = measure_style(session, cut, cut.boxes(style))
     for layer in STYLE:
         for name, value in vars(whole[layer][0]).items():
@@ -196,9 +195,10 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(weights, rng
         found = targets.measure_targets(session, objective, -image, [StyleSource(-image)])
         targets.set_targets(session, objective, found)
         set_weights(session, objective, dict.fromkeys(structure.terms, 1.0))
-        boxes = boxes_of((40, 40), 16, 2)
+        cut = Cut(tiles, 16, Spill(0))
+        boxes = cut.boxes(image)
         set_image(session, objective, -image)
-        goals = measure_content(session, Cut(tiles, 16, 2, Spill(0)), boxes)
+        goals = measure_content(session, cut, boxes)
         set_image(session, objective, image)
         passes = Passes(session, tiles, boxes, goals)
         losses, gradient = passes.evaluate(), session.run(tiles.gradient.variable)
