@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu
+from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -101,6 +101,21 @@ def _struct(fields: dict[str, Any]) -> np.ndarray:
     for name, value in fields.items():
         struct[0, 0][name] = value
     return struct
+
+
+def vgg19() -> VGGWeights:
+    """The shapes of VGG-19, without memory behind its kernels."""
+    layers: list[Layer] = []
+    channels = 3
+    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
+        for index in range(1, count + 1):
+            kernel = np.broadcast_to(np.float32(0), (3, 3, channels, width))
+            bias = np.zeros(width, np.float32)
+            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
+            layers.append(Relu(f"relu{block}_{index}"))
+            channels = width
+        layers.append(Pooling(f"pool{block}"))
+    return VGGWeights(tuple(layers), np.zeros(3, np.float32), "published")
 
 
 def tiny_layers(seed: int = 19) -> list[Layer]:

@@ -6,29 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import vgg19
 
 from benchmarks import curves, kills, seams, snapshots, speed, time_to_loss
 from neural_style.checkpoint import Checkpoint, write_checkpoint
 from neural_style.record import LossHistory
-from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 from vgg19_matconvnet import load_weights
 
 SCRIPTS = ("speed.py", "time_to_loss.py")
-
-
-def vgg19() -> VGGWeights:
-    """VGG-19 with kernels of the right shapes that take no memory."""
-    layers: list[Layer] = []
-    channels = 3
-    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
-        for index in range(1, count + 1):
-            kernel = np.broadcast_to(np.float32(0), (3, 3, channels, width))
-            bias = np.zeros(width, np.float32)
-            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
-            layers.append(Relu(f"relu{block}_{index}"))
-            channels = width
-        layers.append(Pooling(f"pool{block}"))
-    return VGGWeights(tuple(layers), np.zeros(3, np.float32), "random")
 
 
 def curve(*points: tuple[float, float], name: str = "ours") -> curves.Curve:

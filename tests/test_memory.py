@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_prediction import picture, vgg19
+from conftest import vgg19
+from test_prediction import picture
 
 import style_transfer
 from neural_style import checkpoint, free_memory, memory, targets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import vgg19
 
 from neural_style.config import make_config
 from neural_style.inputs import Pictures
@@ -18,21 +19,7 @@ from neural_style.prediction import (
     forward_operations,
     predict,
 )
-from neural_style.weights import VGG19_BLOCKS, Convolution, Pooling, Relu, VGGWeights, layers_needed
-
-
-def vgg19() -> VGGWeights:
-    """The shapes of VGG-19, without memory behind its kernels."""
-    layers, channels = [], 3
-    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
-        for index in range(1, count + 1):
-            kernel = np.broadcast_to(np.float32(0), (3, 3, channels, width))
-            bias = np.zeros(width, np.float32)
-            layers += [Convolution(f"conv{block}_{index}", kernel, bias)]
-            layers += [Relu(f"relu{block}_{index}")]
-            channels = width
-        layers.append(Pooling(f"pool{block}"))
-    return VGGWeights(tuple(layers), np.zeros(3, np.float32), "published")
+from neural_style.weights import layers_needed
 
 
 def picture(height: int, width: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_prediction import vgg19
+from conftest import vgg19
 
 import style_transfer
 from neural_style.config import Config, make_config
