@@ -161,14 +161,15 @@ def open_workspace(
     """
     import tensorflow.compat.v1 as tf
 
-    structure = structure or structure_of([config])
+    precision = precision_of(config, device)
+    exact = session.wants_exact_sums(device.kind, precision)
+    structure = replace(structure or structure_of([config]), exact=exact)
     used = layers_needed(weights, structure.layers)
     pooling = vgg.pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         canvas = objective.build_canvas(structure)
         replicate = config.network.padding == "replicate"
         pixels = vgg.network_input(canvas.pixels, weights.mean, config.network.white)
-        precision = precision_of(config, device)
         network = vgg.build_vgg(
             pixels,
             weights,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from neural_style.losses import StyleSums, wide
+from neural_style.losses import StyleSums, total_of, wide
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -80,7 +80,7 @@ def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
     import tensorflow.compat.v1 as tf
 
     flat = wide(tf.reshape(features, [-1, features.shape[-1]]))
-    return tf.reduce_sum(tf.square(flat - match))
+    return total_of(tf.square(flat - match))
 
 
 def _resample(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

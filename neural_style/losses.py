@@ -25,6 +25,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
+POSITIONS = 1 << 12  # whose products are taken at a time in float64
+AT_ONCE = 2  # such parts, side by side
+
 
 @dataclass(frozen=True)
 class ErrorSums:
@@ -69,7 +72,7 @@ def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ErrorSums:
     difference = wide(features) - wide(target)
     channels = int(features.shape[-1])
     positions = count(difference) / channels
-    return ErrorSums(tf.reduce_sum(tf.square(difference)), positions, channels)
+    return ErrorSums(total_of(tf.square(difference)), positions, channels)
 
 
 def mean_squared_error(sums: ErrorSums) -> tf.Tensor:
@@ -97,6 +100,7 @@ def style_statistics(
     *,
     with_means: bool = False,
     ordered: bool = False,
+    exact: bool = False,
 ) -> StyleSums:
     """Return the sums of features [1, H, W, C], in float32.
 
@@ -106,6 +110,7 @@ def style_statistics(
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
         ordered: Whether to sort them as well; then weights are not taken into account.
+        exact: Whether the products are taken and added in float64.
     """
     import tensorflow.compat.v1 as tf
 
@@ -117,7 +122,7 @@ def style_statistics(
     else:
         positions = tf.reduce_sum(column)
     return StyleSums(
-        products=_gram_matrix(flat, column),
+        products=_gram_matrix(flat, column, exact=exact),
         positions=positions,
         features=tf.reduce_sum(wide(weighted), axis=0) if with_means else None,
         ordered=tf.sort(wide(flat), axis=0) if ordered else None,
@@ -160,14 +165,14 @@ def gram_loss_sum(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     import tensorflow.compat.v1 as tf
 
     difference = sums.products / sums.positions - target.products / target.positions
-    return tf.reduce_sum(tf.square(difference / _channels(sums)))
+    return total_of(tf.square(difference / _channels(sums)))
 
 
 def gram_loss_raw(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     """Sum of (R - R_s)^2, nothing divided: its weight depends on layer and size."""
     import tensorflow.compat.v1 as tf
 
-    return tf.reduce_sum(tf.square(sums.products - target.products))
+    return total_of(tf.square(sums.products - target.products))
 
 
 CONTENT_LOSSES: Mapping[str, Callable[[ErrorSums], tf.Tensor]] = MappingProxyType(
@@ -185,7 +190,7 @@ GRAM_LOSSES: Mapping[str, Callable[[StyleSums, StyleSums], tf.Tensor]] = Mapping
 )
 
 
-def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None, *, exact: bool) -> tf.Tensor:
     """Return R = F^T W F of F [M, C] and the diagonal W [M, 1], with its own gradient.
 
     That is W F (D + D^T), where D is that by R: one product in the type of F. The derived gradient
@@ -199,11 +204,36 @@ def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
             by_flat = tf.matmul(flat, tf.cast(upstream + tf.transpose(upstream), flat.dtype))
             return by_flat if weights is None else by_flat * tf.cast(weights, flat.dtype)
 
+        if exact:
+            return _gram_matrix_in_float64(flat, weights), gradient
         values = wide(flat)
         weighted = values if weights is None else values * weights
         return tf.matmul(weighted, values, transpose_a=True), gradient
 
     return tf.custom_gradient(product)(flat)
+
+
+def _gram_matrix_in_float64(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """Return R = F^T W F, rounded once: it is the same however many threads share the work.
+
+    Positions are taken some at a time, so that there is no copy of all features.
+    """
+    import tensorflow.compat.v1 as tf
+
+    def part(first: tf.Tensor) -> tf.Tensor:
+        some = slice(first, first + POSITIONS)
+        values = tf.cast(flat[some], tf.float64)
+        weighted = values if weights is None else values * tf.cast(weights[some], tf.float64)
+        return tf.matmul(weighted, values, transpose_a=True)
+
+    channels = flat.shape[-1]
+    parts = tf.map_fn(
+        part,
+        tf.range(0, tf.shape(flat)[0], POSITIONS),
+        fn_output_signature=tf.TensorSpec([channels, channels], tf.float64),
+        parallel_iterations=AT_ONCE,
+    )
+    return tf.cast(tf.reduce_sum(parts, axis=0), wide(flat).dtype)
 
 
 def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -233,7 +263,7 @@ def absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
     """Return the L1 norm of a gradient; it adds over disjoint parts."""
     import tensorflow.compat.v1 as tf
 
-    return tf.reduce_sum(tf.abs(wide(gradient)))
+    return total_of(tf.abs(wide(gradient)))
 
 
 def pull_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -255,6 +285,16 @@ def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
         return tf.identity(values), gradient
 
     return tf.custom_gradient(same)(features)
+
+
+def total_of(values: tf.Tensor) -> tf.Tensor:
+    """Return the sum of all values, that of each row in their own type and the rows' in float64: it
+    is the same however many threads share the work.
+    """
+    import tensorflow.compat.v1 as tf
+
+    rows = tf.cast(tf.reduce_sum(values, axis=-1), tf.float64)
+    return tf.cast(tf.reduce_sum(rows), values.dtype)
 
 
 def wide(features: tf.Tensor) -> tf.Tensor:

@@ -142,7 +142,7 @@ def build_objective(
         structure, sums, read_goals(style_targets), shares.variable.read_value()
     )
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
-    total = tf.add_n(list(terms.values()), name="total")
+    total = tf.reduce_sum(tf.stack(list(terms.values())), name="total")
     return Objective(
         canvas=canvas,
         terms=terms,

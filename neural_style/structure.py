@@ -30,6 +30,7 @@ class Structure:
         variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
         tiled: Whether images can also be taken in tiles.
+        exact: Whether Gram matrices are added in float64, which any number of threads rounds alike.
     """
 
     content_layers: tuple[str, ...]
@@ -46,6 +47,7 @@ class Structure:
     variation_exponent: float = 1.25
     variation_channels: tuple[float, float, float] = (1.0, 1.0, 1.0)
     tiled: bool = False
+    exact: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:

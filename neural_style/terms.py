@@ -177,6 +177,7 @@ def _style_sums(structure: Structure, layer: str, view: View) -> tuple[StyleSums
         "with_means": bool(kinds & {"mean_covariance", "wasserstein"})
         or structure.activation_shift != 0,
         "ordered": "histogram" in kinds and view.matches is None,
+        "exact": structure.exact,
     }
     guide = view.guides.get(layer)
     if guide is not None:

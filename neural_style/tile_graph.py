@@ -136,7 +136,7 @@ def build_tile_graph(
     goals, shares = read_goals(objective.style_targets), objective.shares.variable.read_value()
     unweighted = build_terms(structure, here.with_parts(so_far), goals, shares, scope)
     terms = {name: objective.weights[name].variable * loss for name, loss in unweighted.items()}
-    total = tf.add_n(list(terms.values()), name="tiles/total")
+    total = tf.reduce_sum(tf.stack(list(terms.values())), name="tiles/total")
     slopes = _held_like(parts, "slope")
     gradient = build_held("tiles/gradient", [1, None, None, 3], number)
 

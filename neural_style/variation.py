@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from neural_style.losses import count
+from neural_style.losses import count, total_of
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -83,7 +83,7 @@ def absolute(image: Framed, _exponent: float) -> list[Part]:
     """
     import tensorflow.compat.v1 as tf
 
-    return [Part(1, tf.reduce_sum(tf.abs(d))) for d in _differences(image)]
+    return [Part(1, total_of(tf.abs(d))) for d in _differences(image)]
 
 
 def absolute_mean(image: Framed, _exponent: float) -> list[Part]:
@@ -104,21 +104,19 @@ def squared_half_sum(image: Framed, _exponent: float) -> list[Part]:
     """1/2 sum of dx^2 + dy^2 over the (H - 1) x (W - 1) pixels that have both neighbours: what the
     gradient of jcjohnson/neural-style's denoising belongs to.
     """
-    import tensorflow.compat.v1 as tf
 
-    return [Part(0.5, tf.reduce_sum(_squares(image)))]
+    return [Part(0.5, total_of(_squares(image)))]
 
 
 def power(image: Framed, exponent: float) -> list[Part]:
     """Sum of (dx^2 + dy^2)^exponent over the same pixels; 1/2 is isotropic total variation, above
     it large steps count more (Mahendran and Vedaldi 2015, section 2.2, where it is beta / 2).
     """
-    import tensorflow.compat.v1 as tf
 
     squares = _squares(image)
     if exponent < 1:
         squares += SMOOTHING
-    return [Part(1, tf.reduce_sum(squares**exponent))]
+    return [Part(1, total_of(squares**exponent))]
 
 
 def nine_point(image: Framed, _exponent: float) -> list[Part]:
@@ -172,6 +170,5 @@ def _squares(image: Framed) -> tf.Tensor:
 
 def _mean(factor: float, values: tf.Tensor) -> Part:
     """Return the sum and number of values."""
-    import tensorflow.compat.v1 as tf
 
-    return Part(factor, tf.reduce_sum(values), count(values))
+    return Part(factor, total_of(values), count(values))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 CHUNK = 1 << 14  # numbers in a row
+PIECE = 1 << 7  # numbers whose products with others any number of threads rounds alike
 BLOCK = 1 << 8  # rows that are taken at once where many vectors are; 16 MB of each, float32
 Box: TypeAlias = tuple[np.ndarray, np.ndarray]  # lowest and highest value of each channel, [3]
 
@@ -96,7 +97,10 @@ def inner_products(left: Sequence[tf.Tensor], right: Sequence[tf.Tensor]) -> tf.
     """Return the inner products of j vectors [R, CHUNK] with k others, [j, k], float64."""
     import tensorflow.compat.v1 as tf
 
-    rows, columns = (tf.stack(vectors, axis=1) for vectors in (left, right))  # [R, j, CHUNK]
+    rows, columns = (
+        tf.stack([tf.reshape(each, [-1, PIECE]) for each in vectors], axis=1)
+        for vectors in (left, right)
+    )  # [R CHUNK / PIECE, j, PIECE]
     return _sum(tf.matmul(rows, columns, transpose_b=True))
 
 

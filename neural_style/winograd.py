@@ -24,21 +24,32 @@ TAPS = 3  # of a kernel, in each direction
 OUT = 4  # positions of a tile of the output
 IN = OUT + TAPS - 1  # of the input that such a tile depends on
 POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
-LEAST_CHANNELS = 128  # with fewer the transforms take what the products save
-MOST_TILES = 256  # of a strip, so that what lies between the transforms stays in the caches
+LEAST_WEIGHTS = 64 * 128  # channels in times out; with fewer the transforms take what products save
+MOST_TILES = 256  # of a product, so that what lies between the transforms stays in the caches
+FEWEST_TILES = 64  # with fewer, products are slow
 STRIPS = 2  # taken at once: the transforms of one beside the products of another
+
+# Multiplications of a product that TensorFlow takes on one thread: two of them at once are twice as
+# fast as one on two threads, and any number of threads rounds them alike.
+ALONE = 1 << 20
 
 Matrix = NDArray[np.floating[Any]]
 
 
 def suits(shape: Sequence[int]) -> bool:
     """Tell whether a kernel, [height, width, in, out], is better transformed."""
-    return tuple(shape[:2]) == (TAPS, TAPS) and min(shape[2:]) >= LEAST_CHANNELS
+    return tuple(shape[:2]) == (TAPS, TAPS) and shape[2] * shape[3] >= LEAST_WEIGHTS
 
 
 def values_held(shape: Sequence[int]) -> int:
     """Return how many values a kernel, [height, width, in, out], becomes, the mirrored included."""
     return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
+
+
+def tiles_at_once(channels: int, filters: int) -> int:
+    """Return how many tiles a product has at the most, of the kernels of so many channels."""
+    alone = ALONE // (channels * filters)
+    return min(alone if alone >= FEWEST_TILES else MOST_TILES, MOST_TILES)
 
 
 def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
@@ -109,8 +120,11 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     _, channels, filters = kernel.shape
     height, width = tf.shape(x)[1], tf.shape(x)[2]
+    most = tiles_at_once(channels, filters)
     down, across = -(-height // OUT), -(-width // OUT)
-    count = -(-down * across // min(channels, MOST_TILES))  # products are square at best
+    pieces = -(-across // most)  # of a row
+    across = -(-across // pieces) * pieces
+    count = -(-down * across // (most * pieces))
     rows = -(-down // count)
     count = -(-down // rows)
 
@@ -122,7 +136,7 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         borders = [[above, below], [1, OUT * (across + 1) - 1 - width]]
         crops = [[0, tf.maximum(OUT * last - height, 0)], [0, OUT * across - width]]
         part = tf.cast(x[:, begin:end], tf.float32)
-        made = tf.cast(_convolve_tiles(part, kernel, borders, crops), x.dtype)
+        made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
         return index + 1, found.write(index, made[0])
 
     found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None, None, filters])
@@ -139,6 +153,7 @@ def _convolve_tiles(
     kernel: tf.Tensor,
     borders: Sequence[Sequence[tf.Tensor | int]],
     crops: Sequence[Sequence[tf.Tensor | int]],
+    pieces: tf.Tensor,
 ) -> tf.Tensor:
     """Convolve what is, with its borders, a whole number of tiles and the two positions more that
     the last ones see, in each direction.
@@ -148,6 +163,7 @@ def _convolve_tiles(
         kernel: [36, C, K].
         borders: Zeros around x, above and below, left and right.
         crops: Positions that the result has too many, likewise.
+        pieces: Products that its tiles are shared out to at each point.
     """
     import tensorflow.compat.v1 as tf
 
@@ -165,7 +181,8 @@ def _convolve_tiles(
     values = rows * columns * channels
     seen = tf.concat([tf.reshape(part, [-1, values]) for part in parts], 0)  # [36, values]
     spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
-    products = tf.matmul(tf.reshape(spread, [IN * IN, rows * columns, channels]), kernel)
+    shared = tf.reshape(spread, [IN * IN, pieces, rows * columns // pieces, channels])
+    products = tf.matmul(shared, kernel[:, tf.newaxis])
     tiles = tf.matmul(
         np.kron(output, output).astype(np.float32),
         tf.reshape(products, [IN * IN, rows * columns * filters]),

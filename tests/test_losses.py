@@ -165,6 +165,38 @@ def test_bfloat16_features_are_summed_in_float32(rng):
     np.testing.assert_allclose(products, gram(features), rtol=2e-3)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_exact_products_are_those_of_float64_rounded_once(rng, masked):
+    """Of more positions than are taken at a time; the gradient is the same as without."""
+    x = rng.standard_normal((1, 90, 101, 5)).astype(np.float32)
+    weights = rng.uniform(size=(1, 90, 101, 1)).astype(np.float32) if masked else None
+    slopes = rng.standard_normal((5, 5)).astype(np.float32)
+
+    def build(exact):
+        def total(f):
+            own = None if weights is None else evaluate_constant(weights)
+            return losses.style_statistics(f, own, exact=exact).products
+
+        return total
+
+    flat = x.reshape(-1, 5).astype(np.float64)
+    column = np.ones((len(flat), 1)) if weights is None else weights.reshape(-1, 1)
+    expected = ((flat * column).T @ flat).astype(np.float32)
+    np.testing.assert_array_equal(evaluate(build(True), x), expected)
+    made, plain = (
+        gradient(lambda f, exact=exact: losses.total_of(build(exact)(f) * slopes), x)[1]
+        for exact in (True, False)
+    )
+    np.testing.assert_array_equal(made, plain)
+
+
+def test_a_total_is_that_of_float64(rng):
+    values = rng.uniform(0, 1, (7, 300, 3)).astype(np.float32)
+    found = evaluate(losses.total_of, values)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(values.sum(dtype=np.float64), rel=1e-7)
+
+
 def test_content_root_loss_is_between_the_paper_and_the_mean(features, rng):
     """Sum over 2 sqrt(C M): the geometric mean of half the sum and of half the mean."""
     target = rng.standard_normal(features.shape)
