@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 
+PIXELS = "pixels"  # in place of a layer; no layer has the name, each has the number of its block
+
+
 @dataclass(frozen=True)
 class TileStage:
     """Handles of what is done with a tile at one stage.
@@ -142,11 +145,8 @@ def build_tile_graph(
 
     def build_stage(index: int) -> TileStage:
         names = {layer.name for layer in tile.stages[index].layers}
-        own = {
-            name: part
-            for name, part in parts.items()
-            if (_layer_of(name) in names) or (index == 0 and _layer_of(name) is None)
-        }
+        names |= {PIXELS} if index == 0 else set()
+        own = {name: part for name, part in parts.items() if _layer_of(name) in names}
         before, after = seen.around(index)
         losses_by = [(part, slopes[name].variable.read_value()) for name, part in own.items()]
         keep = after.keep() if after else tf.no_op()
@@ -234,10 +234,10 @@ def _build_pulls(
     return pulls
 
 
-def _layer_of(name: str) -> str | None:
-    """Return the layer of a sum by its name; None of the total variation."""
+def _layer_of(name: str) -> str:
+    """Return the layer of a sum by its name; of the total variation, the pixels."""
     section, layer, *_ = name.split("/")
-    return None if section == "total_variation" else layer
+    return PIXELS if section == "total_variation" else layer
 
 
 def _of_a_style(name: str) -> bool:
