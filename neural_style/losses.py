@@ -214,7 +214,7 @@ def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None, *, exact: bool) -> 
 
 
 def _gram_matrix_in_float64(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-    """Return R = F^T W F, rounded once: it is the same however many threads share the work.
+    """Return R = F^T W F, rounded once: how many threads share the work makes no difference to it.
 
     Positions are taken some at a time, so that there is no copy of all features.
     """
