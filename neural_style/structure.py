@@ -30,7 +30,7 @@ class Structure:
         variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
         tiled: Whether images can also be taken in tiles.
-        exact: Whether Gram matrices are added in float64, which any number of threads rounds alike.
+        exact: Whether Gram matrices are added in float64, so that threads do not change them.
     """
 
     content_layers: tuple[str, ...]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 CHUNK = 1 << 14  # numbers in a row
-PIECE = 1 << 7  # numbers whose products with others any number of threads rounds alike
+PIECE = 1 << 7  # numbers that are summed by one thread, so that threads do not change the rounding
 BLOCK = 1 << 8  # rows that are taken at once where many vectors are; 16 MB of each, float32
 Box: TypeAlias = tuple[np.ndarray, np.ndarray]  # lowest and highest value of each channel, [3]
 

@@ -30,7 +30,7 @@ FEWEST_TILES = 64  # with fewer, products are slow
 STRIPS = 2  # taken at once: the transforms of one beside the products of another
 
 # Multiplications of a product that TensorFlow takes on one thread: two of them at once are twice as
-# fast as one on two threads, and any number of threads rounds them alike.
+# fast as one on two threads, and are rounded as on one.
 ALONE = 1 << 20
 
 Matrix = NDArray[np.floating[Any]]

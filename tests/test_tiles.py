@@ -117,6 +117,9 @@ def compare(
         losses = passes.evaluate()
         assert passes.losses() == losses
         assert cut.spill.room == room  # what an evaluation took it has given back
+        kept = [each for each in tf.global_variables() if "carried" in each.name]
+        assert len(kept) == 2 * (len(boxes) - 1)
+        assert all(each.size == 0 for each in session.run(kept))
         return expected, losses, gradient, session.run(tiles.gradient.variable)
 
 
