@@ -22,6 +22,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from neural_style.products import multiply
+
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
@@ -110,7 +112,8 @@ def style_statistics(
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
         ordered: Whether to sort them as well; then weights are not taken into account.
-        exact: Whether the products are taken and added in float64.
+        exact: Whether the products are taken and added in float64, and their gradient is rounded
+            alike on any number of threads.
     """
     import tensorflow.compat.v1 as tf
 
@@ -201,7 +204,8 @@ def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None, *, exact: bool) -> 
 
     def product(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            by_flat = tf.matmul(flat, tf.cast(upstream + tf.transpose(upstream), flat.dtype))
+            slope = tf.cast(upstream + tf.transpose(upstream), flat.dtype)
+            by_flat = multiply(flat, slope) if exact else tf.matmul(flat, slope)
             return by_flat if weights is None else by_flat * tf.cast(weights, flat.dtype)
 
         if exact:

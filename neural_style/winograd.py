@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_style.products import EVEN_ROWS, with_even_rows
+
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
@@ -25,7 +27,9 @@ OUT = 4  # positions of a tile of the output
 IN = OUT + TAPS - 1  # of the input that such a tile depends on
 POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
 LEAST_WEIGHTS = 64 * 128  # channels in times out; with fewer the transforms take what products save
-MOST_TILES = 256  # of a product, so that what lies between the transforms stays in the caches
+MOST_TILES = (
+    22 * EVEN_ROWS
+)  # of a product, so that what lies between the transforms stays in the caches
 FEWEST_TILES = 64  # with fewer, products are slow
 STRIPS = 2  # taken at once: the transforms of one beside the products of another
 
@@ -46,10 +50,12 @@ def values_held(shape: Sequence[int]) -> int:
     return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
 
 
-def tiles_at_once(channels: int, filters: int) -> int:
-    """Return how many tiles a product has at the most, of the kernels of so many channels."""
+def tiles_at_once(channels: int, filters: int) -> tuple[int, bool]:
+    """Return how many tiles a product of a kernel of so many channels has at the most, and whether
+    threads may share them out.
+    """
     alone = ALONE // (channels * filters)
-    return min(alone if alone >= FEWEST_TILES else MOST_TILES, MOST_TILES)
+    return (min(alone, MOST_TILES), False) if alone >= FEWEST_TILES else (MOST_TILES, True)
 
 
 def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
@@ -120,13 +126,13 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     _, channels, filters = kernel.shape
     height, width = tf.shape(x)[1], tf.shape(x)[2]
-    most = tiles_at_once(channels, filters)
+    most, shared = tiles_at_once(channels, filters)
     down, across = -(-height // OUT), -(-width // OUT)
     pieces = -(-across // most)  # of a row
     across = -(-across // pieces) * pieces
-    count = -(-down * across // (most * pieces))
-    rows = -(-down // count)
+    rows = tf.maximum(most * pieces // across, 1)
     count = -(-down // rows)
+    rows = -(-down // count)
 
     def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         first, last = index * rows, tf.minimum((index + 1) * rows, down)
@@ -136,7 +142,9 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         borders = [[above, below], [1, OUT * (across + 1) - 1 - width]]
         crops = [[0, tf.maximum(OUT * last - height, 0)], [0, OUT * across - width]]
         part = tf.cast(x[:, begin:end], tf.float32)
-        made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
+        made = tf.cast(
+            _convolve_tiles(part, kernel, borders, crops, pieces, shared=shared), x.dtype
+        )
         return index + 1, found.write(index, made[0])
 
     found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None, None, filters])
@@ -154,6 +162,8 @@ def _convolve_tiles(
     borders: Sequence[Sequence[tf.Tensor | int]],
     crops: Sequence[Sequence[tf.Tensor | int]],
     pieces: tf.Tensor,
+    *,
+    shared: bool,
 ) -> tf.Tensor:
     """Convolve what is, with its borders, a whole number of tiles and the two positions more that
     the last ones see, in each direction.
@@ -164,6 +174,7 @@ def _convolve_tiles(
         borders: Zeros around x, above and below, left and right.
         crops: Positions that the result has too many, likewise.
         pieces: Products that its tiles are shared out to at each point.
+        shared: Whether threads may share out a product.
     """
     import tensorflow.compat.v1 as tf
 
@@ -181,12 +192,13 @@ def _convolve_tiles(
     values = rows * columns * channels
     seen = tf.concat([tf.reshape(part, [-1, values]) for part in parts], 0)  # [36, values]
     spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
-    shared = tf.reshape(spread, [IN * IN, pieces, rows * columns // pieces, channels])
-    products = tf.matmul(shared, kernel[:, tf.newaxis])
+    each = rows * columns // pieces
+    spread = tf.reshape(spread, [IN * IN, pieces, each, channels])
+    products = tf.matmul(with_even_rows(spread) if shared else spread, kernel[:, tf.newaxis])
     tiles = tf.matmul(
-        np.kron(output, output).astype(np.float32),
-        tf.reshape(products, [IN * IN, rows * columns * filters]),
+        np.kron(output, output).astype(np.float32), tf.reshape(products, [IN * IN, -1])
     )
+    tiles = tf.reshape(tiles, [OUT * OUT, pieces, -1, filters])[:, :, :each]
     return tf.batch_to_space_nd(
         tf.reshape(tiles, [OUT * OUT, rows, columns, filters]), [OUT, OUT], crops
     )

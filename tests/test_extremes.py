@@ -130,15 +130,15 @@ def timed(*arguments):
 
 
 style_transfer.optimise, told = timed, {"busy": [], "losses": []}
-content, style = np.random.default_rng(7).uniform(0, 255, (2, 112, 112, 3)).astype(np.float32)
+content, style = np.random.default_rng(7).uniform(0, 255, (2, 112, 109, 3)).astype(np.float32)
 network = {"weights": f"{folder}/none.mat", "if_missing": "random", "download": "never"}
 network = make_config({"network": network}).network
 weights, _ = find_weights(network, 0, style_transfer.vgg.load_weights)
-for optimizer, iterations in (("adam", 10), ("lbfgs", 5)):
+for optimizer in ("adam", "lbfgs"):
     settings = {
         "image": {"size": None},
-        "init": {"noise": 0.7 if optimizer == "adam" else 0},
-        "optimizer": {"name": optimizer, "iterations": iterations},
+        "init": {"noise": 1},
+        "optimizer": {"name": optimizer, "iterations": 20},
         "runtime": {"precision": "float32", "threads": int(threads)},
     }
     style_transfer.stylize(content, [style], make_config(settings), weights=weights)
@@ -150,7 +150,7 @@ print(json.dumps(told))
 def test_one_thread_and_two_agree_and_one_is_one(tmp_path):
     """On the whole network with random filters, whose convolutions are worth a second thread.
 
-    L-BFGS makes few iterations from the content image: it doubles a difference about once in each.
+    L-BFGS doubles a difference about once in each iteration, so only equal bits keep it together.
     """
     told = {}
     for threads in (1, 2):

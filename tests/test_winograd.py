@@ -64,9 +64,13 @@ def error(found: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (4, 4), (5, 8), (17, 6), (3, 30)])
-@pytest.mark.parametrize("tiles", [1, 2, 256])
-def test_values_and_gradient_are_scipys(rng, monkeypatch, size, tiles, dtype) -> None:
-    """At sizes that are and are no multiples of 4, in one strip and in several."""
+@pytest.mark.parametrize("tiles", [1, 2, 264])
+@pytest.mark.parametrize("alone", [0, winograd.ALONE])
+def test_values_and_gradient_are_scipys(rng, monkeypatch, size, alone, tiles, dtype) -> None:
+    """At sizes that are and are no multiples of 4, in one strip and in several, with tiles of
+    nothing added to make their number even and without.
+    """
+    monkeypatch.setattr(winograd, "ALONE", alone)
     monkeypatch.setattr(winograd, "MOST_TILES", tiles)
     kernel = rng.normal(size=(3, 3, 5, 4))
     x, above = rng.normal(size=(*size, 5)), rng.normal(size=(*size, 4))
@@ -128,10 +132,15 @@ def test_which_kernels_are_transformed() -> None:
     assert not winograd.suits((3, 1, 256, 256))
 
 
-@pytest.mark.parametrize(("side", "tiles"), [(64, 256), (90, 129), (128, 64), (256, 256)])
-def test_a_product_is_for_one_thread_or_of_as_many_tiles_as_the_caches_take(side, tiles) -> None:
+@pytest.mark.parametrize(
+    ("side", "tiles", "shared"),
+    [(64, 256, False), (90, 129, False), (128, 64, False), (256, 264, True)],
+)
+def test_a_product_is_for_one_thread_or_of_as_many_tiles_as_the_caches_take(
+    side, tiles, shared
+) -> None:
     """Up to 2^20 multiplications are, and 64 tiles are worth it."""
-    assert winograd.tiles_at_once(side, side) == tiles
+    assert winograd.tiles_at_once(side, side) == (tiles, shared)
 
 
 @pytest.mark.parametrize("count", [None, 2])
