@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from neural_style import winograd
+from neural_style.products import EVEN_ROWS
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -47,12 +48,14 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
     elif replicate:
         y = tf.nn.conv2d(_repeat_border(x, kernel), kernel, strides=1, padding="VALID")
     else:
-        gradients = {}
         rows, columns, channels, _ = kernel.shape
-        if rows % 2 and columns % 2 and channels >= MIRRORED_CHANNELS:
-            gradients["Conv2D"] = _register_mirrored_gradient()
-        with tf.get_default_graph().gradient_override_map(gradients):
-            y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+        if channels < MIRRORED_CHANNELS:
+            y = _convolve_even_columns(x, kernel)
+        else:
+            odd = rows % 2 and columns % 2
+            gradients = {"Conv2D": _register_mirrored_gradient()} if odd else {}
+            with tf.get_default_graph().gradient_override_map(gradients):
+                y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
     return tf.nn.bias_add(y, filters.bias)
 
 
@@ -74,6 +77,18 @@ def _repeat_border(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         frame = [[int(step < rows // 2)] * 2, [int(step < columns // 2)] * 2]
         x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
     return x
+
+
+def _convolve_even_columns(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolve an image made wider by zeros, so that threads do not change how it is rounded; see
+    `products`. With as few channels that costs little.
+    """
+    import tensorflow.compat.v1 as tf
+
+    width = tf.shape(x)[2]
+    wider = tf.pad(x, [[0, 0], [0, 0], [0, -width % EVEN_ROWS], [0, 0]])
+    y = tf.nn.conv2d(wider, kernel, strides=1, padding="SAME")[:, :, :width]
+    return tf.ensure_shape(y, [*x.shape[:3], kernel.shape[-1]])
 
 
 @functools.cache

@@ -112,8 +112,8 @@ def style_statistics(
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
         ordered: Whether to sort them as well; then weights are not taken into account.
-        exact: Whether the products are taken and added in float64, and their gradient is rounded
-            alike on any number of threads.
+        exact: Whether the products are taken, added and returned in float64, and their gradient
+            is rounded alike on any number of threads.
     """
     import tensorflow.compat.v1 as tf
 
@@ -218,7 +218,8 @@ def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None, *, exact: bool) -> 
 
 
 def _gram_matrix_in_float64(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-    """Return R = F^T W F, rounded once: how many threads share the work makes no difference to it.
+    """Return R = F^T W F in float64: once rounded, neither how many threads share the work nor how
+    an image is cut into tiles makes a difference to it.
 
     Positions are taken some at a time, so that there is no copy of all features.
     """
@@ -237,7 +238,7 @@ def _gram_matrix_in_float64(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Te
         fn_output_signature=tf.TensorSpec([channels, channels], tf.float64),
         parallel_iterations=AT_ONCE,
     )
-    return tf.cast(tf.reduce_sum(parts, axis=0), wide(flat).dtype)
+    return tf.reduce_sum(parts, axis=0)
 
 
 def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

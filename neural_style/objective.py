@@ -222,7 +222,7 @@ def _build_target(layer: str, index: int, sums: StyleSums) -> StyleSums:
     shapes = {name: value.shape for name, value in sums_present(sums).items()}
     if "ordered" in shapes:
         shapes["ordered"] = [None, sums.ordered.shape[-1]]
-    number = sums.products.dtype
+    number = sums.positions.dtype
     held = {
         name: build_held(f"target/style/{layer}/{index}/{name}", shape, number)
         for name, shape in shapes.items()

@@ -207,10 +207,17 @@ def _style_terms(
     terms = {}
     for statistic in structure.statistics:
         loss = _style_loss(structure, statistic)
-        each = [loss(made, goal) for made, goal in zip(sums, goals, strict=True)]
+        each = [loss(_rounded(made, goal), goal) for made, goal in zip(sums, goals, strict=True)]
         name = structure.style_term(layer, statistic)
         terms[name] = each[0] if len(each) == 1 else tf.reduce_sum(shares * tf.stack(each))
     return terms
+
+
+def _rounded(sums: StyleSums, goal: StyleSums) -> StyleSums:
+    """Return sums with products in the type of those that they are compared with."""
+    import tensorflow.compat.v1 as tf
+
+    return replace(sums, products=tf.cast(sums.products, goal.products.dtype))
 
 
 def _style_loss(structure: Structure, statistic: str) -> Callable[[StyleSums, StyleSums], Any]:

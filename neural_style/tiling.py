@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from neural_style import winograd
 from neural_style.weights import Convolution, Layer, Pooling, Relu
 
 MOST_CARRIED = 4  # values for each pixel that a stage may leave; an image has 3
 LONGER_FROM = 4  # stride from which tiles are as many times longer: features are fewer there
+TOGETHER = winograd.OUT  # positions along a side that a convolution takes together, poolings two
 FRAME = 2  # pixels that are seen around a tile at the least: its total variation needs one
 
 
@@ -58,19 +60,20 @@ class Stage:
         """How far around a part of an image they have to see, in pixels: at their input and behind
         each layer.
 
-        Behind a layer that is as far as the convolutions after it reach, rounded up so that the
-        poolings after it join the same positions as in the whole image. It shrinks where that is
-        worth a copy: behind poolings, and in the middle of a block.
+        Behind a layer that is as far as the convolutions after it reach, rounded up to `TOGETHER`
+        of its positions. It shrinks where that is worth a copy: behind poolings, and in the middle
+        of a block.
         """
         layers, reach, needed = self.layers, 0, []
-        grid = stride = self.stride * grid_of(layers)
+        stride = self.stride * 2 ** sum(isinstance(layer, Pooling) for layer in layers)
         for layer in reversed(layers):
-            needed.append(_rounded_up(reach, grid))
+            needed.append(_rounded_up(reach, TOGETHER * stride))
             if isinstance(layer, Pooling):
-                grid, stride = stride, stride // 2
+                stride //= 2
             elif isinstance(layer, Convolution):
                 reach += max(layer.kernel.shape[:2]) // 2 * stride
-        found = [max(_rounded_up(reach, grid), FRAME if self.stride == 1 else 0)]
+        frame = FRAME if self.stride == 1 else 0
+        found = [_rounded_up(max(reach, frame), TOGETHER * stride)]
         for i, margin in enumerate(reversed(needed)):
             before_pooling = i + 1 < len(layers) and isinstance(layers[i + 1], Pooling)
             worth_it = isinstance(layers[i], Pooling) or (
@@ -147,10 +150,10 @@ def boxes_of(size: tuple[int, int], tile: int, grid: int) -> tuple[Box, ...]:
 
 
 def grid_of(layers: Sequence[Layer]) -> int:
-    """Return what corners of tiles are multiples of: the stride of the deepest layer, in positions
-    of what the layers see.
+    """Return what corners of tiles are multiples of: `TOGETHER` positions of the deepest layer, in
+    positions of what the layers see.
     """
-    return 2 ** sum(isinstance(layer, Pooling) for layer in layers)
+    return TOGETHER * 2 ** sum(isinstance(layer, Pooling) for layer in layers)
 
 
 def strides_of(layers: Sequence[Layer]) -> dict[str, int]:

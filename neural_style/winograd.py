@@ -26,10 +26,8 @@ TAPS = 3  # of a kernel, in each direction
 OUT = 4  # positions of a tile of the output
 IN = OUT + TAPS - 1  # of the input that such a tile depends on
 POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
-LEAST_WEIGHTS = 64 * 128  # channels in times out; with fewer the transforms take what products save
-MOST_TILES = (
-    22 * EVEN_ROWS
-)  # of a product, so that what lies between the transforms stays in the caches
+LEAST_WEIGHTS = 64 * 64  # channels in times out; with fewer the transforms take what products save
+MOST_TILES = 22 * EVEN_ROWS  # of a product; what lies between the transforms stays in the caches
 FEWEST_TILES = 64  # with fewer, products are slow
 STRIPS = 2  # taken at once: the transforms of one beside the products of another
 
@@ -50,12 +48,10 @@ def values_held(shape: Sequence[int]) -> int:
     return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
 
 
-def tiles_at_once(channels: int, filters: int) -> tuple[int, bool]:
-    """Return how many tiles a product of a kernel of so many channels has at the most, and whether
-    threads may share them out.
-    """
+def tiles_at_once(channels: int, filters: int) -> int:
+    """Return how many tiles a product has at the most, of the kernels of so many channels."""
     alone = ALONE // (channels * filters)
-    return (min(alone, MOST_TILES), False) if alone >= FEWEST_TILES else (MOST_TILES, True)
+    return min(alone if alone >= FEWEST_TILES else MOST_TILES, MOST_TILES)
 
 
 def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
@@ -126,7 +122,7 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     _, channels, filters = kernel.shape
     height, width = tf.shape(x)[1], tf.shape(x)[2]
-    most, shared = tiles_at_once(channels, filters)
+    most = tiles_at_once(channels, filters)
     down, across = -(-height // OUT), -(-width // OUT)
     pieces = -(-across // most)  # of a row
     across = -(-across // pieces) * pieces
@@ -142,9 +138,7 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         borders = [[above, below], [1, OUT * (across + 1) - 1 - width]]
         crops = [[0, tf.maximum(OUT * last - height, 0)], [0, OUT * across - width]]
         part = tf.cast(x[:, begin:end], tf.float32)
-        made = tf.cast(
-            _convolve_tiles(part, kernel, borders, crops, pieces, shared=shared), x.dtype
-        )
+        made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
         return index + 1, found.write(index, made[0])
 
     found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None, None, filters])
@@ -162,8 +156,6 @@ def _convolve_tiles(
     borders: Sequence[Sequence[tf.Tensor | int]],
     crops: Sequence[Sequence[tf.Tensor | int]],
     pieces: tf.Tensor,
-    *,
-    shared: bool,
 ) -> tf.Tensor:
     """Convolve what is, with its borders, a whole number of tiles and the two positions more that
     the last ones see, in each direction.
@@ -174,7 +166,6 @@ def _convolve_tiles(
         borders: Zeros around x, above and below, left and right.
         crops: Positions that the result has too many, likewise.
         pieces: Products that its tiles are shared out to at each point.
-        shared: Whether threads may share out a product.
     """
     import tensorflow.compat.v1 as tf
 
@@ -194,7 +185,7 @@ def _convolve_tiles(
     spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
     each = rows * columns // pieces
     spread = tf.reshape(spread, [IN * IN, pieces, each, channels])
-    products = tf.matmul(with_even_rows(spread) if shared else spread, kernel[:, tf.newaxis])
+    products = tf.matmul(with_even_rows(spread), kernel[:, tf.newaxis])
     tiles = tf.matmul(
         np.kron(output, output).astype(np.float32), tf.reshape(products, [IN * IN, -1])
     )
