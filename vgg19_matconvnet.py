@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from neural_style import winograd
 from neural_style.cache import load_cached
-from neural_style.convolution import Filters, convolve, mirror
+from neural_style.convolution import Filters, convolve, filters_of
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
 from neural_style.matconvnet import average_rgb, load_variables, parse_layers
@@ -245,14 +244,10 @@ def _add_filters(
         for name, array in (("kernel", layer.kernel), ("bias", layer.bias))
     )
     kernel, bias = (tf.cast(fed, dtype) for fed, _ in feed)
-    values = {"kernel": kernel, "bias": bias}
-    if transform and winograd.suits(layer.kernel.shape):
-        exact = tf.cast(kernel, tf.float32)
-        values["kernel"] = winograd.transform_kernel(exact)
-        values["mirrored"] = winograd.transform_kernel(mirror(exact))
     variables = {
         name: tf.Variable(value, trainable=False, collections=[], name=name, use_resource=True)
-        for name, value in values.items()
+        for name, value in vars(filters_of(kernel, bias, transform=transform)).items()
+        if value is not None
     }
     filters = Filters(**{name: variable.read_value() for name, variable in variables.items()})
     return filters, tf.group(*(v.initializer for v in variables.values())), feed

@@ -32,6 +32,22 @@ class Filters:
     mirrored: tf.Tensor | None = None
 
 
+def filters_of(kernel: tf.Tensor, bias: tf.Tensor, *, transform: bool) -> Filters:
+    """Return weights as they are used.
+
+    Args:
+        kernel: [height, width, C, K].
+        bias: [K].
+        transform: Whether those that suit it are transformed for minimal filtering.
+    """
+    import tensorflow.compat.v1 as tf
+
+    if not (transform and winograd.suits(kernel.shape.as_list())):
+        return Filters(bias, kernel)
+    exact = tf.cast(kernel, tf.float32)
+    return Filters(bias, winograd.transform_kernel(exact), winograd.transform_kernel(mirror(exact)))
+
+
 def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.Tensor:
     """Return a convolution of the same size, with zeros or the border repeated beyond it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neural_style.convolution import convolve, filters_of
 from neural_style.pixels import preprocess
 from neural_style.weights import (
     PUBLISHED_MEAN,
@@ -69,7 +70,8 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
     """Return random filters of which every channel has zero mean and the deviation of its layer.
 
     Layer by layer, over all positions of the pictures at hand, before the ReLU: without that the
-    features of an untrained network fade with depth and are all alike.
+    features of an untrained network fade with depth and are all alike. How many threads there are
+    makes no difference.
 
     Args:
         weights: The network; its biases are replaced.
@@ -84,19 +86,20 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
             for picture in pictures
         }
         side = (NORMALISING_SIDE, NORMALISING_SIDE)
-        x = tf.concat([tf.image.resize_area(image, side) for image in fed], axis=0)
+        shown = [tf.image.resize_area(image, side) for image in fed]
         for layer in weights.layers:
             if isinstance(layer, Convolution):
                 kernel = tf.placeholder(tf.float32, layer.kernel.shape)
                 fed[kernel] = layer.kernel
-                x, affine[layer.name] = _normalise(
-                    tf.nn.conv2d(x, kernel, strides=1, padding="SAME"),
-                    _deviation(layer),
-                )
+                filters = filters_of(kernel, tf.zeros_like(layer.bias), transform=True)
+                shown = [convolve(x, filters) for x in shown]
+                scale, shift = _affine(shown, _deviation(layer))
+                shown = [x * scale + shift for x in shown]
+                affine[layer.name] = scale, shift
             elif isinstance(layer, Relu):
-                x = tf.nn.relu(x)
+                shown = [tf.nn.relu(x) for x in shown]
             else:
-                x = tf.nn.avg_pool2d(x, ksize=2, strides=2, padding="VALID")
+                shown = [tf.nn.avg_pool2d(x, ksize=2, strides=2, padding="VALID") for x in shown]
         # The first session of a process makes the threads of all of them: those that were set.
         pools = tf.config.threading
         options = tf.ConfigProto(
@@ -115,14 +118,16 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
     return dataclasses.replace(weights, layers=tuple(layers))
 
 
-def _normalise(x: tf.Tensor, deviation: float) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    """Return x with zero mean and a given deviation in each channel, and the scale and shift."""
+def _affine(pictures: Sequence[tf.Tensor], deviation: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the scale and the shift, [C], that give features [1, H, W, C] of several pictures of
+    one size zero mean and a deviation in each channel; from sums in float64.
+    """
     import tensorflow.compat.v1 as tf
 
-    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+    values = tf.cast(tf.concat(pictures, axis=0), tf.float64)
+    mean, variance = tf.nn.moments(values, axes=[0, 1, 2])
     scale = deviation * tf.rsqrt(tf.maximum(variance, SMALLEST_VARIANCE))
-    shift = -mean * scale
-    return x * scale + shift, (scale, shift)
+    return tf.cast(scale, tf.float32), tf.cast(-mean * scale, tf.float32)
 
 
 def _deviation(convolution: Convolution) -> float:
