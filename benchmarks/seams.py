@@ -24,7 +24,7 @@ import numpy as np
 
 from neural_style.errors import InputError
 from neural_style.images import read_image
-from neural_style.tiling import boxes_of
+from neural_style.tiling import TOGETHER, boxes_of
 
 GRID = 16  # pixels, the stride of relu5_1
 NEAR = 8  # lines on either side
@@ -51,7 +51,7 @@ class Line:
 
 def find_lines(image: np.ndarray, tile: int) -> list[Line]:
     """Measure the lines between the tiles of an image, [H, W, 3]."""
-    boxes = boxes_of((image.shape[0], image.shape[1]), tile, GRID)
+    boxes = boxes_of((image.shape[0], image.shape[1]), tile, TOGETHER * GRID)
     found = []
     for name, axis, places in (
         ("row", 0, {box.top for box in boxes}),

@@ -150,10 +150,16 @@ def boxes_of(size: tuple[int, int], tile: int, grid: int) -> tuple[Box, ...]:
 
 
 def grid_of(layers: Sequence[Layer]) -> int:
-    """Return what corners of tiles are multiples of: `TOGETHER` positions of the deepest layer, in
-    positions of what the layers see.
+    """Return what corners of tiles are multiples of, in positions of what the layers see:
+    `TOGETHER` positions of what the deepest convolution sees, and the stride of the deepest layer.
     """
-    return TOGETHER * 2 ** sum(isinstance(layer, Pooling) for layer in layers)
+    grid = stride = 1
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            grid = TOGETHER * stride
+        elif isinstance(layer, Pooling):
+            stride *= 2
+    return max(grid, stride)
 
 
 def strides_of(layers: Sequence[Layer]) -> dict[str, int]:
@@ -175,9 +181,11 @@ def _stages(
 
 
 def _spans(side: int, tile: int, grid: int) -> list[tuple[int, int]]:
-    """Return where a side is cut, into parts of nearly one length."""
-    cells, most = max(side // grid, 1), max(tile // grid, 1)
-    number = -(-cells // most)
+    """Return where a side is cut, into parts of nearly one length, none longer than `tile` but by
+    half of the grid or less; the last one has at least as much, which is a position of any layer.
+    """
+    cells, most = max((side + grid // 2) // grid, 1), max(tile // grid, 1)
+    number = 1 if side <= tile else -(-cells // most)
     cuts = [round(i * cells / number) * grid for i in range(number)]
     return list(zip(cuts, [*cuts[1:], side], strict=True))
 

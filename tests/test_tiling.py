@@ -81,8 +81,9 @@ def test_tiles_of_each_stage_cover_the_image_once(size, tile):
             assert box.top % 64 == box.left % 64 == 0
         assert (times == 1).all()
         longest = tile * {1: 1, 8: 2, 16: 4}[stage.stride] if max(size) > tile else max(size)
-        allowed = max(longest // 64 * 64, 64) + 63  # where the image ends
+        allowed = max(longest, 64) + 31  # where the image ends
         assert max(max(b.bottom - b.top, b.right - b.left) for b in boxes) <= allowed
+        assert min(min(b.bottom - b.top, b.right - b.left) for b in boxes) >= 16
 
 
 @pytest.mark.parametrize("tile", [None, 512, 600])
