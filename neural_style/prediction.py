@@ -40,7 +40,7 @@ SORT_SECONDS = 9e-8  # of sorting, for each value
 # processor with AVX-512 that has it in hardware. Others imitate it as fast as float32.
 EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
 
-WINOGRAD_SHARE = 0.52  # of the time of a convolution, that it takes by minimal filtering
+WINOGRAD_SHARE = 0.57  # of the time of a convolution, that it takes by minimal filtering
 
 
 @dataclass(frozen=True)
