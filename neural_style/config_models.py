@@ -159,7 +159,8 @@ class Runtime(Section):
     """Precision of the convolutions; auto is bfloat16 where the hardware has it."""
     tile: Tile = "auto"
     """Side in pixels of the tiles in which larger images are taken, with the same result; auto is
-    the largest that the memory allows, none if it is enough for one piece."""
+    the largest that the memory allows, none if it is enough for one piece. Multiples of 64 are
+    taken."""
     memory: Memory = None
     """Memory that the process may take, such as `4GB`; null is what the machine has free."""
 
