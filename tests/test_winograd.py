@@ -65,12 +65,8 @@ def error(found: np.ndarray, expected: np.ndarray) -> float:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (4, 4), (5, 8), (17, 6), (3, 30)])
 @pytest.mark.parametrize("tiles", [1, 2, 264])
-@pytest.mark.parametrize("alone", [0, winograd.ALONE])
-def test_values_and_gradient_are_scipys(rng, monkeypatch, size, alone, tiles, dtype) -> None:
-    """At sizes that are and are no multiples of 4, in one strip and in several, with tiles of
-    nothing added to make their number even and without.
-    """
-    monkeypatch.setattr(winograd, "ALONE", alone)
+def test_values_and_gradient_are_scipys(rng, monkeypatch, size, tiles, dtype) -> None:
+    """At sizes that are and are no multiples of 4, in one strip and in several."""
     monkeypatch.setattr(winograd, "MOST_TILES", tiles)
     kernel = rng.normal(size=(3, 3, 5, 4))
     x, above = rng.normal(size=(*size, 5)), rng.normal(size=(*size, 4))
