@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neural_style import losses
+from neural_style.backward import descend_by_layer
 from neural_style.held import Held, build_held, hold
 from neural_style.losses import StyleSums
 from neural_style.structure import Structure
@@ -103,7 +104,7 @@ def build_objective(
 
     Args:
         canvas: The image variable, in the graph.
-        features: What the network makes of its pixels, by layer, [1, H', W', C].
+        features: What the network makes of its pixels, by layer, shallow to deep, [1, H', W', C].
         structure: Which layers and formulas.
     """
     import tensorflow.compat.v1 as tf
@@ -142,7 +143,11 @@ def build_objective(
         structure, sums, read_goals(style_targets), shares.variable.read_value()
     )
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
-    total = tf.reduce_sum(tf.stack(list(terms.values())), name="total")
+    total = descend_by_layer(
+        tf.reduce_sum(tf.stack(list(terms.values())), name="total"),
+        canvas.pixels,
+        list(features.values()),
+    )
     return Objective(
         canvas=canvas,
         terms=terms,
