@@ -18,6 +18,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -182,12 +183,13 @@ def open_workspace(
         goal = objective.build_objective(canvas, network.features, structure)
         tiles = None
         if structure.tiled:
-            tile = build_tile(canvas, stages_of(used))
-            pixels = vgg.network_input(tile.pixels, weights.mean, config.network.white)
-            seen = vgg.build_tile_features(
-                network, tile, pixels, structure.layers, pooling, replicate=replicate
+            tile = build_tile(
+                canvas,
+                stages_of(used),
+                lambda pixels: vgg.network_input(pixels, weights.mean, config.network.white),
+                partial(vgg.roll_stage, network, pooling=pooling, replicate=replicate),
             )
-            tiles = tile_graph.build_tile_graph(goal, tile, seen, structure)
+            tiles = tile_graph.build_tile_graph(goal, tile, structure)
         optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean, tiles)
         initialize = tf.global_variables_initializer()
     opened = session.build_session(graph, device)

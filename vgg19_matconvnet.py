@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -24,12 +24,12 @@ from neural_style.convolution import Filters, convolve, filters_of
 from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
 from neural_style.matconvnet import average_rgb, load_variables, parse_layers
-from neural_style.tile import Carried, TileFeatures
+from neural_style.rolling import Rolled, roll
 from neural_style.tiling import Stage
 from neural_style.weights import (
     Convolution,
     Floats,
-    Pooling,
+    Layer,
     Relu,
     VGGWeights,
     WeightsError,
@@ -40,8 +40,6 @@ from neural_style.weights import (
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
-
-    from neural_style.tile import Tile
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 PoolingKind: TypeAlias = Literal["max", "average"]
@@ -144,7 +142,7 @@ def build_vgg(
                 feed += fed
         features = _build_features(
             tf.cast(images, number),
-            Stage(needed),
+            needed,
             filters,
             layers,
             pooling,
@@ -155,74 +153,63 @@ def build_vgg(
     return Network(features, filters, initialize, feed)
 
 
-def build_tile_features(
+def roll_stage(
     network: Network,
-    tile: Tile,
-    pixels: tf.Tensor,
-    layers: Collection[str],
+    x: tf.Tensor,
+    stage: Stage,
+    rows: tf.Tensor,
     pooling: PoolingKind,
     *,
     replicate: bool = False,
-) -> TileFeatures:
-    """Add what a network makes of a tile to the graph: of each layer, the tile's own positions.
+) -> Rolled:
+    """Add a stage of a network to the graph, as it is taken down an image tile by tile.
 
     Args:
         network: It, in the graph.
-        tile: The tile, with the stages of the network that are needed.
-        pixels: What the network sees of it, [1, H, W, 3].
-        layers, pooling, replicate: As for `build_vgg`.
+        x: The tile's rows of what the stage sees, [1, H, W, C].
+        stage: Its layers.
+        rows: Where the tile begins and ends, see `rolling.Rolled`.
+        pooling, replicate: As for `build_vgg`.
     """
     import tensorflow.compat.v1 as tf
 
-    number = next((filters.bias.dtype for filters in network.filters.values()), pixels.dtype)
-    x, features, carried = tf.cast(pixels, number), dict[str, tf.Tensor](), list[Carried]()
-    with tf.name_scope("tiles/vgg/") as scope:
-        for following, stage in enumerate(tile.stages, 1):
-            last = {layer.name for layer in stage.layers[-1:]}
-            made = _build_features(
-                x,
-                stage,
-                network.filters,
-                {*layers} | last,
-                pooling,
-                scope,
-                replicate=replicate and stage is tile.stages[0],
-                tile=tile,
-            )
-            features |= made
-            if following < len(tile.stages):
-                carried.append(tile.carry(made[stage.layers[-1].name], following))
-                x = carried[-1].patch
-    return TileFeatures(features, carried)
+    number = next((filters.bias.dtype for filters in network.filters.values()), x.dtype)
+
+    def between(x: tf.Tensor, layer: Layer) -> tf.Tensor:
+        return _rectify_or_pool(x, layer, pooling)
+
+    with tf.name_scope("tiles/vgg/"):
+        return roll(
+            tf.cast(x, number),
+            stage,
+            rows,
+            network.filters,
+            between,
+            replicate=replicate and stage.stride == 1,
+        )
 
 
 def _build_features(
     x: tf.Tensor,
-    stage: Stage,
+    layers: Sequence[Layer],
     filters: Mapping[str, Filters],
     wanted: Collection[str],
     pooling: PoolingKind,
     scope: str,
     *,
     replicate: bool,
-    tile: Tile | None = None,
 ) -> dict[str, tf.Tensor]:
-    """Return the features of images, or of a tile whose margin shrinks on the way."""
     import tensorflow.compat.v1 as tf
 
     features: dict[str, tf.Tensor] = {}
-    seen, stride = stage.margins, stage.stride
-    for i, layer in enumerate(stage.layers):
+    for i, layer in enumerate(layers):
         with tf.name_scope(f"{scope}{layer.name}/"):
             if isinstance(layer, Convolution):
                 x = convolve(x, filters[layer.name], replicate=replicate and i == 0)
             else:
                 x = _rectify_or_pool(x, layer, pooling)
-                stride *= 2 if isinstance(layer, Pooling) else 1
-            if tile:
-                x = tile.trim(x, stride, seen[i], seen[i + 1])
         if layer.name in wanted:
-            features[layer.name] = tile.own(x, stride, seen[i + 1]) if tile else x
+            features[layer.name] = x
     return features
 
 
@@ -263,7 +250,7 @@ def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:
     return (images + mean) * (white / 255) - mean
 
 
-def _rectify_or_pool(x: tf.Tensor, layer: Relu | Pooling, pooling: PoolingKind) -> tf.Tensor:
+def _rectify_or_pool(x: tf.Tensor, layer: Layer, pooling: PoolingKind) -> tf.Tensor:
     import tensorflow.compat.v1 as tf
 
     if isinstance(layer, Relu):

@@ -75,6 +75,58 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
     return tf.nn.bias_add(y, filters.bias)
 
 
+def convolve_rows(
+    x: tf.Tensor,
+    filters: Filters,
+    before: tf.Tensor,
+    after: tf.Tensor,
+    *,
+    replicate: bool = False,
+) -> tf.Tensor:
+    """Return some rows of a convolution, for whose gradient there is `gradient_rows`.
+
+    Args:
+        x: [1, H, W, C]: those rows of the input and what neighbours of them the convolution sees.
+        filters, replicate: As for `convolve`.
+        before, after: How many of these neighbours there are, above and below; fewer than the
+            convolution sees where the image ends.
+    """
+    import tensorflow.compat.v1 as tf
+
+    if filters.mirrored is not None:
+        return tf.nn.bias_add(
+            winograd.convolve_rows(x, filters.kernel, before, after), filters.bias
+        )
+    return _inner_rows(convolve(x, filters, replicate=replicate), before, after)
+
+
+def gradient_rows(
+    above: tf.Tensor,
+    filters: Filters,
+    before: tf.Tensor,
+    after: tf.Tensor,
+    *,
+    replicate: bool = False,
+) -> tf.Tensor:
+    """Return some rows of the gradient by a convolution's input, of what is that by its output; the
+    arguments are those of `convolve_rows`.
+    """
+    import tensorflow.compat.v1 as tf
+
+    if filters.mirrored is not None:
+        return winograd.convolve_rows(above, filters.mirrored, before, after)
+    sides = tf.concat([tf.shape(above)[:3], [filters.kernel.shape[2]]], 0)
+    x = tf.ensure_shape(tf.zeros(sides, above.dtype), [1, None, None, filters.kernel.shape[2]])
+    y = convolve(x, filters, replicate=replicate)  # never run: it is linear
+    return _inner_rows(tf.gradients(y, x, above)[0], before, after)
+
+
+def _inner_rows(x: tf.Tensor, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+    import tensorflow.compat.v1 as tf
+
+    return x[:, before : tf.shape(x)[1] - after]
+
+
 def mirror(kernel: tf.Tensor) -> tf.Tensor:
     """Return a kernel mirrored in both directions, its channels swapped, [height, width, K, C]."""
     import tensorflow.compat.v1 as tf

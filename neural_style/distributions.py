@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from neural_style.losses import StyleSums, total_of, wide
+from neural_style.losses import StyleSums, sum_of, wide
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -76,11 +76,13 @@ def histogram_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
 
 
 def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
-    """Return the sum of (F - remap(F))^2 of features [1, H, W, C] for remapped ones [H W, C]."""
+    """Return the sum of (F - remap(F))^2 of features [1, H, W, C] for remapped ones [H W, C],
+    in float64.
+    """
     import tensorflow.compat.v1 as tf
 
     flat = wide(tf.reshape(features, [-1, features.shape[-1]]))
-    return total_of(tf.square(flat - match))
+    return sum_of(tf.square(flat - match))
 
 
 def _resample(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

@@ -27,7 +27,7 @@ from neural_style.products import multiply
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
-POSITIONS = 1 << 12  # whose products are taken at a time in float64
+ROWS = 4  # whose products are taken at a time in float64; tiles begin with multiples
 AT_ONCE = 2  # such parts, side by side
 
 
@@ -68,13 +68,12 @@ class StyleSums:
 
 
 def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ErrorSums:
-    """Return the squared distance of two feature maps [1, H, W, C], summed in float32."""
+    """Return the squared distance of two feature maps [1, H, W, C], summed in float64."""
     import tensorflow.compat.v1 as tf
 
     difference = wide(features) - wide(target)
     channels = int(features.shape[-1])
-    positions = count(difference) / channels
-    return ErrorSums(total_of(tf.square(difference)), positions, channels)
+    return ErrorSums(sum_of(tf.square(difference)), count(difference) / channels, channels)
 
 
 def mean_squared_error(sums: ErrorSums) -> tf.Tensor:
@@ -103,6 +102,7 @@ def style_statistics(
     with_means: bool = False,
     ordered: bool = False,
     exact: bool = False,
+    before: tf.Tensor | None = None,
 ) -> StyleSums:
     """Return the sums of features [1, H, W, C], in float32.
 
@@ -112,22 +112,27 @@ def style_statistics(
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
         ordered: Whether to sort them as well; then weights are not taken into account.
-        exact: Whether the products are taken, added and returned in float64, and their gradient
+        exact: Whether the sums are added and returned in float64, and the gradient of the products
             is rounded alike on any number of threads.
+        before: Where exact, the products of the rows above, to which these are added in turn, as if
+            they had been there; the other sums are of these rows alone.
     """
     import tensorflow.compat.v1 as tf
 
+    number = wide(features).dtype
+    kept = tf.float64 if exact else number
     flat = tf.reshape(features, [-1, features.shape[-1]])  # [M, C]
-    column = None if weights is None else tf.cast(tf.reshape(weights, [-1, 1]), wide(flat).dtype)
-    weighted = flat if column is None else wide(flat) * column
-    if column is None:
-        positions = tf.cast(tf.shape(flat)[0], wide(flat).dtype)
-    else:
-        positions = tf.reduce_sum(column)
+    guide = None if weights is None else tf.cast(weights, number)
+    weighted = features if guide is None else wide(features) * guide
+    positions = tf.shape(flat)[0] if guide is None else sum_of(guide)
+    means = None
+    if with_means:
+        rows = tf.reduce_sum(wide(weighted), axis=2)
+        means = tf.reduce_sum(tf.cast(rows, kept), axis=[0, 1])
     return StyleSums(
-        products=_gram_matrix(flat, column, exact=exact),
-        positions=positions,
-        features=tf.reduce_sum(wide(weighted), axis=0) if with_means else None,
+        products=_gram_matrix(features, guide, exact=exact, before=before),
+        positions=tf.cast(positions, kept),
+        features=means,
         ordered=tf.sort(wide(flat), axis=0) if ordered else None,
     )
 
@@ -193,8 +198,10 @@ GRAM_LOSSES: Mapping[str, Callable[[StyleSums, StyleSums], tf.Tensor]] = Mapping
 )
 
 
-def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None, *, exact: bool) -> tf.Tensor:
-    """Return R = F^T W F of F [M, C] and the diagonal W [M, 1], with its own gradient.
+def _gram_matrix(
+    features: tf.Tensor, weights: tf.Tensor | None, *, exact: bool, before: tf.Tensor | None
+) -> tf.Tensor:
+    """Return R = F^T W F of F [1, H, W, C] and the diagonal W [1, H, W, 1], with its own gradient.
 
     That is W F (D + D^T), where D is that by R: one product in the type of F. The derived gradient
     takes two, and keeps the float32 copy of bfloat16 features until it runs: a third of the memory
@@ -202,43 +209,52 @@ def _gram_matrix(flat: tf.Tensor, weights: tf.Tensor | None, *, exact: bool) -> 
     """
     import tensorflow.compat.v1 as tf
 
-    def product(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    def product(features: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        flat = tf.reshape(features, [-1, features.shape[-1]])
+
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             slope = tf.cast(upstream + tf.transpose(upstream), flat.dtype)
             by_flat = multiply(flat, slope) if exact else tf.matmul(flat, slope)
-            return by_flat if weights is None else by_flat * tf.cast(weights, flat.dtype)
+            by_features = tf.reshape(by_flat, tf.shape(features))
+            return by_features if weights is None else by_features * tf.cast(weights, flat.dtype)
 
         if exact:
-            return _gram_matrix_in_float64(flat, weights), gradient
+            return _gram_matrix_in_float64(features, weights, before), gradient
         values = wide(flat)
-        weighted = values if weights is None else values * weights
+        weighted = values if weights is None else values * tf.reshape(weights, [-1, 1])
         return tf.matmul(weighted, values, transpose_a=True), gradient
 
-    return tf.custom_gradient(product)(flat)
+    return tf.custom_gradient(product)(features)
 
 
-def _gram_matrix_in_float64(flat: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-    """Return R = F^T W F in float64: once rounded, neither how many threads share the work nor how
-    an image is cut into tiles makes a difference to it.
+def _gram_matrix_in_float64(
+    features: tf.Tensor, weights: tf.Tensor | None, before: tf.Tensor | None
+) -> tf.Tensor:
+    """Return R = F^T W F in float64, added to that of the rows before: once rounded, how many
+    threads share the work makes no difference to it.
 
-    Positions are taken some at a time, so that there is no copy of all features.
+    Rows are taken some at a time, so that there is no copy of all features, and added one after
+    another, so that it makes no difference either how an image is cut into tiles.
     """
     import tensorflow.compat.v1 as tf
 
-    def part(first: tf.Tensor) -> tf.Tensor:
-        some = slice(first, first + POSITIONS)
-        values = tf.cast(flat[some], tf.float64)
-        weighted = values if weights is None else values * tf.cast(weights[some], tf.float64)
-        return tf.matmul(weighted, values, transpose_a=True)
+    channels = features.shape[-1]
 
-    channels = flat.shape[-1]
-    parts = tf.map_fn(
-        part,
-        tf.range(0, tf.shape(flat)[0], POSITIONS),
-        fn_output_signature=tf.TensorSpec([channels, channels], tf.float64),
-        parallel_iterations=AT_ONCE,
+    def flat(values: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        rows = tf.cast(values[:, first : first + ROWS], tf.float64)
+        return tf.reshape(rows, [-1, values.shape[-1]])
+
+    def add(first: tf.Tensor, so_far: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = flat(features, first)
+        weighted = values if weights is None else values * flat(weights, first)
+        return first + ROWS, so_far + tf.matmul(weighted, values, transpose_a=True)
+
+    height = tf.shape(features)[1]
+    begin = tf.zeros([channels, channels], tf.float64) if before is None else before
+    _, products = tf.while_loop(
+        lambda first, _: first < height, add, (0, begin), parallel_iterations=AT_ONCE
     )
-    return tf.reduce_sum(parts, axis=0)
+    return products
 
 
 def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -265,10 +281,10 @@ def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 
 
 def absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
-    """Return the L1 norm of a gradient; it adds over disjoint parts."""
+    """Return the L1 norm of a gradient, in float64; it adds over disjoint parts."""
     import tensorflow.compat.v1 as tf
 
-    return total_of(tf.abs(wide(gradient)))
+    return sum_of(tf.abs(wide(gradient)))
 
 
 def pull_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
@@ -276,7 +292,7 @@ def pull_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     import tensorflow.compat.v1 as tf
 
     # Per unit of weight the norm is |gradient| / weight; 1e-8 is the tool's own guard.
-    return tf.math.divide_no_nan(weight, norm + 1e-8 * weight)
+    return tf.math.divide_no_nan(weight, tf.cast(norm, weight.dtype) + 1e-8 * weight)
 
 
 def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
@@ -292,14 +308,20 @@ def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.custom_gradient(same)(features)
 
 
-def total_of(values: tf.Tensor) -> tf.Tensor:
-    """Return the sum of all values, that of each row in their own type and the rows' in float64: it
-    is the same however many threads share the work.
+def sum_of(values: tf.Tensor) -> tf.Tensor:
+    """Return the sum of all values, that of each row in their own type and the rows' in float64:
+    once rounded, it is the same however many threads or tiles share the work.
     """
     import tensorflow.compat.v1 as tf
 
-    rows = tf.cast(tf.reduce_sum(values, axis=-1), tf.float64)
-    return tf.cast(tf.reduce_sum(rows), values.dtype)
+    return tf.reduce_sum(tf.cast(tf.reduce_sum(values, axis=-1), tf.float64))
+
+
+def total_of(values: tf.Tensor) -> tf.Tensor:
+    """Return the same in the values' own type."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.cast(sum_of(values), values.dtype)
 
 
 def wide(features: tf.Tensor) -> tf.Tensor:
@@ -312,10 +334,10 @@ def wide(features: tf.Tensor) -> tf.Tensor:
 
 
 def count(values: tf.Tensor) -> tf.Tensor:
-    """Return how many values a tensor has, in its own type."""
+    """Return how many values a tensor has, in float64."""
     import tensorflow.compat.v1 as tf
 
-    return tf.cast(tf.size(values, out_type=tf.int64), values.dtype)
+    return tf.cast(tf.size(values, out_type=tf.int64), tf.float64)
 
 
 def _channels(sums: StyleSums) -> float:

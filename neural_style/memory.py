@@ -7,7 +7,7 @@ measured by benchmarks/memory.py, which also says how far off the predictions ar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from neural_style import session, winograd
@@ -15,13 +15,12 @@ from neural_style.free_memory import available_bytes, resident_bytes
 from neural_style.inputs import Pictures, Sizes, sizes_at
 from neural_style.pyramid import schedule
 from neural_style.structure import structure_of
-from neural_style.tiling import seen_at_once, values_carried
+from neural_style.tiling import Stage, Tile, cut, is_larger, values_carried
 from neural_style.weights import (
     Convolution,
     Layer,
     VGGWeights,
     layers_needed,
-    output_shapes,
 )
 
 if TYPE_CHECKING:
@@ -40,11 +39,10 @@ LBFGS_STEP_IMAGES = 6  # more, between evaluations
 GRADIENT_IMAGES = 1  # of tiles, which is added up
 SORTED_COPIES = 3  # of values to be sorted: as they were, in order, and what they are matched with
 
-# Sides of tiles that are tried, pixels.
+# Sides of squares that have as many pixels as the tiles that are tried.
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 SMALLER = 1.3  # times that a side is cut down at the least where memory has run out
 SHORTEST_HISTORY = 3
-COSTLY_TILE = 384  # pixels; such and smaller tiles cost more than a shorter history of L-BFGS
 SHORTEST_TILE = 64  # pixels
 AMPLE = 2.0  # times what a run needs; with less, its graph can also take it in tiles
 ROOM = 1.1  # times what a run is predicted to need, that a tile leaves it: predictions may be low
@@ -59,8 +57,8 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
     """Return settings with a tile and a history that fit into the memory there is.
 
     One piece, if that fits twice; else the largest tile that fits with some room to spare, which
-    may have all of the image; where the history of L-BFGS leaves too little for any but costly
-    ones, a shorter history; where nothing fits, what needs the least.
+    may have all of the image; where the history of L-BFGS leaves too little for any, a shorter
+    history; where nothing fits, what needs the least.
 
     Args:
         config: Settings; only a tile of `auto` is chosen.
@@ -87,10 +85,8 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
         with_tile(config, side).model_copy(
             update={"optimizer": config.optimizer.model_copy(update={"history": history})}
         )
-        for costly in (False, True)
         for history in histories
         for side in sides
-        if (side <= COSTLY_TILE) is costly
     ]
     fitting = (tried for tried in choices if ROOM * needed(tried) <= there)
     return next(fitting, None) or min(choices, key=needed)
@@ -120,18 +116,21 @@ def may_be_cut(config: Config) -> bool:
 def in_tiles(config: Config, pictures: Pictures) -> bool:
     """Tell whether a picture of the run is cut at any scale, by settings without `auto`."""
     tile = config.runtime.tile
-    return isinstance(tile, int) and _longest_side(config, pictures) > tile
+    last = sizes_at(config, pictures, schedule(config, pictures)[-1].longest)
+    return isinstance(tile, int) and any(
+        is_larger(size, tile) for size in (last.content, *last.styles)
+    )
 
 
-def smaller_tile(config: Config, longest: int) -> int | None:
+def smaller_tile(config: Config, most: int) -> int | None:
     """Return the next smaller tile than the one that settings have; None if there is none.
 
     Args:
         config: Settings.
-        longest: Longest side of any picture at the scale at hand, pixels.
+        most: Pixels of the largest picture at the scale at hand.
     """
-    tile = config.runtime.tile
-    seen = min(tile, longest) if isinstance(tile, int) else longest
+    tile, seen = config.runtime.tile, math.sqrt(most)
+    seen = min(tile, seen) if isinstance(tile, int) else seen
     return next((side for side in SIDES if side <= seen / SMALLER), None)
 
 
@@ -230,35 +229,45 @@ class _AtOnce(NamedTuple):
         """Return it for an image (height, width) in tiles of a side, whose features take so many
         bytes a value.
         """
-        stages = seen_at_once(layers, size, tile)
-        features, ordered = 0, 0
-        for stage, (height, across) in stages:
-            seen = (height // stage.stride, across // stage.stride)
-            features = max(features, feature_values(stage.layers, seen, stage.channels))
-            ordered = max(ordered, sorted_values(config, stage.layers, seen, stage.channels))
+        stages = cut(layers, size, tile)
+        seen = [(stage, size[1], each) for stage, tiles in stages for each in tiles]
+        features = max(values_of(*each) for each in seen)
+        compared = _sorted_layers(config)
+        ordered = max(values_of(*each, compared) for each in seen) if compared else 0
         carried = width * values_carried(layers, size, tile)
-        return cls(width * features, 4 * ordered, carried, stages[0][1] != size)
+        return cls(width * features, 4 * ordered, carried, len(stages[0][1]) > 1)
 
 
-def feature_values(layers: Sequence[Layer], size: tuple[int, int], channels: int = 3) -> int:
-    """Return how many values of an image (height, width) are kept for its gradient: the outputs of
-    ReLU and pooling. Of features of so many channels likewise.
+def values_of(stage: Stage, width: int, tile: Tile, layers: Collection[str] | None = None) -> int:
+    """Return how many values of a tile of an image of some width are kept for its gradient: the
+    outputs of ReLU and pooling; or those of the layers given.
     """
-    shapes = output_shapes(layers, size, channels)
-    return sum(math.prod(shape) for layer, shape in shapes if not isinstance(layer, Convolution))
+    found, channels = 0, stage.channels
+    for layer, (begin, end), stride in zip(stage.layers, tile[1:], stage.strides[1:], strict=True):
+        if isinstance(layer, Convolution):
+            channels = layer.bias.size
+        wanted = layer.name in layers if layers else not isinstance(layer, Convolution)
+        found += wanted * (end - begin) * (width // stage.stride // stride) * channels
+    return found
 
 
-def sorted_values(
-    config: Config, layers: Sequence[Layer], size: tuple[int, int], channels: int = 3
-) -> int:
-    """Return how many values of an image (height, width), or of features of so many channels, are
-    sorted for histograms.
-    """
+def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
+    """Return how many values of an image (height, width) are kept for its gradient."""
+    ((stage, (whole,)),) = cut(layers, size, None)
+    return values_of(stage, size[1], whole)
+
+
+def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
+    """Return how many values of an image (height, width) are sorted for histograms."""
+    ((stage, (whole,)),) = cut(layers, size, None)
+    compared = _sorted_layers(config)
+    return values_of(stage, size[1], whole, compared) if compared else 0
+
+
+def _sorted_layers(config: Config) -> set[str]:
     style = config.style
-    if not (style.weight and style.statistic.get("histogram")):
-        return 0
-    shapes = output_shapes(layers, size, channels)
-    return sum(math.prod(shape) for layer, shape in shapes if style.layers.get(layer.name))
+    compared = style.weight and style.statistic.get("histogram")
+    return {name for name, weight in style.layers.items() if weight} if compared else set()
 
 
 def shortage(

@@ -136,7 +136,7 @@ def build_objective(
     )
     sums = build_sums(structure, view)
     style_targets = {
-        name: tuple(_build_target(name, i, each) for i, each in enumerate(some))
+        name: tuple(_build_target(name, i, each, number) for i, each in enumerate(some))
         for name, some in sums.style.items()
     }
     unweighted = build_terms(
@@ -222,12 +222,11 @@ def read_goals(
     }
 
 
-def _build_target(layer: str, index: int, sums: StyleSums) -> StyleSums:
-    """Add what a layer's sums are compared with: held values in their place."""
+def _build_target(layer: str, index: int, sums: StyleSums, number: tf.DType) -> StyleSums:
+    """Add what a layer's sums are compared with: held values in their place, of a type."""
     shapes = {name: value.shape for name, value in sums_present(sums).items()}
     if "ordered" in shapes:
         shapes["ordered"] = [None, sums.ordered.shape[-1]]
-    number = sums.positions.dtype
     held = {
         name: build_held(f"target/style/{layer}/{index}/{name}", shape, number)
         for name, shape in shapes.items()

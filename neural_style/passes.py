@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,15 +11,17 @@ import numpy as np
 
 from neural_style.losses import StyleSums
 from neural_style.objective import sums_present
+from neural_style.rolling import Lines
 from neural_style.spill import Spill
 from neural_style.tile_graph import TileGraph, TileStage
-from neural_style.tiling import Box, cut
+from neural_style.tiling import Tile, cut
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
 Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
-Boxes = Sequence[Sequence[Box]]  # the tiles of each stage
+Tiles = Sequence[Sequence[Tile]]  # those of each stage
+Fed = Callable[[TileStage, "_Place"], dict[Any, np.ndarray]]
 ContentOfTiles = Sequence[Sequence[Mapping[str, np.ndarray]]]  # by layer, of those of each stage
 
 
@@ -32,34 +34,127 @@ class Cut:
     """How images that are not taken in one piece are cut.
 
     Attributes:
-        tiles: Handles of the graph.
-        side: Longest side of a tile of the first stage, pixels.
+        graph: Handles of the graph.
+        side: Of a square that has as many pixels as a tile of the first stage at the most.
         spill: Where large arrays are kept.
         tick: Called after every tile; what it raises ends the pass.
     """
 
-    tiles: TileGraph
+    graph: TileGraph
     side: int
     spill: Spill = field(default_factory=Spill)
     tick: Tick = ignore
 
-    def boxes(self, image: np.ndarray) -> Boxes:
+    def tiles(self, image: np.ndarray) -> Tiles:
         """Return the tiles of an image [1, H, W, 3]; none if it is taken in one piece."""
-        layers = [layer for stage in self.tiles.tile.stages for layer in stage.layers]
-        found = cut(layers, (image.shape[1], image.shape[2]), self.side)
-        return [boxes for _, boxes in found] if len(found[0][1]) > 1 else []
+        found = cut(self.graph.layers, (image.shape[1], image.shape[2]), self.side)
+        return [tiles for _, tiles in found] if len(found[0][1]) > 1 else []
 
     def passes(
         self,
         session: tf.Session,
-        boxes: Boxes,
+        tiles: Tiles,
+        width: int,
         content: ContentOfTiles,
         style: Mapping[str, Sequence[StyleSums]],
     ) -> Passes:
-        """Return what evaluates the objective for these targets."""
-        compared = [name for stage in self.tiles.stages for name in stage.values]
+        """Return what evaluates the objective for these targets, of an image of this width."""
+        compared = [name for stage in self.graph.stages for name in stage.values]
         ordered = {name: [sums.ordered for sums in style[name]] for name in compared}
-        return Passes(session, self.tiles, boxes, content, ordered, self.spill, self.tick)
+        roll = _Roll(session, self.graph, tiles, width, self.spill, self.tick)
+        return Passes(roll, content, ordered)
+
+
+@dataclass
+class _Roll:
+    """Runs operations for each tile of each stage, down an image or up again.
+
+    Attributes:
+        session: Session of the graph.
+        graph: Its handles.
+        tiles: The tiles of each stage.
+        width: Of the image, pixels.
+        spill: Where large arrays are kept meanwhile.
+        tick: Called after every tile.
+        above: What each tile's convolutions see of the one above, of each stage; kept on the way
+            down.
+    """
+
+    session: tf.Session
+    graph: TileGraph
+    tiles: Tiles
+    width: int
+    spill: Spill = field(default_factory=Spill)
+    tick: Tick = ignore
+    above: list[list[Mapping[str, np.ndarray]]] = field(default_factory=list)
+
+    def down(
+        self, what: str, fetch: Callable[[TileStage], Any], fed: Fed = lambda *_: {}
+    ) -> Iterator[tuple[_Place, Any]]:
+        """Fetch something of every tile, from the first stage's first one on.
+
+        Args:
+            what: What the pass is for.
+            fetch: Returns handles of what to run.
+            fed: Returns what else is fed, for a stage and a tile, given by their numbers.
+        """
+        self.above, kept = [[] for _ in self.tiles], dict[str, np.ndarray]()
+        for at in self._in_turn(what, range(len(self.tiles)), 1):
+            stage = self.graph.stages[at.stage]
+            given = kept if at.tile else self._nothing(stage.above)
+            self.above[at.stage].append(given)
+            feed = self._feed(at) | _given(stage.above, given) | fed(stage, at)
+            found, kept = self.session.run([fetch(stage), _kept(stage.above)], feed)
+            kept = {name: self.spill.keep(lines) for name, lines in kept.items()}
+            yield at, found
+
+    def again(
+        self, what: str, stages: Sequence[int], operation: Callable[[TileStage], Any], fed: Fed
+    ) -> None:
+        """Run an operation of some stages for each of their tiles; after a pass down."""
+        for at in self._in_turn(what, stages, 1):
+            stage = self.graph.stages[at.stage]
+            given = self.above[at.stage][at.tile]
+            feed = self._feed(at) | _given(stage.above, given) | fed(stage, at)
+            self.session.run(operation(stage), feed)
+
+    def up(self, what: str, operation: Callable[[TileStage], Any], fed: Fed) -> None:
+        """Run an operation for each tile, from the last stage's last one on; after a pass down."""
+        kept: dict[str, np.ndarray] = {}
+        for at in self._in_turn(what, range(len(self.tiles)), -1):
+            stage = self.graph.stages[at.stage]
+            last = at.tile == len(self.tiles[at.stage]) - 1
+            below = self._nothing(stage.below) if last else kept
+            feed = self._feed(at) | _given(stage.below, below) | fed(stage, at)
+            feed |= _given(stage.above, self.above[at.stage][at.tile])
+            _, kept = self.session.run([operation(stage), _kept(stage.below)], feed)
+
+    def _in_turn(self, what: str, stages: Sequence[int], step: int) -> Iterator[_Place]:
+        """Yield the tiles of some stages, down or up the image; tell of each that is done."""
+        places = [_Place(i, j) for i in stages for j in range(len(self.tiles[i]))][::step]
+        for done, place in enumerate(places, 1):
+            yield place
+            self.tick(what, done, len(places))
+
+    def _feed(self, at: _Place) -> dict[Any, Any]:
+        return {self.graph.stages[at.stage].rows: self.tiles[at.stage][at.tile]}
+
+    def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, np.ndarray]:
+        """Return no rows of what convolutions see."""
+        found = {}
+        for name, each in lines.items():
+            width = self.width // self.graph.strides[name]
+            number = each.given.dtype.as_numpy_dtype
+            found[name] = np.zeros((1, 0, width, each.given.shape[-1]), number)
+        return found
+
+
+def _given(lines: Mapping[str, Lines], rows: Mapping[str, np.ndarray]) -> dict[Any, np.ndarray]:
+    return {each.given: rows[name] for name, each in lines.items()}
+
+
+def _kept(lines: Mapping[str, Lines]) -> dict[str, Any]:
+    return {name: each.kept for name, each in lines.items()}
 
 
 @dataclass
@@ -67,119 +162,104 @@ class Passes:
     """Evaluates the objective at one scale, in a session, tile by tile.
 
     Attributes:
-        session: Session of the graph.
-        tiles: Its handles.
-        boxes: The tiles of each stage.
+        roll: What runs the graph down and up the image; what its `tick` raises ends the
+            evaluation, and nothing is changed but scratch values.
         content: What each tile's content layers are compared with, [1, H', W', C].
         ordered: Values of the style's channels in rising order, [N, C], for each target, by layer;
             where histograms are compared.
-        spill: Where large arrays are kept meanwhile.
-        tick: Called after every tile; what it raises ends the evaluation, and nothing is changed
-            but scratch values.
     """
 
-    session: tf.Session
-    tiles: TileGraph
-    boxes: Boxes
+    roll: _Roll
     content: ContentOfTiles
     ordered: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
-    spill: Spill = field(default_factory=Spill)
-    tick: Tick = ignore
+
+    def unwatched(self) -> Passes:
+        """Return the same, which is not told of."""
+        return replace(self, roll=replace(self.roll, tick=ignore))
 
     def losses(self) -> dict[str, float]:
         """Return the weighted terms at the current image, and their total."""
         self._sum()
-        losses, _ = self.session.run([dict(self.tiles.losses), self.tiles.release])
+        graph = self.roll.graph
+        losses, _ = self.roll.session.run([dict(graph.losses), graph.release])
         return losses
 
     def evaluate(self) -> dict[str, float]:
-        """Return the same, and leave the gradient by the image in `tiles.gradient`."""
-        matches = self._sum()
-        tiles, run = self.tiles, self.session.run
-        losses, _ = run([dict(tiles.losses), tiles.settle])
-        stages = range(len(tiles.stages))
-        normalised = [index for index in stages if tiles.stages[index].add_norms is not None]
-        self._each("norms", normalised, lambda stage: stage.add_norms, matches)
-        run(tiles.settle_norms)
-        self._each("gradient", stages[::-1], lambda stage: stage.descend, matches)
-        run(tiles.release)
+        """Return the same, and leave the gradient by the image in the graph's `gradient`."""
+        roll, fed = self._sum()
+        graph, run = roll.graph, roll.session.run
+        losses, _ = run([dict(graph.losses), graph.settle])
+        stages = graph.stages
+        normalised = [i for i, stage in enumerate(stages) if stage.add_norms is not None]
+        roll.again("norms", normalised, lambda stage: stage.add_norms, fed)
+        run(graph.settle_norms)
+        roll.up("gradient", lambda stage: stage.descend, fed)
+        run(graph.release)
         return losses
 
-    def _sum(self) -> _Matches:
-        """Take the sums of all tiles; return what their values are matched with."""
-        matches, tiles = _Matches({}, {}), self.tiles
-        self.session.run(tiles.clear)
+    def _sum(self) -> tuple[_Roll, Fed]:
+        """Take the sums of all tiles; return what has run down them, and what it was fed."""
+        # What is spilled has its room again at the next evaluation.
+        roll = replace(self.roll, spill=replace(self.roll.spill), above=[])
+        matches = _Matches({}, {})
+        roll.session.run(roll.graph.clear)
         if self.ordered:
-            spill = replace(self.spill)  # which has its room again at the next evaluation
-            values = _values_of(self.session, tiles, self.boxes, spill, self.tick)
-            matches = values.matched_with(self.ordered, spill)
-        self._each("sums", range(len(tiles.stages)), lambda stage: stage.add, matches)
-        return matches
+            matches = _values_of(roll).matched_with(self.ordered, roll.spill)
 
-    def _each(
-        self,
-        what: str,
-        stages: Sequence[int],
-        operation: Callable[[TileStage], tf.Operation],
-        matches: _Matches,
-    ) -> None:
-        """Run an operation of some stages, one after another, for each of their tiles."""
-        for at in _in_turn(what, stages, self.boxes, self.tick):
-            stage = self.tiles.stages[at.stage]
-            fed: dict[Any, Any] = {self.tiles.tile.box: astuple(at.box)}
+        def fed(stage: TileStage, at: _Place) -> dict[Any, np.ndarray]:
             content = self.content[at.stage][at.tile]
-            fed |= {stage.content[name]: goal for name, goal in content.items()}
-            fed |= matches.fed(stage, at.tile)
-            self.session.run(operation(stage), fed)
+            goals = {stage.content[name]: goal for name, goal in content.items()}
+            return goals | matches.fed(stage, at.tile)
+
+        for _ in roll.down("sums", lambda stage: stage.add, fed):
+            pass
+        return roll, fed
 
 
 class _Place(NamedTuple):
-    """A tile of a stage, both given by their numbers, and where it is."""
+    """A tile of a stage, both given by their numbers."""
 
     stage: int
     tile: int
-    box: Box
 
 
-def _in_turn(what: str, stages: Sequence[int], boxes: Boxes, tick: Tick) -> Iterator[_Place]:
-    """Yield the tiles of some stages, one stage after another; tell of each that is done."""
-    places = [_Place(stage, i, box) for stage in stages for i, box in enumerate(boxes[stage])]
-    for done, place in enumerate(places, 1):
-        yield place
-        tick(what, done, len(places))
+def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> ContentOfTiles:
+    """Return the features of the content layers of the current image, [1, H, W, 3], for each
+    tile.
+    """
+    tiles = cut.tiles(image)
+    roll = _Roll(session, cut.graph, tiles, image.shape[2], replace(cut.spill), cut.tick)
+    found: list[list[dict[str, np.ndarray]]] = [[] for _ in tiles]
 
+    def fetch(stage: TileStage) -> Any:
+        return {name: stage.features[name] for name in stage.content}, stage.keep
 
-def measure_content(session: tf.Session, cut: Cut, boxes: Boxes) -> ContentOfTiles:
-    """Return the features of the content layers of the current image, for each tile."""
-    tiles = cut.tiles
-    found: list[list[dict[str, np.ndarray]]] = [[] for _ in boxes]
-    session.run(tiles.clear)
-    for at in _in_turn("content", range(len(boxes)), boxes, cut.tick):
-        stage = tiles.stages[at.stage]
-        wanted = {name: stage.features[name] for name in stage.content}
-        features, _ = session.run([wanted, stage.keep], {tiles.tile.box: astuple(at.box)})
+    session.run(cut.graph.clear)
+    for at, (features, _) in roll.down("content", fetch):
         found[at.stage].append({name: cut.spill.keep(each) for name, each in features.items()})
-    session.run(tiles.release)
+    session.run(cut.graph.release)
     return found
 
 
-def measure_style(session: tf.Session, cut: Cut, boxes: Boxes) -> dict[str, StyleSums]:
-    """Return the sums of the style layers of the current image, for the first target."""
-    tiles = cut.tiles
-    session.run(tiles.clear)
-    for at in _in_turn("style", range(len(boxes)), boxes, cut.tick):
-        session.run(tiles.stages[at.stage].add_style, {tiles.tile.box: astuple(at.box)})
-    held = {layer: sums_present(each[0]) for layer, each in tiles.sums.style.items()}
+def measure_style(session: tf.Session, cut: Cut, image: np.ndarray) -> dict[str, StyleSums]:
+    """Return the sums of the style layers of the current image, [1, H, W, 3], for the first
+    target.
+    """
+    graph = cut.graph
+    spill = replace(cut.spill)
+    roll = _Roll(session, graph, cut.tiles(image), image.shape[2], spill, cut.tick)
+    session.run(graph.clear)
+    for _ in roll.down("style", lambda stage: stage.add_style):
+        pass
+    held = {layer: sums_present(each[0]) for layer, each in graph.sums.style.items()}
     found = session.run(
         {
             layer: {name: each.variable for name, each in sums.items() if name != "matched"}
             for layer, sums in held.items()
         }
     )
-    values = None
-    if any(stage.values for stage in tiles.stages):
-        values = _values_of(session, tiles, boxes, replace(cut.spill), cut.tick)
-    session.run(tiles.release)
+    values = _values_of(roll) if any(stage.values for stage in graph.stages) else None
+    session.run(graph.release)
     return {
         layer: StyleSums(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
         for layer, sums in found.items()
@@ -245,22 +325,20 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
     return lower + share * (upper - lower)
 
 
-def _values_of(
-    session: tf.Session, tiles: TileGraph, boxes: Boxes, spill: Spill, tick: Tick
-) -> _Values:
+def _values_of(roll: _Roll) -> _Values:
     """Return the values of the style layers at the current image, for which `clear` has made room
     between the stages.
     """
     cuts, arrays = {}, {}
-    for stage, own in zip(tiles.stages, boxes, strict=True):
+    for stage, tiles in zip(roll.graph.stages, roll.tiles, strict=True):
         for name, values in stage.values.items():
-            counts = [box.positions(tiles.strides[name]) for box in own]
+            width = roll.width // roll.graph.strides[name]
+            layer = [*stage.features].index(name) + 1
+            counts = [(tile[layer][1] - tile[layer][0]) * width for tile in tiles]
             cuts[name] = [0, *accumulate(counts)]
             sides = (int(values.shape[-1]), cuts[name][-1])
-            arrays[name] = spill.empty(sides, values.dtype.as_numpy_dtype)
-    for at in _in_turn("histograms", range(len(boxes)), boxes, tick):
-        stage = tiles.stages[at.stage]
-        found, _ = session.run([dict(stage.values), stage.keep], {tiles.tile.box: astuple(at.box)})
+            arrays[name] = roll.spill.empty(sides, values.dtype.as_numpy_dtype)
+    for at, (found, _) in roll.down("histograms", lambda stage: (dict(stage.values), stage.keep)):
         for name, values in found.items():
             arrays[name][:, slice(*cuts[name][at.tile : at.tile + 2])] = values.T
     return _Values(arrays, cuts)

@@ -18,11 +18,10 @@ from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule
 from neural_style.scale_mixing import settings_for, side_of
 from neural_style.structure import structure_of
-from neural_style.tiling import Box, Stage, cut
+from neural_style.tiling import is_larger
 from neural_style.weights import (
     Convolution,
     Layer,
-    Pooling,
     VGGWeights,
     layers_needed,
     output_shapes,
@@ -50,7 +49,8 @@ class Prediction:
     Attributes:
         peak_bytes: Most resident memory of the process at once.
         seconds: From the command to the saved image.
-        tile: Side in pixels of the tiles in which it is taken; None for one piece.
+        tile: Side in pixels of a square as large as the tiles in which it is taken; None for one
+            piece.
         shortage: What to tell of too little memory; empty where there is enough.
     """
 
@@ -83,12 +83,10 @@ def predict(
     before = _fine_runs(config, weights, pictures, rate)
     for scale in schedule(config, pictures):
         sizes = sizes_at(config, pictures, scale.longest)
-        forward = forward_operations(layers, sizes.content, tile, transform)
-        tiled = tile is not None and max(sizes.content) > tile
+        forward = forward_operations(layers, sizes.content, transform)
+        tiled = is_larger(sizes.content, tile)
         operations += forward * (1 + (_tile_passes(config) if tiled else 2) * scale.iterations)
-        operations += sum(
-            forward_operations(layers, size, tile, transform) for size in sizes.styles
-        )
+        operations += sum(forward_operations(layers, size, transform) for size in sizes.styles)
         each = ITERATION_SECONDS + statistic_seconds(config, layers, sizes.content)
         overhead += each * scale.iterations
     imitated = precision == "bfloat16" and not session.bfloat16_cpu()
@@ -152,31 +150,16 @@ def describe(prediction: Prediction) -> str:
 
 
 def forward_operations(
-    layers: Sequence[Layer],
-    size: tuple[int, int],
-    tile: int | None = None,
-    transform: bool = False,
+    layers: Sequence[Layer], size: tuple[int, int], transform: bool = False
 ) -> float:
     """Return the multiplications and additions that convolutions make of an image (height, width),
-    those of the margins of tiles of this side included, and of those by minimal filtering as many
-    as the direct way makes in their time.
+    in tiles or not; of those by minimal filtering as many as the direct way makes in their time.
 
     Its gradient takes as many again: the kernels have none.
     """
-    return sum(
-        _operations(stage, box, size, transform)
-        for stage, boxes in cut(layers, size, tile)
-        for box in boxes
-    )
-
-
-def _operations(stage: Stage, box: Box, size: tuple[int, int], transform: bool) -> float:
-    operations, stride = 0.0, stage.stride
-    for layer, margin in zip(stage.layers, stage.margins, strict=False):
+    operations = 0.0
+    for layer, (height, width, _) in output_shapes(layers, size):
         if isinstance(layer, Convolution):
-            height, width = box.seen(margin, size)
             share = WINOGRAD_SHARE if transform and winograd.suits(layer.kernel.shape) else 1.0
-            operations += share * 2 * layer.kernel.size * (height // stride) * (width // stride)
-        elif isinstance(layer, Pooling):
-            stride *= 2
+            operations += share * 2 * layer.kernel.size * height * width
     return operations

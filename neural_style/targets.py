@@ -157,12 +157,11 @@ def _measure_content(
     session: tf.Session, objective: Objective, content: np.ndarray, cut: Cut | None
 ) -> Mapping[str, np.ndarray] | ContentOfTiles:
     """Return the features of the content image by layer, or those of each tile."""
-    boxes = cut.boxes(content) if cut else []
     if objective.content_targets:
         set_region(session, objective, np.ones(content.shape[1:3], np.float32))
         set_image(session, objective, content)
-    if cut and boxes:
-        return measure_content(session, cut, boxes)
+    if cut and cut.tiles(content):
+        return measure_content(session, cut, content)
     return session.run({n: objective.features[n] for n in objective.content_targets})
 
 
@@ -178,9 +177,8 @@ def _measure_style(
     set_image(session, objective, style.image)
     if objective.guides:
         set_guides(session, objective, [style.guides] * targets)
-    boxes = cut.boxes(style.image) if cut else []
-    if cut and boxes:
-        return measure_style(session, cut, boxes)
+    if cut and cut.tiles(style.image):
+        return measure_style(session, cut, style.image)
     found = session.run(
         {name: sums_present(sums[0]) for name, sums in objective.style_statistics.items()}
     )

@@ -38,6 +38,8 @@ class View:
         matches: For a part: what each value is matched with where histograms are compared, [M, C]
             for each target, by layer. None for a whole image, whose values are matched here.
         pixels: The image, RGB minus the mean, with its neighbours.
+        so_far: For a part: returns what the products of a layer's channels, by the name of the sum
+            and their number, have come to in the parts before; for sums that are taken in turn.
     """
 
     features: Callable[[str, str], tf.Tensor]
@@ -45,6 +47,7 @@ class View:
     guides: Mapping[str, tf.Tensor]
     matches: Mapping[str, Sequence[tf.Tensor]] | None
     pixels: Framed
+    so_far: Callable[[str, int], tf.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,8 @@ def build_terms(
     shares: tf.Tensor,
     scope: str = "",
 ) -> dict[str, tf.Tensor]:
-    """Add the losses of a whole image's sums to the graph, without their weights.
+    """Add the losses of a whole image's sums, rounded to the type of the shares, to the graph,
+    without their weights.
 
     Args:
         structure: Which layers and formulas.
@@ -157,6 +161,9 @@ def build_terms(
     import tensorflow.compat.v1 as tf
 
     terms = {}
+    with tf.name_scope(f"{scope}rounded/"):
+        parts = sums.parts().items()
+        sums = sums.with_parts({name: tf.cast(part, shares.dtype) for name, part in parts})
     for name, errors in sums.content.items():
         with tf.name_scope(f"{scope}content/{name}/"):
             formula = losses.CONTENT_LOSSES[structure.content_normalization]
@@ -179,13 +186,18 @@ def _style_sums(structure: Structure, layer: str, view: View) -> tuple[StyleSums
         "ordered": "histogram" in kinds and view.matches is None,
         "exact": structure.exact,
     }
+
+    def sums_of(target: int, guide: tf.Tensor | None = None) -> StyleSums:
+        before = None
+        if structure.exact and view.so_far is not None:
+            name = f"style/{layer}/{target}/products"
+            before = view.so_far(name, int(features.shape[-1]))
+        return losses.style_statistics(features, guide, before=before, **wanted)
+
     guide = view.guides.get(layer)
     if guide is not None:
-        return tuple(
-            losses.style_statistics(features, guide[..., i : i + 1], **wanted)
-            for i in range(structure.targets)
-        )
-    sums = losses.style_statistics(features, **wanted)
+        return tuple(sums_of(i, guide[..., i : i + 1]) for i in range(structure.targets))
+    sums = sums_of(0)
     if "histogram" not in kinds or view.matches is None:
         return (sums,) * structure.targets
     return tuple(
@@ -207,17 +219,10 @@ def _style_terms(
     terms = {}
     for statistic in structure.statistics:
         loss = _style_loss(structure, statistic)
-        each = [loss(_rounded(made, goal), goal) for made, goal in zip(sums, goals, strict=True)]
+        each = [loss(made, goal) for made, goal in zip(sums, goals, strict=True)]
         name = structure.style_term(layer, statistic)
         terms[name] = each[0] if len(each) == 1 else tf.reduce_sum(shares * tf.stack(each))
     return terms
-
-
-def _rounded(sums: StyleSums, goal: StyleSums) -> StyleSums:
-    """Return sums with products in the type of those that they are compared with."""
-    import tensorflow.compat.v1 as tf
-
-    return replace(sums, products=tf.cast(sums.products, goal.products.dtype))
 
 
 def _style_loss(structure: Structure, statistic: str) -> Callable[[StyleSums, StyleSums], Any]:

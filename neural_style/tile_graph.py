@@ -1,27 +1,28 @@
 """The objective taken tile by tile, in the graph: one tile's part of its sums and of its gradient.
 
-Every term is a function of sums that add over disjoint parts of an image, so that one pass over the
+Every term is a function of sums that add over disjoint parts of an image, so that one pass down the
 tiles gives the sums of the whole, from these the terms and their slopes by the sums, and a second
-pass sends the slopes back through each tile. What comes out is the untiled objective and its
-gradient, but for rounding. Both passes go through the network stage by stage: a tile is seen with a
-margin as wide as the layers of a stage look, and what they make of all tiles is kept for the next
-stage. Padding is only where the image ends.
+pass, up again, sends the slopes back through each tile. What comes out is the untiled objective and
+its gradient, to the last bit where sums are exact. Both passes go through the network stage by
+stage, see `tiling`; what a stage makes of all tiles is kept for the next one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from neural_style import losses
 from neural_style.held import Held, build_held
 from neural_style.losses import wide
 from neural_style.objective import Objective, read_goals, weight_of
+from neural_style.rolling import Lines
 from neural_style.structure import Structure
 from neural_style.terms import Sums, View, build_sums, build_terms
-from neural_style.tile import Tile, TileFeatures, add_window
+from neural_style.tile import Tile
 from neural_style.tiling import strides_of
+from neural_style.weights import Layer
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -35,22 +36,28 @@ class TileStage:
     """Handles of what is done with a tile at one stage.
 
     Attributes:
+        rows: Where the tile begins and ends, see `rolling.Rolled`; fed.
         features: The tile's own features by layer, [1, H', W', C], of the layers of the stage.
         values: Features of style layers as numbers of channels, [M, C], float32; where histograms
             are compared.
         content: What its content layers are compared with; fed.
         matches: What `values` are matched with, for each target; fed.
+        above, below: What its convolutions see of the tile above on the way down, and of the
+            gradient of the one below on the way up.
         keep: Keeps what the next stage sees of the tile.
         add_style, add: Take in the tile's sums of style layers, matches apart, or all of them.
         add_norms: Takes in the L1 norms of the tile's gradients at the layers where they are
             normalised; None where none is.
-        descend: Adds the tile's part to the gradient: of what the stage sees.
+        descend: Keeps the tile's rows of the gradient by what the stage sees.
     """
 
+    rows: tf.Tensor
     features: Mapping[str, tf.Tensor]
     values: Mapping[str, tf.Tensor]
     content: Mapping[str, tf.Tensor]
     matches: Mapping[str, Sequence[tf.Tensor]]
+    above: Mapping[str, Lines]
+    below: Mapping[str, Lines]
     keep: tf.Operation
     add_style: tf.Operation
     add: tf.Operation
@@ -63,9 +70,8 @@ class TileGraph:
     """Handles of the tiled objective.
 
     Attributes:
-        tile: The part at hand.
-        stages: What is done with it, stage by stage.
-        strides: Pixels of the image for each position, by layer.
+        stages: What is done with a tile, stage by stage.
+        layers: Of the network, those that are needed.
         sums: Sums over the tiles so far, by their names; of style layers first.
         clear: Sets them to nothing, and makes room for what is kept between stages.
         losses: The weighted terms of the sums by name, and their `total`, scalars.
@@ -75,9 +81,8 @@ class TileGraph:
         gradient: The gradient so far, [1, H, W, 3].
     """
 
-    tile: Tile
     stages: Sequence[TileStage]
-    strides: Mapping[str, int]
+    layers: Sequence[Layer]
     sums: Sums
     clear: tf.Operation
     losses: Mapping[str, tf.Tensor]
@@ -86,26 +91,24 @@ class TileGraph:
     release: tf.Operation
     gradient: Held
 
+    @property
+    def strides(self) -> dict[str, int]:
+        """Pixels of the image for each position, by layer."""
+        return strides_of(self.layers)
 
-def build_tile_graph(
-    objective: Objective,
-    tile: Tile,
-    seen: TileFeatures,
-    structure: Structure,
-) -> TileGraph:
+
+def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> TileGraph:
     """Add the tiled objective to the graph.
 
     Args:
         objective: The untiled one, whose targets and weights it shares.
-        tile: The part at hand.
-        seen: What the network makes of it.
+        tile: The part at hand, and what the network makes of it.
         structure: Which layers and formulas.
     """
     import tensorflow.compat.v1 as tf
 
-    scope, number, features = "tiles/", tile.patch.dtype, seen.features
-    layers = [layer for stage in tile.stages for layer in stage.layers]
-    strides = strides_of(layers)
+    scope, number = "tiles/", objective.image.variable.dtype
+    features = {n: each for stage in tile.stages for n, each in stage.features.items()}
     content = {
         name: tf.placeholder(features[name].dtype, features[name].shape, f"tile_content_{name}")
         for name in structure.content_layers
@@ -120,79 +123,128 @@ def build_tile_graph(
         for name in ordered
     }
     pulls = _build_pulls(objective, structure, features)
+    sums: dict[str, Held] = {}
+
+    def so_far(name: str, channels: int) -> tf.Tensor:
+        sums[name] = build_held(f"tiles/sum/{name}", [channels, channels], tf.float64)
+        return sums[name].variable.read_value()
+
     view = View(
         features=lambda section, layer: (
             pulls[section, layer].features if (section, layer) in pulls else features[layer]
         ),
         content=content,
         guides={
-            name: tile.slice_of(held.variable.read_value(), strides[name])
+            name: held.variable[:, stage.span(name)]
             for name, held in objective.guides.items()
+            for stage in tile.stages
+            if name in stage.features
         },
         matches=matches,
-        pixels=tile.framed(),
+        pixels=tile.patch.frame,
+        so_far=so_far,
     )
     here = build_sums(structure, view, scope)
     parts = here.parts()
-    sums = _held_like(parts, "sum")
-    so_far = {name: held.variable.read_value() for name, held in sums.items()}
+    in_turn = {name for name, part in parts.items() if any(part is parts[n] for n in sums)}
+    sums |= _held_like({n: part for n, part in parts.items() if n not in sums}, "sum")
+    read = {name: sums[name].variable.read_value() for name in parts}
     goals, shares = read_goals(objective.style_targets), objective.shares.variable.read_value()
-    unweighted = build_terms(structure, here.with_parts(so_far), goals, shares, scope)
+    unweighted = build_terms(structure, here.with_parts(read), goals, shares, scope)
     terms = {name: objective.weights[name].variable * loss for name, loss in unweighted.items()}
     total = tf.reduce_sum(tf.stack(list(terms.values())), name="tiles/total")
     slopes = _held_like(parts, "slope")
     gradient = build_held("tiles/gradient", [1, None, None, 3], number)
 
+    def take_in(names: Collection[str]) -> tf.Operation:
+        """Take in some of the tile's sums."""
+        updates = []
+        for name in names:
+            variable = sums[name].variable
+            update = variable.assign if name in in_turn else variable.assign_add
+            updates.append(update(parts[name], read_value=False))
+        return tf.group(*updates)
+
+    def slope_by(x: tf.Tensor, through: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+        """Return the gradient by a tensor that some of the tile's sums give it."""
+        if not through:
+            return None
+        above = [slopes[name].variable.read_value() for name in through]
+        return tf.gradients(list(through.values()), x, above)[0]
+
+    variation = {n: part for n, part in parts.items() if _layer_of(n) == PIXELS}
+
+    def slope_of_image(seen: tf.Tensor | None) -> tf.Tensor | None:
+        """Return the gradient at the tile's rows of the image, of what comes by the network, given
+        by what that sees, and of the total variation.
+        """
+        found = [] if seen is None else tf.gradients(tile.stages[0].values[0], tile.pixels, seen)
+        if variation:
+            wider = tile.wider()  # that of the rows above and below depends on the tile's as well
+            alone = replace(structure, content_layers=(), style_layers=())
+            again = build_sums(alone, replace(view, pixels=wider.frame), scope).parts()
+            found.append(tile.own(wider, slope_by(wider.pixels, again)))
+        return tile.within(tf.add_n(found)) if found else None
+
     def build_stage(index: int) -> TileStage:
-        names = {layer.name for layer in tile.stages[index].layers}
-        names |= {PIXELS} if index == 0 else set()
-        own = {name: part for name, part in parts.items() if _layer_of(name) in names}
-        before, after = seen.around(index)
-        losses_by = [(part, slopes[name].variable.read_value()) for name, part in own.items()]
-        keep = after.keep() if after else tf.no_op()
+        stage, (before, after) = tile.stages[index], tile.around(index)
+        own = {n: part for n, part in parts.items() if _layer_of(n) in stage.features}
+
+        def of_layer(layer: str) -> tf.Tensor | None:
+            through = {n: part for n, part in own.items() if _layer_of(n) == layer}
+            return slope_by(features[layer], through)
+
+        keep, slope = tf.no_op(), None
+        if after:
+            first, last = tf.unstack(stage.rows[-1])
+            keep = after.features[:, first:last].assign(stage.values[-1]).op
+            slope = after.gradient[:, first:last]
+        slope, below = stage.send_back(slope, of_layer)
+        if before is None:
+            own |= variation
+            slope = slope_of_image(slope)
+        into = gradient.variable if before is None else before.gradient
+        first, last = tf.unstack(stage.rows[0])
+        descend = tf.no_op() if slope is None else into[:, first:last].assign(slope).op
         norms = [
             pull.norm.assign_add(
-                losses.absolute_sum(_gradient(losses_by, pull.features)), read_value=False
+                losses.absolute_sum(slope_by(pull.features, own)), read_value=False
             )
             for (_, layer), pull in pulls.items()
-            if layer in names
+            if layer in stage.features
         ]
-        through = losses_by + ([(after.own, after.own_gradient())] if after else [])
-        slope = _gradient(through, before.patch if before else tile.patch)
-        if slope is None:
-            descend = tf.no_op()
-        elif before:
-            descend = before.add_gradient(slope)
-        else:
-            window = tile.window(tile.stages[0].margins[0], 1)
-            descend = add_window(gradient.variable, window, slope)
+        mine = stage.features
         return TileStage(
-            features={n: each for n, each in features.items() if n in names},
-            values={n: each for n, each in values.items() if n in names},
-            content={n: each for n, each in content.items() if n in names},
-            matches={n: each for n, each in matches.items() if n in names},
+            rows=stage.rows,
+            features=mine,
+            values={n: each for n, each in values.items() if n in mine},
+            content={n: each for n, each in content.items() if n in mine},
+            matches={n: each for n, each in matches.items() if n in mine},
+            above=stage.lines,
+            below=below,
             keep=keep,
-            add_style=tf.group(_add(sums, {n: p for n, p in own.items() if _of_a_style(n)}), keep),
-            add=tf.group(_add(sums, own), keep),
+            add_style=tf.group(take_in([n for n in own if _of_a_style(n)]), keep),
+            add=tf.group(take_in(own), keep),
             add_norms=tf.group(*norms) if norms else None,
             descend=descend,
         )
 
     return TileGraph(
-        tile=tile,
         stages=[build_stage(index) for index in range(len(tile.stages))],
-        strides=strides,
+        layers=[layer for stage in tile.stages for layer in stage.stage.layers],
         sums=here.with_parts(sums),
         clear=tf.group(
-            _fill(sums, {name: tf.zeros_like(part) for name, part in so_far.items()}),
-            *(each.clear(each.features) for each in seen.carried),
+            _fill(sums, {name: tf.zeros_like(part) for name, part in read.items()}),
+            *(each.clear(each.features, tile.size) for each in tile.carried),
         ),
         losses={**terms, "total": total},
         settle=tf.group(
-            _fill(slopes, _slopes(total, so_far)),
+            _fill(slopes, _slopes(total, read)),
             *(pull.norm.assign(0.0, read_value=False) for pull in pulls.values()),
-            *(each.clear(each.gradient) for each in seen.carried),
-            gradient.variable.assign(tf.zeros_like(tile.image.read_value()), read_value=False),
+            *(each.clear(each.gradient, tile.size) for each in tile.carried),
+            gradient.variable.assign(
+                tf.zeros_like(objective.image.variable.read_value()), read_value=False
+            ),
         ),
         settle_norms=tf.group(
             *(
@@ -202,7 +254,7 @@ def build_tile_graph(
                 for pull in pulls.values()
             )
         ),
-        release=tf.group(*(each.release() for each in seen.carried)),
+        release=tf.group(*(each.release() for each in tile.carried)),
         gradient=gradient,
     )
 
@@ -226,8 +278,8 @@ def _build_pulls(
         for layer in names if structure.pulled(section) else ():
             weight = weight_of(objective.weights, f"{section}/{layer}")
             factor, norm = (
-                build_held(f"tiles/{kind}/{section}/{layer}", [], weight.dtype).variable
-                for kind in ("factor", "norm")
+                build_held(f"tiles/{kind}/{section}/{layer}", [], kept).variable
+                for kind, kept in (("factor", weight.dtype), ("norm", tf.float64))
             )
             scaled = losses.scale_gradient(features[layer], factor.read_value())
             pulls[section, layer] = _Pull(scaled, factor, norm, weight)

@@ -1,44 +1,30 @@
-"""How an image is cut into tiles, and the network into stages.
+"""How an image is cut into tiles, strips of its rows, and the network into stages.
 
-A tile has to be seen with a margin, as wide as the layers after it reach. The whole network reaches
-far; so behind the last poolings, where features are few, what it makes of all tiles is put together
-before it goes on from there, and no tile needs more of a margin than one stage reaches.
+The network goes down an image tile by tile, and no row of any layer is computed twice: a tile's
+last rows are those whose neighbours below are there already, which are fewer behind every
+convolution, and the rows that the next tile's convolutions see again are kept for it. So every
+layer lags behind the one before. The lag must not exceed the first tile; and so, behind the last
+poolings, where features are few, what the network makes of all tiles is put together before it goes
+on from there.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise
 
 from neural_style import winograd
-from neural_style.weights import Convolution, Layer, Pooling, Relu
+from neural_style.weights import Convolution, Layer, Pooling
 
 MOST_CARRIED = 4  # values for each pixel that a stage may leave; an image has 3
-LONGER_FROM = 4  # stride from which tiles are as many times longer: features are fewer there
-TOGETHER = winograd.OUT  # positions along a side that a convolution takes together, poolings two
-FRAME = 2  # pixels that are seen around a tile at the least: its total variation needs one
+LONGER_FROM = 4  # stride from which tiles are as many times longer and wider: features are few
+TOGETHER = winograd.OUT  # rows that a convolution takes together: tiles begin with whole ones
 
-
-@dataclass(frozen=True)
-class Box:
-    """A part of an image: rows `top` to `bottom`, columns `left` to `right`, in pixels."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def positions(self, stride: int) -> int:
-        """Return how many positions of a layer of this stride it has."""
-        rows = self.bottom // stride - self.top // stride
-        return rows * (self.right // stride - self.left // stride)
-
-    def seen(self, margin: int, size: tuple[int, int]) -> tuple[int, int]:
-        """Return (height, width), in pixels, with a margin as far as an image of this size goes."""
-        height = min(self.bottom + margin, size[0]) - max(self.top - margin, 0)
-        return height, min(self.right + margin, size[1]) - max(self.left - margin, 0)
+Rows = tuple[int, int]  # the first one, and the one behind the last
+Tile = tuple[Rows, ...]  # what a stage sees, and behind each of its layers
 
 
 @dataclass(frozen=True)
@@ -56,31 +42,67 @@ class Stage:
     channels: int = 3
 
     @functools.cached_property
-    def margins(self) -> tuple[int, ...]:
-        """How far around a part of an image they have to see, in pixels: at their input and behind
-        each layer.
+    def lags(self) -> tuple[int, ...]:
+        """By how many rows, of its own, each layer's output ends before the tile does; first of all
+        what the stage sees, with 0.
 
-        Behind a layer that is as far as the convolutions after it reach, rounded up to `TOGETHER`
-        of its positions. It shrinks where that is worth a copy: behind poolings, and in the middle
-        of a block.
+        Rows enough for the convolutions to see, in whole numbers of what they and those behind the
+        next poolings take together.
         """
-        layers, reach, needed = self.layers, 0, []
-        stride = self.stride * 2 ** sum(isinstance(layer, Pooling) for layer in layers)
-        for layer in reversed(layers):
-            needed.append(_rounded_up(reach, TOGETHER * stride))
-            if isinstance(layer, Pooling):
-                stride //= 2
-            elif isinstance(layer, Convolution):
-                reach += max(layer.kernel.shape[:2]) // 2 * stride
-        frame = FRAME if self.stride == 1 else 0
-        found = [_rounded_up(max(reach, frame), TOGETHER * stride)]
-        for i, margin in enumerate(reversed(needed)):
-            before_pooling = i + 1 < len(layers) and isinstance(layers[i + 1], Pooling)
-            worth_it = isinstance(layers[i], Pooling) or (
-                isinstance(layers[i], Relu) and not before_pooling
-            )
-            found.append(min(margin, found[-1]) if worth_it else found[-1])
+        found = [0]
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Convolution):
+                grid = TOGETHER * 2 ** _poolings_behind(self.layers[i + 1 :])
+                found.append(_rounded_up(found[-1] + reach_of(layer), grid))
+            else:
+                found.append(found[-1] // 2 if isinstance(layer, Pooling) else found[-1])
         return tuple(found)
+
+    @functools.cached_property
+    def strides(self) -> tuple[int, ...]:
+        """Positions of what the stage sees for each one behind every layer, 1 first."""
+        found = [1]
+        for layer in self.layers:
+            found.append(found[-1] * (2 if isinstance(layer, Pooling) else 1))
+        return tuple(found)
+
+    @property
+    def grid(self) -> int:
+        """What rows a tile begins with are multiples of."""
+        convolutions = [
+            stride
+            for layer, stride in zip(self.layers, self.strides, strict=False)
+            if isinstance(layer, Convolution)
+        ]
+        return max(self.strides[-1], TOGETHER * max(convolutions, default=1))
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows the first of several tiles must have, that every layer has one of it."""
+        needed = (lag + 1 for lag in self.lags)
+        most = max(rows * stride for rows, stride in zip(needed, self.strides, strict=True))
+        return _rounded_up(most, self.grid)
+
+    def tiles(self, height: int, longest: int) -> tuple[Tile, ...]:
+        """Return the tiles of what the stage sees, of so many rows, as many of them in a tile at
+        the most as is said, or as a tile has at the least.
+        """
+        most = max(longest // self.grid, 1) * self.grid
+        number = -(-height // most)
+        even = (round(i * height / number / self.grid) * self.grid for i in range(1, number))
+        cuts = sorted({max(cut, self.least_rows) for cut in even})
+        inner = [cut for cut in cuts if cut <= height - self.grid]
+        ends = [
+            [0, *(cut // stride - lag for cut in inner), height // stride]
+            for stride, lag in zip(self.strides, self.lags, strict=True)
+        ]
+        by_layer = [list(pairwise(each)) for each in ends]
+        return tuple(zip(*by_layer, strict=True))
+
+
+def reach_of(layer: Convolution) -> int:
+    """Return how many rows a convolution sees above and below its own."""
+    return int(layer.kernel.shape[0]) // 2
 
 
 def stages_of(layers: Sequence[Layer]) -> tuple[Stage, ...]:
@@ -100,94 +122,57 @@ def stages_of(layers: Sequence[Layer]) -> tuple[Stage, ...]:
 
 
 def cut(
-    layers: Sequence[Layer], size: tuple[int, int], tile: int | None
-) -> tuple[tuple[Stage, tuple[Box, ...]], ...]:
-    """Return the stages in which an image is taken, each with its tiles, which cover the image.
+    layers: Sequence[Layer], size: tuple[int, int], side: int | None
+) -> tuple[tuple[Stage, tuple[Tile, ...]], ...]:
+    """Return the stages in which an image is taken, each with its tiles.
 
     Args:
         layers: Of the network, from the first one on.
         size: (height, width).
-        tile: Longest side of a tile of the first stage, pixels; None, or a side no shorter than the
-            image's, for one piece, which one stage takes.
+        side: Of a square that has as many pixels as a tile of the first stage at the most; None for
+            one piece. One piece is also what an image is taken in that has no more, or so few rows
+            that they make but one tile.
     """
-    grid = grid_of(layers)
-    return tuple(
-        (stage, boxes_of(size, longest, grid)) for stage, longest in _stages(layers, size, tile)
-    )
+    found = []
+    if side is not None and is_larger(size, side):
+        for stage in stages_of(layers):
+            longer = stage.stride // LONGER_FROM if stage.stride >= LONGER_FROM else 1
+            longest = (side * longer) ** 2 // size[1] // stage.stride
+            found.append((stage, stage.tiles(size[0] // stage.stride, longest)))
+    if found and len(found[0][1]) > 1:
+        return tuple(found)
+    whole = Stage(tuple(layers))
+    return ((whole, whole.tiles(size[0], size[0])),)
 
 
-def seen_at_once(
-    layers: Sequence[Layer], size: tuple[int, int], tile: int | None
-) -> tuple[tuple[Stage, tuple[int, int]], ...]:
-    """Return the same stages, each with the most, (height, width) in pixels, that it sees of an
-    image at once.
-    """
-    found, grid = [], grid_of(layers)
-    for stage, longest in _stages(layers, size, tile):
-        margin = stage.margins[0]
-        height, width = (
-            min(max(end - start for start, end in _spans(side, longest, grid)) + 2 * margin, side)
-            for side in size
-        )
-        found.append((stage, (height, width)))
-    return tuple(found)
+def is_larger(size: tuple[int, int], side: int | None) -> bool:
+    """Tell whether an image (height, width) has more pixels than a tile."""
+    return side is not None and math.prod(size) > side**2
 
 
-def values_carried(layers: Sequence[Layer], size: tuple[int, int], tile: int | None) -> int:
+def values_carried(layers: Sequence[Layer], size: tuple[int, int], side: int | None) -> int:
     """Return how many values are kept of an image (height, width) between the stages."""
     return sum(
         stage.channels * (size[0] // stage.stride) * (size[1] // stage.stride)
-        for stage, _ in _stages(layers, size, tile)[1:]
+        for stage, _ in cut(layers, size, side)[1:]
     )
-
-
-def boxes_of(size: tuple[int, int], tile: int, grid: int) -> tuple[Box, ...]:
-    """Return tiles in rows that cover an image (height, width), no side longer than `tile`, whose
-    corners are multiples of the grid but where the image ends.
-    """
-    rows, columns = (_spans(side, tile, grid) for side in size)
-    return tuple(Box(*row, *column) for row, column in product(rows, columns))
-
-
-def grid_of(layers: Sequence[Layer]) -> int:
-    """Return what corners of tiles are multiples of, in positions of what the layers see:
-    `TOGETHER` positions of what the deepest convolution sees, and the stride of the deepest layer.
-    """
-    grid = stride = 1
-    for layer in layers:
-        if isinstance(layer, Convolution):
-            grid = TOGETHER * stride
-        elif isinstance(layer, Pooling):
-            stride *= 2
-    return max(grid, stride)
 
 
 def strides_of(layers: Sequence[Layer]) -> dict[str, int]:
     """Return the pixels of an image for each position of a layer, along a side, by its name."""
-    strides, stride = {}, 1
+    return dict(
+        zip((layer.name for layer in layers), Stage(tuple(layers)).strides[1:], strict=True)
+    )
+
+
+def _poolings_behind(layers: Sequence[Layer]) -> int:
+    """Return how many poolings there are before the next convolution."""
+    number = 0
     for layer in layers:
-        stride *= 2 if isinstance(layer, Pooling) else 1
-        strides[layer.name] = stride
-    return strides
-
-
-def _stages(
-    layers: Sequence[Layer], size: tuple[int, int], tile: int | None
-) -> list[tuple[Stage, int]]:
-    """Return the stages in which an image is taken, each with the longest side of its tiles."""
-    if tile is None or max(size) <= tile:
-        return [(Stage(tuple(layers)), max(size))]
-    return [(stage, tile * max(stage.stride // LONGER_FROM, 1)) for stage in stages_of(layers)]
-
-
-def _spans(side: int, tile: int, grid: int) -> list[tuple[int, int]]:
-    """Return where a side is cut, into parts of nearly one length, none longer than `tile` but by
-    half of the grid or less; the last one has at least as much, which is a position of any layer.
-    """
-    cells, most = max((side + grid // 2) // grid, 1), max(tile // grid, 1)
-    number = 1 if side <= tile else -(-cells // most)
-    cuts = [round(i * cells / number) * grid for i in range(number)]
-    return list(zip(cuts, [*cuts[1:], side], strict=True))
+        if isinstance(layer, Convolution):
+            break
+        number += isinstance(layer, Pooling)
+    return number
 
 
 def _has_convolution(layers: Sequence[Layer]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -193,12 +194,13 @@ class _Leg:
 
     def _within_memory(self, attempt: Callable[[], T]) -> T:
         """Return what an attempt gives: in smaller and smaller tiles, while memory runs out."""
-        longest = max(*self.inputs.size, *(max(style.shape) for style, _ in self.inputs.styles), 1)
+        sizes = [self.inputs.size, *(style.shape[:2] for style, _ in self.inputs.styles)]
+        most = max(map(math.prod, sizes))
         while True:
             try:
                 return attempt()
             except Exception as error:
-                side = smaller_tile(self.config, longest) if is_out_of_memory(error) else None
+                side = smaller_tile(self.config, most) if is_out_of_memory(error) else None
                 if side is None or self.work.tiles is None:
                     raise
             log.warning("out of memory; going on in tiles of %d px", side)

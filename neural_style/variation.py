@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from neural_style.losses import count, total_of
+from neural_style.losses import count, sum_of
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -57,7 +57,7 @@ class Part:
 
     Attributes:
         factor: Its factor in the loss.
-        total: The sum, scalar.
+        total: The sum, scalar, float64.
         number: Of the values summed, where the loss takes their mean; else None.
     """
 
@@ -83,7 +83,7 @@ def absolute(image: Framed, _exponent: float) -> list[Part]:
     """
     import tensorflow.compat.v1 as tf
 
-    return [Part(1, total_of(tf.abs(d))) for d in _differences(image)]
+    return [Part(1, sum_of(tf.abs(d))) for d in _differences(image)]
 
 
 def absolute_mean(image: Framed, _exponent: float) -> list[Part]:
@@ -105,7 +105,7 @@ def squared_half_sum(image: Framed, _exponent: float) -> list[Part]:
     gradient of jcjohnson/neural-style's denoising belongs to.
     """
 
-    return [Part(0.5, total_of(_squares(image)))]
+    return [Part(0.5, sum_of(_squares(image)))]
 
 
 def power(image: Framed, exponent: float) -> list[Part]:
@@ -116,7 +116,7 @@ def power(image: Framed, exponent: float) -> list[Part]:
     squares = _squares(image)
     if exponent < 1:
         squares += SMOOTHING
-    return [Part(1, total_of(squares**exponent))]
+    return [Part(1, sum_of(squares**exponent))]
 
 
 def nine_point(image: Framed, _exponent: float) -> list[Part]:
@@ -171,4 +171,4 @@ def _squares(image: Framed) -> tf.Tensor:
 def _mean(factor: float, values: tf.Tensor) -> Part:
     """Return the sum and number of values."""
 
-    return Part(factor, total_of(values), count(values))
+    return Part(factor, sum_of(values), count(values))

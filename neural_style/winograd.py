@@ -83,9 +83,9 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
 
     def forward(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradient(above: tf.Tensor) -> tuple[tf.Tensor, None, None]:
-            return _in_strips(above, mirrored), None, None
+            return convolve_rows(above, mirrored), None, None
 
-        return _in_strips(x, kernel), gradient
+        return convolve_rows(x, kernel), gradient
 
     return tf.custom_gradient(forward)(x, kernel, mirrored)
 
@@ -116,12 +116,21 @@ def _powers(count: int) -> Matrix:
     return np.concatenate([np.vander(np.array(POINTS), count, increasing=True), at_infinity])
 
 
-def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve x, [1, H, W, C], with a kernel [36, C, K] in strips of rows: [1, H, W, K]."""
+def convolve_rows(
+    x: tf.Tensor, kernel: tf.Tensor, before: tf.Tensor | int = 0, after: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Return some rows of a convolution, which has no gradient: [1, H - before - after, W, K].
+
+    Args:
+        x: [1, H, W, C]: those rows of the input and its neighbours.
+        kernel: [36, C, K].
+        before, after: How many of the neighbours there are above and below, 0 or 1; zeros are taken
+            where there are none.
+    """
     import tensorflow.compat.v1 as tf
 
     _, channels, filters = kernel.shape
-    height, width = tf.shape(x)[1], tf.shape(x)[2]
+    height, width = tf.shape(x)[1] - before - after, tf.shape(x)[2]
     most = tiles_at_once(channels, filters)
     down, across = -(-height // OUT), -(-width // OUT)
     pieces = -(-across // most)  # of a row
@@ -132,12 +141,13 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         first, last = index * rows, tf.minimum((index + 1) * rows, down)
-        begin, end = tf.maximum(OUT * first - 1, 0), tf.minimum(OUT * last + 1, height)
+        begin = tf.maximum(OUT * first - 1, -before)
+        end = tf.minimum(OUT * last + 1, height + after)
         above = begin - (OUT * first - 1)
         below = OUT * (last - first + 1) - above - (end - begin)
         borders = [[above, below], [1, OUT * (across + 1) - 1 - width]]
         crops = [[0, tf.maximum(OUT * last - height, 0)], [0, OUT * across - width]]
-        part = tf.cast(x[:, begin:end], tf.float32)
+        part = tf.cast(x[:, begin + before : end + before], tf.float32)
         made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
         return index + 1, found.write(index, made[0])
 
@@ -146,7 +156,8 @@ def _in_strips(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         lambda index, _: index < count, strip, (0, found), parallel_iterations=STRIPS
     )
     whole = tf.expand_dims(found.concat(), 0)
-    whole.set_shape([1, x.shape[1], x.shape[2], filters])
+    rows_known = x.shape[1] if isinstance(before, int) and before == after == 0 else None
+    whole.set_shape([1, rows_known, x.shape[2], filters])
     return whole
 
 

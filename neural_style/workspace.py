@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,9 +70,9 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignor
         lambda: targets.measure_targets(run, goal, content, sources, config.style.goals, cut),
     )
     targets.set_targets(run, goal, found)
-    boxes = cut.boxes(content) if cut else []
     if cut and not isinstance(found.content, Mapping):
-        work.passes = cut.passes(run, boxes, found.content, found.style)
+        tiles, width = cut.tiles(content), content.shape[2]
+        work.passes = cut.passes(run, tiles, width, found.content, found.style)
     objective.set_guides(run, goal, [each.painted for each in guides])
     objective.set_region(run, goal, inputs.region)
     objective.set_weights(run, goal, term_weights(config, inputs.size))
@@ -93,6 +93,6 @@ def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
     has come so far is not interrupted.
     """
     objective.set_image(work.session, work.objective, preprocess(image, work.mean))
-    passes = replace(work.passes, tick=ignore) if work.passes else None
+    passes = work.passes and work.passes.unwatched()
     found = passes.losses() if passes else work.session.run(work.optimizer.losses)
     return {name: float(value) for name, value in found.items()}
