@@ -61,12 +61,12 @@ class Cut:
         """Return what evaluates the objective for these targets, of an image of this width."""
         compared = [name for stage in self.graph.stages for name in stage.values]
         ordered = {name: [sums.ordered for sums in style[name]] for name in compared}
-        roll = _Roll(session, self.graph, tiles, width, self.spill, self.tick)
+        roll = Roll(session, self.graph, tiles, width, self.spill, self.tick)
         return Passes(roll, content, ordered)
 
 
 @dataclass
-class _Roll:
+class Roll:
     """Runs operations for each tile of each stage, down an image or up again.
 
     Attributes:
@@ -169,7 +169,7 @@ class Passes:
             where histograms are compared.
     """
 
-    roll: _Roll
+    roll: Roll
     content: ContentOfTiles
     ordered: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
@@ -197,7 +197,7 @@ class Passes:
         run(graph.release)
         return losses
 
-    def _sum(self) -> tuple[_Roll, Fed]:
+    def _sum(self) -> tuple[Roll, Fed]:
         """Take the sums of all tiles; return what has run down them, and what it was fed."""
         # What is spilled has its room again at the next evaluation.
         roll = replace(self.roll, spill=replace(self.roll.spill), above=[])
@@ -228,7 +228,7 @@ def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> Content
     tile.
     """
     tiles = cut.tiles(image)
-    roll = _Roll(session, cut.graph, tiles, image.shape[2], replace(cut.spill), cut.tick)
+    roll = Roll(session, cut.graph, tiles, image.shape[2], replace(cut.spill), cut.tick)
     found: list[list[dict[str, np.ndarray]]] = [[] for _ in tiles]
 
     def fetch(stage: TileStage) -> Any:
@@ -247,7 +247,7 @@ def measure_style(session: tf.Session, cut: Cut, image: np.ndarray) -> dict[str,
     """
     graph = cut.graph
     spill = replace(cut.spill)
-    roll = _Roll(session, graph, cut.tiles(image), image.shape[2], spill, cut.tick)
+    roll = Roll(session, graph, cut.tiles(image), image.shape[2], spill, cut.tick)
     session.run(graph.clear)
     for _ in roll.down("style", lambda stage: stage.add_style):
         pass
@@ -325,7 +325,7 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
     return lower + share * (upper - lower)
 
 
-def _values_of(roll: _Roll) -> _Values:
+def _values_of(roll: Roll) -> _Values:
     """Return the values of the style layers at the current image, for which `clear` has made room
     between the stages.
     """

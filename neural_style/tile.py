@@ -15,7 +15,7 @@ from neural_style.variation import Framed
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
-Roll = Callable[["tf.Tensor", Stage, "tf.Tensor"], Rolled]  # see `rolling.roll`
+BuildStage = Callable[["tf.Tensor", Stage, "tf.Tensor"], Rolled]  # see `rolling.roll`
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Tile:
 
 
 def build_tile(
-    canvas: Canvas, stages: Sequence[Stage], see: Callable[[tf.Tensor], tf.Tensor], roll: Roll
+    canvas: Canvas, stages: Sequence[Stage], see: Callable[[tf.Tensor], tf.Tensor], roll: BuildStage
 ) -> Tile:
     """Add a tile to the graph.
 

@@ -272,6 +272,8 @@ class _Pull:
 def _build_pulls(
     objective: Objective, structure: Structure, features: Mapping[str, tf.Tensor]
 ) -> dict[tuple[str, str], _Pull]:
+    import tensorflow.compat.v1 as tf
+
     pulls = {}
     layers = {"content": structure.content_layers, "style": structure.style_layers}
     for section, names in layers.items():

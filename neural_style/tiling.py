@@ -84,10 +84,10 @@ class Stage:
         return _rounded_up(most, self.grid)
 
     def tiles(self, height: int, longest: int) -> tuple[Tile, ...]:
-        """Return the tiles of what the stage sees, of so many rows, as many of them in a tile at
-        the most as is said, or as a tile has at the least.
+        """Return the tiles of what the stage sees, of so many rows, `longest` in each at the most,
+        or as many as the first one must have.
         """
-        most = max(longest // self.grid, 1) * self.grid
+        most = max(longest // self.grid * self.grid, self.least_rows)
         number = -(-height // most)
         even = (round(i * height / number / self.grid) * self.grid for i in range(1, number))
         cuts = sorted({max(cut, self.least_rows) for cut in even})

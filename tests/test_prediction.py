@@ -219,7 +219,7 @@ def test_tiles_take_a_pass_for_each_thing_that_has_to_be_known_before(section, s
         foretell((1024, 1024), **tiles, optimizer={"iterations": n}).seconds for n in (1, 3)
     )
     layers = layers_needed(vgg19(), ["relu5_1"])
-    operations = forward_operations(layers, (1024, 1024), 256, transform=True)
+    operations = forward_operations(layers, (1024, 1024), transform=True)
     forward = operations / (EFFICIENCY["float32"] * 1e12)
     sorting = 9e-8 * 122 * 1024**2 if settings.get("statistic") else 0
     assert (thrice - once) / 2 == pytest.approx(passes * forward + 0.01 + sorting, rel=1e-6)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-import numpy as np
 import pytest
 from conftest import tiny_layers, vgg19
 
 from neural_style.tiling import (
-    Box,
     Stage,
-    boxes_of,
     cut,
-    seen_at_once,
+    is_larger,
+    reach_of,
     stages_of,
     strides_of,
     values_carried,
 )
-from neural_style.weights import Layer, Pooling, layers_needed
+from neural_style.weights import Convolution, Layer, layers_needed
 
-SIZES = [(64, 96), (33, 97), (200, 20), (300, 301)]
+SIZES = [(364, 96), (333, 97), (200, 220), (1300, 301), (131, 900)]
 
 
 def to(layer: str) -> tuple[Layer, ...]:
@@ -50,78 +49,89 @@ def test_a_network_without_layers_is_one_stage():
     assert stages_of(()) == (Stage(()),)
 
 
-def test_a_stage_sees_as_far_as_its_convolutions_reach():
-    """Two of 3 x 3 at each pixel, two at every second and four at every fourth: 2 + 4 + 16 pixels,
-    and up to the next four positions.
+def test_convolutions_lag_by_four_rows_and_poolings_halve_that():
+    """Block 2 begins with a lag of 4, has 8 behind conv2_1, and behind conv2_2 not 12 but 16, that
+    of pool2 a multiple of four.
     """
     first, second, third = stages_of(to("relu5_1"))
-    assert (first.margins[0], second.margins[0], third.margins[0]) == (24, 32, 64)
-    assert Stage(to("relu5_1")).margins[0] == 72  # for 22 + 4 * 8 + 16
-    assert all(stage.margins[-1] == 0 for stage in (first, second, third))
+    behind = dict(zip(names(first.layers), first.lags[1:], strict=True))
+    found = [behind[name] for name in ("conv1_1", "relu1_1", "conv1_2", "pool1", "conv2_1")]
+    assert found == [4, 4, 8, 4, 8]
+    assert [behind[name] for name in ("conv2_2", "pool2", "conv3_4", "pool3")] == [16, 8, 24, 12]
+    assert (second.lags[-1], third.lags[-1]) == (8, 4)  # of 16 rows of conv4_4; of conv5_1
+    assert [stage.grid for stage in (first, second, third)] == [16, 4, 4]
+    assert [stage.least_rows for stage in (first, second, third)] == [112, 20, 8]  # 8 * (12 + 1)
 
 
 @pytest.mark.parametrize("layers", [to("relu5_1"), tuple(tiny_layers())], ids=["vgg19", "tiny"])
-def test_margins_shrink_and_fit_the_positions_of_their_layers(layers):
-    for stage in stages_of(layers):
-        margins, stride = stage.margins, stage.stride
-        assert list(margins) == sorted(margins, reverse=True)
-        for layer, before, behind in zip(stage.layers, margins[:-1], margins[1:], strict=True):
-            stride *= 2 if isinstance(layer, Pooling) else 1
-            assert before % stride == 0
-            assert behind % (4 * stride) == 0
-
-
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("tile", [16, 40, 128])
-def test_tiles_of_each_stage_cover_the_image_once(size, tile):
-    for stage, boxes in cut(to("relu5_1"), size, tile):
-        times = np.zeros(size, int)
-        for box in boxes:
-            times[box.top : box.bottom, box.left : box.right] += 1
-            assert box.top % 64 == box.left % 64 == 0
-        assert (times == 1).all()
-        longest = tile * {1: 1, 8: 2, 16: 4}[stage.stride] if max(size) > tile else max(size)
-        allowed = max(longest, 64) + 31  # where the image ends
-        assert max(max(b.bottom - b.top, b.right - b.left) for b in boxes) <= allowed
-        assert min(min(b.bottom - b.top, b.right - b.left) for b in boxes) >= 16
+@pytest.mark.parametrize("side", [16, 100, 200])
+def test_tiles_have_every_row_of_each_layer_once(layers, size, side):
+    for stage, tiles in cut(layers, size, side):
+        rows = size[0] // stage.stride
+        for index, stride in enumerate(stage.strides):
+            spans = [tile[index] for tile in tiles]
+            assert spans[0][0] == 0
+            assert spans[-1][1] == rows // stride
+            assert all(above[1] == below[0] for above, below in pairwise(spans))
+            assert all(end > begin for begin, end in spans)
 
 
-@pytest.mark.parametrize("tile", [None, 512, 600])
-def test_an_image_no_longer_than_a_tile_is_taken_by_one_stage_in_one_piece(tile):
-    ((stage, boxes),) = cut(to("relu5_1"), (512, 300), tile)
+@pytest.mark.parametrize("layers", [to("relu5_1"), tuple(tiny_layers())], ids=["vgg19", "tiny"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [16, 100, 200])
+def test_convolutions_see_what_they_need_and_begin_with_whole_fours(layers, size, side):
+    for stage, tiles in cut(layers, size, side):
+        for i, layer in enumerate(stage.layers):
+            if not isinstance(layer, Convolution):
+                continue
+            for tile in tiles:
+                (begin, end), (out_begin, out_end) = tile[i], tile[i + 1]
+                reach, last = reach_of(layer), tiles[-1][i][1]
+                assert begin % 4 == out_begin % 4 == 0
+                assert min(out_end + reach, last) <= end
+                # On the way back: what is below the output begins where the one below has its own.
+                assert out_begin <= max(begin - reach, 0)
+
+
+@pytest.mark.parametrize("size", [(3000, 1000), (4000, 3000), (6144, 8192)])
+@pytest.mark.parametrize("side", [512, 1024])
+def test_a_tile_has_no_more_pixels_than_the_square(size, side):
+    """But for the rows that the first one must have; deeper, where features are few, tiles are
+    longer.
+    """
+    for stage, tiles in cut(to("relu5_1"), size, side):
+        longest = (side * max(stage.stride // 4, 1)) ** 2 // size[1] // stage.stride
+        most = max(longest, stage.least_rows)
+        rows = [tile[0][1] - tile[0][0] for tile in tiles]
+        assert max(rows) <= most + stage.grid / 2
+        assert len(tiles) <= size[0] // stage.stride / most * 1.25 + 1
+
+
+@pytest.mark.parametrize("side", [None, 392, 600])
+def test_an_image_no_larger_than_a_tile_is_taken_by_one_stage_in_one_piece(side):
+    ((stage, (tile,)),) = cut(to("relu5_1"), (512, 300), side)
     assert (names(stage.layers), stage.stride) == (names(to("relu5_1")), 1)
-    assert boxes == (Box(0, 512, 0, 300),)
-    assert values_carried(to("relu5_1"), (512, 300), tile) == 0
+    assert tile[0] == (0, 512)
+    assert tile[-1] == (0, 32)
+    assert values_carried(to("relu5_1"), (512, 300), side) == 0
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("tile", [16, 40, 128, None])
-def test_what_is_seen_at_once_has_every_tile_with_its_margin(size, tile):
-    layers = to("relu5_1")
-    for (stage, boxes), (same, most) in zip(
-        cut(layers, size, tile), seen_at_once(layers, size, tile), strict=True
-    ):
-        assert names(stage.layers) == names(same.layers)
-        seen = [box.seen(stage.margins[0], size) for box in boxes]
-        for found, longest, side in zip(map(max, zip(*seen, strict=True)), most, size, strict=True):
-            assert found <= longest <= side
+def test_an_image_of_few_rows_is_one_tile_however_wide():
+    ((_, tiles),) = cut(to("relu5_1"), (127, 5000), 64)
+    assert len(tiles) == 1
 
 
-def test_a_margin_ends_with_the_image():
-    assert Box(16, 32, 48, 61).seen(22, (40, 61)) == (40, 35)
+def test_a_square_is_larger_than_a_tile_by_its_pixels():
+    assert is_larger((100, 101), 100)
+    assert not is_larger((50, 200), 100)
+    assert not is_larger((5000, 5000), None)
 
 
 def test_values_carried_are_those_of_pool3_and_pool4():
     """A position for 8 x 8 and for 16 x 16 pixels, sides rounded down."""
     found = values_carried(to("relu5_1"), (1000, 520), 512)
     assert found == 125 * 65 * 256 + 62 * 32 * 512
-
-
-@pytest.mark.parametrize("grid", [1, 4, 16])
-def test_tiles_are_of_nearly_one_size(grid):
-    rows = sorted({(box.top, box.bottom) for box in boxes_of((1000, 10), 300, grid)})
-    assert len(rows) == 4
-    assert max(end - start for start, end in rows[:-1]) <= 250 + grid
 
 
 def test_strides_double_at_each_pooling():
