@@ -158,9 +158,9 @@ class Runtime(Section):
     precision: OneOf[Literal["auto", "float32", "bfloat16"]] = "auto"
     """Precision of the convolutions; auto is bfloat16 where the hardware has it."""
     tile: Tile = "auto"
-    """Side in pixels of the tiles in which larger images are taken, with the same result; auto is
-    the largest that the memory allows, none if it is enough for one piece. Multiples of 64 are
-    taken."""
+    """Larger images are taken in tiles, strips of their rows, with the same result; this is the
+    side in pixels of a square that is as large as a tile. auto is the largest that the memory
+    allows, none if it is enough for one piece."""
     memory: Memory = None
     """Memory that the process may take, such as `4GB`; null is what the machine has free."""
 
