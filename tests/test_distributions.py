@@ -85,7 +85,8 @@ class Laboratory:
             self.features, self.style = (tf.placeholder(number, [None, CHANNELS]) for _ in range(2))
             self.weights = tf.placeholder(number, [None]) if weighted else None
             wanted = {"with_means": True, "ordered": True}
-            made = losses.style_statistics(self.features[None, :, None], self.weights, **wanted)
+            guide = self.weights[None, :, None, None] if weighted else None
+            made = losses.style_statistics(self.features[None, :, None], guide, **wanted)
             goal = losses.style_statistics(self.style[None, :, None], **wanted)
             self.losses = {name: formula(made, goal) for name, (formula, _) in STATISTICS.items()}
             self.slopes = {n: tf.gradients(v, self.features)[0] for n, v in self.losses.items()}
