@@ -12,7 +12,7 @@ import numpy as np
 from neural_style.losses import StyleSums
 from neural_style.objective import sums_present
 from neural_style.rolling import Lines
-from neural_style.spill import Spill
+from neural_style.spill import Spill, Stored
 from neural_style.tile_graph import TileGraph, TileStage
 from neural_style.tiling import Tile, cut
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
 Tiles = Sequence[Sequence[Tile]]  # those of each stage
-Fed = Callable[[TileStage, "_Place"], dict[Any, np.ndarray]]
-ContentOfTiles = Sequence[Sequence[Mapping[str, np.ndarray]]]  # by layer, of those of each stage
+Kept = np.ndarray | Stored
+Fed = Callable[[TileStage, "_Place"], dict[Any, Kept]]
+ContentOfTiles = Sequence[Sequence[Mapping[str, Kept]]]  # by layer, of those of each stage
 
 
 def ignore(*_: object) -> None:
@@ -86,7 +87,7 @@ class Roll:
     width: int
     spill: Spill = field(default_factory=Spill)
     tick: Tick = ignore
-    above: list[list[Mapping[str, np.ndarray]]] = field(default_factory=list)
+    above: list[list[Mapping[str, Kept]]] = field(default_factory=list)
 
     def down(
         self, what: str, fetch: Callable[[TileStage], Any], fed: Fed = lambda *_: {}
@@ -98,14 +99,14 @@ class Roll:
             fetch: Returns handles of what to run.
             fed: Returns what else is fed, for a stage and a tile, given by their numbers.
         """
-        self.above, kept = [[] for _ in self.tiles], dict[str, np.ndarray]()
+        self.above, kept = [[] for _ in self.tiles], dict[str, Kept]()
         for at in self._in_turn(what, range(len(self.tiles)), 1):
             stage = self.graph.stages[at.stage]
             given = kept if at.tile else self._nothing(stage.above)
             self.above[at.stage].append(given)
             feed = self._feed(at) | _given(stage.above, given) | fed(stage, at)
-            found, kept = self.session.run([fetch(stage), _kept(stage.above)], feed)
-            kept = {name: self.spill.keep(lines) for name, lines in kept.items()}
+            found, rows = self.session.run([fetch(stage), _kept(stage.above)], feed)
+            kept = {name: self.spill.keep(lines) for name, lines in rows.items()}
             yield at, found
 
     def again(
@@ -120,7 +121,7 @@ class Roll:
 
     def up(self, what: str, operation: Callable[[TileStage], Any], fed: Fed) -> None:
         """Run an operation for each tile, from the last stage's last one on; after a pass down."""
-        kept: dict[str, np.ndarray] = {}
+        kept: dict[str, Kept] = {}
         for at in self._in_turn(what, range(len(self.tiles)), -1):
             stage = self.graph.stages[at.stage]
             last = at.tile == len(self.tiles[at.stage]) - 1
@@ -139,9 +140,9 @@ class Roll:
     def _feed(self, at: _Place) -> dict[Any, Any]:
         return {self.graph.stages[at.stage].rows: self.tiles[at.stage][at.tile]}
 
-    def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, np.ndarray]:
+    def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, Kept]:
         """Return no rows of what convolutions see."""
-        found = {}
+        found: dict[str, Kept] = {}
         for name, each in lines.items():
             width = self.width // self.graph.strides[name]
             number = each.given.dtype.as_numpy_dtype
@@ -149,7 +150,7 @@ class Roll:
         return found
 
 
-def _given(lines: Mapping[str, Lines], rows: Mapping[str, np.ndarray]) -> dict[Any, np.ndarray]:
+def _given(lines: Mapping[str, Lines], rows: Mapping[str, Kept]) -> dict[Any, Kept]:
     return {each.given: rows[name] for name, each in lines.items()}
 
 
@@ -206,7 +207,7 @@ class Passes:
         if self.ordered:
             matches = _values_of(roll).matched_with(self.ordered, roll.spill)
 
-        def fed(stage: TileStage, at: _Place) -> dict[Any, np.ndarray]:
+        def fed(stage: TileStage, at: _Place) -> dict[Any, Kept]:
             content = self.content[at.stage][at.tile]
             goals = {stage.content[name]: goal for name, goal in content.items()}
             return goals | matches.fed(stage, at.tile)
@@ -229,7 +230,7 @@ def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> Content
     """
     tiles = cut.tiles(image)
     roll = Roll(session, cut.graph, tiles, image.shape[2], replace(cut.spill), cut.tick)
-    found: list[list[dict[str, np.ndarray]]] = [[] for _ in tiles]
+    found: list[list[dict[str, Kept]]] = [[] for _ in tiles]
 
     def fetch(stage: TileStage) -> Any:
         return {name: stage.features[name] for name in stage.content}, stage.keep

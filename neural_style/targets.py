@@ -92,7 +92,7 @@ def _bytes_of(targets: Targets) -> int:
     content = targets.content
     tiles = [[content]] if isinstance(content, Mapping) else content
     features = [array for stage in tiles for each in stage for array in each.values()]
-    return sum(np.asarray(array).nbytes for array in [*features, *sums])
+    return sum(array.nbytes for array in [*features, *map(np.asarray, sums)])
 
 
 def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from neural_style.spill import Spill
+from neural_style.spill import Spill, Stored
 
 
 def test_arrays_are_held_in_memory_while_there_is_room_and_in_files_beyond():
@@ -15,11 +15,31 @@ def test_arrays_are_held_in_memory_while_there_is_room_and_in_files_beyond():
     held, spilled = (spill.empty((5, 4), np.dtype(np.float32)) for _ in range(2))
     assert not isinstance(held, np.memmap)
     assert isinstance(spilled.base, np.memmap)
-    values = np.arange(20, dtype=np.float32).reshape(5, 4)
-    kept = spill.keep(values)
-    assert kept is not values
-    np.testing.assert_array_equal(kept, values)
     assert spill.room == 20
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_values_beyond_the_limit_share_a_file_from_which_they_are_read(dtype, rng):
+    import tensorflow.compat.v1 as tf
+
+    spill = Spill(room=80)
+    arrays = [rng.normal(size=(5, 4)).astype(tf.as_dtype(dtype).as_numpy_dtype) for _ in range(6)]
+    kept = [spill.keep(array) for array in arrays]
+    held = 80 // arrays[0].nbytes
+    assert all(isinstance(each, Stored) for each in kept[held:])
+    assert len({id(each.file) for each in kept[held:]}) == 1
+    for found, values in zip(kept, arrays, strict=True):
+        assert (found.nbytes, found.shape) == (values.nbytes, values.shape)
+        assert np.asarray(found).dtype == values.dtype
+        np.testing.assert_array_equal(np.asarray(found), values)
+    with tf.Graph().as_default(), tf.Session() as session:
+        fed = tf.placeholder(dtype, [None, 4])
+        assert (session.run(fed, {fed: kept[-1]}) == arrays[-1]).all()
+
+
+def test_nothing_takes_no_room():
+    nothing = np.zeros((0, 4), np.float32)
+    assert Spill(room=0).keep(nothing) is nothing
 
 
 def test_a_file_has_all_its_room_on_the_disk_before_it_is_written_to(monkeypatch):
@@ -48,3 +68,5 @@ def test_a_full_disk_of_temporary_files_is_an_error_and_not_the_end_of_the_proce
     with pytest.raises(OSError, match="No space left on device") as error:
         Spill(room=0).empty((3, 5), np.dtype(np.float32))
     assert error.value.filename == tempfile.gettempdir()
+    with pytest.raises(OSError, match="No space left on device"):
+        Spill(room=0).keep(np.zeros((3, 5)))
