@@ -77,8 +77,8 @@ class Roll:
         width: Of the image, pixels.
         spill: Where large arrays are kept meanwhile.
         tick: Called after every tile.
-        above: What each tile's convolutions see of the one above, of each stage; kept on the way
-            down.
+        above: What each tile's convolutions see of the one above, of each stage; of a way down that
+            is to lead up again.
     """
 
     session: tf.Session
@@ -90,29 +90,35 @@ class Roll:
     above: list[list[Mapping[str, Kept]]] = field(default_factory=list)
 
     def down(
-        self, what: str, fetch: Callable[[TileStage], Any], fed: Fed = lambda *_: {}
+        self,
+        what: str,
+        fetch: Callable[[TileStage], Any],
+        fed: Fed = lambda *_: {},
+        *,
+        returning: bool = False,
     ) -> Iterator[tuple[_Place, Any]]:
         """Fetch something of every tile, from the first stage's first one on.
 
         Args:
             what: What the pass is for.
             fetch: Returns handles of what to run.
-            fed: Returns what else is fed, for a stage and a tile, given by their numbers.
+            fed: Returns what else is fed, for a stage and the place of a tile.
+            returning: Whether to keep what `again` and `up` need.
         """
-        self.above, kept = [[] for _ in self.tiles], dict[str, Kept]()
+        self.above, kept = [[] for _ in self.tiles], dict[str, np.ndarray]()
         for at in self._in_turn(what, range(len(self.tiles)), 1):
             stage = self.graph.stages[at.stage]
             given = kept if at.tile else self._nothing(stage.above)
-            self.above[at.stage].append(given)
             feed = self._feed(at) | _given(stage.above, given) | fed(stage, at)
-            found, rows = self.session.run([fetch(stage), _kept(stage.above)], feed)
-            kept = {name: self.spill.keep(lines) for name, lines in rows.items()}
+            found, kept = self.session.run([fetch(stage), _kept(stage.above)], feed)
+            if returning:
+                self.above[at.stage].append({n: self.spill.keep(rows) for n, rows in given.items()})
             yield at, found
 
     def again(
         self, what: str, stages: Sequence[int], operation: Callable[[TileStage], Any], fed: Fed
     ) -> None:
-        """Run an operation of some stages for each of their tiles; after a pass down."""
+        """Run an operation of some stages for each of their tiles, once more down the image."""
         for at in self._in_turn(what, stages, 1):
             stage = self.graph.stages[at.stage]
             given = self.above[at.stage][at.tile]
@@ -120,8 +126,8 @@ class Roll:
             self.session.run(operation(stage), feed)
 
     def up(self, what: str, operation: Callable[[TileStage], Any], fed: Fed) -> None:
-        """Run an operation for each tile, from the last stage's last one on; after a pass down."""
-        kept: dict[str, Kept] = {}
+        """Run an operation for each tile, from the last stage's last one on."""
+        kept: dict[str, np.ndarray] = {}
         for at in self._in_turn(what, range(len(self.tiles)), -1):
             stage = self.graph.stages[at.stage]
             last = at.tile == len(self.tiles[at.stage]) - 1
@@ -140,9 +146,9 @@ class Roll:
     def _feed(self, at: _Place) -> dict[Any, Any]:
         return {self.graph.stages[at.stage].rows: self.tiles[at.stage][at.tile]}
 
-    def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, Kept]:
+    def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, np.ndarray]:
         """Return no rows of what convolutions see."""
-        found: dict[str, Kept] = {}
+        found = {}
         for name, each in lines.items():
             width = self.width // self.graph.strides[name]
             number = each.given.dtype.as_numpy_dtype
@@ -180,14 +186,13 @@ class Passes:
 
     def losses(self) -> dict[str, float]:
         """Return the weighted terms at the current image, and their total."""
-        self._sum()
-        graph = self.roll.graph
-        losses, _ = self.roll.session.run([dict(graph.losses), graph.release])
+        roll, _ = self._sum(returning=False)
+        losses, _ = roll.session.run([dict(roll.graph.losses), roll.graph.release])
         return losses
 
     def evaluate(self) -> dict[str, float]:
         """Return the same, and leave the gradient by the image in the graph's `gradient`."""
-        roll, fed = self._sum()
+        roll, fed = self._sum(returning=True)
         graph, run = roll.graph, roll.session.run
         losses, _ = run([dict(graph.losses), graph.settle])
         stages = graph.stages
@@ -198,7 +203,7 @@ class Passes:
         run(graph.release)
         return losses
 
-    def _sum(self) -> tuple[Roll, Fed]:
+    def _sum(self, *, returning: bool) -> tuple[Roll, Fed]:
         """Take the sums of all tiles; return what has run down them, and what it was fed."""
         # What is spilled has its room again at the next evaluation.
         roll = replace(self.roll, spill=replace(self.roll.spill), above=[])
@@ -212,7 +217,7 @@ class Passes:
             goals = {stage.content[name]: goal for name, goal in content.items()}
             return goals | matches.fed(stage, at.tile)
 
-        for _ in roll.down("sums", lambda stage: stage.add, fed):
+        for _ in roll.down("sums", lambda stage: stage.add, fed, returning=returning):
             pass
         return roll, fed
 
@@ -229,7 +234,7 @@ def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> Content
     tile.
     """
     tiles = cut.tiles(image)
-    roll = Roll(session, cut.graph, tiles, image.shape[2], replace(cut.spill), cut.tick)
+    roll = Roll(session, cut.graph, tiles, image.shape[2], cut.spill, cut.tick)
     found: list[list[dict[str, Kept]]] = [[] for _ in tiles]
 
     def fetch(stage: TileStage) -> Any:
