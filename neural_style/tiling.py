@@ -3,9 +3,9 @@
 The network goes down an image tile by tile, and no row of any layer is computed twice: a tile's
 last rows are those whose neighbours below are there already, which are fewer behind every
 convolution, and the rows that the next tile's convolutions see again are kept for it. So every
-layer lags behind the one before. The lag must not exceed the first tile; and so, behind the last
+layer lags behind the one before; the first tile may have no row of a deep one. Behind the last
 poolings, where features are few, what the network makes of all tiles is put together before it goes
-on from there.
+on from there, so that the last tile has not much to make up for.
 """
 
 from __future__ import annotations
@@ -76,24 +76,16 @@ class Stage:
         ]
         return max(self.strides[-1], TOGETHER * max(convolutions, default=1))
 
-    @property
-    def least_rows(self) -> int:
-        """How many rows the first of several tiles must have, that every layer has one of it."""
-        needed = (lag + 1 for lag in self.lags)
-        most = max(rows * stride for rows, stride in zip(needed, self.strides, strict=True))
-        return _rounded_up(most, self.grid)
-
     def tiles(self, height: int, longest: int) -> tuple[Tile, ...]:
-        """Return the tiles of what the stage sees, of so many rows, `longest` in each at the most,
-        or as many as the first one must have.
+        """Return the tiles of what the stage sees, of so many rows, `longest` in each at the most
+        where that is as many as `grid`.
         """
-        most = max(longest // self.grid * self.grid, self.least_rows)
+        most = max(longest // self.grid, 1) * self.grid
         number = -(-height // most)
         even = (round(i * height / number / self.grid) * self.grid for i in range(1, number))
-        cuts = sorted({max(cut, self.least_rows) for cut in even})
-        inner = [cut for cut in cuts if cut <= height - self.grid]
+        inner = [cut for cut in even if cut <= height - self.grid]
         ends = [
-            [0, *(cut // stride - lag for cut in inner), height // stride]
+            [0, *(max(cut // stride - lag, 0) for cut in inner), height // stride]
             for stride, lag in zip(self.strides, self.lags, strict=True)
         ]
         by_layer = [list(pairwise(each)) for each in ends]

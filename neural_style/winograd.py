@@ -136,7 +136,7 @@ def convolve_rows(
     pieces = -(-across // most)  # of a row
     across = -(-across // pieces) * pieces
     rows = tf.maximum(most * pieces // across, 1)
-    count = -(-down // rows)
+    count = tf.maximum(-(-down // rows), 1)
     rows = -(-down // count)
 
     def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
@@ -186,13 +186,16 @@ def _convolve_tiles(
     rows, columns = (side - 1 for side in tf.unstack(tf.shape(blocks)[1:3]))
     blocks = tf.reshape(blocks, [OUT, OUT, rows + 1, columns + 1, channels])
     # A tile sees all of its own block, and the first two rows and columns of the next ones.
+    values = rows * columns * channels
     parts = [
-        blocks[:height, :width, down : rows + down, across : columns + across]
+        tf.reshape(
+            blocks[:height, :width, down : rows + down, across : columns + across],
+            [height * width, values],
+        )
         for down, height in enumerate((OUT, IN - OUT))
         for across, width in enumerate((OUT, IN - OUT))
     ]
-    values = rows * columns * channels
-    seen = tf.concat([tf.reshape(part, [-1, values]) for part in parts], 0)  # [36, values]
+    seen = tf.concat(parts, 0)  # [36, values]
     spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
     each = rows * columns // pieces
     spread = tf.reshape(spread, [IN * IN, pieces, each, channels])

@@ -19,7 +19,7 @@ from neural_style.tiling import (
 )
 from neural_style.weights import Convolution, Layer, layers_needed
 
-SIZES = [(364, 96), (333, 97), (200, 220), (1300, 301), (131, 900)]
+SIZES = [(364, 96), (333, 97), (200, 220), (1300, 301), (33, 900)]
 
 
 def to(layer: str) -> tuple[Layer, ...]:
@@ -60,7 +60,6 @@ def test_convolutions_lag_by_four_rows_and_poolings_halve_that():
     assert [behind[name] for name in ("conv2_2", "pool2", "conv3_4", "pool3")] == [16, 8, 24, 12]
     assert (second.lags[-1], third.lags[-1]) == (8, 4)  # of 16 rows of conv4_4; of conv5_1
     assert [stage.grid for stage in (first, second, third)] == [16, 4, 4]
-    assert [stage.least_rows for stage in (first, second, third)] == [112, 20, 8]  # 8 * (12 + 1)
 
 
 @pytest.mark.parametrize("layers", [to("relu5_1"), tuple(tiny_layers())], ids=["vgg19", "tiny"])
@@ -74,7 +73,7 @@ def test_tiles_have_every_row_of_each_layer_once(layers, size, side):
             assert spans[0][0] == 0
             assert spans[-1][1] == rows // stride
             assert all(above[1] == below[0] for above, below in pairwise(spans))
-            assert all(end > begin for begin, end in spans)
+            assert all(end >= begin for begin, end in spans)
 
 
 @pytest.mark.parametrize("layers", [to("relu5_1"), tuple(tiny_layers())], ids=["vgg19", "tiny"])
@@ -89,7 +88,7 @@ def test_convolutions_see_what_they_need_and_begin_with_whole_fours(layers, size
                 (begin, end), (out_begin, out_end) = tile[i], tile[i + 1]
                 reach, last = reach_of(layer), tiles[-1][i][1]
                 assert begin % 4 == out_begin % 4 == 0
-                assert min(out_end + reach, last) <= end
+                assert out_end == out_begin or min(out_end + reach, last) <= end
                 # On the way back: what is below the output begins where the one below has its own.
                 assert out_begin <= max(begin - reach, 0)
 
@@ -97,15 +96,13 @@ def test_convolutions_see_what_they_need_and_begin_with_whole_fours(layers, size
 @pytest.mark.parametrize("size", [(3000, 1000), (4000, 3000), (6144, 8192)])
 @pytest.mark.parametrize("side", [512, 1024])
 def test_a_tile_has_no_more_pixels_than_the_square(size, side):
-    """But for the rows that the first one must have; deeper, where features are few, tiles are
-    longer.
-    """
+    """But where that has no row of each layer; deeper, where features are few, tiles are longer."""
     for stage, tiles in cut(to("relu5_1"), size, side):
         longest = (side * max(stage.stride // 4, 1)) ** 2 // size[1] // stage.stride
-        most = max(longest, stage.least_rows)
+        most = max(longest // stage.grid, 1) * stage.grid
         rows = [tile[0][1] - tile[0][0] for tile in tiles]
         assert max(rows) <= most + stage.grid / 2
-        assert len(tiles) <= size[0] // stage.stride / most * 1.25 + 1
+        assert len(tiles) <= size[0] // stage.stride / most + 1
 
 
 @pytest.mark.parametrize("side", [None, 392, 600])
@@ -118,7 +115,7 @@ def test_an_image_no_larger_than_a_tile_is_taken_by_one_stage_in_one_piece(side)
 
 
 def test_an_image_of_few_rows_is_one_tile_however_wide():
-    ((_, tiles),) = cut(to("relu5_1"), (127, 5000), 64)
+    ((_, tiles),) = cut(to("relu5_1"), (31, 5000), 64)
     assert len(tiles) == 1
 
 
