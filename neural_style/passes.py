@@ -13,7 +13,8 @@ from neural_style.losses import StyleSums
 from neural_style.objective import sums_present
 from neural_style.rolling import Lines
 from neural_style.spill import Spill, Stored
-from neural_style.tile_graph import TileGraph, TileStage
+from neural_style.tile_graph import TileGraph
+from neural_style.tile_stage import TileStage
 from neural_style.tiling import Tile, cut
 
 if TYPE_CHECKING:
