@@ -134,7 +134,7 @@ def cut(
     if found and len(found[0][1]) > 1:
         return tuple(found)
     whole = Stage(tuple(layers))
-    return ((whole, whole.tiles(size[0], size[0])),)
+    return ((whole, (tuple((0, size[0] // stride) for stride in whole.strides),)),)
 
 
 def is_larger(size: tuple[int, int], side: int | None) -> bool:
