@@ -62,16 +62,17 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
     if mirrored is not None:
         y = winograd.convolve(x, kernel, mirrored)
     elif replicate:
-        y = tf.nn.conv2d(_repeat_border(x, kernel), kernel, strides=1, padding="VALID")
+        y = _convolve_even_columns(_repeat_border(x, kernel), kernel, "VALID", tf.shape(x)[2])
     else:
         rows, columns, channels, _ = kernel.shape
         if channels < MIRRORED_CHANNELS:
-            y = _convolve_even_columns(x, kernel)
+            y = _convolve_even_columns(x, kernel, "SAME", tf.shape(x)[2])
         else:
             odd = rows % 2 and columns % 2
             gradients = {"Conv2D": _register_mirrored_gradient()} if odd else {}
             with tf.get_default_graph().gradient_override_map(gradients):
                 y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    y = tf.ensure_shape(y, [*x.shape[:3], *filters.bias.shape])
     return tf.nn.bias_add(y, filters.bias)
 
 
@@ -147,16 +148,22 @@ def _repeat_border(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return x
 
 
-def _convolve_even_columns(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve an image made wider by zeros, so that threads do not change how it is rounded; see
-    `products`. With as few channels that costs little.
+def _convolve_even_columns(
+    x: tf.Tensor, kernel: tf.Tensor, padding: str, width: tf.Tensor
+) -> tf.Tensor:
+    """Convolve an image made wider by zeros, so that neither threads nor tiles change how it is
+    rounded; see `products`. With as few channels that costs little.
+
+    Args:
+        x: [N, H, W, C].
+        kernel: [height, width, C, K].
+        padding: `SAME` or `VALID`.
+        width: Columns of the result.
     """
     import tensorflow.compat.v1 as tf
 
-    width = tf.shape(x)[2]
     wider = tf.pad(x, [[0, 0], [0, 0], [0, -width % EVEN_ROWS], [0, 0]])
-    y = tf.nn.conv2d(wider, kernel, strides=1, padding="SAME")[:, :, :width]
-    return tf.ensure_shape(y, [*x.shape[:3], kernel.shape[-1]])
+    return tf.nn.conv2d(wider, kernel, strides=1, padding=padding)[:, :, :width]
 
 
 @functools.cache

@@ -24,13 +24,14 @@ from neural_style.objective import (
     set_region,
     set_weights,
 )
-from neural_style.passes import Cut, Passes, Tick, ignore, measure_content, measure_style
+from neural_style.passes import Cut, Passes, measure_content, measure_style
 from neural_style.spill import Spill
 from neural_style.structure import Structure
 from neural_style.targets import StyleSource
 from neural_style.tile import build_tile
 from neural_style.tile_graph import TileGraph, build_tile_graph
 from neural_style.tiling import stages_of
+from neural_style.walk import Tick, ignore
 from neural_style.weights import (
     Convolution,
     Pooling,
@@ -123,7 +124,7 @@ def compare(
         measured = measure_content(session, cut, content)
         set_image(session, objective, image)
         expected, gradient = session.run([{**objective.terms, "total": objective.total}, slope])
-        passes = cut.passes(session, parts, size[1], measured, found.style)
+        passes = cut.passes(session, image, measured, found.style)
         room = cut.spill.room
         losses = passes.evaluate()
         assert passes.losses() == losses
@@ -217,7 +218,7 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(weights, rng
 
         def passes_with(tick: Tick) -> Passes:
             own = Cut(tiles, 16, Spill(0), tick)
-            return own.passes(session, own.tiles(image), image.shape[2], goals, found.style)
+            return own.passes(session, image, goals, found.style)
 
         passes = passes_with(ignore)
         losses, gradient = passes.evaluate(), session.run(tiles.gradient.variable)
@@ -252,7 +253,7 @@ def wide_weights() -> VGGWeights:
 @pytest.mark.parametrize(
     ("size", "extra"),
     [((50, 121), {}), ((83, 57), MASKED), ((83, 57), {"style_pull": True})],
-    ids=["plain", "masked", "pull"],
+    ids=["border repeated", "masked", "pull"],
 )
 def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(
     size, extra, wide_weights, rng
@@ -260,7 +261,8 @@ def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(
     structure = Structure(
         ("relu3_1",), ("relu1_1", "relu2_1", "relu3_2"), variation_norm="l1", exact=True, **extra
     )
-    found = compare(structure, wide_weights, rng, size, 32, transform=True)
+    ways = {"transform": True, "replicate": not extra}
+    found = compare(structure, wide_weights, rng, size, 32, **ways)
     expected, losses, gradient, tiles_gradient = found
     assert losses == expected
     np.testing.assert_array_equal(tiles_gradient, gradient)
