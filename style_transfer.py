@@ -48,7 +48,6 @@ from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
 from neural_style.memory import fit, fit_within, may_be_cut, shortage
-from neural_style.passes import Tick, ignore
 from neural_style.pyramid import schedule
 from neural_style.random_filters import normalise_filters
 from neural_style.scale_mixing import mix_scales
@@ -60,6 +59,7 @@ from neural_style.targets import KeptTargets
 from neural_style.tile import build_tile
 from neural_style.tiling import stages_of
 from neural_style.transfer import Moment, Watch, columns_of, optimise
+from neural_style.walk import Tick, ignore
 from neural_style.weights import VGGWeights, layers_needed, transpose_kernels
 from neural_style.workspace import Workspace, evaluate
 

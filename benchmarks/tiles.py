@@ -95,7 +95,7 @@ def measure(
     return [
         Measurement(
             side=side,
-            tiles=len(passes.roll.tiles[0]),
+            tiles=len(passes.walk.tiles[0]),
             seconds=medians[side],
             whole_seconds=medians[None],
             ratio=medians[side] / medians[None],

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from neural_style.losses import StyleSums, sum_of, wide
+from neural_style.losses import StyleSums
+from neural_style.sums import sum_of, wide
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf

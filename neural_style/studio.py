@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from neural_style.inputs import Pictures
     from neural_style.job import Job
     from neural_style.outputs import Result
-    from neural_style.passes import Tick
     from neural_style.record import Stopwatch
     from neural_style.session import Device
     from neural_style.transfer import Watch
+    from neural_style.walk import Tick
     from neural_style.weights import VGGWeights
     from neural_style.workspace import Workspace
 

@@ -24,8 +24,8 @@ from neural_style.errors import InputError, printable
 from neural_style.free_memory import available_bytes
 from neural_style.interrupts import handlers_kept
 from neural_style.job import Job
-from neural_style.passes import ignore
 from neural_style.sweep import Executor, Task, one_line
+from neural_style.walk import ignore
 
 if TYPE_CHECKING:
     from neural_style.studio import Hands, Studio

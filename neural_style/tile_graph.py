@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from neural_style import losses
 from neural_style.held import Held, build_held
-from neural_style.losses import wide
 from neural_style.objective import Objective, read_goals
 from neural_style.structure import Structure
+from neural_style.sums import wide
 from neural_style.terms import Sums, View, build_sums, build_terms
 from neural_style.tile import Tile
 from neural_style.tile_stage import SCOPE, StageBuilder, TileStage, build_ledger, build_pulls

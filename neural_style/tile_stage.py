@@ -101,7 +101,14 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Pull:
-    """A layer whose gradient is normalised: with what it is multiplied, and the norm so far."""
+    """A layer whose gradient is normalised.
+
+    Attributes:
+        features: The tile's own, [1, H', W', C], whose gradient is multiplied by the factor.
+        factor: Scalar.
+        norm: L1 norm of the gradients so far, scalar, float64.
+        weight: Of the layer's terms, scalar.
+    """
 
     features: tf.Tensor
     factor: tf.Variable
@@ -193,6 +200,13 @@ def build_ledger(parts: Mapping[str, tf.Tensor], in_turn: Mapping[str, Held]) ->
 def build_pulls(
     objective: Objective, structure: Structure, features: Mapping[str, tf.Tensor]
 ) -> dict[tuple[str, str], Pull]:
+    """Add what normalises gradients of a tile to the graph, by section and layer.
+
+    Args:
+        objective: The untiled one, whose weights it shares.
+        structure: Which layers.
+        features: The tile's own by layer, [1, H', W', C].
+    """
     import tensorflow.compat.v1 as tf
 
     pulls = {}

@@ -21,11 +21,11 @@ from neural_style.held import misfit
 from neural_style.images import resize
 from neural_style.inputs import Inputs, Pictures, prepare_inputs
 from neural_style.memory import smaller_tile, with_tile
-from neural_style.passes import Tick, ignore
 from neural_style.pixels import deprocess, preprocess
 from neural_style.pyramid import schedule
 from neural_style.start import start_image
 from neural_style.structure import structure_of
+from neural_style.walk import Tick, ignore
 from neural_style.workspace import Workspace, set_goal
 
 log = logging.getLogger(__name__)

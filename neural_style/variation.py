@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from neural_style.losses import count, sum_of
+from neural_style.sums import count, sum_of
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf

@@ -13,11 +13,12 @@ from neural_style.config import Config
 from neural_style.guidance import guides_of
 from neural_style.inputs import Inputs, Sizes
 from neural_style.memory import spare_bytes
-from neural_style.passes import Cut, Passes, Tick, ignore
+from neural_style.passes import Cut, Passes
 from neural_style.pixels import preprocess
 from neural_style.spill import Spill
 from neural_style.structure import term_weights
 from neural_style.tile_graph import TileGraph
+from neural_style.walk import Tick, ignore
 from neural_style.weights import Layer
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignor
     )
     targets.set_targets(run, goal, found)
     if cut and not isinstance(found.content, Mapping):
-        tiles, width = cut.tiles(content), content.shape[2]
-        work.passes = cut.passes(run, tiles, width, found.content, found.style)
+        work.passes = cut.passes(run, content, found.content, found.style)
     objective.set_guides(run, goal, [each.painted for each in guides])
     objective.set_region(run, goal, inputs.region)
     objective.set_weights(run, goal, term_weights(config, inputs.size))

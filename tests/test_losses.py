@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graphs import evaluate, gradient
 
-from neural_style import losses
+from neural_style import losses, sums
 from neural_style.objective import sums_present
 
 
@@ -185,7 +185,7 @@ def test_exact_products_are_those_of_float64(rng, masked):
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, (flat * column).T @ flat, rtol=1e-12)
     made, plain = (
-        gradient(lambda f, exact=exact: losses.total_of(build(exact)(f) * slopes), x)[1]
+        gradient(lambda f, exact=exact: sums.total_of(build(exact)(f) * slopes), x)[1]
         for exact in (True, False)
     )
     np.testing.assert_array_equal(made, plain)
@@ -193,7 +193,7 @@ def test_exact_products_are_those_of_float64(rng, masked):
 
 def test_a_total_is_that_of_float64(rng):
     values = rng.uniform(0, 1, (7, 300, 3)).astype(np.float32)
-    found = evaluate(losses.total_of, values)
+    found = evaluate(sums.total_of, values)
     assert found.dtype == np.float32
     assert found == pytest.approx(values.sum(dtype=np.float64), rel=1e-7)
 

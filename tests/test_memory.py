@@ -20,8 +20,8 @@ from neural_style import checkpoint, free_memory, memory, targets
 from neural_style.config import Config, make_config
 from neural_style.images import write_image
 from neural_style.inputs import Pictures
-from neural_style.passes import Roll
 from neural_style.prediction import predict
+from neural_style.walk import Walk
 
 SQUARE = Pictures(picture(2048, 2048), (picture(2048, 2048),))
 
@@ -210,14 +210,14 @@ def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles(
     caplog.set_level(logging.WARNING)
     settings = (f"optimizer.name={optimizer}", "runtime.tile=192")
     _, undisturbed = desk(*settings)
-    up, calls = Roll.up, iter(range(1, 10**6))
+    up, calls = Walk.up, iter(range(1, 10**6))
 
-    def failing_now_and_then(self: Roll, *given: Any) -> None:
+    def failing_now_and_then(self: Walk, *given: Any) -> None:
         if next(calls) in failing:
             raise ResourceExhaustedError("OOM when allocating")
         up(self, *given)
 
-    monkeypatch.setattr(Roll, "up", failing_now_and_then)
+    monkeypatch.setattr(Walk, "up", failing_now_and_then)
     monkeypatch.setattr(memory, "SIDES", (128, 96))
     code, folder = desk(*settings)
     assert code == 0
@@ -237,10 +237,10 @@ def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
     settings = ("runtime.tile=96", "image.size=128", "image.scales=null")
     settings += ("output.checkpoint_every=1",)
     _, undisturbed = desk(*settings)
-    up, measure = Roll.up, targets.measure_content
+    up, measure = Walk.up, targets.measure_content
     calls, pressed = iter(range(1, 10**6)), []
 
-    def failing_once(self: Roll, *given: Any) -> None:
+    def failing_once(self: Walk, *given: Any) -> None:
         if next(calls) == 3:
             pressed.append(True)
             raise ResourceExhaustedError("OOM when allocating")
@@ -252,7 +252,7 @@ def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
         return measure(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Roll, "up", failing_once)
+        patch.setattr(Walk, "up", failing_once)
         patch.setattr(targets, "measure_content", interrupted)
         patch.setattr(memory, "SIDES", (64,))
         code, folder = desk(*settings)
@@ -279,7 +279,7 @@ def test_where_no_smaller_tile_is_left_a_run_ends_with_advice(desk, monkeypatch,
     def fail(*_: object) -> None:
         raise ResourceExhaustedError("OOM when allocating")
 
-    monkeypatch.setattr(Roll, "up", fail)
+    monkeypatch.setattr(Walk, "up", fail)
     code, _ = desk("runtime.tile=128", "image.scales=null")
     assert code == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: out of memory: 224 px were")

@@ -1,0 +1,110 @@
+"""Sums over the positions of features, which neither threads nor tiles change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from neural_style.products import multiply
+
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+
+ROWS = 4  # whose products are taken at a time in float64; tiles begin with multiples
+AT_ONCE = 2  # such parts, side by side
+
+
+def gram_matrix(
+    features: tf.Tensor, weights: tf.Tensor | None, *, exact: bool, before: tf.Tensor | None
+) -> tf.Tensor:
+    """Return the raw Gram matrix R = F^T W F (Gatys et al. 2016, eq. 3), [C, C].
+
+    It has its own gradient, W F (D + D^T), where D is that by R: one product in the type of F. The
+    derived one takes two, and keeps the float32 copy of bfloat16 features until it runs: a third of
+    the memory of a run.
+
+    Args:
+        features: F, [1, H, W, C].
+        weights: The diagonal W, [1, H, W, 1]; None for ones.
+        exact, before: As for `losses.style_statistics`.
+    """
+    import tensorflow.compat.v1 as tf
+
+    def product(features: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        flat = tf.reshape(features, [-1, features.shape[-1]])
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            slope = tf.cast(upstream + tf.transpose(upstream), flat.dtype)
+            by_flat = multiply(flat, slope) if exact else tf.matmul(flat, slope)
+            by_features = tf.reshape(by_flat, tf.shape(features))
+            return by_features if weights is None else by_features * tf.cast(weights, flat.dtype)
+
+        if exact:
+            return _gram_matrix_in_float64(features, weights, before), gradient
+        values = wide(flat)
+        weighted = values if weights is None else values * tf.reshape(weights, [-1, 1])
+        return tf.matmul(weighted, values, transpose_a=True), gradient
+
+    return tf.custom_gradient(product)(features)
+
+
+def _gram_matrix_in_float64(
+    features: tf.Tensor, weights: tf.Tensor | None, before: tf.Tensor | None
+) -> tf.Tensor:
+    """Return R = F^T W F in float64, added to that of the rows before: once rounded, how many
+    threads share the work makes no difference to it.
+
+    Rows are taken some at a time, so that there is no copy of all features, and added one after
+    another, so that it makes no difference either how an image is cut into tiles.
+    """
+    import tensorflow.compat.v1 as tf
+
+    channels = features.shape[-1]
+
+    def flat(values: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        rows = tf.cast(values[:, first : first + ROWS], tf.float64)
+        return tf.reshape(rows, [-1, values.shape[-1]])
+
+    def add(first: tf.Tensor, so_far: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = flat(features, first)
+        weighted = values if weights is None else values * flat(weights, first)
+        return first + ROWS, so_far + tf.matmul(weighted, values, transpose_a=True)
+
+    height = tf.shape(features)[1]
+    begin = tf.zeros([channels, channels], tf.float64) if before is None else before
+    _, products = tf.while_loop(
+        lambda first, _: first < height, add, (0, begin), parallel_iterations=AT_ONCE
+    )
+    return products
+
+
+def sum_of(values: tf.Tensor) -> tf.Tensor:
+    """Return the sum of all values, that of each row in their own type and the rows' in float64:
+    once rounded, it is the same however many threads or tiles share the work.
+    """
+    import tensorflow.compat.v1 as tf
+
+    return tf.reduce_sum(tf.cast(tf.reduce_sum(values, axis=-1), tf.float64))
+
+
+def total_of(values: tf.Tensor) -> tf.Tensor:
+    """Return the same in the values' own type."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.cast(sum_of(values), values.dtype)
+
+
+def wide(features: tf.Tensor) -> tf.Tensor:
+    """Return features in a type fit for sums: raw Gram entries reach 3e10, and bfloat16 keeps
+    three digits.
+    """
+    import tensorflow.compat.v1 as tf
+
+    return tf.cast(features, tf.float32) if features.dtype == tf.bfloat16 else features
+
+
+def count(values: tf.Tensor) -> tf.Tensor:
+    """Return how many values a tensor has, in float64."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.cast(tf.size(values, out_type=tf.int64), tf.float64)
