@@ -154,6 +154,8 @@ def _convolve_even_columns(
     """Convolve an image made wider by zeros, so that neither threads nor tiles change how it is
     rounded; see `products`. With as few channels that costs little.
 
+    It has its own gradient, because the derived one keeps the wider result to learn its size.
+
     Args:
         x: [N, H, W, C].
         kernel: [height, width, C, K].
@@ -162,8 +164,23 @@ def _convolve_even_columns(
     """
     import tensorflow.compat.v1 as tf
 
-    wider = tf.pad(x, [[0, 0], [0, 0], [0, -width % EVEN_ROWS], [0, 0]])
-    return tf.nn.conv2d(wider, kernel, strides=1, padding=padding)[:, :, :width]
+    missing = -width % EVEN_ROWS
+    columns = [[0, 0], [0, 0], [0, missing], [0, 0]]
+
+    def forward(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
+        sides = tf.unstack(tf.shape(x))
+        wider = [*sides[:2], sides[2] + missing, sides[3]]
+
+        def gradient(above: tf.Tensor) -> tuple[tf.Tensor, None]:
+            by_wider = tf.nn.conv2d_backprop_input(
+                wider, kernel, tf.pad(above, columns), [1] * 4, padding
+            )
+            return by_wider[:, :, : sides[2]], None
+
+        y = tf.nn.conv2d(tf.pad(x, columns), kernel, strides=1, padding=padding)
+        return y[:, :, :width], gradient
+
+    return tf.custom_gradient(forward)(x, kernel)
 
 
 @functools.cache

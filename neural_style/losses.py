@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from neural_style.recomputation import computed_again
 from neural_style.sums import count, gram_matrix, sum_of, total_of, wide
 
 if TYPE_CHECKING:
@@ -68,9 +69,13 @@ def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ErrorSums:
     """Return the squared distance of two feature maps [1, H, W, C], summed in float64."""
     import tensorflow.compat.v1 as tf
 
-    difference = wide(features) - wide(target)
+    def squares(features: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+        return [sum_of(tf.square(wide(features) - wide(target)))]
+
     channels = int(features.shape[-1])
-    return ErrorSums(sum_of(tf.square(difference)), count(difference) / channels, channels)
+    return ErrorSums(
+        computed_again(squares, features, target)[0], count(features) / channels, channels
+    )
 
 
 def mean_squared_error(sums: ErrorSums) -> tf.Tensor:

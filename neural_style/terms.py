@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neural_style import distributions, losses
 from neural_style.losses import ErrorSums, StyleSums
 from neural_style.structure import Structure
-from neural_style.variation import VARIATIONS, Framed, Part, variation_loss
+from neural_style.variation import VARIATIONS, Framed, Part, variation_loss, variation_statistics
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -134,7 +134,7 @@ def build_sums(structure: Structure, view: View, scope: str = "") -> Sums:
                 factors = tf.constant(structure.variation_channels, shown.pixels.dtype)
                 shown = replace(shown, pixels=shown.pixels * factors)
             form = VARIATIONS[structure.variation_norm]
-            variation = form(shown, structure.variation_exponent)
+            variation = variation_statistics(form, shown, structure.variation_exponent)
     return Sums(content, style, tuple(variation))
 
 

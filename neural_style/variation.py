@@ -9,10 +9,11 @@ parts add up to those of the whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from neural_style.recomputation import computed_again
 from neural_style.sums import count, sum_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,22 @@ class Part:
     factor: float
     total: tf.Tensor
     number: tf.Tensor | None = None
+
+
+Form = Callable[[Framed, float], list[Part]]
+
+
+def variation_statistics(form: Form, image: Framed, exponent: float) -> list[Part]:
+    """Return a form's sums of an image; the differences are not kept for the gradient, where they
+    would take a dozen times the memory of the image.
+    """
+
+    def totals(pixels: tf.Tensor) -> list[tf.Tensor]:
+        return [part.total for part in form(replace(image, pixels=pixels), exponent)]
+
+    parts = form(image, exponent)
+    again = computed_again(totals, image.pixels)
+    return [replace(part, total=total) for part, total in zip(parts, again, strict=True)]
 
 
 def variation_loss(parts: Sequence[Part]) -> tf.Tensor:
@@ -137,7 +154,7 @@ def nine_point(image: Framed, _exponent: float) -> list[Part]:
     return straight + [_mean(1 / 12, tf.square(d)) for d in (diagonal, other)]
 
 
-VARIATIONS: Mapping[str, Callable[[Framed, float], list[Part]]] = MappingProxyType(
+VARIATIONS: Mapping[str, Form] = MappingProxyType(
     {
         "l1": absolute,
         "l1_mean": absolute_mean,
