@@ -31,7 +31,7 @@ PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
 
 # Bytes held over those of the features that a gradient needs: while the image is changed, and in
 # the forward pass alone, which measures a style image.
-GRADIENT_OVERHEAD = 1.8
+GRADIENT_OVERHEAD = {"float32": 1.5, "bfloat16": 1.8}
 FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
 ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
 LBFGS_IMAGES = 6  # besides the history
@@ -174,7 +174,7 @@ def scale_bytes(
         for size in (sizes.content, *sizes.styles)
     )
     image = 12 * math.prod(sizes.content)  # three float32 values a pixel
-    step = GRADIENT_OVERHEAD * content.features + SORTED_COPIES * content.sorted
+    step = GRADIENT_OVERHEAD[precision] * content.features + SORTED_COPIES * content.sorted
     step += 2 * content.carried  # and their gradient
     passes = [
         FORWARD_OVERHEAD[precision] * style.features + SORTED_COPIES * style.sorted + style.carried
