@@ -7,7 +7,8 @@ Where a tile ends and the next one begins, the mean absolute difference of the p
 below is compared with the mean of those at 16 to 128 rows from there, where no tile ends. All are
 at the same place in the grid of the network's poolings, since those of 2 x 2 make every second row
 differ by 5 to 9 %. Their standard deviation tells how much such rows differ anyhow. Prints a line
-for each row where a tile begins, and one for all.
+for each row where a tile begins, one for all, and what comes out for all where there are no tiles:
+the same number of rows, as far from each other, moved up or down together.
 """
 
 from __future__ import annotations
@@ -54,9 +55,14 @@ def find_lines(image: np.ndarray, tile: int) -> list[Line]:
     """Measure the lines between the tiles of an image, [H, W, 3], made with the default layers."""
     layers = layers_needed(random_weights(0), [DEEPEST])
     ((_, tiles), *_) = cut(layers, (image.shape[0], image.shape[1]), tile)
+    return lines_at(image, [rows[0][0] for rows in tiles][1:])
+
+
+def lines_at(image: np.ndarray, rows: Sequence[int]) -> list[Line]:
+    """Measure the lines above some rows of an image, [H, W, 3]."""
     means = np.abs(np.diff(image.astype(np.float64), axis=0)).mean(axis=(1, 2))
     found = []
-    for row in [rows[0][0] for rows in tiles][1:]:
+    for row in rows:
         at = row - 1  # the step from the last row of one to the first of the next
         beside = at + GRID * np.delete(np.arange(-NEAR, NEAR + 1), NEAR)
         near = means[beside[(beside >= 0) & (beside < len(means))]]
@@ -64,8 +70,27 @@ def find_lines(image: np.ndarray, tile: int) -> list[Line]:
     return found
 
 
-def table(lines: Sequence[Line]) -> str:
-    """Return a row for each line, and one for all."""
+def ratio(lines: Sequence[Line]) -> float:
+    """Return the mean across lines over that beside them."""
+    return sum(line.across for line in lines) / sum(line.beside for line in lines)
+
+
+def ratios_elsewhere(image: np.ndarray, lines: Sequence[Line]) -> list[float]:
+    """Return the ratio of as many lines where no tile begins, for each way to move all of them
+    together by steps of the grid within the image.
+    """
+    rows = np.array([line.row for line in lines])
+    most = len(image) // GRID
+    moved = (rows + GRID * step for step in range(-most, most + 1))
+    return [
+        ratio(lines_at(image, each))
+        for each in moved
+        if each.min() > 0 and each.max() < len(image) and not set(each) & set(rows)
+    ]
+
+
+def table(lines: Sequence[Line], elsewhere: Sequence[float]) -> str:
+    """Return a row for each line, one for all, and one for lines elsewhere."""
     rows = [f"{'row':>6}{'across':>9}{'beside':>9}{'spread':>9}{'ratio':>8}"]
     rows += [
         f"{line.row:>6}{line.across:>9.3f}{line.beside:>9.3f}{line.spread:>9.3f}"
@@ -76,7 +101,12 @@ def table(lines: Sequence[Line]) -> str:
         sum(each) / len(lines)
         for each in zip(*((line.across, line.beside) for line in lines), strict=True)
     )
-    rows.append(f"{'all':>6}{across:>9.3f}{beside:>9.3f}{'':>9}{across / beside:>8.4f}")
+    rows.append(f"{'all':>6}{across:>9.3f}{beside:>9.3f}{'':>9}{ratio(lines):>8.4f}")
+    if elsewhere:
+        rows.append(
+            f"elsewhere {min(elsewhere):.4f} to {max(elsewhere):.4f}, mean "
+            f"{np.mean(elsewhere):.4f}, standard deviation {np.std(elsewhere):.4f}"
+        )
     return "\n".join(rows)
 
 
@@ -99,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    print(table(lines))
+    print(table(lines, ratios_elsewhere(image, lines)))
     return 0
 
 

@@ -180,6 +180,10 @@ def test_a_seam_shows_as_a_larger_difference_across_the_line(shown, ratio, rng) 
     (line,) = seams.find_lines(image, 600)
     assert line.row == 64
     assert line.across / line.beside == pytest.approx(ratio, abs=0.02)
+    assert seams.ratio([line]) == line.across / line.beside
+    elsewhere = seams.ratios_elsewhere(image, [line])
+    assert len(elsewhere) == 6  # 16 to 112, but 64
+    assert elsewhere == pytest.approx([1.0] * 6, abs=0.03)  # a seventh of those beside is the seam
 
 
 def test_a_picture_of_one_tile_has_no_seams_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
