@@ -133,14 +133,14 @@ def test_a_landscape_takes_less_than_a_square():
     assert foretell((256, 512)).peak_bytes < foretell().peak_bytes
 
 
-def test_bfloat16_halves_what_the_network_adds():
+def test_bfloat16_takes_two_thirds_of_what_float32_adds():
     small, large = {"size": 256, "scales": None}, {"size": 1024, "scales": None}
     added = {
         precision: foretell(image=large, runtime={"precision": precision}).peak_bytes
         - foretell(image=small, runtime={"precision": precision}).peak_bytes
         for precision in ("float32", "bfloat16")
     }
-    assert 0.5 <= added["bfloat16"] / added["float32"] < 0.6
+    assert 0.6 <= added["bfloat16"] / added["float32"] < 0.7  # half the features, copies in float32
 
 
 def test_a_style_image_larger_than_the_content_takes_more_when_it_is_large_enough():
