@@ -7,8 +7,9 @@ Where a tile ends and the next one begins, the mean absolute difference of the p
 below is compared with the mean of those at 16 to 128 rows from there, where no tile ends. All are
 at the same place in the grid of the network's poolings, since those of 2 x 2 make every second row
 differ by 5 to 9 %. Their standard deviation tells how much such rows differ anyhow. Prints a line
-for each row where a tile begins, one for all, and what comes out for all where there are no tiles:
-the same number of rows, as far from each other, moved up or down together.
+for each row where a tile begins, one for all, one for these beside all rows of the picture, and
+what comes out for all where there are no tiles: as many rows, as far from each other, moved up or
+down together.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def find_lines(image: np.ndarray, tile: int) -> list[Line]:
 
 def lines_at(image: np.ndarray, rows: Sequence[int]) -> list[Line]:
     """Measure the lines above some rows of an image, [H, W, 3]."""
-    means = np.abs(np.diff(image.astype(np.float64), axis=0)).mean(axis=(1, 2))
+    means = differences(image)
     found = []
     for row in rows:
         at = row - 1  # the step from the last row of one to the first of the next
@@ -68,6 +69,11 @@ def lines_at(image: np.ndarray, rows: Sequence[int]) -> list[Line]:
         near = means[beside[(beside >= 0) & (beside < len(means))]]
         found.append(Line(row, means[at], near.mean(), near.std()))
     return found
+
+
+def differences(image: np.ndarray) -> np.ndarray:
+    """Return the mean absolute difference of each row and the next one, [H - 1]."""
+    return np.abs(np.diff(image.astype(np.float64), axis=0)).mean(axis=(1, 2))
 
 
 def ratio(lines: Sequence[Line]) -> float:
@@ -89,8 +95,10 @@ def ratios_elsewhere(image: np.ndarray, lines: Sequence[Line]) -> list[float]:
     ]
 
 
-def table(lines: Sequence[Line], elsewhere: Sequence[float]) -> str:
-    """Return a row for each line, one for all, and one for lines elsewhere."""
+def table(lines: Sequence[Line], picture: float, elsewhere: Sequence[float]) -> str:
+    """Return a row for each line, one for all, one beside the mean of the picture's differences,
+    and one for lines elsewhere.
+    """
     rows = [f"{'row':>6}{'across':>9}{'beside':>9}{'spread':>9}{'ratio':>8}"]
     rows += [
         f"{line.row:>6}{line.across:>9.3f}{line.beside:>9.3f}{line.spread:>9.3f}"
@@ -102,6 +110,7 @@ def table(lines: Sequence[Line], elsewhere: Sequence[float]) -> str:
         for each in zip(*((line.across, line.beside) for line in lines), strict=True)
     )
     rows.append(f"{'all':>6}{across:>9.3f}{beside:>9.3f}{'':>9}{ratio(lines):>8.4f}")
+    rows.append(f"{'beside all rows':<24}{picture:>9.3f}{across / picture:>8.4f}")
     if elsewhere:
         rows.append(
             f"elsewhere {min(elsewhere):.4f} to {max(elsewhere):.4f}, mean "
@@ -129,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    print(table(lines, ratios_elsewhere(image, lines)))
+    print(table(lines, differences(image).mean(), ratios_elsewhere(image, lines)))
     return 0
 
 
