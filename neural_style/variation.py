@@ -78,7 +78,7 @@ def variation_statistics(form: Form, image: Framed, exponent: float) -> list[Par
     def totals(pixels: tf.Tensor) -> list[tf.Tensor]:
         return [part.total for part in form(replace(image, pixels=pixels), exponent)]
 
-    parts = form(image, exponent)
+    parts = form(image, exponent)  # for numbers; the session makes one of both
     again = computed_again(totals, image.pixels)
     return [replace(part, total=total) for part, total in zip(parts, again, strict=True)]
 

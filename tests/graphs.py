@@ -34,6 +34,18 @@ def gradient(build: Callable[..., Any], value: np.ndarray) -> tuple[float, np.nd
     return evaluate(both, value)
 
 
+def ancestors(tensor: tf.Tensor) -> set[tf.Operation]:
+    """Return the operations that a tensor depends on."""
+    found: set[tf.Operation] = set()
+    waiting = [tensor.op]
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [*(each.op for each in op.inputs), *op.control_inputs]
+    return found
+
+
 def kernels() -> list[np.ndarray]:
     """Kernels of the two layers, [3, 3, 3, 4] and [3, 3, 4, 6]."""
     rng = np.random.default_rng(7)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from graphs import ancestors
 
 from neural_style import winograd
 from neural_style.convolution import Filters, convolve, convolve_rows, gradient_rows, mirror
@@ -60,3 +61,15 @@ def test_rows_are_those_of_the_whole(way, rows, rng):
         np.testing.assert_allclose(part, all_rows[:, begin:end], rtol=1e-4, atol=1e-5)
         if transformed:
             np.testing.assert_array_equal(part, all_rows[:, begin:end])
+
+
+@pytest.mark.parametrize("replicate", [False, True])
+def test_gradient_of_a_convolution_of_an_image_does_not_keep_its_result(replicate, rng):
+    with tf.Graph().as_default():
+        filters = filters_for(rng.normal(size=(3, 3, 3, 5)), transformed=False)
+        x = tf.placeholder(tf.float32, [1, None, None, 3])
+        y = convolve(x, filters, replicate=replicate)
+        above = tf.placeholder(tf.float32, [1, None, None, 5])
+        kinds = {op.type for op in ancestors(tf.gradients(y, x, above)[0])}
+    assert "Conv2DBackpropInput" in kinds
+    assert "Conv2D" not in kinds

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from graphs import LAYERS, objective_session
+from graphs import LAYERS, ancestors, objective_session
 
 from neural_style.config import make_config
 from neural_style.objective import (
@@ -63,6 +63,19 @@ def test_terms_match_numpy_for_images_of_every_size(rng):
                 expected[f"style/{layer}"] = WEIGHTS[f"style/{layer}"] * distance
             assert terms == pytest.approx(expected, rel=1e-4)
             assert total == pytest.approx(sum(expected.values()), rel=1e-4)
+
+
+def test_gradient_keeps_no_differences_of_pixels_or_content_features():
+    def gradient(objective):
+        return tf.gradients(objective.total, objective.image.variable)[0]
+
+    with objective_session(WHOLE, gradient) as (_, _, found):
+        reached = {op.name for op in ancestors(found)}
+        made = {op.name for op in found.graph.get_operations()} - reached
+    for kept in ("total_variation/", "content/relu2_1/"):
+        differences = [name for name in reached if name.startswith(kept) and "sub" in name.lower()]
+        assert not differences
+        assert any(name.startswith(kept) for name in made)
 
 
 def test_style_target_of_several_styles_is_the_mixture_of_their_gram_matrices(rng):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 from graphs import evaluate
 
 from neural_style.products import EVEN_ROWS, PART, multiply, with_even_rows
@@ -22,3 +23,9 @@ def test_rows_of_nothing_make_a_whole_dozen(rng, rows):
 def test_a_product_has_the_rows_that_went_in(rng, rows):
     x, matrix = rng.standard_normal((rows, 7)), rng.standard_normal((7, 4))
     np.testing.assert_allclose(evaluate(multiply, x, matrix), x @ matrix, rtol=1e-12, atol=1e-13)
+
+
+def test_no_product_takes_all_rows_at_once():
+    with tf.Graph().as_default() as graph:
+        multiply(tf.ones([2 * PART, 3]), tf.ones([3, 3]))
+        assert not [op for op in graph.get_operations() if op.type == "MatMul"]  # but in a loop

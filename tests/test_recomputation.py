@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from graphs import ancestors
 
 from neural_style.recomputation import computed_again
 
@@ -30,12 +31,7 @@ def test_gradient_depends_on_nothing_that_the_values_were_made_of():
             first = computed_again(two_sums, x, factors)
         with tf.name_scope("then"):
             gradient = tf.gradients(first, x)[0]
-        reached, waiting = set(), [gradient.op]
-        while waiting:
-            op = waiting.pop()
-            if op not in reached:
-                reached.add(op)
-                waiting += [*(each.op for each in op.inputs), *op.control_inputs]
+        reached = ancestors(gradient)
     made = {op.type for op in reached if op.name.startswith("first/")}
     assert made <= {"Identity", "Const"}, made
     assert any(op.type == "Cos" for op in reached)
