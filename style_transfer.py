@@ -42,12 +42,12 @@ from neural_style.color_control import as_compared
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
 from neural_style.critic import Critic, open_critic
 from neural_style.errors import printable
+from neural_style.fitting import fit, fit_within, may_be_cut, shortage
 from neural_style.guard import DivergedError, told_of_memory
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.interrupts import ENDING
 from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.memory import fit, fit_within, may_be_cut, shortage
 from neural_style.pyramid import schedule
 from neural_style.random_filters import normalise_filters
 from neural_style.scale_mixing import mix_scales

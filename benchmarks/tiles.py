@@ -28,8 +28,8 @@ from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style import session, workspace
 from neural_style.config import make_config
 from neural_style.errors import InputError
+from neural_style.fitting import with_tile
 from neural_style.inputs import Pictures, prepare_inputs
-from neural_style.memory import with_tile
 from neural_style.passes import Passes
 from neural_style.pixels import preprocess
 from neural_style.structure import structure_of

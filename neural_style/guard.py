@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neural_style.memory import memory_advice
+from neural_style.fitting import memory_advice
 
 if TYPE_CHECKING:
     from neural_style.job import Job

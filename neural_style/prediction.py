@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from neural_style import session, winograd
+from neural_style.fitting import fit, fit_within, in_tiles, shortage
 from neural_style.inputs import Pictures, sizes_at
-from neural_style.memory import fit, fit_within, in_tiles, peak_bytes, shortage, sorted_values
+from neural_style.memory import peak_bytes, sorted_values
 from neural_style.product_rate import product_rate
 from neural_style.progress import human_seconds
 from neural_style.pyramid import schedule

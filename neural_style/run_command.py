@@ -17,10 +17,10 @@ from neural_style import checkpoint, files, outputs, record, session, viewer
 from neural_style.board import check_board
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import InputError, printable
+from neural_style.fitting import in_tiles
 from neural_style.guard import FailedRunError, told_of_memory
 from neural_style.interrupts import held_back
 from neural_style.job import Desk, Job, decisive
-from neural_style.memory import in_tiles
 from neural_style.prediction import describe, predict
 from neural_style.progress import Progress
 from neural_style.pyramid import Scale, schedule, work

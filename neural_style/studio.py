@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from neural_style.memory import may_be_cut
+from neural_style.fitting import may_be_cut
 from neural_style.structure import Structure, depth_of, merge, structure_of
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from neural_style import objective, optimizers, outputs, record
 from neural_style.checkpoint import Checkpoint
 from neural_style.color_control import recolor, recolor_start, restore
 from neural_style.config import Config
+from neural_style.fitting import smaller_tile, with_tile
 from neural_style.guard import DivergedError, guard_of, is_out_of_memory
 from neural_style.held import misfit
 from neural_style.images import resize
 from neural_style.inputs import Inputs, Pictures, prepare_inputs
-from neural_style.memory import smaller_tile, with_tile
 from neural_style.pixels import deprocess, preprocess
 from neural_style.pyramid import schedule
 from neural_style.start import start_image

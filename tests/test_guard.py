@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import memory
+from neural_style import fitting
 from neural_style.config import make_config
+from neural_style.fitting import memory_advice
 from neural_style.guard import DivergedError, Guard, OutOfMemoryError, guard_of, is_out_of_memory
 from neural_style.inputs import Pictures
 from neural_style.job import Job
 from neural_style.lbfgs import LBFGSRun
-from neural_style.memory import memory_advice
 from neural_style.record import LossHistory
 
 
@@ -161,8 +161,8 @@ def lack_memory(monkeypatch, there: float = 1e9) -> None:
     """Predict 2 GB, of which a quarter of 1 GB is left beside the process itself, so that there is
     room for the root of 0.2 of the side.
     """
-    monkeypatch.setattr(memory, "available_bytes", lambda *_: there)
-    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 2e9)
+    monkeypatch.setattr(fitting, "available_bytes", lambda *_: there)
+    monkeypatch.setattr(fitting, "peak_bytes", lambda *_: 2e9)
 
 
 @pytest.mark.parametrize(

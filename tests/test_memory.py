@@ -16,7 +16,7 @@ from conftest import vgg19
 from test_prediction import picture
 
 import style_transfer
-from neural_style import checkpoint, free_memory, memory, targets
+from neural_style import checkpoint, fitting, free_memory, memory, targets
 from neural_style.config import Config, make_config
 from neural_style.images import write_image
 from neural_style.inputs import Pictures
@@ -35,7 +35,7 @@ def fitted(amount: str, side: int = 2048, **optimizer: object) -> Config:
             "runtime": {"memory": amount},
         }
     )
-    return memory.fit(config, vgg19(), SQUARE, "float32")
+    return fitting.fit(config, vgg19(), SQUARE, "float32")
 
 
 def needed(config: Config) -> float:
@@ -50,33 +50,33 @@ def test_where_one_piece_just_fits_the_graph_can_take_tiles_too():
     whole = needed(fitted("99GB"))
     config = fitted(f"{1.5 * whole / 1e9:.2f}GB")
     assert config.runtime.tile == 2048
-    assert memory.may_be_cut(config)
-    assert not memory.in_tiles(config, SQUARE)
+    assert fitting.may_be_cut(config)
+    assert not fitting.in_tiles(config, SQUARE)
 
 
 @pytest.mark.parametrize("amount", ["7GB", "6GB", "4GB"])
 def test_the_largest_tile_that_fits_is_taken(amount):
     config = fitted(amount)
     assert config.optimizer.history == 8
-    assert memory.ROOM * needed(config) <= float(amount[:-2]) * 1e9
-    larger = memory.SIDES[memory.SIDES.index(config.runtime.tile) - 1]
-    assert memory.ROOM * needed(memory.with_tile(config, larger)) > float(amount[:-2]) * 1e9
+    assert fitting.ROOM * needed(config) <= float(amount[:-2]) * 1e9
+    larger = fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1]
+    assert fitting.ROOM * needed(fitting.with_tile(config, larger)) > float(amount[:-2]) * 1e9
 
 
 def test_where_no_tile_fits_the_history_is_shortened():
-    smallest = memory.ROOM * needed(memory.with_tile(fitted("99GB"), memory.SIDES[-1]))
+    smallest = fitting.ROOM * needed(fitting.with_tile(fitted("99GB"), fitting.SIDES[-1]))
     config = fitted(f"{(smallest - 5e7) / 1e9:.3f}GB")
     assert config.optimizer.history < 8
-    assert memory.ROOM * needed(config) <= smallest - 5e7
+    assert fitting.ROOM * needed(config) <= smallest - 5e7
 
 
 def test_where_nothing_fits_what_needs_the_least_is_tried():
     config = fitted("1MB")
-    smallest = memory.with_tile(config, memory.SIDES[-1])
-    assert config.optimizer.history == memory.SHORTEST_HISTORY
+    smallest = fitting.with_tile(config, fitting.SIDES[-1])
+    assert config.optimizer.history == fitting.SHORTEST_HISTORY
     assert needed(config) == needed(smallest)
-    larger = memory.SIDES[memory.SIDES.index(config.runtime.tile) - 1]
-    assert needed(memory.with_tile(config, larger)) > needed(smallest)
+    larger = fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1]
+    assert needed(fitting.with_tile(config, larger)) > needed(smallest)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_too_little_memory_is_told(amount, told):
             "runtime": {"memory": amount},
         }
     )
-    found = memory.shortage(asked, fitted(amount), vgg19(), SQUARE, "float32")
+    found = fitting.shortage(asked, fitted(amount), vgg19(), SQUARE, "float32")
     assert re.fullmatch(told, found), found
     prediction = predict(asked, vgg19(), SQUARE, rate=1e12)
     assert bool(prediction.shortage) == bool(told)
@@ -117,13 +117,13 @@ def test_a_run_says_before_it_begins_that_memory_is_short(desk, caplog):
 
 def test_a_tile_that_is_asked_for_is_kept():
     config = make_config({"runtime": {"tile": 300, "memory": "1MB"}})
-    assert memory.fit(config, vgg19(), SQUARE, "float32") is config
+    assert fitting.fit(config, vgg19(), SQUARE, "float32") is config
 
 
 def test_a_tile_chosen_for_a_small_picture_is_one_that_settings_may_have(monkeypatch):
     small = Pictures(picture(40, 40), (picture(40, 40),))
     config = make_config({"image": {"size": 40, "scales": None}, "runtime": {"memory": "1GB"}})
-    tile = memory.fit(config, vgg19(), small, "float32").runtime.tile
+    tile = fitting.fit(config, vgg19(), small, "float32").runtime.tile
     assert make_config({"runtime": {"tile": tile}}).runtime.tile == tile
 
 
@@ -133,7 +133,7 @@ def test_a_tile_chosen_for_a_small_picture_is_one_that_settings_may_have(monkeyp
 )
 def test_a_smaller_tile_is_cut_from_what_is_seen_now(tile, side, smaller):
     config = make_config({"runtime": {"tile": tile}})
-    assert memory.smaller_tile(config, side * side) == smaller
+    assert fitting.smaller_tile(config, side * side) == smaller
 
 
 def test_memory_that_is_asked_for_is_what_there_is():
@@ -218,7 +218,7 @@ def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles(
         up(self, *given)
 
     monkeypatch.setattr(Walk, "up", failing_now_and_then)
-    monkeypatch.setattr(memory, "SIDES", (128, 96))
+    monkeypatch.setattr(fitting, "SIDES", (128, 96))
     code, folder = desk(*settings)
     assert code == 0
     told = [message for message in caplog.messages if "out of memory" in message]
@@ -254,7 +254,7 @@ def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
     with monkeypatch.context() as patch:
         patch.setattr(Walk, "up", failing_once)
         patch.setattr(targets, "measure_content", interrupted)
-        patch.setattr(memory, "SIDES", (64,))
+        patch.setattr(fitting, "SIDES", (64,))
         code, folder = desk(*settings)
     assert code == 130
     assert checkpoint.read_checkpoint(folder).done == 2

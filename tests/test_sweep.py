@@ -34,7 +34,7 @@ from neural_style import (
     viewer,
 )
 from neural_style.config import load_config, make_config, to_yaml
-from neural_style.memory import with_tile
+from neural_style.fitting import with_tile
 from neural_style.sweep_plan import plan_sweep
 from neural_style.weights import VGGWeights
 
