@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import scipy.io
 
+from neural_style.images import write_image
 from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 MEAN = (123.68, 116.779, 103.939)
+SMALL_NETWORK = ("conv1_1", "relu1_1", "conv2_1", "relu2_1", "conv3_1", "relu3_1")
+SMALL = ("content.layers={relu3_1: 1}", "style.layers={relu1_1: 1, relu2_1: 1, relu3_1: 1}")
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +137,54 @@ def tiny_layers(seed: int = 19) -> list[Layer]:
             channels = width
         layers.append(Pooling(f"pool{block}"))
     return layers
+
+
+def small_layers(seed: int = 19) -> list[Layer]:
+    """One convolution each of blocks 1 to 3, up to relu3_1: of `tiny_layers`, with their names."""
+    return [
+        layer
+        for layer in tiny_layers(seed)[:-1]
+        if layer.name in {*SMALL_NETWORK, "pool1", "pool2"}
+    ]
+
+
+@pytest.fixture(scope="session")
+def small_mat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .mat of the layout of 2016 with three convolutions; `SMALL` are settings that fit it."""
+    return write_mat(tmp_path_factory.mktemp("weights") / "small.mat", small_layers())
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, small_mat: Path) -> Path:
+    """The folder of a finished run of six iterations, made once; tests read it and change nothing.
+
+    Its config, `small.yaml`, and its pictures, `photo.png` and `paint.png`, are in
+    the folder above `out`, in which it is.
+    """
+    import style_transfer
+
+    home = tmp_path_factory.mktemp("finished")
+    path = write_experiment(home, small_mat)
+    assert style_transfer.main(["-q", "--config", str(path)]) == 0
+    return home / "out" / "0001-small"
+
+
+def write_experiment(folder: Path, weights: Path) -> Path:
+    """Write `small.yaml`, a run of `SMALL` layers and six iterations, and its pictures."""
+    noise = np.random.default_rng(20150826).uniform(0, 255, (30, 30, 3)).astype(np.float32)
+    ramp = np.linspace(0, 255, 40 * 50 * 3).reshape(40, 50, 3).astype(np.float32)
+    write_image(folder / "photo.png", ramp)
+    write_image(folder / "paint.png", noise)
+    path = folder / "small.yaml"
+    path.write_text(
+        "content: {image: photo.png, layers: {relu3_1: 1}}\n"
+        "style: {images: [paint.png], weight: 1e4, layers: {relu1_1: 1, relu2_1: 1, relu3_1: 1}}\n"
+        f"network: {{weights: {weights}}}\n"
+        "image: {size: 48}\n"
+        "optimizer: {iterations: 6}\n"
+        "output: {folder: out}\n"
+    )
+    return path
 
 
 @pytest.fixture(scope="session")
