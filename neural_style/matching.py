@@ -11,7 +11,7 @@ import numpy as np
 
 from neural_style.spill import Spill
 from neural_style.tile_stage import TileStage
-from neural_style.walk import Walk
+from neural_style.walk import Reached, Walk
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,15 @@ class Matches:
 
     def fed(self, stage: TileStage, tile: int) -> dict[Any, np.ndarray]:
         """Return those of a tile of a stage with their placeholders."""
-        return {
-            place: goal[:, slice(*self.cuts[layer][tile : tile + 2])].T
-            for layer, places in stage.matches.items()
-            for place, goal in zip(places, self.goals.get(layer, ()), strict=True)
-        }
+        found: dict[Any, np.ndarray] = {}
+        for layer, places in stage.matches.items():
+            begin, end = self.cuts[layer][tile : tile + 2] if self.goals else (0, 0)
+            if end > begin:
+                found |= {
+                    place: goal[:, begin:end].T
+                    for place, goal in zip(places, self.goals[layer], strict=True)
+                }
+        return found
 
 
 def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
@@ -86,7 +90,12 @@ def values_of(walk: Walk) -> Values:
             cuts[name] = [0, *accumulate(counts)]
             sides = (int(values.shape[-1]), cuts[name][-1])
             arrays[name] = walk.spill.empty(sides, values.dtype.as_numpy_dtype)
-    for at, (found, _) in walk.down("histograms", lambda stage: (dict(stage.values), stage.keep)):
+
+    def fetch(stage: TileStage, reached: Reached) -> Any:
+        ordered = {name: each for name, each in stage.values.items() if name in reached}
+        return ordered, stage.kept(reached)
+
+    for at, (found, _) in walk.down("histograms", fetch):
         for name, values in found.items():
             arrays[name][:, slice(*cuts[name][at.tile : at.tile + 2])] = values.T
     return Values(arrays, cuts)

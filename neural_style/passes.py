@@ -15,7 +15,7 @@ from neural_style.spill import Spill
 from neural_style.tile_graph import TileGraph
 from neural_style.tile_stage import TileStage
 from neural_style.tiling import cut
-from neural_style.walk import Fed, Kept, Place, Tick, Tiles, Walk, ignore
+from neural_style.walk import Fed, Kept, Place, Reached, Tick, Tiles, Walk, ignore
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -96,8 +96,8 @@ class Passes:
         graph, run = walk.graph, walk.session.run
         losses, _ = run([dict(graph.losses), graph.settle])
         stages = graph.stages
-        normalised = [i for i, stage in enumerate(stages) if stage.add_norms is not None]
-        walk.again("norms", normalised, lambda stage: stage.add_norms, fed)
+        normalised = [i for i, stage in enumerate(stages) if stage.add_norms]
+        walk.again("norms", normalised, lambda stage, at: _some(stage.add_norms, at), fed)
         run(graph.settle_norms)
         walk.up("gradient", lambda stage: stage.descend, fed)
         run(graph.release)
@@ -117,7 +117,10 @@ class Passes:
             goals = {stage.content[name]: goal for name, goal in content.items()}
             return goals | matches.fed(stage, at.tile)
 
-        for _ in walk.down("sums", lambda stage: stage.add, fed, returning=returning):
+        def fetch(stage: TileStage, reached: Reached) -> Any:
+            return _some(stage.add, reached), stage.kept(reached)
+
+        for _ in walk.down("sums", fetch, fed, returning=returning):
             pass
         return walk, fed
 
@@ -129,8 +132,9 @@ def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> Content
     walk = cut.walk(session, image)
     found: list[list[dict[str, Kept]]] = [[] for _ in walk.tiles]
 
-    def fetch(stage: TileStage) -> Any:
-        return {name: stage.features[name] for name in stage.content}, stage.keep
+    def fetch(stage: TileStage, reached: Reached) -> Any:
+        compared = [name for name in stage.content if name in reached]
+        return {name: stage.features[name] for name in compared}, stage.kept(reached)
 
     session.run(cut.graph.clear)
     for at, (features, _) in walk.down("content", fetch):
@@ -146,7 +150,11 @@ def measure_style(session: tf.Session, cut: Cut, image: np.ndarray) -> dict[str,
     graph = cut.graph
     walk = replace(cut, spill=replace(cut.spill)).walk(session, image)
     session.run(graph.clear)
-    for _ in walk.down("style", lambda stage: stage.add_style):
+
+    def fetch(stage: TileStage, reached: Reached) -> Any:
+        return _some(stage.add_style, reached), stage.kept(reached)
+
+    for _ in walk.down("style", fetch):
         pass
     held = {layer: sums_present(each[0]) for layer, each in graph.sums.style.items()}
     found = session.run(
@@ -161,3 +169,8 @@ def measure_style(session: tf.Session, cut: Cut, image: np.ndarray) -> dict[str,
         layer: StyleSums(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
         for layer, sums in found.items()
     }
+
+
+def _some(operations: Mapping[str, tf.Operation], reached: Reached) -> list[tf.Operation]:
+    """Return the operations of the layers that a tile reaches."""
+    return [operation for layer, operation in operations.items() if layer in reached]

@@ -27,12 +27,18 @@ Slope = Callable[[str], "tf.Tensor | None"]
 class Lines:
     """Rows that one tile leaves for the next, at one convolution.
 
+    No operation takes or returns a tensor without rows: oneDNN's operations abort on some. So
+    `given` and `kept` have one row at least, and where it is one too many it is cut off again.
+
     Attributes:
         given: Those of the tile before; fed.
+        known: Those and the tile's own. A tile may have no rows yet behind a convolution; on the
+            way up it is then fed this, the rows given to it alone.
         kept: Those for the next one.
     """
 
     given: tf.Tensor
+    known: tf.Tensor
     kept: tf.Tensor
 
 
@@ -102,11 +108,13 @@ class Rolled:
         import tensorflow.compat.v1 as tf
 
         reach = reach_of(layer)
-        (begin, end), (out_begin, _) = (tf.unstack(self.rows[i]) for i in (index, index + 1))
+        (begin, end), (out_begin, out_end) = (tf.unstack(self.rows[i]) for i in (index, index + 1))
         given = tf.placeholder(slope.dtype, slope.shape, "below")
         known = tf.concat([slope, given], 1)  # from row out_begin on
+        # Nothing is below a tile whose output ends where its input does; its one row is left out.
+        below = tf.where(end > out_end, tf.shape(given)[1], 0)
         first = tf.maximum(begin - reach, 0)
-        last = tf.minimum(end + reach, out_begin + tf.shape(known)[1])
+        last = tf.minimum(end + reach, out_end + below)
         made = gradient_rows(
             known[:, first - out_begin : last - out_begin],
             self.filters[layer.name],
@@ -114,8 +122,9 @@ class Rolled:
             last - end,
             replicate=self.replicate and index == 0,
         )
-        kept = known[:, : begin + reach - out_begin]  # up to what the tile above sees
-        return tf.ensure_shape(made, self.values[index].shape), Lines(given, kept)
+        seen_above = tf.maximum(begin + reach - out_begin, 1)
+        kept = known[:, :seen_above]
+        return tf.ensure_shape(made, self.values[index].shape), Lines(given, known, kept)
 
 
 def roll(
@@ -146,19 +155,20 @@ def roll(
             values.append(between(x, layer))
             continue
         reach = reach_of(layer)
-        (_, end), (out_begin, out_end) = (tf.unstack(rows[j]) for j in (i, i + 1))
+        (begin, end), (out_begin, out_end) = (tf.unstack(rows[j]) for j in (i, i + 1))
         given = tf.placeholder(x.dtype, x.shape, "above")
+        known = tf.concat([given, x], 1)
+        top = begin - tf.shape(given)[1]  # the row of the layer that is the first one known
         first = tf.maximum(out_begin - reach, 0)
         last = tf.minimum(out_end + reach, end)
-        known = tf.concat([given, x], 1)  # from row `first` on
         y = convolve_rows(
-            known[:, : last - first],
+            known[:, first - top : last - top],
             filters[layer.name],
             out_begin - first,
             last - out_end,
             replicate=replicate and i == 0,
         )
-        kept = known[:, tf.maximum(out_end - reach, 0) - first :]
-        lines[layer.name] = Lines(given, kept)
+        seen_next = tf.minimum(tf.maximum(out_end - reach, 0), end - 1)
+        lines[layer.name] = Lines(given, known, known[:, seen_next - top :])
         values.append(y)
     return Rolled(stage, rows, tuple(values), lines, filters, replicate)

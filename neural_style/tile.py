@@ -55,11 +55,11 @@ class Carried:
         return variable.assign(nothing, read_value=False)
 
     def release(self) -> tf.Operation:
-        """Give the memory of both back."""
+        """Give the memory of both back, but for one position."""
         import tensorflow.compat.v1 as tf
 
         both = (self.features, self.gradient)
-        nothing = tf.zeros([1, 0, 0, self.stage.channels], both[0].dtype)
+        nothing = tf.zeros([1, 1, 1, self.stage.channels], both[0].dtype)
         return tf.group(*(each.assign(nothing, read_value=False) for each in both))
 
 
@@ -86,7 +86,7 @@ class Tile:
         """(height, width) of the image, [2]."""
         import tensorflow.compat.v1 as tf
 
-        return tf.shape(self.canvas.image.variable.read_value())[1:3]
+        return tf.shape(self.canvas.image.variable.value())[1:3]
 
     @property
     def rows(self) -> list[tf.Tensor]:
@@ -161,7 +161,7 @@ def build_patch(canvas: Canvas, begin: tf.Tensor, end: tf.Tensor) -> Patch:
     """Add rows of an image to the graph, from the first one to before the last."""
     import tensorflow.compat.v1 as tf
 
-    height = tf.shape(canvas.image.variable.read_value())[1]
+    height = tf.shape(canvas.image.variable.value())[1]
     first, last = tf.maximum(begin - 1, 0), tf.minimum(end + 1, height)
     above, below = tf.cast(begin <= 0, tf.int32), tf.cast(end >= height, tf.int32)
     pixels = tf.identity(canvas.image.variable[:, first:last])

@@ -15,6 +15,7 @@ from neural_style.rolling import Lines
 from neural_style.structure import Structure
 from neural_style.terms import View, build_sums
 from neural_style.tile import Tile
+from neural_style.tiling import Stage
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -28,7 +29,10 @@ PIXELS = "pixels"  # in place of a layer; no layer has the name, each has the nu
 class TileStage:
     """Handles of what is done with a tile at one stage.
 
+    A tile takes part with the layers of which it has rows; what is told by layer is run for those.
+
     Attributes:
+        stage: Its layers.
         rows: Where the tile begins and ends, see `rolling.Rolled`; fed.
         features: The tile's own features by layer, [1, H', W', C], of the layers of the stage.
         values: Features of style layers as numbers of channels, [M, C], float32; where histograms
@@ -38,12 +42,14 @@ class TileStage:
         above, below: What its convolutions see of the tile above on the way down, and of the
             gradient of the one below on the way up.
         keep: Keeps what the next stage sees of the tile.
-        add_style, add: Take in the tile's sums of style layers, matches apart, or all of them.
-        add_norms: Takes in the L1 norms of the tile's gradients at the layers where they are
-            normalised; None where none is.
+        add_style, add: Take in the tile's sums of a style layer, matches apart, or of any layer,
+            by its name; those of the pixels by `PIXELS`.
+        add_norms: Take in the L1 norms of the tile's gradients at the layers where they are
+            normalised.
         descend: Keeps the tile's rows of the gradient by what the stage sees.
     """
 
+    stage: Stage
     rows: tf.Tensor
     features: Mapping[str, tf.Tensor]
     values: Mapping[str, tf.Tensor]
@@ -51,11 +57,16 @@ class TileStage:
     matches: Mapping[str, Sequence[tf.Tensor]]
     above: Mapping[str, Lines]
     below: Mapping[str, Lines]
-    keep: tf.Operation
-    add_style: tf.Operation
-    add: tf.Operation
-    add_norms: tf.Operation | None
+    keep: tf.Operation | None
+    add_style: Mapping[str, tf.Operation]
+    add: Mapping[str, tf.Operation]
+    add_norms: Mapping[str, tf.Operation]
     descend: tf.Operation
+
+    def kept(self, reached: Collection[str]) -> list[tf.Operation]:
+        """Return what keeps a tile for the next stage: nothing where it does not reach that."""
+        last = self.stage.layers[-1].name if self.stage.layers else PIXELS
+        return [self.keep] if self.keep is not None and last in reached else []
 
 
 @dataclass(frozen=True)
@@ -78,16 +89,17 @@ class Ledger:
         """Return the parts of some layers."""
         return {name: part for name, part in self.parts.items() if _layer_of(name) in layers}
 
-    def take_in(self, names: Iterable[str]) -> tf.Operation:
-        """Take in some of the tile's sums."""
+    def take_in_by_layer(self, names: Iterable[str]) -> dict[str, tf.Operation]:
+        """Take in some of the tile's sums, those of each layer by an operation of its own."""
         import tensorflow.compat.v1 as tf
 
-        updates = []
+        updates: dict[str, list[tf.Operation]] = {}
         for name in names:
             variable = self.sums[name].variable
             update = variable.assign if name in self.in_turn else variable.assign_add
-            updates.append(update(self.parts[name], read_value=False))
-        return tf.group(*updates)
+            taken = update(self.parts[name], read_value=False)
+            updates.setdefault(_layer_of(name), []).append(taken)
+        return {layer: tf.group(*each) for layer, each in updates.items()}
 
     def slope_by(self, x: tf.Tensor, parts: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
         """Return the gradient by a tensor that some sums give it."""
@@ -95,7 +107,7 @@ class Ledger:
 
         if not parts:
             return None
-        above = [self.slopes[name].variable.read_value() for name in parts]
+        above = [self.slopes[name].variable.value() for name in parts]
         return tf.gradients(list(parts.values()), x, above)[0]
 
 
@@ -135,7 +147,7 @@ class StageBuilder:
         stage, (before, after) = self.tile.stages[index], self.tile.around(index)
         mine, ledger = stage.features, self.ledger
         own = ledger.of(mine if before else {*mine, PIXELS})
-        keep, slope = tf.no_op(), None
+        keep, slope = None, None
         if after:
             first, last = tf.unstack(stage.rows[-1])
             keep = after.features[:, first:last].assign(stage.values[-1]).op
@@ -146,14 +158,14 @@ class StageBuilder:
         slope = slope if before else self._slope_of_image(slope)
         into = before.gradient if before else self.gradient.variable
         first, last = tf.unstack(stage.rows[0])
-        norms = [
-            pull.norm.assign_add(
-                losses.absolute_sum(ledger.slope_by(pull.features, own)), read_value=False
-            )
-            for (_, layer), pull in self.pulls.items()
-            if layer in mine
-        ]
+        norms: dict[str, list[tf.Operation]] = {}
+        for (_, layer), pull in self.pulls.items():
+            if layer in mine:
+                norm = losses.absolute_sum(ledger.slope_by(pull.features, ledger.of([layer])))
+                update = pull.norm.assign_add(norm, read_value=False)
+                norms.setdefault(layer, []).append(update)
         return TileStage(
+            stage=stage.stage,
             rows=stage.rows,
             features=mine,
             values={n: each for n, each in self.values.items() if n in mine},
@@ -162,9 +174,9 @@ class StageBuilder:
             above=stage.lines,
             below=below,
             keep=keep,
-            add_style=tf.group(ledger.take_in(filter(_of_a_style, own)), keep),
-            add=tf.group(ledger.take_in(own), keep),
-            add_norms=tf.group(*norms) if norms else None,
+            add_style=ledger.take_in_by_layer(filter(_of_a_style, own)),
+            add=ledger.take_in_by_layer(own),
+            add_norms={layer: tf.group(*updates) for layer, updates in norms.items()},
             descend=tf.no_op() if slope is None else into[:, first:last].assign(slope).op,
         )
 
@@ -218,7 +230,7 @@ def build_pulls(
                 build_held(f"tiles/{kind}/{section}/{layer}", [], kept).variable
                 for kind, kept in (("factor", weight.dtype), ("norm", tf.float64))
             )
-            scaled = losses.scale_gradient(features[layer], factor.read_value())
+            scaled = losses.scale_gradient(features[layer], factor.value())
             pulls[section, layer] = Pull(scaled, factor, norm, weight)
     return pulls
 

@@ -82,14 +82,19 @@ class Stage:
         """
         most = max(longest // self.grid, 1) * self.grid
         number = -(-height // most)
-        even = (round(i * height / number / self.grid) * self.grid for i in range(1, number))
-        inner = [cut for cut in even if cut <= height - self.grid]
+        even = {round(i * height / number / self.grid) * self.grid for i in range(1, number)}
+        inner = sorted(cut for cut in even if 0 < cut <= height - self.grid)
         ends = [
             [0, *(max(cut // stride - lag, 0) for cut in inner), height // stride]
             for stride, lag in zip(self.strides, self.lags, strict=True)
         ]
         by_layer = [list(pairwise(each)) for each in ends]
         return tuple(zip(*by_layer, strict=True))
+
+    def reached(self, tile: Tile) -> tuple[str, ...]:
+        """Return the layers of which a tile has rows; a first one may have none of deep layers."""
+        outputs = zip(self.layers, tile[1:], strict=True)
+        return tuple(layer.name for layer, (begin, end) in outputs if end > begin)
 
 
 def reach_of(layer: Convolution) -> int:

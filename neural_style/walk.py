@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from neural_style.rolling import Lines
 from neural_style.spill import Spill, Stored
 from neural_style.tile_graph import TileGraph
-from neural_style.tile_stage import TileStage
+from neural_style.tile_stage import PIXELS, TileStage
 from neural_style.tiling import Tile
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tile
 Tiles = Sequence[Sequence[Tile]]  # those of each stage
 Kept = np.ndarray | Stored
 Fed = Callable[[TileStage, "Place"], dict[Any, Kept]]
+Reached = Collection[str]  # layers of which a tile has rows, and `PIXELS`
 
 
 def ignore(*_: object) -> None:
@@ -60,7 +61,7 @@ class Walk:
     def down(
         self,
         what: str,
-        fetch: Callable[[TileStage], Any],
+        fetch: Callable[[TileStage, Reached], Any],
         fed: Fed = lambda *_: {},
         *,
         returning: bool = False,
@@ -69,40 +70,52 @@ class Walk:
 
         Args:
             what: What the pass is for.
-            fetch: Returns handles of what to run.
+            fetch: Returns handles of what to run, for a stage and the layers that a tile reaches.
             fed: Returns what else is fed, for a stage and the place of a tile.
             returning: Whether to keep what `again` and `up` need.
         """
         self.above, kept = [[] for _ in self.tiles], dict[str, np.ndarray]()
         for at in self._in_turn(what, range(len(self.tiles)), 1):
-            stage = self.graph.stages[at.stage]
+            stage, seen = self.graph.stages[at.stage], self._seen(at)
             given = kept if at.tile else self._nothing(stage.above)
-            feed = self._feed(at) | _given(stage.above, given) | fed(stage, at)
-            found, kept = self.session.run([fetch(stage), _kept(stage.above)], feed)
+            feed = self._feed(at) | _given(stage.above, given, seen) | fed(stage, at)
+            fetches = [fetch(stage, self._reached(at)), _kept(stage.above, seen)]
+            found, new = self.session.run(fetches, feed)
+            kept = given | new
             if returning:
                 self.above[at.stage].append({n: self.spill.keep(rows) for n, rows in given.items()})
             yield at, found
 
     def again(
-        self, what: str, stages: Sequence[int], operation: Callable[[TileStage], Any], fed: Fed
+        self,
+        what: str,
+        stages: Sequence[int],
+        fetch: Callable[[TileStage, Reached], Any],
+        fed: Fed,
     ) -> None:
-        """Run an operation of some stages for each of their tiles, once more down the image."""
+        """Run operations of some stages for each of their tiles, once more down the image."""
         for at in self._in_turn(what, stages, 1):
             stage = self.graph.stages[at.stage]
-            given = self.above[at.stage][at.tile]
-            feed = self._feed(at) | _given(stage.above, given) | fed(stage, at)
-            self.session.run(operation(stage), feed)
+            given = _given(stage.above, self.above[at.stage][at.tile], self._seen(at))
+            fetches = fetch(stage, self._reached(at))
+            self.session.run(fetches, self._feed(at) | given | fed(stage, at))
 
     def up(self, what: str, operation: Callable[[TileStage], Any], fed: Fed) -> None:
         """Run an operation for each tile, from the last stage's last one on."""
         kept: dict[str, np.ndarray] = {}
         for at in self._in_turn(what, range(len(self.tiles)), -1):
-            stage = self.graph.stages[at.stage]
+            stage, seen = self.graph.stages[at.stage], self._seen(at)
             last = at.tile == len(self.tiles[at.stage]) - 1
             below = self._nothing(stage.below) if last else kept
-            feed = self._feed(at) | _given(stage.below, below) | fed(stage, at)
-            feed |= _given(stage.above, self.above[at.stage][at.tile])
-            _, kept = self.session.run([operation(stage), _kept(stage.below)], feed)
+            feed = self._feed(at) | _given(stage.below, below, seen) | fed(stage, at)
+            feed |= _given(stage.above, self.above[at.stage][at.tile], seen)
+            reached = self._reached(at)
+            feed |= {
+                each.known: below[name]
+                for name, each in stage.below.items()
+                if name in seen and name not in reached
+            }
+            _, kept = self.session.run([operation(stage), _kept(stage.below, seen)], feed)
 
     def _in_turn(self, what: str, stages: Sequence[int], step: int) -> Iterator[Place]:
         """Yield the tiles of some stages, down or up the image; tell of each that is done."""
@@ -114,19 +127,30 @@ class Walk:
     def _feed(self, at: Place) -> dict[Any, Any]:
         return {self.graph.stages[at.stage].rows: self.tiles[at.stage][at.tile]}
 
+    def _reached(self, at: Place) -> Reached:
+        """Return the layers of which a tile has rows; of a first stage, the pixels too."""
+        layers = self.graph.stages[at.stage].stage.reached(self.tiles[at.stage][at.tile])
+        return layers if at.stage else (PIXELS, *layers)
+
+    def _seen(self, at: Place) -> Reached:
+        """Return the layers whose input has rows in a tile."""
+        stage = self.graph.stages[at.stage].stage
+        number = len(stage.reached(self.tiles[at.stage][at.tile])) + 1
+        return [layer.name for layer in stage.layers[:number]]
+
     def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, np.ndarray]:
-        """Return no rows of what convolutions see."""
+        """Return the one row that stands for none where the image ends; see `Lines`."""
         found = {}
         for name, each in lines.items():
             width = self.width // self.graph.strides[name]
             number = each.given.dtype.as_numpy_dtype
-            found[name] = np.zeros((1, 0, width, each.given.shape[-1]), number)
+            found[name] = np.zeros((1, 1, width, each.given.shape[-1]), number)
         return found
 
 
-def _given(lines: Mapping[str, Lines], rows: Mapping[str, Kept]) -> dict[Any, Kept]:
-    return {each.given: rows[name] for name, each in lines.items()}
+def _given(lines: Mapping[str, Lines], rows: Mapping[str, Kept], seen: Reached) -> dict[Any, Kept]:
+    return {each.given: rows[name] for name, each in lines.items() if name in seen}
 
 
-def _kept(lines: Mapping[str, Lines]) -> dict[str, Any]:
-    return {name: each.kept for name, each in lines.items()}
+def _kept(lines: Mapping[str, Lines], seen: Reached) -> dict[str, Any]:
+    return {name: each.kept for name, each in lines.items() if name in seen}
