@@ -138,7 +138,7 @@ def build_vgg(
                 with tf.name_scope(f"{scope}{layer.name}/"):
                     own, initializer, fed = _add_filters(layer, number, transform=transform)
                 filters[layer.name] = own
-                initializers.append(initializer)
+                initializers += initializer
                 feed += fed
         features = _build_features(
             tf.cast(images, number),
@@ -215,7 +215,7 @@ def _build_features(
 
 def _add_filters(
     layer: Convolution, dtype: tf.DType, *, transform: bool
-) -> tuple[Filters, tf.Operation, _Feed]:
+) -> tuple[Filters, list[tf.Operation], _Feed]:
     """Add the weights of a convolution as variables that are initialised by feeding.
 
     As constants the weights would make a GraphDef of 80 MB. The variables are in no collection, so
@@ -236,8 +236,8 @@ def _add_filters(
         for name, value in vars(filters_of(kernel, bias, transform=transform)).items()
         if value is not None
     }
-    filters = Filters(**{name: variable.read_value() for name, variable in variables.items()})
-    return filters, tf.group(*(v.initializer for v in variables.values())), feed
+    filters = Filters(**{name: variable.value() for name, variable in variables.items()})
+    return filters, [variable.initializer for variable in variables.values()], feed
 
 
 def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:

@@ -144,19 +144,19 @@ def build_adam(
     def steps(losses: Mapping[str, tf.Tensor], descend: Callable[[], tf.Operation]) -> Steps:
         def take() -> tf.Operation:
             return tf.group(
-                best_image.variable.assign(image.read_value(), read_value=False),
+                best_image.variable.assign(image.value(), read_value=False),
                 best_loss.variable.assign(losses["total"], read_value=False),
             )
 
-        compare = tf.cond(losses["total"] < best_loss.variable.read_value(), take, tf.no_op)
+        compare = tf.cond(losses["total"] < best_loss.variable.value(), take, tf.no_op)
         with tf.control_dependencies([compare]):
             train = descend()
         if box is not None:
             with tf.control_dependencies([train]):
-                inside = tf.clip_by_value(image.read_value(), *box)
+                inside = tf.clip_by_value(image.value(), *box)
                 train = image.assign(inside, read_value=False)
         with tf.control_dependencies([train]):
-            mean = decay * average.variable.read_value() + (1 - decay) * image.read_value()
+            mean = decay * average.variable.value() + (1 - decay) * image.value()
             train_and_average = average.variable.assign(mean, read_value=False)
         return Steps(losses, compare, train, train_and_average)
 
@@ -166,7 +166,7 @@ def build_adam(
     )
     tiled = None
     if tiles is not None:
-        slope = tiles.gradient.variable.read_value()
+        slope = tiles.gradient.variable.value()
         tiled = steps(tiles.losses, lambda: optimizer.apply_gradients([(slope, image)]))
     powers = optimizer._get_beta_accumulators()  # no public name; the step count lives in them
     return Adam(

@@ -72,8 +72,10 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
             gradients = {"Conv2D": _register_mirrored_gradient()} if odd else {}
             with tf.get_default_graph().gradient_override_map(gradients):
                 y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-    y = tf.ensure_shape(y, [*x.shape[:3], *filters.bias.shape])
-    return tf.nn.bias_add(y, filters.bias)
+    if y.shape.rank is None or y.shape[-1] is None:
+        y = tf.ensure_shape(y, [*x.shape[:3], *filters.bias.shape])
+    with tf.get_default_graph().gradient_override_map({"BiasAdd": _register_sum_alone()}):
+        return tf.nn.bias_add(y, filters.bias)
 
 
 def convolve_rows(
@@ -134,7 +136,7 @@ def mirror(kernel: tf.Tensor) -> tf.Tensor:
 
     rows, columns, channels, filters = kernel.shape
     taps = tf.reshape(kernel, [rows * columns, channels, filters])
-    turned = tf.gather(taps, range(rows * columns)[::-1])  # five times as fast as slices
+    turned = tf.gather(taps, [*range(rows * columns)][::-1])  # five times as fast as slices
     return tf.reshape(tf.linalg.matrix_transpose(turned), [rows, columns, filters, channels])
 
 
@@ -181,6 +183,15 @@ def _convolve_even_columns(
         return y[:, :, :width], gradient
 
     return tf.custom_gradient(forward)(x, kernel)
+
+
+@functools.cache
+def _register_sum_alone() -> str:
+    """Return the name of the gradient of a sum with a bias that has none itself."""
+    import tensorflow.compat.v1 as tf
+
+    tf.RegisterGradient("SumAlone")(lambda _, above: (above, None))
+    return "SumAlone"
 
 
 @functools.cache

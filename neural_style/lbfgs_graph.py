@@ -144,19 +144,17 @@ def build_graph(
         scale = tf.placeholder(number, [], "scale")
         length = tf.placeholder(number, [], "length")
 
-        here, down, ahead = anchor.read_value(), slope.read_value(), direction.read_value()
-        held = free.read_value()
-        way = in_rows(image.read_value() - here)
-        change = new_slope.read_value() - down
+        here, down, ahead = anchor.value(), slope.value(), direction.value()
+        held = free.value()
+        way = in_rows(image.value() - here)
+        change = new_slope.value() - down
         gradient = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
         target = here + length * as_image(ahead, tf.shape(here))
-        begin = anchor.assign(image.read_value(), read_value=False)
-        descend = slope.assign(new_slope.read_value(), read_value=False)
-        blank = tf.zeros([-(-tf.size(image.read_value()) // CHUNK), CHUNK], number)
+        begin = anchor.assign(image.value(), read_value=False)
+        descend = slope.assign(new_slope.value(), read_value=False)
+        blank = tf.zeros([-(-tf.size(image.value()) // CHUNK), CHUNK], number)
 
-        went, turned = (
-            [block(each.read_value(), rows) for each in some] for some in (steps, changes)
-        )
+        went, turned = ([block(each.value(), rows) for each in some] for some in (steps, changes))
         down_part, held_part, ahead_part = (block(each, rows) for each in (down, held, ahead))
         part = direction[rows[0] : rows[1]]
 
@@ -171,10 +169,10 @@ def build_graph(
                 return tf.constant(j)
 
         with tf.control_dependencies([begin, descend]):
-            may_move = free_variables(anchor.read_value(), slope.read_value(), box)
+            may_move = free_variables(anchor.value(), slope.value(), box)
             if objective.canvas.region:  # the preconditioner would smooth steps beyond it
-                region = objective.canvas.region.variable.read_value()
-                may_move *= in_rows(region * tf.ones_like(anchor.read_value()))
+                region = objective.canvas.region.variable.value()
+                may_move *= in_rows(region * tf.ones_like(anchor.value()))
         return Graph(
             objective=objective,
             anchor=held_anchor,
@@ -186,7 +184,7 @@ def build_graph(
             history=history,
             evaluate=new_slope.assign(in_rows(gradient), read_value=False),
             evaluate_tiles=tiles
-            and new_slope.assign(in_rows(tiles.gradient.variable.read_value()), read_value=False),
+            and new_slope.assign(in_rows(tiles.gradient.variable.value()), read_value=False),
             pair=tf.stack([dot(way, change), dot(way, way), dot(change, change)]),
             predicted=dot(down, way),
             bend=direction.assign(smooth(change), read_value=False),

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from neural_style.recomputation import computed_again
-from neural_style.sums import count, gram_matrix, sum_of, total_of, wide
+from neural_style.sums import count, gram_matrix, over, sum_of, total_of, wide
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -82,7 +82,7 @@ def mean_squared_error(sums: ErrorSums) -> tf.Tensor:
     """Mean over positions and channels of (F - P)^2: weights carry over between layers and
     sizes.
     """
-    return sums.squares / (sums.positions * sums.channels)
+    return over(sums.squares, sums.positions * sums.channels)
 
 
 def half_squared_error(sums: ErrorSums) -> tf.Tensor:
@@ -94,7 +94,7 @@ def root_squared_error(sums: ErrorSums) -> tf.Tensor:
     """Sum (F - P)^2 / (2 sqrt(C M)): between the two, as cysmith/neural-style-tf has it."""
     import tensorflow.compat.v1 as tf
 
-    return sums.squares / (2.0 * tf.sqrt(sums.positions * sums.channels))
+    return over(sums.squares, 2.0 * tf.sqrt(sums.positions * sums.channels))
 
 
 def style_statistics(
@@ -158,7 +158,7 @@ def gram_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     """Mean over C x C of (R / C M - R_s / C M_s)^2: eq. 4 divided by C^2 / 4, so that weights
     carry over between layers.
     """
-    return gram_loss_sum(sums, target) / _channels(sums) ** 2
+    return over(gram_loss_sum(sums, target), _channels(sums) ** 2)
 
 
 def gram_loss_paper(sums: StyleSums, target: StyleSums) -> tf.Tensor:
@@ -167,15 +167,15 @@ def gram_loss_paper(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     The paper resizes the style image to the content's size, so that M = M_s. Here the style keeps
     its own shape; with one M for both, its size alone would be an error.
     """
-    return gram_loss_sum(sums, target) / 4.0
+    return over(gram_loss_sum(sums, target), 4.0)
 
 
 def gram_loss_sum(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     """Sum of (R / C M - R_s / C M_s)^2, which is the mean over C x C of (R / M - R_s / M_s)^2."""
     import tensorflow.compat.v1 as tf
 
-    difference = sums.products / sums.positions - target.products / target.positions
-    return total_of(tf.square(difference / _channels(sums)))
+    difference = over(sums.products, sums.positions) - target.products / target.positions
+    return total_of(tf.square(over(difference, _channels(sums))))
 
 
 def gram_loss_raw(sums: StyleSums, target: StyleSums) -> tf.Tensor:

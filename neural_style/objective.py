@@ -88,11 +88,11 @@ def build_canvas(structure: Structure, dtype: tf.DType | None = None) -> Canvas:
     import tensorflow.compat.v1 as tf
 
     image = build_held("image", [1, None, None, 3], dtype)
-    pixels = image.variable.read_value()
+    pixels = image.variable.value()
     if not structure.guided:
         return Canvas(image, None, pixels)
     region = build_held("region", [1, None, None, 1], dtype)
-    inside = region.variable.read_value()
+    inside = region.variable.value()
     still = tf.stop_gradient(pixels) * (1 - inside)
     return Canvas(image, region, pixels * inside + still)
 
@@ -120,33 +120,33 @@ def build_objective(
         for name in (structure.style_layers if structure.guided else ())
     }
     shares = build_held("shares", [structure.targets], number)
+    pixels = tf.identity(canvas.pixels, "seen/pixels")
+    seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
         if not structure.pulled(section):
-            return features[layer]
+            return seen[layer]
         own = weight_of(weights, f"{section}/{layer}")
-        return losses.normalize_gradient(features[layer], own)
+        return losses.normalize_gradient(seen[layer], own)
 
     view = View(
         features=compared,
         content={name: held.variable for name, held in content_targets.items()},
-        guides={name: held.variable.read_value() for name, held in guides.items()},
+        guides={name: held.variable.value() for name, held in guides.items()},
         matches=None,
-        pixels=framed(canvas.pixels),
+        pixels=framed(pixels),
     )
     sums = build_sums(structure, view)
     style_targets = {
         name: tuple(_build_target(name, i, each, number) for i, each in enumerate(some))
         for name, some in sums.style.items()
     }
-    unweighted = build_terms(
-        structure, sums, read_goals(style_targets), shares.variable.read_value()
-    )
+    unweighted = build_terms(structure, sums, read_goals(style_targets), shares.variable.value())
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     total = descend_by_layer(
-        tf.reduce_sum(tf.stack(list(terms.values())), name="total"),
-        canvas.pixels,
-        list(features.values()),
+        list(terms.values()),
+        [canvas.pixels, *features.values()],
+        [pixels, *seen.values()],
     )
     return Objective(
         canvas=canvas,
@@ -202,7 +202,7 @@ def weight_of(weights: Mapping[str, Held], prefix: str) -> tf.Tensor:
 
     return tf.add_n(
         [
-            held.variable.read_value()
+            held.variable.value()
             for name, held in weights.items()
             if name == prefix or name.startswith(f"{prefix}/")
         ]
@@ -215,7 +215,7 @@ def read_goals(
     """Return what style layers are compared with, as tensors of what is held."""
     return {
         name: tuple(
-            StyleSums(**{n: held.variable.read_value() for n, held in sums_present(each).items()})
+            StyleSums(**{n: held.variable.value() for n, held in sums_present(each).items()})
             for each in targets
         )
         for name, targets in style_targets.items()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from neural_style.products import multiply
+from neural_style.products import graph_function, multiply
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -57,13 +58,32 @@ def _gram_matrix_in_float64(
     Rows are taken some at a time, so that there is no copy of all features, and added one after
     another, so that it makes no difference either how an image is cut into tiles.
     """
+    guide = () if weights is None else (weights,)
+    if before is None:
+        products = graph_function(_gram_matrix_alone, features, *guide)
+    else:
+        products = graph_function(_add_gram_matrix, features, before, *guide)
+    products.set_shape([features.shape[-1]] * 2)
+    return products
+
+
+def _gram_matrix_alone(features: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Add a Gram matrix to nothing."""
     import tensorflow.compat.v1 as tf
 
-    channels = features.shape[-1]
+    channels = tf.shape(features)[-1]
+    return _add_gram_matrix(features, tf.zeros([channels, channels], tf.float64), weights)
+
+
+def _add_gram_matrix(
+    features: tf.Tensor, begin: tf.Tensor, weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Add a Gram matrix to what there is, some rows after the others."""
+    import tensorflow.compat.v1 as tf
 
     def flat(values: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         rows = tf.cast(values[:, first : first + ROWS], tf.float64)
-        return tf.reshape(rows, [-1, values.shape[-1]])
+        return tf.reshape(rows, [-1, tf.shape(values)[-1]])
 
     def add(first: tf.Tensor, so_far: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         values = flat(features, first)
@@ -71,7 +91,6 @@ def _gram_matrix_in_float64(
         return first + ROWS, so_far + tf.matmul(weighted, values, transpose_a=True)
 
     height = tf.shape(features)[1]
-    begin = tf.zeros([channels, channels], tf.float64) if before is None else before
     _, products = tf.while_loop(
         lambda first, _: first < height, add, (0, begin), parallel_iterations=AT_ONCE
     )
@@ -81,10 +100,41 @@ def _gram_matrix_in_float64(
 def sum_of(values: tf.Tensor) -> tf.Tensor:
     """Return the sum of all values, that of each row in their own type and the rows' in float64:
     once rounded, it is the same however many threads or tiles share the work.
+
+    Its own gradient is one filled tensor; the derived one takes five times as many operations.
     """
     import tensorflow.compat.v1 as tf
 
-    return tf.reduce_sum(tf.cast(tf.reduce_sum(values, axis=-1), tf.float64))
+    def summed(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return tf.fill(tf.shape(values), tf.cast(upstream, values.dtype))
+
+        rows = tf.reduce_sum(values, axis=-1)
+        return tf.reduce_sum(tf.cast(rows, tf.float64)), gradient
+
+    return tf.custom_gradient(summed)(values)
+
+
+def over(values: tf.Tensor, number: tf.Tensor | float) -> tf.Tensor:
+    """Return values divided by a number that does not depend on the image: its gradient, which the
+    derived one would hold three operations for, is left out.
+    """
+    import tensorflow.compat.v1 as tf
+
+    with tf.get_default_graph().gradient_override_map({"RealDiv": _register_quotient()}):
+        return tf.truediv(values, number)
+
+
+@functools.cache
+def _register_quotient() -> str:
+    """Return the name of the gradient of a quotient by its dividend alone."""
+    import tensorflow.compat.v1 as tf
+
+    def gradient(quotient: tf.Operation, above: tf.Tensor) -> tuple[tf.Tensor, None]:
+        return above / quotient.inputs[1], None
+
+    tf.RegisterGradient("OverNumber")(gradient)
+    return "OverNumber"
 
 
 def total_of(values: tf.Tensor) -> tf.Tensor:

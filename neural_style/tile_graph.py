@@ -78,7 +78,7 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
 
     def so_far(name: str, channels: int) -> tf.Tensor:
         in_turn[name] = build_held(f"tiles/sum/{name}", [channels, channels], tf.float64)
-        return in_turn[name].variable.read_value()
+        return in_turn[name].variable.value()
 
     view = View(
         features=lambda section, layer: (
@@ -97,8 +97,8 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
     )
     here = build_sums(structure, view, SCOPE)
     ledger = build_ledger(here.parts(), in_turn)
-    read = {name: held.variable.read_value() for name, held in ledger.sums.items()}
-    goals, shares = read_goals(objective.style_targets), objective.shares.variable.read_value()
+    read = {name: held.variable.value() for name, held in ledger.sums.items()}
+    goals, shares = read_goals(objective.style_targets), objective.shares.variable.value()
     unweighted = build_terms(structure, here.with_parts(read), goals, shares, SCOPE)
     terms = {name: objective.weights[name].variable * loss for name, loss in unweighted.items()}
     total = tf.reduce_sum(tf.stack(list(terms.values())), name="tiles/total")
@@ -107,7 +107,7 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
         name: wide(tf.reshape(features[name], [-1, features[name].shape[-1]])) for name in matches
     }
     build = StageBuilder(tile, structure, view, ledger, pulls, values, gradient)
-    nothing = tf.zeros_like(objective.image.variable.read_value())
+    nothing = tf.zeros_like(objective.image.variable.value())
     return TileGraph(
         stages=[build.stage(index) for index in range(len(tile.stages))],
         layers=[layer for stage in tile.stages for layer in stage.stage.layers],
@@ -126,7 +126,7 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
         settle_norms=tf.group(
             *(
                 pull.factor.assign(
-                    losses.pull_factor(pull.norm.read_value(), pull.weight), read_value=False
+                    losses.pull_factor(pull.norm.value(), pull.weight), read_value=False
                 )
                 for pull in pulls.values()
             )

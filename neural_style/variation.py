@@ -44,6 +44,14 @@ class Framed:
         height, width = tf.unstack(tf.shape(self.pixels)[1:3])
         return height - 2, width - 2
 
+    def end(self, axis: int, left_out: Any) -> Any:
+        """Return where a slice of the pixels ends that leaves so many out."""
+        import tensorflow.compat.v1 as tf
+
+        if isinstance(left_out, int):
+            return -left_out or None
+        return tf.shape(self.pixels)[axis] - left_out
+
 
 def framed(image: tf.Tensor) -> Framed:
     """Return a whole image [1, H, W, 3] in its frame."""
@@ -75,12 +83,14 @@ def variation_statistics(form: Form, image: Framed, exponent: float) -> list[Par
     would take a dozen times the memory of the image.
     """
 
-    def totals(pixels: tf.Tensor) -> list[tf.Tensor]:
-        return [part.total for part in form(replace(image, pixels=pixels), exponent)]
+    made: list[list[Part]] = []  # the first ones tell the numbers
 
-    parts = form(image, exponent)  # for numbers; the session makes one of both
+    def totals(pixels: tf.Tensor) -> list[tf.Tensor]:
+        made.append(form(replace(image, pixels=pixels), exponent))
+        return [part.total for part in made[-1]]
+
     again = computed_again(totals, image.pixels)
-    return [replace(part, total=total) for part, total in zip(parts, again, strict=True)]
+    return [replace(part, total=total) for part, total in zip(made[0], again, strict=True)]
 
 
 def variation_loss(parts: Sequence[Part]) -> tf.Tensor:
@@ -168,10 +178,10 @@ VARIATIONS: Mapping[str, Form] = MappingProxyType(
 
 def _differences(image: Framed) -> tuple[tf.Tensor, tf.Tensor]:
     """Return dx, [1, H, W', 3], and dy, [1, H', W, 3], of pixels that have such a neighbour."""
-    pixels, (height, width) = image.pixels, image.size
-    inner = pixels[:, 1:-1, 1:-1]
-    dx = (pixels[:, 1:-1, 2:] - inner)[:, :, : width - image.right]
-    dy = (pixels[:, 2:, 1:-1] - inner)[:, : height - image.bottom]
+    pixels, bottom, right = image.pixels, image.bottom, image.right
+    inner = slice(1, -1)
+    dx = pixels[:, inner, 2 : image.end(2, right)] - pixels[:, inner, 1 : image.end(2, right + 1)]
+    dy = pixels[:, 2 : image.end(1, bottom), inner] - pixels[:, 1 : image.end(1, bottom + 1), inner]
     return dx, dy
 
 

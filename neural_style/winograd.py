@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_style.products import EVEN_ROWS, with_even_rows
+from neural_style.products import EVEN_ROWS, graph_function, with_even_rows
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -48,10 +48,12 @@ def values_held(shape: Sequence[int]) -> int:
     return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
 
 
-def tiles_at_once(channels: int, filters: int) -> int:
+def tiles_at_once(channels: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
     """Return how many tiles a product has at the most, of the kernels of so many channels."""
+    import tensorflow.compat.v1 as tf
+
     alone = ALONE // (channels * filters)
-    return min(alone if alone >= FEWEST_TILES else MOST_TILES, MOST_TILES)
+    return tf.where(alone >= FEWEST_TILES, tf.minimum(alone, MOST_TILES), MOST_TILES)
 
 
 def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
@@ -127,10 +129,20 @@ def convolve_rows(
         before, after: How many of the neighbours there are above and below, 0 or 1; zeros are taken
             where there are none.
     """
+    whole = isinstance(before, int) and before == after == 0
+    y = graph_function(_convolve_strips, x, kernel, *(() if whole else (before, after)))
+    y.set_shape([1, x.shape[1] if whole else None, x.shape[2], kernel.shape[-1]])
+    return y
+
+
+def _convolve_strips(
+    x: tf.Tensor, kernel: tf.Tensor, before: tf.Tensor | int = 0, after: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Convolve rows strip by strip; see `convolve_rows`."""
     import tensorflow.compat.v1 as tf
 
-    _, channels, filters = kernel.shape
     height, width = tf.shape(x)[1] - before - after, tf.shape(x)[2]
+    _, channels, filters = tf.unstack(tf.shape(kernel))
     most = tiles_at_once(channels, filters)
     down, across = -(-height // OUT), -(-width // OUT)
     pieces = -(-across // most)  # of a row
@@ -151,14 +163,11 @@ def convolve_rows(
         made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
         return index + 1, found.write(index, made[0])
 
-    found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None, None, filters])
+    found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None] * 3)
     _, found = tf.while_loop(
         lambda index, _: index < count, strip, (0, found), parallel_iterations=STRIPS
     )
-    whole = tf.expand_dims(found.concat(), 0)
-    rows_known = x.shape[1] if isinstance(before, int) and before == after == 0 else None
-    whole.set_shape([1, rows_known, x.shape[2], filters])
-    return whole
+    return tf.expand_dims(found.concat(), 0)
 
 
 def _convolve_tiles(
@@ -181,7 +190,7 @@ def _convolve_tiles(
     import tensorflow.compat.v1 as tf
 
     _, inputs, output = transforms()
-    channels, filters = (int(side) for side in kernel.shape[1:])
+    _, channels, filters = tf.unstack(tf.shape(kernel))
     blocks = tf.space_to_batch_nd(x, [OUT, OUT], borders)  # [4 * 4, rows + 1, columns + 1, C]
     rows, columns = (side - 1 for side in tf.unstack(tf.shape(blocks)[1:3]))
     blocks = tf.reshape(blocks, [OUT, OUT, rows + 1, columns + 1, channels])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
 
 from neural_style.backward import descend_by_layer
+
+Terms = Callable[..., Sequence[tf.Tensor]]
 
 
 def told(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -27,8 +30,21 @@ def told(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
     return same
 
 
+def descend(terms: Terms, layers: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the sum of the terms of what is seen of the layers, of which the first is the image."""
+    seen = [tf.identity(layer) for layer in layers]
+    return descend_by_layer(terms(*seen), layers, seen)
+
+
 def test_gradient_is_tensorflows_own_whatever_layers_depend_on(rng):
     image = rng.normal(size=(1, 4, 5, 3)).astype(np.float32)
+
+    def terms(pixels: tf.Tensor, shallow: tf.Tensor, *others: tf.Tensor) -> list[tf.Tensor]:
+        _, apart, _, deep = others
+        cubes = tf.reduce_sum(pixels**3)
+        both = tf.reduce_sum(apart * shallow)
+        return [cubes, tf.reduce_sum(shallow) ** 2, both, tf.reduce_sum(deep**2)]
+
     with tf.Graph().as_default(), tf.Session() as session:
         pixels = tf.constant(image)
         shallow = tf.sin(pixels)
@@ -36,26 +52,21 @@ def test_gradient_is_tensorflows_own_whatever_layers_depend_on(rng):
         apart = tf.cos(pixels)  # of the image alone
         unused = tf.exp(middle)
         deep = middle[:, ::2] + tf.reduce_sum(shallow)
-        layers = [shallow, middle, apart, unused, deep]
-        total = (
-            tf.reduce_sum(pixels**3)
-            + tf.reduce_sum(shallow) ** 2
-            + tf.reduce_sum(apart * shallow)
-            + tf.reduce_sum(deep**2)
-        )
-        loss = 3 * descend_by_layer(total, pixels, layers)
+        layers = [pixels, shallow, middle, apart, unused, deep]
+        total = tf.add_n(terms(*layers))
+        loss = 3 * descend(terms, layers)
         found, expected = session.run(
             [tf.gradients(loss, pixels)[0], tf.gradients(3 * total, pixels)[0]]
         )
         value, plain = session.run([loss, 3 * total])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert value == plain
+    assert value == pytest.approx(plain)
 
 
 def test_image_that_the_total_does_not_depend_on_has_no_gradient():
     with tf.Graph().as_default(), tf.Session() as session:
         pixels = tf.ones([1, 2, 2, 3])
-        loss = descend_by_layer(tf.constant(1.0), pixels, [2 * pixels])
+        loss = descend(lambda *_: [tf.constant(1.0)], [pixels, 2 * pixels])
         assert not session.run(tf.gradients(loss, pixels)[0]).any()
 
 
@@ -65,7 +76,10 @@ def test_a_layers_own_gradient_waits_for_what_comes_from_deeper_ones():
         pixels = tf.ones([1, 2, 2, 3])
         shallow = told("network", order)(2 * pixels)
         deep = told("network", order)(shallow * shallow)
-        terms = [told(f"term {i}", order)(x) for i, x in enumerate([pixels, shallow, deep])]
-        total = tf.add_n([tf.reduce_sum(term) for term in terms])
-        session.run(tf.gradients(descend_by_layer(total, pixels, [shallow, deep]), pixels))
+
+        def terms(*layers: tf.Tensor) -> list[tf.Tensor]:
+            told_of = [told(f"term {i}", order)(layer) for i, layer in enumerate(layers)]
+            return [tf.reduce_sum(term) for term in told_of]
+
+        session.run(tf.gradients(descend(terms, [pixels, shallow, deep]), pixels))
     assert order == ["term 2", "network", "term 1", "network", "term 0"]
