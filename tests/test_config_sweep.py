@@ -6,8 +6,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tables import cases, check_told, refusal
 
 from neural_style.config import Config, ConfigError, load_config, make_config, to_yaml
+
+WHOLE = """
+  executor: ray
+  ray: {address: "ray://head:10001", cpus: 2, gpus: 0.5, retries: 1}
+  allow_large: true
+  pairs: {contents: photos, styles: [a.png, art/b.png]}
+  runs: {plain: , strong: {style.weight: 9}}
+  grid: {content.weight: [1, 2], init.noise: {none: 0, half: 0.5}}
+  zip: {image.size: [32, null], optimizer.iterations: [5, 6]}
+  random: {count: 3, seed: 4, draws: {init.seed: {integer: [0, 9]}}}
+  files: {a: a.yaml}
+"""
 
 
 def load(folder: Path, text: str, *overrides: str) -> Config:
@@ -16,238 +29,142 @@ def load(folder: Path, text: str, *overrides: str) -> Config:
     return load_config(path, overrides)
 
 
-def refusal(folder: Path, text: str, *overrides: str) -> str:
-    """The one line by which a text is refused."""
-    with pytest.raises(ConfigError) as caught:
-        load(folder, text, *overrides)
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
-
-
-def test_without_a_block_or_with_null_there_is_one_run(tmp_path):
+def test_without_a_block_or_with_null_there_is_one_run_and_no_key(tmp_path):
     assert load(tmp_path, "style: {weight: 1}\n").sweep is None
     assert load(tmp_path, "sweep: null\n") == load(tmp_path, "")
-
-
-def test_settings_without_a_sweep_are_written_without_the_key(tmp_path):
     assert "sweep" not in yaml.safe_load(to_yaml(load(tmp_path, "sweep: null\n")))
 
 
-def test_every_part_of_a_block_is_kept(tmp_path):
-    text = """
-sweep:
-  executor: ray
-  ray: {address: "ray://head:10001", cpus: 2, gpus: 0.5, retries: 1}
-  allow_large: true
-  pairs: {contents: photos, styles: [a.png, art/b.png]}
-  runs: {plain: {}, strong: {style.weight: 9}}
-  grid: {content.weight: [1, 2], init.noise: {none: 0, half: 0.5}}
-  zip: {image.size: [32, 48], optimizer.iterations: [5, 6]}
-  random: {count: 3, seed: 4, draws: {init.seed: {integer: [0, 9]}}}
-"""
-    sweep = load(tmp_path, text).sweep
+def test_every_part_of_a_block_is_kept_and_loads_again_as_it_was_written(tmp_path):
+    config = load(tmp_path, f"sweep:{WHOLE}")
+    sweep = config.sweep
+    assert sweep.ray.model_dump() == yaml.safe_load(WHOLE)["ray"]
     assert (sweep.executor, sweep.allow_large) == ("ray", True)
-    assert sweep.ray.model_dump() == {
-        "address": "ray://head:10001",
-        "cpus": 2,
-        "gpus": 0.5,
-        "retries": 1,
-    }
     assert sweep.pairs.contents == tmp_path / "photos"
     assert sweep.pairs.styles == (tmp_path / "a.png", tmp_path / "art" / "b.png")
+    assert sweep.runs == {"plain": {}, "strong": {"style.weight": 9}}
     assert list(sweep.runs) == ["plain", "strong"]
-    assert sweep.grid["content.weight"] == (1, 2)
-    assert sweep.grid["init.noise"] == {"none": 0, "half": 0.5}
+    assert sweep.grid == {"content.weight": (1, 2), "init.noise": {"none": 0, "half": 0.5}}
+    assert sweep.zip == {"image.size": (32, None), "optimizer.iterations": (5, 6)}
     assert list(sweep.zip) == ["image.size", "optimizer.iterations"]
     assert (sweep.random.count, sweep.random.seed) == (3, 4)
-
-
-def test_a_block_loads_again_as_it_was_written(tmp_path):
-    text = """
-sweep:
-  pairs: {contents: photos, styles: [a.png]}
-  runs: {plain: {}, strong: {style.weight: 9}}
-  grid: {content.weight: {low: 1, high: 2}}
-  zip: {image.size: [32, null]}
-  random: {count: 3, draws: {init.noise: {uniform: [0, 1]}}}
-"""
-    first = load(tmp_path, text)
+    assert sweep.random.draws == {"init.seed": {"integer": (0, 9)}}
+    assert sweep.files == {"a": tmp_path / "a.yaml"}
     (tmp_path / "elsewhere").mkdir()
-    assert load(tmp_path / "elsewhere", to_yaml(first)) == first
+    assert load(tmp_path / "elsewhere", to_yaml(config)) == config
 
 
-def test_swept_keys_in_set_are_whole(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    sweep = load(
-        tmp_path,
-        "",
-        "sweep.grid.style.weight=[1,2]",
-        "sweep.grid.style.images[0].scale=[1,2]",
-        "sweep.zip.init.seed={a: 1}",
-        "sweep.random.count=2",
-        "sweep.random.draws.init.noise={uniform: [0, 1]}",
-    ).sweep
-    assert list(sweep.grid) == ["style.weight", "style.images[0].scale"]
-    assert list(sweep.zip) == ["init.seed"]
-    assert list(sweep.random.draws) == ["init.noise"]
+SWEPT = """
+{} + grid.style.weight=[1, 2] + grid.style.images[0].scale=[1, 2]
+    => {grid: {style.weight: [1, 2], 'style.images[0].scale': [1, 2]}}
+{} + zip.init.seed={a: 1} => {zip: {init.seed: {a: 1}}}
+{} + random.count=2 + random.draws.init.noise={uniform: [0, 1]}
+    => {random: {count: 2, draws: {init.noise: {uniform: [0, 1]}}}}
+{runs: {a: {style.weight: 1, init.noise: 0}}} + runs.a.style.weight=3 + runs.b.content.weight=4
+    => {runs: {a: {style.weight: 3, init.noise: 0}, b: {content.weight: 4}}}
+{grid: {style.weight: [1, 2, 3], init.seed: [0]}} + grid.style.weight=[7]
+    => {grid: {style.weight: [7], init.seed: [0]}}
+"""
 
 
-def test_a_key_of_a_named_run_in_set_is_whole(tmp_path):
-    sweep = load(
-        tmp_path,
-        "sweep: {runs: {a: {style.weight: 1, init.noise: 0}}}",
-        "sweep.runs.a.style.weight=3",
-        "sweep.runs.b.content.weight=4",
-    ).sweep
-    assert {name: dict(changes) for name, changes in sweep.runs.items()} == {
-        "a": {"style.weight": 3, "init.noise": 0},
-        "b": {"content.weight": 4},
-    }
+@pytest.mark.parametrize(("written", "same"), cases(SWEPT))
+def test_a_swept_key_in_set_is_whole_and_replaces_that_of_the_file(written, same, tmp_path):
+    block, *overrides = written.split(" + ")
+    found = load(tmp_path, f"sweep: {block}", *(f"sweep.{each}" for each in overrides))
+    assert found == load(tmp_path, f"sweep: {same}")
 
 
-def test_a_key_in_set_replaces_that_of_the_file(tmp_path):
-    text = "sweep: {grid: {style.weight: [1, 2, 3], init.seed: [0]}}"
-    sweep = load(tmp_path, text, "sweep.grid.style.weight=[7]").sweep
-    assert {key: list(values) for key, values in sweep.grid.items()} == {
-        "style.weight": [7],
-        "init.seed": [0],
-    }
+# A block, and what is told of it behind `sweep`.
+MISTAKES = r"""
+{} => : nothing varies, expected pairs, files, runs, grid, zip or random
+{grid: {}} => : nothing varies, expected pairs, files, runs, grid, zip or random
+{executor: local} => : nothing varies, expected pairs, files, runs, grid, zip or random
+3 => : found 3, expected a mapping with keys among pairs, runs, grid, zip, random, files, figure,
+    executor, ray, allow_large
+{gird: {style.weight: [1]}} => .gird: unknown key; did you mean 'grid'?
+{grid: {style.weight: []}} => .grid.style.weight: found no values, expected at least one
+{grid: {style.weight: 3}}
+    => .grid.style.weight: found 3, expected a list of values, or a mapping of names to values
+{grid: {style.weight: null}} => .grid.style.weight: found null, expected a list of values, ...
+{grid: 3} => .grid: found 3, expected a mapping of dotted keys to values, {style.weight: [100, 500]}
+{grid: [style.weight]} => .grid: found a list, expected a mapping of dotted keys to values, ...
+{zip: 3} => .zip: found 3, expected a mapping of dotted keys to values, {style.weight: [100, 500]}
+{zip: {style.weight: [1, 2], init.seed: [1]}}
+    => .zip: found 2 of style.weight, 1 of init.seed; expected as many values of each
+{zip: {"style.\e[31mweight": [1, 2], init.seed: [1]}}
+    => .zip: found 2 of style.\x1b[31mweight, 1 of init.seed; expected as many values of each
+{runs: {}} => .runs: found nothing in it, expected a mapping of names to the keys that they change
+{runs: [a, b]} => .runs: found a list, expected a mapping of names to the keys that they change
+{runs: {a: 3}} => .runs.a: found 3, expected a mapping of dotted keys to values
+{runs: {"\ud83d": {}}} => .runs.\ud83d: found half a character, U+D83D; write it whole
+{grid: {style.weight: {"\ud83d": 1}}}
+    => .grid.style.weight.\ud83d: found half a character, U+D83D; write it whole
+{executor: cloud, grid: {init.seed: [1]}} => .executor: found 'cloud', expected 'local' or 'ray'
+{allow_large: 1} => .allow_large: found 1, expected true or false
+{figure: {title: 5}} => .figure.title: found 5, expected a text (a number in quotes), or null
+{figure: {axes: false}} => .figure.axes: found false, expected a mapping of names to texts
+{figure: {axes: {a: 5}}} => .figure.axes.a: found 5, expected a text (a number in quotes)
+{figure: {labels: [a]}}
+    => .figure.labels: found a list, expected a mapping of dotted keys to the texts of their values
+{figure: {labels: {a: 5}}} => .figure.labels.a: found 5, expected a mapping of names to texts
+{figure: {labels: {a: {b: 5}}}} => .figure.labels.a.b: found 5, expected a text (a number in quotes)
+{figure: {"\ud800": 5}} => .figure: found half a character in a key; write it whole
+{figure: {dpi: 35}} => .figure.dpi: found 35, expected a whole number from 36 to 1200
+{figure: {dpi: 1201}} => .figure.dpi: found 1201, expected a whole number from 36 to 1200
+{figure: {side: 15}} => .figure.side: found 15, expected a whole number from 16 to 4000, or null
+{figure: {side: 4001}} => .figure.side: found 4001, ...
+{ray: {address: 5}} => .ray.address: found 5, expected a text (a number in quotes), or null
+{ray: {cpus: 0}} => .ray.cpus: found 0, expected a number above 0
+{ray: {gpus: -1}} => .ray.gpus: found -1, expected a number of at least 0
+{ray: {retries: -1}} => .ray.retries: found -1, expected a whole number of at least 0
+{pairs: {contents: a}} => .pairs: the key 'styles' is missing
+{pairs: {contents: [], styles: a}} => .pairs.contents: found no images, expected at least one
+{pairs: {contents: 3, styles: a}} => .pairs.contents: found 3, expected a path, or a list of paths
+{files: {}} => .files: found a mapping, expected a list of YAML files, or a mapping of names to them
+{files: []} => .files: found a list, expected a list of YAML files, or a mapping of names to them
+{files: 3} => .files: found 3, expected a list of YAML files, or a mapping of names to them
+{files: [a/x.yaml, b/x.yaml]} => .files: two runs are named 'x'; expected {name: file}
+{random: {count: 2}} => .random: the key 'draws' is missing
+{random: {count: 2, draws: {}}} => .random.draws: found nothing in it, expected a mapping of dotted
+    keys to draws, {style.weight: {log_uniform: [10, 1000]}}
+{random: {count: 1, draws: 3}} => .random.draws: found 3, expected a mapping of dotted keys to...
+{random: {count: 0, draws: {init.seed: {choice: [1]}}}}
+    => .random.count: found 0, expected a whole number of at least 1
+{random: {count: 1, seed: -1, draws: {init.seed: {choice: [1]}}}}
+    => .random.seed: found -1, expected a whole number from 0 to 4294967295
+"""
+# The same of a draw of `init.noise`.
+DRAWS = r"""
+3 => found 3, expected one of {uniform: [low, high]}, {log_uniform: [low, high]}, {integer: [low,
+    high]}, {choice: [...]}
+{normal: [0, 1]} => found a mapping, expected one of {uniform: [low, high]}, ...
+{uniform: [0, 1], choice: [1]} => found a mapping, expected one of {uniform: [low, high]}, ...
+{uniform: 3} => found a mapping, expected one of {uniform: [low, high]}, ...
+{uniform: [1, 0]} => found uniform: [1, 0], expected a low end under a high end
+{uniform: [0, .nan]} => found uniform: [0, nan], expected a low end under a high end
+{uniform: [0, .inf]} => found uniform: [0, inf], expected a low end under a high end
+{uniform: [false, true]} => found uniform without two numbers, expected uniform: [low, high]
+{uniform: [0]} => found uniform without two numbers, expected uniform: [low, high]
+{log_uniform: [0, 1]} => found log_uniform from 0, expected a low end above 0
+{integer: [0, 1.5]} => found integer without two whole numbers, expected integer: [low, high]
+{integer: [0, 99999999999999999999]}
+    => found integer bounds of more than 64 bits, expected smaller ones
+{integer: [-99999999999999999999, 0]} => found integer bounds of more than 64 bits, ...
+{choice: []} => found no values, expected at least one
+"""
+NOISE = "{{random: {{count: 1, draws: {{init.noise: {}}}}}}}"
+MISTAKES_OF_DRAWS = [
+    (NOISE.format(draw), f".random.draws.init.noise: {told}") for draw, told in cases(DRAWS)
+]
 
 
-@pytest.mark.parametrize(
-    ("block", "message"),
-    [
-        ("{}", "sweep (line 2): nothing varies, expected pairs, files, runs, grid, zip or random"),
-        ("{grid: {}}", "sweep (line 2): nothing varies"),
-        ("{executor: local}", "sweep (line 2): nothing varies"),
-        ("3", "sweep (line 2): found 3, expected a mapping"),
-        ("{gird: {style.weight: [1]}}", "sweep.gird (line 2): unknown key; did you mean 'grid'?"),
-        ("{grid: {style.weight: []}}", "sweep.grid.style.weight (line 2): found no values"),
-        ("{grid: {style.weight: {}}}", "sweep.grid.style.weight (line 2): found no values"),
-        ("{grid: {style.weight: 3}}", "sweep.grid.style.weight (line 2): found 3, expected a list"),
-        ("{grid: {style.weight: null}}", "sweep.grid.style.weight (line 2): found null, expected"),
-        ("{zip: {style.weight: []}}", "sweep.zip.style.weight (line 2): found no values"),
-        (
-            "{zip: {style.weight: [1, 2], init.seed: [1]}}",
-            "sweep.zip (line 2): found 2 of style.weight, 1 of init.seed; expected as many",
-        ),
-        ("{executor: cloud, grid: {init.seed: [1]}}", "sweep.executor (line 2): found 'cloud'"),
-        ("{figure: {title: 5}}", "sweep.figure.title (line 2): found 5, expected a text (a number"),
-        ("{figure: {axes: false}}", "sweep.figure.axes (line 2): found false, expected a mapping"),
-        ("{figure: {axes: {a: 5}}}", "sweep.figure.axes.a (line 2): found 5, expected a text (a"),
-        (
-            "{figure: {labels: [a]}}",
-            "sweep.figure.labels (line 2): found a list, expected a mapping",
-        ),
-        (
-            "{figure: {labels: {a: 5}}}",
-            "sweep.figure.labels.a (line 2): found 5, expected a mapping",
-        ),
-        ("{figure: {labels: {a: {b: 5}}}}", "sweep.figure.labels.a.b (line 2): found 5, expected"),
-        ('{figure: {"\\ud800": 5}}', "sweep.figure (line 2): found half a character in a key"),
-        (
-            "{ray: {address: 5}}",
-            "sweep.ray.address (line 2): found 5, expected a text (a number in",
-        ),
-        ("{pairs: {contents: a}}", "sweep.pairs (line 2): the key 'styles' is missing"),
-        ("{pairs: {contents: [], styles: a}}", "sweep.pairs.contents (line 2): found no images"),
-        ("{pairs: {contents: 3, styles: a}}", "sweep.pairs.contents (line 2): found 3, expected"),
-        ("{random: {count: 2}}", "sweep.random (line 2): the key 'draws' is missing"),
-        ("{random: {count: 0, draws: {init.seed: {choice: [1]}}}}", "sweep.random.count (line 2):"),
-        ("{random: {count: 1, seed: -1, draws: {init.seed: {choice: [1]}}}}", "sweep.random.seed"),
-        ("{random: {count: 1, draws: {init.noise: 3}}}", "sweep.random.draws.init.noise (line 2):"),
-        (
-            "{random: {count: 1, draws: {init.noise: {normal: [0, 1]}}}}",
-            "sweep.random.draws.init.noise (line 2): found a mapping, expected one of {uniform",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {uniform: [1, 0]}}}}",
-            "sweep.random.draws.init.noise (line 2): found uniform: [1, 0], expected a low end",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {uniform: [0, .nan]}}}}",
-            "sweep.random.draws.init.noise (line 2): found uniform: [0, nan]",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {uniform: [0, .inf]}}}}",
-            "sweep.random.draws.init.noise (line 2): found uniform: [0, inf]",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {uniform: [false, true]}}}}",
-            "sweep.random.draws.init.noise (line 2): found uniform without two numbers",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {uniform: [0]}}}}",
-            "sweep.random.draws.init.noise (line 2): found uniform without two numbers",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {log_uniform: [0, 1]}}}}",
-            "sweep.random.draws.init.noise (line 2): found log_uniform from 0",
-        ),
-        (
-            "{random: {count: 1, draws: {init.seed: {integer: [0, 1.5]}}}}",
-            "sweep.random.draws.init.seed (line 2): found integer without two whole numbers",
-        ),
-        (
-            "{random: {count: 1, draws: {init.noise: {choice: []}}}}",
-            "sweep.random.draws.init.noise (line 2):",
-        ),
-    ],
-)
-def test_a_wrong_block_is_told_in_a_line(block, message, tmp_path):
-    assert refusal(tmp_path, f"style: {{weight: 1}}\nsweep: {block}\n").startswith(message)
-
-
-@pytest.mark.parametrize(
-    ("block", "key"),
-    [
-        ("{grid: 3}", "sweep.grid (line 1): "),
-        ("{grid: [style.weight]}", "sweep.grid (line 1): "),
-        ("{zip: 3}", "sweep.zip (line 1): "),
-        ("{runs: {}}", "sweep.runs (line 1): "),
-        ("{runs: [a, b]}", "sweep.runs (line 1): "),
-        ("{runs: {a: 3}}", "sweep.runs.a (line 1): "),
-        ("{random: {count: 1, draws: 3}}", "sweep.random.draws (line 1): "),
-    ],
-)
-def test_what_is_no_mapping_where_one_belongs_is_told_in_a_line(block, key, tmp_path):
-    assert refusal(tmp_path, f"sweep: {block}\n").startswith(key)
-
-
-def test_a_run_of_null_is_the_plain_one_as_an_empty_section_is(tmp_path):
-    sweep = load(tmp_path, "sweep:\n  runs:\n    plain:\n    strong: {style.weight: 9}\n").sweep
-    assert dict(sweep.runs["plain"]) == {}
-
-
-def test_no_draws_are_refused(tmp_path):
-    message = refusal(tmp_path, "sweep: {random: {count: 2, draws: {}}}\n")
-    assert message.startswith("sweep.random.draws (line 1): ")
-
-
-def test_bounds_beyond_what_can_be_drawn_are_refused(tmp_path):
-    draws = "{init.seed: {integer: [0, 99999999999999999999]}}"
-    message = refusal(tmp_path, f"sweep: {{random: {{count: 2, draws: {draws}}}}}\n")
-    assert message.startswith("sweep.random.draws.init.seed (line 1): ")
-
-
-def test_escapes_of_a_terminal_in_a_key_are_told_as_text(tmp_path):
-    zipped = '{"style.\\e[31mweight": [1, 2], init.seed: [1]}'
-    assert "\\x1b[31m" in refusal(tmp_path, f"sweep: {{zip: {zipped}}}\n")
-    draw = '{"a\\e[31m": 3}'
-    told = refusal(tmp_path, f"sweep: {{random: {{count: 1, draws: {draw}}}}}\n")
-    assert "\\x1b[31m" in told
-
-
-@pytest.mark.parametrize("part", ["runs: {%s: {}}", "grid: {style.weight: {%s: 1}}"])
-def test_half_a_character_in_a_name_is_refused_as_it_is_in_a_value(part, tmp_path):
-    """No file name and no file can hold it."""
-    told = refusal(tmp_path, "sweep: {" + part % '"\\ud83d"' + "}\n")
-    assert told.startswith("sweep.")
-    assert "U+D83D" in told
+@pytest.mark.parametrize(("block", "expected"), cases(MISTAKES) + MISTAKES_OF_DRAWS)
+def test_a_mistake_in_a_block_is_told_by_its_key_and_line(block, expected, tmp_path):
+    told = refusal(ConfigError, load, tmp_path, f"style: {{weight: 1}}\nsweep: {block}\n")
+    check_told(told, "sweep{} (line 2): {}".format(*expected.split(": ", 1)))
 
 
 def test_a_block_from_python_is_checked_as_well():
     assert make_config({"sweep": {"grid": {"style.weight": (1, 2)}}}).sweep.grid["style.weight"]
-    with pytest.raises(ConfigError, match=r"^sweep\.grid\.style\.weight: found no values"):
-        make_config({"sweep": {"grid": {"style.weight": ()}}})
+    told = refusal(ConfigError, make_config, {"sweep": {"grid": {"style.weight": ()}}})
+    assert told == "sweep.grid.style.weight: found no values, expected at least one"

@@ -5,25 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import vgg19
 
 import style_transfer
 from neural_style.config import load_config
 from neural_style.inputs import read_pictures
-from neural_style.random_filters import random_weights
 
 CONTROLS = Path(__file__).resolve().parents[1] / "experiments" / "controls"
 FILES = sorted(CONTROLS.glob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
-def network():
-    return random_weights(0)
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_control_fits_its_pictures_and_masks(path, network):
+def test_every_control_fits_its_pictures_and_masks(path):
     config = load_config(path)
-    style_transfer.check_scales(config, read_pictures(config), network)
+    style_transfer.check_scales(config, read_pictures(config), vgg19())
 
 
 def test_every_control_has_its_picture_in_the_readme():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from conftest import tiny_layers
+from tables import cases, rows
 
 from neural_style.config import Config, make_config
 from neural_style.structure import (
@@ -25,64 +28,37 @@ def config(**sections: Any) -> Config:
     return make_config(sections)
 
 
-def style_weights(**style: Any) -> dict[str, float]:
-    """The weights of the style terms."""
-    weights = term_weights(config(style=style), SIZE)
-    return {name: weight for name, weight in weights.items() if name.startswith("style/")}
-
-
 def test_terms_are_named_by_layer_and_by_statistic_where_there_are_several():
     one = Structure(("relu4_2",), ("relu1_1", "relu2_1"), variation_norm="l2")
     assert one.terms == ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation")
     two = Structure((), ("relu1_1", "relu2_1"), statistics=("gram", "histogram"))
-    assert two.terms == (
-        "style/relu1_1/gram",
-        "style/relu1_1/histogram",
-        "style/relu2_1/gram",
-        "style/relu2_1/histogram",
-    )
+    of_first = ("style/relu1_1/gram", "style/relu1_1/histogram")
+    assert two.terms == (*of_first, "style/relu2_1/gram", "style/relu2_1/histogram")
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
+def test_every_term_of_a_structure_has_a_weight():
+    for settings in (
         {},
         {"style": {"statistic": {"histogram": 1, "gram": 2}}},
         {"style": {"statistic": {"wasserstein": 3, "gram": 0}}},
         {"content": {"weight": 0}, "total_variation": {"weight": 0}},
         {"style": {"weight": 0}},
-    ],
-)
-def test_every_term_of_a_structure_has_a_weight(settings):
-    run = make_config(settings)
-    weights = term_weights(run, SIZE)
-    assert all(weights[name] > 0 for name in structure_of([run]).terms)
+    ):
+        run = make_config(settings)
+        weights = term_weights(run, SIZE)
+        assert all(weights[name] > 0 for name in structure_of([run]).terms)
 
 
-def test_layers_are_named_once_by_depth():
-    assert Structure(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu1_1", "relu2_1")
-
-
-def test_depth_is_the_order_in_which_the_network_has_its_layers():
+def test_layers_are_named_once_in_the_order_in_which_the_network_has_them():
     """As VGG-19 is built: convolution, ReLU, convolution, ..., pooling, block by block."""
+    assert Structure(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu1_1", "relu2_1")
     network = [layer.name for layer in tiny_layers()]
     assert list(in_depth_order(reversed(network))) == network
     assert len({depth_of(name) for name in network}) == len(network)
-
-
-def test_depth_is_counted_and_not_spelled():
-    assert in_depth_order(["relu10_1", "pool2", "relu2_11", "relu2_2"]) == (
-        "relu2_2",
-        "relu2_11",
-        "pool2",
-        "relu10_1",
-    )
-
-
-def test_order_of_layers_in_the_settings_is_nothing_to_the_structure():
-    names = ["relu5_1", "relu1_1", "conv1_1"]
-    orders = [config(style={"layers": list(order)}) for order in itertools.permutations(names)]
-    assert len({structure_of([each]) for each in orders}) == 1
+    counted = ("relu2_2", "relu2_11", "pool2", "relu10_1")  # and not spelled
+    assert in_depth_order(["relu10_1", "pool2", "relu2_11", "relu2_2"]) == counted
+    orders = itertools.permutations(["relu5_1", "relu1_1", "conv1_1"])
+    assert len({structure_of([config(style={"layers": list(order)})]) for order in orders}) == 1
 
 
 def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
@@ -90,6 +66,8 @@ def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
     expected = Structure(("conv4_2", "relu4_2"), ("relu1_1", "relu5_1"))
     assert merge(one, other) == merge(other, one) == expected
     assert one.style_layers == ("relu1_1",)
+    for pair in ((replace(one, tiled=True), other), (one, replace(other, tiled=True))):
+        assert merge(*pair) == replace(expected, tiled=True)
 
 
 def test_merging_is_of_no_effect_on_itself_and_any_order_gives_the_same():
@@ -117,73 +95,46 @@ def test_a_run_weighs_no_layer_of_another_in_a_merged_structure():
 
 
 def test_settings_that_make_the_graph_are_in_the_structure():
+    statistic = {"gram": 1, "wasserstein": 0.5, "histogram": 0}
+    style = {"images": ["a.png", "b.png"], "mix": "losses", "statistic": statistic}
+    style |= {"activation_shift": -1, "normalization": "paper", "normalize_gradients": True}
     run = config(
         content={"normalization": "root", "normalize_gradients": True},
-        style={
-            "images": ["a.png", "b.png"],
-            "mix": "losses",
-            "statistic": {"gram": 1, "wasserstein": 0.5, "histogram": 0},
-            "activation_shift": -1,
-            "normalization": "paper",
-            "normalize_gradients": True,
-        },
+        style=style,
         total_variation={"norm": "power", "exponent": 0.5, "channels": [1, 2, 3]},
     )
-    assert structure_of([run]) == Structure(
-        content_layers=("relu4_2",),
-        style_layers=tuple(f"relu{block}_1" for block in range(1, 6)),
-        content_normalization="root",
-        style_normalization="paper",
-        statistics=("gram", "wasserstein"),
-        activation_shift=-1,
-        targets=2,
-        content_pull=True,
-        style_pull=True,
-        variation_norm="power",
-        variation_exponent=0.5,
-        variation_channels=(1, 2, 3),
-    )
+    first = tuple(f"relu{block}_1" for block in range(1, 6))
+    variation = {"variation_exponent": 0.5, "variation_channels": (1, 2, 3)}
+    expected = Structure(("relu4_2",), first, "root", "paper", variation_norm="power", **variation)
+    expected = replace(expected, statistics=("gram", "wasserstein"), activation_shift=-1, targets=2)
+    assert structure_of([run]) == replace(expected, content_pull=True, style_pull=True)
 
 
-@pytest.mark.parametrize(
-    ("images", "mix", "targets", "guided"),
-    [
-        (["a"], "statistics", 1, False),
-        (["a", "b", "c"], "statistics", 1, False),
-        (["a", "b", "c"], "losses", 3, False),
-        ([{"path": "a", "mask": "m"}, "b"], "statistics", 2, True),
-        ([{"path": "a", "from_mask": "m"}], "statistics", 1, True),
-    ],
-)
-def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(
-    images, mix, targets, guided
-):
-    structure = structure_of([config(style={"images": images, "mix": mix})])
-    assert (structure.targets, structure.guided) == (targets, guided)
+SHARED = """
+{images: [a]} => [1, false]
+{images: [a, b, c]} => [1, false]
+{images: [a, b, c], mix: losses} => [3, false]
+{images: [{path: a, mask: m}, b]} => [2, true]
+{images: [{path: a, from_mask: m}]} => [1, true]
+{images: [{path: a, mask: m}], weight: 0} => [1, false]
+"""
 
 
-def test_masks_of_styles_that_weigh_nothing_are_left_out():
-    style = {"images": [{"path": "a", "mask": "m"}], "weight": 0}
-    assert not structure_of([config(style=style)]).guided
+@pytest.mark.parametrize(("style", "expected"), cases(SHARED))
+def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(style, expected):
+    structure = structure_of([config(style=yaml.safe_load(style))])
+    assert [structure.targets, structure.guided] == yaml.safe_load(expected)
 
 
-@pytest.mark.parametrize(
-    ("settings", "kept"),
-    [
-        ({"style": {"weight": 0}, "total_variation": {"weight": 0}}, ("content/relu4_2",)),
-        (
-            {
-                "content": {"weight": 0},
-                "style": {"layers": ["relu1_1"]},
-                "total_variation": {"weight": 0},
-            },
-            ("style/relu1_1",),
-        ),
-        ({"content": {"weight": 0}, "style": {"weight": 0}}, ("total_variation",)),
-    ],
-)
-def test_one_part_alone_has_no_other_term(settings, kept):
-    assert structure_of([make_config(settings)]).terms == kept
+def test_one_part_alone_has_no_other_term():
+    none = {"weight": 0}
+    one_layer = {"layers": ["relu1_1"]}
+    for run, kept in (
+        (config(style=none, total_variation=none), "content/relu4_2"),
+        (config(content=none, total_variation=none, style=one_layer), "style/relu1_1"),
+        (config(content=none, style=none), "total_variation"),
+    ):
+        assert structure_of([run]).terms == (kept,)
 
 
 def test_runs_with_and_without_total_variation_share_the_formula_of_those_with_it():
@@ -195,69 +146,49 @@ def test_runs_with_and_without_total_variation_share_the_formula_of_those_with_i
     assert structure_of([config(total_variation=power), without]) == whole
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"content": {"normalization": "paper"}},
-        {"content": {"normalize_gradients": True}},
-        {"style": {"normalization": "sum"}},
-        {"style": {"statistic": "wasserstein"}},
-        {"style": {"statistic": {"gram": 1, "histogram": 1}}},
-        {"style": {"activation_shift": 1}},
-        {"style": {"images": ["a", "b"], "mix": "losses"}},
-        {"style": {"images": [{"path": "a", "mask": "m"}]}},
-        {"style": {"normalize_gradients": True}},
-        {"total_variation": {"norm": "l2"}},
-        {"total_variation": {"exponent": 2}},
-        {"total_variation": {"channels": [1, 1, 0]}},
-    ],
-)
+FORMULAS = """
+content: {normalization: paper} | content: {normalize_gradients: true} | style: {normalization: sum}
+style: {statistic: wasserstein} | style: {statistic: {gram: 1, histogram: 1}}
+style: {activation_shift: 1} | style: {images: [a, b], mix: losses}
+style: {images: [{path: a, mask: m}]} | style: {normalize_gradients: true}
+total_variation: {norm: l2} | total_variation: {exponent: 2}
+total_variation: {channels: [1, 1, 0]}
+"""
+
+
+@pytest.mark.parametrize("settings", [each for row in rows(FORMULAS) for each in row.split(" | ")])
 def test_runs_of_different_formulas_share_no_structure(settings):
-    other = make_config(settings)
+    other = make_config(yaml.safe_load(settings))
     assert structure_of([other, other]) == structure_of([other])
     for pair in ([make_config({}), other], [other, make_config({})]):
         with pytest.raises(ValueError, match=r"^runs of one structure share their formulas; found"):
             structure_of(pair)
 
 
-# Weights
+SHARES = """
+{layers: {relu1_1: 1, relu2_1: 1, relu3_1: 2}, layer_exponent: 3, weight: 22}
+    => {relu1_1: 1, relu2_1: 3, relu3_1: 18}
+{layers: {relu1_1: 1, relu2_1: 0, relu3_1: 1}, layer_exponent: 2, weight: 10}
+    => {relu1_1: 2, relu2_1: 0, relu3_1: 8}
+{layers: [relu1_1, relu2_1], statistic: {gram: 2, histogram: 0.1}, weight: 10}
+    => {relu1_1/gram: 10, relu1_1/histogram: 0.5, relu2_1/gram: 10, relu2_1/histogram: 0.5}
+"""
 
 
-def test_layer_exponent_weighs_each_layer_so_many_times_the_one_before():
-    layers = {"relu1_1": 1, "relu2_1": 1, "relu3_1": 2}
-    weights = style_weights(layers=layers, layer_exponent=3, weight=22)
-    assert weights == pytest.approx(
-        {"style/relu1_1": 1, "style/relu2_1": 3, "style/relu3_1": 18}, rel=1e-12
-    )
-
-
-def test_a_layer_without_weight_counts_for_the_exponent_but_has_no_share():
-    layers = {"relu1_1": 1, "relu2_1": 0, "relu3_1": 1}
-    weights = style_weights(layers=layers, layer_exponent=2, weight=10)
-    assert weights == pytest.approx({"style/relu1_1": 2, "style/relu2_1": 0, "style/relu3_1": 8})
-
-
-def test_statistics_have_their_weights_unshared():
-    weights = style_weights(
-        layers=["relu1_1", "relu2_1"], statistic={"gram": 2, "histogram": 0.1}, weight=10
-    )
-    assert weights == pytest.approx(
-        {
-            "style/relu1_1/gram": 10,
-            "style/relu1_1/histogram": 0.5,
-            "style/relu2_1/gram": 10,
-            "style/relu2_1/histogram": 0.5,
-        }
-    )
+@pytest.mark.parametrize(("style", "expected"), cases(SHARES))
+def test_style_layers_have_shares_by_the_exponent_and_statistics_and_content_weights(
+    style, expected
+):
+    content = {"weight": 5, "layers": {"relu4_2": 1, "relu3_1": 2}}
+    run = config(content=content, style=yaml.safe_load(style), total_variation={"weight": 0.5})
+    others = {"content/relu4_2": 5, "content/relu3_1": 10, "total_variation": 0.5}
+    shares = {f"style/{name}": weight for name, weight in yaml.safe_load(expected).items()}
+    assert term_weights(run, SIZE) == pytest.approx(others | shares, rel=1e-12)
 
 
 def test_pixels_divides_the_gram_loss_alone_by_the_square_of_the_pastiches_values():
     """Keras' example: sum (R - R_s)^2 / (4 (3 H W)^2)."""
-    weights = style_weights(
-        layers=["relu1_1"],
-        normalization="pixels",
-        statistic={"gram": 1, "wasserstein": 1},
-        weight=7,
-    )
+    style = {"layers": ["relu1_1"], "normalization": "pixels", "weight": 7}
+    weights = term_weights(config(style=style | {"statistic": {"gram": 1, "wasserstein": 1}}), SIZE)
     assert weights["style/relu1_1/gram"] == pytest.approx(7 / (4 * (3 * 30 * 20) ** 2), rel=1e-12)
     assert weights["style/relu1_1/wasserstein"] == 7

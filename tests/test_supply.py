@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from tables import refusal
 
 from neural_style import download, supply
 from neural_style.config import make_config
@@ -18,65 +19,50 @@ def network(path, **changes):
     return make_config({"network": {"weights": str(path), **changes}}).network
 
 
-NOTHING = VGGWeights((), np.zeros(3, np.float32), "published")
+def weights(origin):
+    return VGGWeights((), np.zeros(3, np.float32), origin)
 
 
 @pytest.fixture(autouse=True)
 def quick_random_filters(monkeypatch):
-    drawn = VGGWeights((), np.zeros(3, np.float32), "random")
-    monkeypatch.setattr(supply, "random_weights", lambda seed: drawn)
+    monkeypatch.setattr(supply, "random_weights", lambda seed: weights("random"))
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file of weights in place."""
+    path = tmp_path / "mine.mat"
+    path.touch()
+    return path
 
 
 def load(path):
-    return NOTHING
+    return weights("published")
 
 
-def test_a_file_in_place_is_loaded(tmp_path):
-    path = tmp_path / "mine.mat"
-    path.touch()
+def test_a_file_in_place_is_loaded_and_told_of_if_it_is_bad_or_not_the_published_one(mine):
+    def refuse(path):
+        raise WeightsError(f"{path}: is empty")
+
     loaded = []
-    find_weights(network(path), 0, lambda p: loaded.append(p) or NOTHING)
-    assert loaded == [path]
+    found = find_weights(network(mine), 0, lambda path: loaded.append(path) or load(path))
+    assert (loaded, found.weights.origin, found.notice) == ([mine], "published", "")
+    notice = find_weights(network(mine), 0, lambda path: weights("unpublished")).notice
+    assert notice == f"{mine}: not the published VGG-19"
+    told = refusal(WeightsError, find_weights, network(mine), 0, refuse)
+    assert told == f"network.weights: {mine}: is empty"
 
 
-def test_missing_weights_are_an_error_that_says_what_to_do(tmp_path):
-    path = tmp_path / "mine.mat"
-    with pytest.raises(WeightsError) as caught:
-        find_weights(network(path), 0, load)
-    assert str(caught.value) == (
-        f"network.weights: there is no file {path}; put the file there, run python "
+def test_missing_weights_are_an_error_that_says_what_to_do_or_random_filters(mine):
+    mine.unlink()
+    assert refusal(WeightsError, find_weights, network(mine), 0, load) == (
+        f"network.weights: there is no file {mine}; put the file there, run python "
         "vgg19_matconvnet.py to download it, or set network.if_missing: random to go on with "
         "random filters"
     )
-
-
-def test_missing_weights_give_random_filters_where_asked_with_a_notice(tmp_path):
-    wanted = network(tmp_path / "mine.mat", if_missing="random")
-    weights, notice = find_weights(wanted, 7, load)
-    assert weights.origin == "random"
-    assert notice.startswith(f"there is no file {wanted.weights}; going on with RANDOM FILTERS")
-
-
-def test_a_notice_tells_of_a_file_that_is_not_the_published_one(tmp_path):
-    path = tmp_path / "mine.mat"
-    path.touch()
-    assert find_weights(network(path), 0, load).notice == ""
-    other = VGGWeights((), np.zeros(3, np.float32), "unpublished")
-    assert find_weights(network(path), 0, lambda p: other).notice == (
-        f"{path}: not the published VGG-19"
-    )
-
-
-def test_a_bad_file_is_told_by_its_key(tmp_path):
-    path = tmp_path / "mine.mat"
-    path.touch()
-
-    def refuse(found):
-        raise WeightsError(f"{found}: is empty")
-
-    with pytest.raises(WeightsError) as caught:
-        find_weights(network(path), 0, refuse)
-    assert str(caught.value) == f"network.weights: {path}: is empty"
+    found = find_weights(network(mine, if_missing="random"), 7, load)
+    assert found.weights.origin == "random"
+    assert found.notice == f"there is no file {mine}; going on with {supply.RANDOM_FILTERS}"
 
 
 def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
@@ -92,50 +78,37 @@ def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
     find_weights(network(path, download="always", url="https://host/x.mat"), 0, load)
     assert asked == [("https://host/x.mat", path, "always")]
     path.unlink()
-    with pytest.raises(WeightsError):
-        find_weights(network(path), 0, load, fetch=False)
-    with pytest.raises(WeightsError):
-        find_weights(network(tmp_path / "typo.mat"), 0, load)
+    refusal(WeightsError, find_weights, network(path), 0, load, False)
+    refusal(WeightsError, find_weights, network(tmp_path / "typo.mat"), 0, load)
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("if_missing", ["error", "random"])
-def test_a_site_out_of_reach_is_told_and_if_missing_decides(if_missing, tmp_path, monkeypatch):
+def test_a_site_out_of_reach_is_told_and_if_missing_decides_but_not_on_another_file(
+    tmp_path, monkeypatch
+):
+    error = download.DownloadError("https://host: cannot be reached", unreachable=True)
+
     def obtain(*_):
-        raise download.DownloadError("https://host: cannot be reached", unreachable=True)
+        raise error
 
     monkeypatch.setattr(download, "obtain", obtain)
-    wanted = network(tmp_path / supply.PUBLISHED_NAME, if_missing=if_missing)
-    if if_missing == "error":
-        with pytest.raises(WeightsError, match=r"^network\.weights: https://host: cannot be"):
-            find_weights(wanted, 0, load)
-    else:
-        weights, notice = find_weights(wanted, 0, load)
-        assert weights.origin == "random"
-        assert notice.startswith("https://host: cannot be reached; going on with RANDOM FILTERS")
+    path = tmp_path / supply.PUBLISHED_NAME
+    told = refusal(WeightsError, find_weights, network(path), 0, load)
+    assert told.startswith("network.weights: https://host: cannot be reached; put the file there")
+    found, notice = find_weights(network(path, if_missing="random"), 0, load)
+    assert found.origin == "random"
+    assert notice.startswith("https://host: cannot be reached; going on with RANDOM FILTERS")
+    error = download.DownloadError("https://host: another digest")
+    wanted = network(path, if_missing="random")
+    told = refusal(download.DownloadError, find_weights, wanted, 0, load)
+    assert told == "https://host: another digest"
 
 
-def test_a_download_of_another_file_is_refused_whatever_if_missing_says(tmp_path, monkeypatch):
-    def obtain(*_):
-        raise download.DownloadError("https://host: another digest")
-
-    monkeypatch.setattr(download, "obtain", obtain)
-    wanted = network(tmp_path / supply.PUBLISHED_NAME, if_missing="random")
-    with pytest.raises(WeightsError, match="another digest"):
-        find_weights(wanted, 0, load)
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [("\n", True), ("y\n", True), ("Yes", True), ("n\n", False), ("what\n", False), ("", False)],
-)
-def test_enter_means_yes_and_the_end_of_input_does_not(typed, meant, monkeypatch, capsys):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+@pytest.mark.parametrize("typed", ["\n", "y\n", "Yes", "n\n", "what\n", ""])
+def test_enter_means_yes_and_the_end_of_input_does_not(typed, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert supply._terminal() is None
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    confirm = supply._terminal()
-    assert confirm("Download?") is meant
+    assert supply._terminal()("Download?") is (typed in ("\n", "y\n", "Yes"))
     assert capsys.readouterr().err == ("Download? [Y/n] " if typed else "Download? [Y/n] \n")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tables import cases, refusal
 
 from neural_style.config import load_config
 from neural_style.errors import printable
@@ -15,29 +16,17 @@ SECONDS = 5.0  # of the processor for a megabyte
 
 LONG: dict[str, Callable[[], str]] = {
     "brackets": lambda: "[" * SIZE,
-    "braces": lambda: "{" * SIZE,
     "dashes": lambda: "- " * (SIZE // 2),
     "questions": lambda: "? " * (SIZE // 2),
-    "question lines": lambda: "?\n" * (SIZE // 2),
     "a flow list": lambda: f"a: [{'1,' * (SIZE // 2)}1]",
     "flow keys": lambda: f"[{'a: b, ' * (SIZE // 6)}]",
-    "a block list": lambda: "- 1\n" * (SIZE // 4),
     "keys": lambda: "".join(f"k{i}: 1\n" for i in range(SIZE // 12)),
-    "one key": lambda: "a: 1\n" * (SIZE // 5),
-    "anchors": lambda: "".join(f"- &a{i} x\n" for i in range(SIZE // 14)),
-    "aliases": lambda: "- &a x\n" + "- *a\n" * (SIZE // 5),
     "a long anchor": lambda: f"a: &{'a' * SIZE} 1",
-    "a long alias": lambda: f"a: *{'a' * SIZE}",
     "a long tag": lambda: f"a: !{'a' * SIZE} 1",
-    "directives": lambda: "%A\n" * (SIZE // 3),
     "documents": lambda: "---\n" * (SIZE // 4),
-    "plain lines": lambda: "a\n" * (SIZE // 2),
     "empty lines": lambda: "\n" * SIZE,
     "returns": lambda: "\r" * SIZE,
-    "comments": lambda: "#\n" * (SIZE // 2),
     "escapes": lambda: 'a: "' + "\\x41" * (SIZE // 4 - 2) + '"',
-    "folded lines": lambda: "a: >\n" + " a\n\n" * (SIZE // 4 - 2),
-    "a long name": lambda: f"content:\n  image: {'a' * (SIZE - 20)}",
     "a deep path": lambda: f"content:\n  image: {'a/' * (SIZE // 2 - 20)}",
     "a path upwards": lambda: f"content:\n  image: {'../' * (SIZE // 3 - 20)}",
     "a long key": lambda: f'style:\n  ? "{"a" * (SIZE - 20)}"\n  : 1',
@@ -46,11 +35,12 @@ LONG: dict[str, Callable[[], str]] = {
 }
 
 
-def told(path: Path, text: str | bytes) -> str:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(ConfigError) as caught:
-        load_config(path)
-    return str(caught.value)
+def told(path: Path, text: str) -> str:
+    """The one line that is told of a text in a file."""
+    path.write_text(text, encoding="utf-8", newline="")
+    message = refusal(ConfigError, load_config, path)
+    assert message.isprintable()
+    return message
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -60,11 +50,10 @@ def test_megabyte_of_yaml_is_refused_soon_and_shortly(tmp_path: Path, name: str)
     start = time.process_time()
     message = told(tmp_path / "a.yaml", text)
     assert time.process_time() - start < SECONDS
-    assert message.isprintable()
     assert len(message) < 500 + len(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["#" * SIZE, "\n" * 20_000, " " * SIZE, "#\n" * 20_000])
+@pytest.mark.parametrize("text", ["#" * SIZE, "\n" * 20_000, "#\n" * 20_000])
 def test_megabyte_of_nothing_is_no_setting(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
@@ -77,53 +66,51 @@ def test_file_of_any_length_is_not_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     with path.open("wb") as file:
         file.truncate(10**12)  # a hole
-    with pytest.raises(ConfigError, match=r"larger than 1,000,000 bytes"):
-        load_config(path)
+    told = refusal(ConfigError, load_config, path)
+    assert told == f"{path}: larger than 1,000,000 bytes; expected a file of settings"
 
 
 def test_number_of_nodes_is_bounded_while_they_are_composed(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    assert told(path, "a: [" + "1," * 15_000 + "1]") == (
+    assert told(path, "a: [" + "1," * 10_000 + "1]") == (
         f"{path} (line 1): over 10,000 values, its aliases counted"
     )
     many = ", ".join(["relu1_1"] * 9_900)
     assert "twice" in told(path, f"style: {{layers: [{many}]}}")
 
 
-@pytest.mark.parametrize(
-    "tag",
-    ["!!python/object/apply:os.mkdir", "!!python/name:os.system", "!!python/module:os", "!x"],
-)
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/module:os", "!x"])
 @pytest.mark.parametrize("place", ["{tag} [{mark}]", "a: {tag} [{mark}]", "- {tag} [{mark}]"])
 def test_tags_run_nothing(tmp_path: Path, tag: str, place: str) -> None:
     mark = tmp_path / "made"
     message = told(tmp_path / "a.yaml", place.format(tag=tag, mark=mark))
-    assert f"found the tag '{tag.replace('!!', '!!')}', expected a plain value" in message
+    assert f"found the tag '{tag}', expected a plain value" in message
     assert not mark.exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('"\\e[31mred\\a": 1', "\\x1b[31mred\\x07 (line 1): unknown key"),
-        ('style: {weight: "\\e]0;title\\a"}', "found '\\x1b]0;title\\x07'"),
-        ("style: {weight: \u202eabc}", "found '\\u202eabc'"),
-        ("style: {weight: !\u202e 1}", "not valid YAML"),
-        ("style: {weight: \u202e[}", "not valid YAML"),
-        ('output: {name: "a\\nb"}', "found 'a\\nb'"),
-    ],
-)
+# Escapes and characters that would write to the terminal, or turn the direction of writing.
+ESCAPED = r"""
+"\e[31mred\a": 1 => \x1b[31mred\x07 (line 1): unknown key
+style: {weight: "\e]0;title\a"} => found '\x1b]0;title\x07'
+style: {weight: RIGHT-TO-LEFTabc} => found '\u202eabc'
+style: {weight: !RIGHT-TO-LEFT 1} => not valid YAML
+style: {weight: RIGHT-TO-LEFT[} => not valid YAML
+output: {name: "a\nb"} => found 'a\nb'
+"\ud800": 1 => half a character
+style: {"\ud800": 1} => half a character
+init: {"a\udfff": } => half a character
+"""
+
+
+@pytest.mark.parametrize(("text", "expected"), cases(ESCAPED))
 def test_what_is_in_a_file_cannot_write_to_the_terminal(
     tmp_path: Path, text: str, expected: str
 ) -> None:
-    message = told(tmp_path / "a.yaml", text)
-    assert expected in message
-    assert message.isprintable()
+    assert expected in told(tmp_path / "a.yaml", text.replace("RIGHT-TO-LEFT", "\u202e"))
 
 
 @pytest.mark.parametrize("key", ["content: {image: ", "network: {weights: ", "output: {folder: "])
 def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> None:
-    path = tmp_path / "a.yaml"
     dotted = key.replace(": {", ".").rstrip(": ")
     expected = {
         '"a\\0b"': "found 'a\\x00b', expected a path",
@@ -131,42 +118,20 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
         "a" * 5000: "found 5,000 characters, expected at most 4,096",
     }
     for value, problem in expected.items():
-        assert told(path, f"{key}{value}}}") == f"{dotted} (line 1): {problem}"
+        assert told(tmp_path / "a.yaml", f"{key}{value}}}") == f"{dotted} (line 1): {problem}"
 
 
-@pytest.mark.parametrize("escape", ["\\U00110000", "\\Ud000002e", "\\Uffffffff"])
-def test_escapes_beyond_all_characters_are_refused_with_their_line(
-    tmp_path: Path, escape: str
+def test_numbers_beyond_all_characters_and_versions_are_refused_with_their_line(
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.yaml"
     problem = "not valid YAML: no character or version has so large a number"
-    assert told(path, f'style:\n  weight: "{escape}"\n') == f"{path} (line 2): {problem}"
-
-
-def test_a_version_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    problem = "not valid YAML: no character or version has so large a number"
+    for escape in ("\\U00110000", "\\Ud000002e", "\\Uffffffff"):
+        assert told(path, f'style:\n  weight: "{escape}"\n') == f"{path} (line 2): {problem}"
     assert told(path, f"# a\n%YAML 1.{'9' * 5000}\n---\nstyle:\n") == f"{path} (line 2): {problem}"
 
 
-@pytest.mark.parametrize("text", ['"\\ud800": 1', 'style: {"\\ud800": 1}', 'init: {"a\\udfff": }'])
-def test_half_a_character_in_a_key_is_told(tmp_path: Path, text: str) -> None:
-    message = told(tmp_path / "a.yaml", text)
-    assert "half a character" in message
-    assert message.isprintable()
-
-
-def test_paths_upwards_are_taken_as_they_are_meant(tmp_path: Path) -> None:
-    """A file of settings may name any file of its user's; nothing is hidden in what is shown."""
-    path = tmp_path / "a" / "b.yaml"
-    path.parent.mkdir()
-    path.write_text("content: {image: ../../x/../c.png}")
-    resolved = tmp_path.parent.resolve() / "c.png"
-    assert load_config(path).content.image == resolved
-
-
 def test_shown_text_is_cut_where_it_is_asked_for() -> None:
-    assert printable("abcdef", 3) == "abc..."
-    assert printable("abc", 3) == "abc"
+    assert [printable(text, 3) for text in ("abcdef", "abc")] == ["abc...", "abc"]
     assert printable("\x1b\x1b", 1) == "\\x1b..."
     assert printable("a" * 1000) == "a" * 1000
