@@ -1,12 +1,13 @@
 """Masks: how they are read, fitted and brought to a layer, against loops."""
 
-from __future__ import annotations
-
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.ndimage
+from messages import message
+from numpy.testing import assert_allclose, assert_array_equal
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
@@ -18,22 +19,15 @@ from neural_style.weights import Convolution, Layer, Pooling, Relu
 KEY = "style.images[0].mask"
 
 
-def convolution(name: str, height: int = 3, width: int = 3) -> Convolution:
-    return Convolution(name, np.ones((height, width, 1, 1), np.float32), np.zeros(1, np.float32))
+def layer_of(name: str) -> Layer:
+    if name.startswith("conv"):
+        sides = (1, 5) if name == "conv2_1" else (3, 3)
+        return Convolution(name, np.ones((*sides, 1, 1), np.float32), np.zeros(1, np.float32))
+    return Pooling(name) if name.startswith("pool") else Relu(name)
 
 
-LAYERS: list[Layer] = [
-    convolution("conv1_1"),
-    Relu("relu1_1"),
-    convolution("conv1_2"),
-    Relu("relu1_2"),
-    Pooling("pool1"),
-    convolution("conv2_1", 1, 5),
-    Relu("relu2_1"),
-    Pooling("pool2"),
-    convolution("conv3_1"),
-    Relu("relu3_1"),
-]
+NAMES = "conv1_1 relu1_1 conv1_2 relu1_2 pool1 conv2_1 relu2_1 pool2 conv3_1 relu3_1"
+LAYERS = [layer_of(name) for name in NAMES.split()]
 WANTED = ["relu1_1", "relu1_2", "pool1", "relu2_1", "pool2", "relu3_1"]
 
 
@@ -43,106 +37,70 @@ def draw(folder: Path, picture: np.ndarray) -> Path:
     return path
 
 
-# Reading
-
-
-def test_a_grey_mask_is_one_where_it_is_white(tmp_path):
-    grey = np.array([[0, 51], [102, 255], [255, 0]])
-    mask = read_mask(draw(tmp_path, np.repeat(grey[..., None], 3, axis=2)), None, KEY)
+@pytest.mark.parametrize(
+    ("pixels", "color", "expected"),
+    [
+        ([[[0] * 3, [51] * 3], [[255] * 3, [0] * 3]], None, [[0, 0.2], [1, 0]]),
+        ([[[255, 240, 252], [30, 60, 70]]], None, [[249 / 255, (160 / 3) / 255]]),  # nearly grey
+        (
+            [[[16, 128, 240], [64, 80, 255], [16, 177, 240], [16, 128, 191]]],
+            "#1080F0",
+            [[1, 1, 0, 0]],
+        ),
+    ],
+)
+def test_a_mask_is_the_mean_of_greys_or_what_is_near_a_colour(pixels, color, expected, tmp_path):
+    mask = read_mask(draw(tmp_path, np.array(pixels)), color, KEY)
     assert mask.dtype == np.float32
-    np.testing.assert_allclose(mask, grey / 255, rtol=1e-6)
-
-
-def test_a_mask_that_is_nearly_grey_is_read_as_its_mean(tmp_path):
-    mask = read_mask(draw(tmp_path, np.array([[[255, 240, 252], [30, 60, 70]]])), None, KEY)
-    np.testing.assert_allclose(mask, [[249 / 255, (160 / 3) / 255]], rtol=1e-6)
-
-
-def test_a_segmentation_without_a_colour_is_refused(tmp_path):
-    path = draw(tmp_path, np.array([[[255, 0, 0], [0, 0, 255]]]))
-    with pytest.raises(InputError) as caught:
-        read_mask(path, None, KEY)
-    assert str(caught.value) == (
-        f"{KEY}: {path} has colours, expected greys, white where the style counts; or give one of "
-        "them, {path: ..., color: '#rrggbb'}, in quotes"
-    )
-
-
-def test_a_colour_of_a_segmentation_is_taken_within_the_tolerance(tmp_path):
-    pixels = [[16, 128, 240], [64, 80, 255], [16, 177, 240], [16, 128, 191], [0, 0, 0]]
-    mask = read_mask(draw(tmp_path, np.array([pixels])), "#1080F0", KEY)
-    assert mask.dtype == np.float32
-    np.testing.assert_array_equal(mask, [[1, 1, 0, 0, 0]])
+    assert_allclose(mask, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("color", "message"),
+    ("pixel", "color", "told"),
     [
-        (None, f"{KEY}: {{}} is black all over, expected white where the style counts"),
-        ("#ff0000", f"{KEY}: no pixel of {{}} has the colour #ff0000, within 48"),
+        ([0, 0, 0], None, "{} is black all over, expected white where the style counts"),
+        ([0, 0, 0], "#ff0000", "no pixel of {} has the colour #ff0000, within 48"),
+        (
+            [0, 0, 255],
+            None,
+            "{} has colours, expected greys, white where the style counts; or give one of them, "
+            "{{path: ..., color: '#rrggbb'}}, in quotes",
+        ),
     ],
 )
-def test_a_mask_of_nothing_is_told(color, message, tmp_path):
-    path = draw(tmp_path, np.zeros((4, 5, 3)))
-    with pytest.raises(InputError) as caught:
-        read_mask(path, color, KEY)
-    assert str(caught.value) == message.format(path)
+def test_what_is_no_mask_is_told(pixel, color, told, tmp_path):
+    path = draw(tmp_path, np.full((4, 5, 3), pixel))
+    assert message(InputError, read_mask, path, color, KEY) == f"{KEY}: {told.format(path)}"
+    path.unlink()
+    missing = message(InputError, read_mask, path, color, KEY)
+    assert missing.startswith(f"{KEY}: no such file: {path}; give a ")
 
 
-def test_a_missing_mask_is_told_by_its_key(tmp_path):
-    with pytest.raises(InputError) as caught:
-        read_mask(tmp_path / "none.png", None, KEY)
-    assert str(caught.value).startswith(f"{KEY}: no such file: {tmp_path / 'none.png'}; give a ")
-
-
-# Fitting
-
-
-def test_fitting_keeps_the_area_and_the_range(rng):
+def test_fitting_keeps_the_area_and_the_range_and_feathers_by_a_gaussian(rng):
     mask = (rng.uniform(0, 1, (40, 60)) < 0.3).astype(np.float32)
-    for size in ((20, 30), (13, 47), (80, 90), (40, 60)):
-        for feather in (0, 1.5):
-            fitted = fit_mask(mask, size, feather)
-            assert fitted.shape == size
-            assert fitted.dtype == np.float32
-            assert 0 <= fitted.min() <= fitted.max() <= 1
-            assert fitted.mean() == pytest.approx(mask.mean(), abs=0.02)
-    np.testing.assert_array_equal(fit_mask(mask, (40, 60), 0), mask)
-
-
-def test_feather_is_a_gaussian_of_so_many_pixels():
-    mask = np.zeros((40, 60), np.float32)
-    mask[:, 30:] = 1
-    soft = fit_mask(mask, (40, 60), 3)
-    expected = scipy.ndimage.gaussian_filter(mask, 3)
-    np.testing.assert_allclose(soft, expected, atol=2e-3)
-    assert np.all(np.diff(soft[20]) >= 0)
-
-
-# From layer to layer
+    for size, feather in itertools.product(((20, 30), (13, 47), (80, 90), (40, 60)), (0, 1.5, 3)):
+        fitted = fit_mask(mask, size, feather)
+        assert (fitted.shape, fitted.dtype) == (size, np.float32)
+        assert 0 <= fitted.min() <= fitted.max() <= 1
+        assert fitted.mean() == pytest.approx(mask.mean(), abs=0.02)
+        expected = scipy.ndimage.gaussian_filter(fit_mask(mask, size, 0), feather)
+        assert_allclose(fitted, expected, atol=2e-3)
+    assert_array_equal(fit_mask(mask, (40, 60), 0), mask)
 
 
 def spread(indicator: np.ndarray, wanted: list[str]) -> dict[str, np.ndarray]:
     """Which positions of each layer see any pixel of a set, by loops over kernels and blocks."""
     found, seen = {}, indicator
     for layer in LAYERS:
+        (height, width), (tall, wide, step) = seen.shape, (1, 1, 1)
         if isinstance(layer, Convolution):
-            height, width = layer.kernel.shape[:2]
-            up, left = height // 2, width // 2
-            padded = np.pad(seen, ((up, up), (left, left)))
-            seen = np.array(
-                [
-                    [padded[i : i + height, j : j + width].any() for j in range(seen.shape[1])]
-                    for i in range(seen.shape[0])
-                ]
-            )
+            tall, wide = layer.kernel.shape[:2]
+            seen = np.pad(seen, ((tall // 2,) * 2, (wide // 2,) * 2))
         elif isinstance(layer, Pooling):
-            seen = np.array(
-                [
-                    [seen[i : i + 2, j : j + 2].any() for j in range(0, seen.shape[1] - 1, 2)]
-                    for i in range(0, seen.shape[0] - 1, 2)
-                ]
-            )
+            tall = wide = step = 2
+        rows, columns = range(0, height - step + 1, step), range(0, width - step + 1, step)
+        blocks = [[seen[i : i + tall, j : j + wide] for j in columns] for i in rows]
+        seen = np.array([[block.any() for block in row] for row in blocks])
         if layer.name in wanted:
             found[layer.name] = seen
     return found
@@ -157,69 +115,31 @@ def mask(request: pytest.FixtureRequest) -> np.ndarray:
     return (disk | (x < 3)).astype(np.float32)
 
 
-def test_inside_keeps_what_sees_nothing_outside_the_mask(mask):
-    found = position_weights(mask, LAYERS, WANTED, "inside")
-    expected = spread(mask == 0, WANTED)
-    assert list(found) == WANTED
-    for name, weights in found.items():
-        np.testing.assert_array_equal(weights, ~expected[name], err_msg=name)
-    assert found["relu1_2"].any()
-
-
-def test_all_takes_what_sees_anything_of_the_mask(mask):
-    found = position_weights(mask, LAYERS, WANTED, "all")
-    expected = spread(mask > 0, WANTED)
-    for name, weights in found.items():
-        np.testing.assert_array_equal(weights, expected[name], err_msg=name)
+def test_inside_keeps_what_sees_nothing_outside_the_mask_and_all_what_sees_anything_of_it(mask):
+    inside, every = (position_weights(mask, LAYERS, WANTED, kind) for kind in ("inside", "all"))
+    assert list(inside) == list(every) == WANTED
+    outside, seen = spread(mask == 0, WANTED), spread(mask > 0, WANTED)
+    for name in WANTED:
+        assert_array_equal(inside[name], ~outside[name], err_msg=name)
+        assert_array_equal(every[name], seen[name], err_msg=name)
+    assert inside["relu1_2"].any()
 
 
 def test_simple_takes_the_mean_over_what_a_position_stands_for(mask, rng):
     mask = (mask * rng.uniform(0, 1, mask.shape)).astype(np.float32)
     found = position_weights(mask, LAYERS, WANTED, "simple")
     for name, side in zip(WANTED, (1, 1, 2, 2, 4, 4), strict=True):
-        height, width = mask.shape[0] // 2, mask.shape[1] // 2
-        if side == 4:
-            height, width = height // 2, width // 2
-        means = [
-            [
-                mask[i * side : (i + 1) * side, j * side : (j + 1) * side].mean()
-                for j in range(width)
-            ]
-            for i in range(height)
-        ]
-        expected = mask if side == 1 else np.array(means)
-        np.testing.assert_allclose(found[name], expected**2, rtol=1e-5, err_msg=name)
-
-
-@pytest.mark.parametrize("kind", ["simple", "inside", "all"])
-def test_a_whole_mask_weighs_every_position_one(kind):
-    found = position_weights(np.ones((13, 22), np.float32), LAYERS, WANTED, kind)
-    shapes = [(13, 22), (13, 22), (6, 11), (6, 11), (3, 5), (3, 5)]
-    for shape, weights in zip(shapes, found.values(), strict=True):
-        np.testing.assert_array_equal(weights, np.ones(shape))
+        height, width = (length // side for length in mask.shape)
+        blocks = mask[: height * side, : width * side].reshape(height, side, width, side)
+        expected = blocks.mean(axis=(1, 3)) ** 2
+        assert_allclose(found[name], expected, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["simple", "inside", "all"])
 def test_layers_below_the_deepest_one_wanted_are_left_alone(kind):
     """A picture of three pixels has no position behind two poolings."""
     found = position_weights(np.ones((3, 3), np.float32), LAYERS, ["pool1"], kind)
-    assert {name: weights.shape for name, weights in found.items()} == {"pool1": (1, 1)}
-
-
-@pytest.mark.parametrize(
-    ("kind", "advice"), [("simple", "a larger mask"), ("inside", "style.guidance: simple")]
-)
-def test_a_mask_without_area_at_a_layer_is_told(kind, advice):
-    weights = {"relu1_1": np.ones((4, 4)), "relu5_1": np.zeros((2, 2))}
-    with pytest.raises(InputError) as caught:
-        check_area(weights, KEY, kind)
-    assert str(caught.value) == (
-        f"{KEY}: the mask has no area at relu5_1 with style.guidance: {kind} at this scale; "
-        f"try {advice}, or image.scales: null"
-    )
-
-
-# Of a run
+    assert found == {"pool1": np.ones((1, 1))}
 
 
 def guided(**changes: object) -> tuple[object, Inputs]:
@@ -234,56 +154,51 @@ def guided(**changes: object) -> tuple[object, Inputs]:
     return style, Inputs(blank, ((blank, 1.0), (blank, 1.0)), None, masks)
 
 
-def test_guides_are_the_weights_of_each_styles_masks_at_layers_in_use():
-    style, inputs = guided()
-    guides = guides_of(style, inputs, LAYERS)
-    assert len(guides) == 2
+@pytest.mark.parametrize(
+    ("changes", "own", "graph"),
+    [
+        ({}, ["relu1_1", "relu3_1"], []),
+        ({"layers": {"relu1_1": 1}, "guidance": "inside"}, ["relu1_1"], ["relu3_1"]),
+    ],
+)
+def test_guides_are_the_weights_of_masks_at_layers_in_use_and_1_at_others(changes, own, graph):
+    style, inputs = guided(**changes)
+    guides = guides_of(style, inputs, LAYERS, graph)
     for guide, (painted, taken) in zip(guides, inputs.masks, strict=True):
         for found, mask in ((guide.painted, painted), (guide.taken, taken)):
-            expected = position_weights(mask, LAYERS, ["relu1_1", "relu3_1"], "simple")
-            assert list(found) == ["relu1_1", "relu3_1"]
+            expected = position_weights(mask, LAYERS, own, style.guidance)
+            expected |= {name: np.ones((4, 3)) for name in graph}
+            assert [*found] == [*expected]
             for name, weights in expected.items():
-                np.testing.assert_array_equal(found[name], weights)
+                assert_array_equal(found[name], weights)
 
 
-def test_a_mask_that_erodes_away_is_told_by_its_style():
+def test_a_mask_without_area_at_a_layer_is_told_by_its_style():
     style, inputs = guided(guidance="inside")
-    with pytest.raises(InputError) as caught:
-        guides_of(style, inputs, LAYERS)
-    assert str(caught.value) == (
-        "style.images[0].mask: the mask has no area at relu3_1 with style.guidance: inside at this "
-        "scale; try style.guidance: simple, or image.scales: null"
-    )
+    told = f"{KEY}: the mask has no area at relu3_1 with style.guidance: "
+    inside = "inside at this scale; try style.guidance: simple, or image.scales: null"
+    simple = "simple at this scale; try a larger mask, or image.scales: null"
+    assert message(InputError, guides_of, style, inputs, LAYERS) == told + inside
+    weights = {"relu1_1": np.ones((4, 4)), "relu3_1": np.zeros((2, 2))}
+    assert message(InputError, check_area, weights, KEY, "simple") == told + simple
 
 
-def test_all_positions_count_at_layers_that_the_graph_has_for_other_runs():
-    style, inputs = guided(layers={"relu1_1": 1}, guidance="inside")
-    for guide in guides_of(style, inputs, LAYERS, ["relu1_1", "relu3_1"]):
-        assert list(guide.painted) == list(guide.taken) == ["relu1_1", "relu3_1"]
-        np.testing.assert_array_equal(guide.painted["relu3_1"], np.ones((4, 3)))
-    own = guides_of(style, inputs, LAYERS)[0].painted["relu1_1"]
-    shared = guides_of(style, inputs, LAYERS, ["relu3_1"])[0].painted["relu1_1"]
-    np.testing.assert_array_equal(shared, own)
-
-
-def test_masks_of_a_style_that_weighs_nothing_need_no_area():
+def test_masks_of_a_style_that_weighs_nothing_need_no_area_and_without_masks_are_no_guides():
     style, inputs = guided(guidance="inside", weight=0)
     assert [dict(guide.painted) for guide in guides_of(style, inputs, LAYERS)] == [{}, {}]
-
-
-def test_without_masks_there_are_no_guides():
-    _, inputs = guided()
-    assert guides_of(make_config({}).style, Inputs(inputs.content, (), None), LAYERS) == []
+    plain = Inputs(inputs.content, (), None)
+    assert guides_of(make_config({}).style, plain, LAYERS) == []
 
 
 def test_region_is_where_any_style_is_painted():
     _, inputs = guided()
     left, right = inputs.masks
     assert inputs.region.all()
-    one = Inputs(inputs.content, inputs.styles[:1], None, (left,))
-    np.testing.assert_array_equal(one.region, left[0])
+    pictures = inputs.content, inputs.styles[:1], None
+    one = Inputs(*pictures, (left,))
+    assert_array_equal(one.region, left[0])
     soft = fit_mask(left[0], (16, 12), 1)
-    feathered = Inputs(inputs.content, inputs.styles[:1], None, ((soft, right[1]),))
-    np.testing.assert_array_equal(feathered.painted, soft)
-    np.testing.assert_array_equal(feathered.region, soft > 0.02)
+    feathered = Inputs(*pictures, ((soft, right[1]),))
+    assert_array_equal(feathered.painted, soft)
+    assert_array_equal(feathered.region, soft > 0.02)
     assert one.region.sum() < feathered.region.sum() < np.count_nonzero(soft)

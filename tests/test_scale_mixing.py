@@ -1,7 +1,6 @@
 """Scale control: which transfers make the style images, and with what settings."""
 
-from __future__ import annotations
-
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -30,11 +29,8 @@ def picture(value: float, height: int = 30, width: int = 40) -> np.ndarray:
 
 
 def config(size: int | None = 64) -> Config:
-    images = [
-        {"path": "a.png", "fine": "fine_a.png", "scale": 1.5},
-        "b.png",
-        {"path": "c.png", "fine": "fine_c.png", "weight": 2},
-    ]
+    first = {"path": "a.png", "fine": "fine_a.png", "scale": 1.5}
+    images = [first, "b.png", {"path": "c.png", "fine": "fine_c.png", "weight": 2}]
     values = {"style": {"images": images}, "image": {"size": size}}
     return make_config({**values, "network": {"pooling": "average"}, "runtime": {"threads": 3}})
 
@@ -60,87 +56,62 @@ def test_styles_with_fine_structure_are_painted_in_it_at_the_size_they_are_used_
     assert mixed.fine == ()
     for name in ("content", "start", "alpha", "masks"):
         assert getattr(mixed, name) is getattr(before, name)
-
-
-def test_without_fine_structure_nothing_is_painted():
-    plain = Pictures(picture(0), (picture(1),))
-
-    def stylize(*_: object) -> np.ndarray:
-        raise AssertionError
-
-    assert mix_scales(make_config({}), plain, stylize) is plain
+    assert mix_scales(config(size), mixed, None) is mixed  # there is no more to paint
 
 
 def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style():
     """Gatys et al. 2017, section 6: style at conv1_1 and conv2_1 alone, from the coarse image."""
     settings = settings_for(config(), 96)
-    assert term_weights(settings, (96, 96)) == {
-        "content/relu4_2": 1,
-        "style/relu1_1": 1000,
-        "style/relu2_1": 1000,
-        "total_variation": 0,
-    }
+    layers = {"content/relu4_2": 1, "style/relu1_1": 1000, "style/relu2_1": 1000}
+    assert term_weights(settings, (96, 96)) == {**layers, "total_variation": 0}
     structure = structure_of([settings])
     assert (structure.statistics, structure.targets, structure.guided) == (("gram",), 1, False)
     assert (settings.init.source, settings.init.noise) == ("content", 0)
     assert (settings.image.size, settings.image.scales) == (96, None)
     assert settings.color.preserve == "none"
+    assert (settings.network, settings.runtime) == (config().network, config().runtime)
+    assert (settings.network.pooling, settings.runtime.threads) == ("average", 3)
 
 
-def test_the_transfer_runs_on_the_network_and_machine_of_the_run():
-    settings = settings_for(config(), 96)
-    assert settings.network == config().network
-    assert settings.runtime == config().runtime
-    assert settings.network.pooling == "average"
-    assert settings.runtime.threads == 3
-
-
-def test_ctrl_c_while_a_style_is_painted_ends_the_run(monkeypatch):
-    half_made = Result(picture(7), None, LossHistory(["total"]), interrupted=True)
-    monkeypatch.setattr(style_transfer, "optimise", lambda *_: half_made)
+def paint(monkeypatch, settings: Config, *results: Result) -> tuple[list[Config], BaseException]:
+    """Paint styles by transfers of these results; return their settings and what ended it."""
+    asked, made = [], iter(results)
+    monkeypatch.setattr(
+        style_transfer, "optimise", lambda _work, own, _pictures: asked.append(own) or next(made)
+    )
     work = SimpleNamespace(session=nullcontext())
     monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
-    with pytest.raises(KeyboardInterrupt):
-        style_transfer.open_studio(CPU).workspace(Job(config(), pictures(), vgg19(), {}))
+    with pytest.raises((KeyboardInterrupt, DivergedError)) as ended:
+        style_transfer.open_studio(CPU).workspace(Job(settings, pictures(), vgg19(), {}))
+    return asked, ended.value
 
 
-def test_a_style_whose_transfer_diverges_is_not_used(monkeypatch):
-    history = LossHistory(["total"])
-    diverged = Result(picture(7), None, history, interrupted=False, failure="total is nan")
-    monkeypatch.setattr(style_transfer, "optimise", lambda *_: diverged)
-    work = SimpleNamespace(session=nullcontext())
-    monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
-    with pytest.raises(DivergedError, match=r"style\.images: .* total is nan"):
-        style_transfer.open_studio(CPU).workspace(Job(config(), pictures(), vgg19(), {}))
+DONE, STOPPED, DIVERGED = (
+    Result(picture(7), None, LossHistory(["total"]), interrupted, failure)
+    for interrupted, failure in ((False, ""), (True, ""), (False, "total is nan"))
+)
+
+
+def test_ctrl_c_and_divergence_while_a_style_is_painted_end_the_run(monkeypatch):
+    assert isinstance(paint(monkeypatch, config(), STOPPED)[1], KeyboardInterrupt)
+    diverged = paint(monkeypatch, config(), DIVERGED)[1]
+    assert isinstance(diverged, DivergedError)
+    assert re.search(r"style\.images: .* total is nan", str(diverged))
 
 
 @pytest.mark.parametrize(("memory", "in_tiles"), [("900MB", True), ("90GB", False)])
 def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles, monkeypatch):
     """Though the run that it is for is taken in one piece."""
-    asked = []
-
-    def optimise(_work: object, settings: Config, _pictures: Pictures) -> Result:
-        asked.append(settings.runtime.tile)
-        return Result(picture(7), None, LossHistory(["total"]), interrupted=len(asked) == 2)
-
-    monkeypatch.setattr(style_transfer, "optimise", optimise)
-    work = SimpleNamespace(session=nullcontext())
-    monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
     runtime = config().runtime.model_copy(update={"tile": "none", "memory": memory})
     own = config(1024).model_copy(update={"runtime": runtime})
-    with pytest.raises(KeyboardInterrupt):
-        style_transfer.open_studio(CPU).workspace(Job(own, pictures(), vgg19(), {}))
-    assert [isinstance(tile, int) for tile in asked] == [in_tiles, in_tiles]
+    asked, _ = paint(monkeypatch, own, DONE, STOPPED)
+    assert [isinstance(each.runtime.tile, int) for each in asked] == [in_tiles, in_tiles]
 
 
 def test_styles_are_painted_once_for_runs_that_use_the_same():
     painted = []
-
-    def paint(job):
-        painted.append(job.config.content.weight)
-        return job.pictures
-
-    studio = Studio(lambda *_: SimpleNamespace(close=lambda: None), None, paint, None)
+    opened = SimpleNamespace(close=lambda: None)
+    studio = Studio(lambda *_: opened, None, lambda job: painted.append(1) or job.pictures, None)
     network = VGGWeights((), np.zeros(3, np.float32), "unpublished", "1")
     job = Job(config(), pictures(), network, {"content.image": "2"})
     other = replace(job, digests={"content.image": "3"})
