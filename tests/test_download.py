@@ -3,12 +3,10 @@
 import contextlib
 import hashlib
 import http.server
-import logging
 import re
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,27 +20,8 @@ from neural_style.download import PUBLISHED, DownloadError, RemoteFile, download
 
 BODY = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(BODY).hexdigest()
-HTML = b"<html>Welcome to our wireless network</html>"
-
-# Made for these tests: self-signed for localhost, and of use nowhere else.
-SELF_SIGNED = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgu/rsmFdx5XehIid5
-QDqoiks0iUMY675kTGTjOXV58cqhRANCAARoEHLZhTirAGLaQIju2WXUb4hCyHfy
-YZGr7t/YQ50W66QTFSh9Pa0KhTrkGJ61AiErkL1m1xM3D3PikTJRdinh
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBmzCCAUGgAwIBAgIUM4gR2q08IFhvLjK07F+dk2kXzhAwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTEzMzIwMFoYDzIwODEwODI0
-MTMzMjAwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAARoEHLZhTirAGLaQIju2WXUb4hCyHfyYZGr7t/YQ50W66QTFSh9Pa0K
-hTrkGJ61AiErkL1m1xM3D3PikTJRdinho28wbTAdBgNVHQ4EFgQUdd1CGBJKtbo/
-A4FygAK0xTSo7oMwHwYDVR0jBBgwFoAUdd1CGBJKtbo/A4FygAK0xTSo7oMwDwYD
-VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
-zj0EAwIDSAAwRQIgd+YpuJZGEbCk3TK+3lM2CGN3baOQknrnpV2ZOuQLonICIQCL
-WC6b8UWp4367rwFLSJpAo0PUxiJCV6lZYx31WBx2VQ==
------END CERTIFICATE-----
-"""
+CERTIFICATE = Path(__file__).with_name("self_signed.pem")
+POURED = 100  # times BODY, 128 MB: more than any socket holds
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -54,24 +33,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+Answer = Callable[[_Handler], None]
+
+
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Start a server whose answers a function gives; it tells its address and the ranges asked."""
+    """Start a server whose answers a function gives; it tells its address, the ranges asked and
+    how often BODY was poured.
+    """
     monkeypatch.setenv("no_proxy", "*")
     servers = []
 
-    def start(answer: Callable[[_Handler], None], tls: Path | None = None) -> SimpleNamespace:
+    def start(answer: Answer, tls: bool = False) -> SimpleNamespace:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        server.answer, server.ranges = answer, []
+        server.answer, server.ranges, server.poured = answer, [], []
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(tls)
+            context.load_cert_chain(CERTIFICATE)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
-        scheme = "https" if tls else "http"
-        url = f"{scheme}://127.0.0.1:{server.server_port}/vgg.mat"
-        return SimpleNamespace(url=url, ranges=server.ranges)
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/vgg.mat"
+        return SimpleNamespace(url=url, ranges=server.ranges, poured=server.poured)
 
     yield start
     for server in servers:
@@ -79,37 +62,64 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         server.server_close()
 
 
-def whole(handler: _Handler, body: bytes = BODY, announced: int | None = None) -> None:
+def send(handler: _Handler, status: int, body: bytes = b"", **fields: object) -> None:
+    """Send an answer with header fields, whatever they are; `_` stands for `-` in their names."""
+    handler.send_response(status)
+    for name, value in fields.items():
+        handler._headers_buffer.append(f"{name.replace('_', '-')}: {value}\r\n".encode())
+    handler.end_headers()
+    with contextlib.suppress(ConnectionError):
+        handler.wfile.write(body)
+
+
+def whole(handler: _Handler, body: bytes = BODY, length: object = None) -> None:
     """Send a body from its first byte, whatever was asked for."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(body) if announced is None else announced))
-    handler.end_headers()
-    handler.wfile.write(body)
+    send(handler, 200, body, Content_Length=len(body) if length is None else length)
 
 
-def ranged(handler: _Handler) -> None:
-    """Send BODY from the byte asked for."""
-    first = int(re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range") or "bytes=0-")[1])
-    handler.send_response(206)
-    handler.send_header("Content-Range", f"bytes {first}-{len(BODY) - 1}/{len(BODY)}")
-    handler.send_header("Content-Length", str(len(BODY) - first))
-    handler.end_headers()
-    handler.wfile.write(BODY[first:])
+def ranged(handler: _Handler, first: int | None = None) -> None:
+    """Send BODY from the byte asked for, or from another one."""
+    asked = handler.headers.get("Range") or "bytes=0-"
+    first = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if first is None else first
+    place = f"bytes {first}-{len(BODY) - 1}/{len(BODY)}"
+    send(handler, 206, BODY[first:], Content_Range=place, Content_Length=len(BODY) - first)
 
 
-def redirect(location: str) -> Callable[[_Handler], None]:
-    """Send to another address."""
+def pour(handler: _Handler) -> None:
+    """Send BODY again and again until the other end hangs up."""
+    with contextlib.suppress(ConnectionError):
+        while len(handler.server.poured) < POURED:
+            handler.wfile.write(BODY)
+            handler.server.poured.append(len(BODY))
+
+
+def chunked(size: bytes) -> Answer:
+    """Send a body without end in chunks, of which the first says how long it is."""
 
     def answer(handler: _Handler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", location)
-        handler.end_headers()
+        handler.protocol_version = "HTTP/1.1"
+        send(handler, 200, size + b"\r\n", Transfer_Encoding="chunked")
+        pour(handler)
 
     return answer
 
 
-def remote(url: str, sha256: str = SHA256) -> RemoteFile:
-    return RemoteFile(url, len(BODY), sha256)
+def redirect(location: str) -> Answer:
+    """Send to another address."""
+    return lambda handler: send(handler, 302, Location=location)
+
+
+def redirected(handler: _Handler) -> None:
+    """Send BODY from another address, behind a redirect with a body of its own that has no end."""
+    if handler.path == "/moved":
+        whole(handler)
+    else:
+        redirect("/moved")(handler)
+        pour(handler)
+
+
+def remote(url: str) -> RemoteFile:
+    return RemoteFile(url, len(BODY), SHA256)
 
 
 @pytest.fixture
@@ -123,319 +133,163 @@ def part(target: Path) -> Path:
     return target.with_name("vgg.mat.part")
 
 
-def refused(url: str, target: Path) -> DownloadError:
+def refused(url: str, target: Path, *, unreachable: bool) -> str:
     with pytest.raises(DownloadError) as caught:
         download(remote(url), target)
     assert not target.exists()
-    assert "\n" not in str(caught.value)
-    return caught.value
+    assert caught.value.unreachable is unreachable
+    return str(caught.value)
 
 
 def test_published_file_is_the_one_of_the_readme() -> None:
     readme = (Path(__file__).parents[1] / "weights" / "README.md").read_text()
-    assert PUBLISHED.url in readme
-    assert PUBLISHED.sha256 in readme
-    assert f"{PUBLISHED.size:,}" in readme
+    assert all(told in readme for told in (PUBLISHED.url, PUBLISHED.sha256, f"{PUBLISHED.size:,}"))
 
 
-def test_download_makes_the_folder_and_leaves_the_file_alone(serve: Any, target: Path) -> None:
-    download(remote(serve(whole).url), target)
+@pytest.mark.parametrize(
+    ("there", "answer", "asked"),
+    [
+        (None, whole, [None]),
+        (None, redirected, [None, None]),
+        (BODY[:1000], ranged, ["bytes=1000-"]),
+        (b"x" * 1000, whole, ["bytes=1000-"]),  # the server ignores the range
+        (BODY, whole, []),  # complete but for its name
+    ],
+    ids=["new", "redirected", "continued", "range ignored", "complete"],
+)
+def test_download_makes_the_folder_and_leaves_the_file_alone(
+    serve: Any, target: Path, there: bytes | None, answer: Answer, asked: list[str | None]
+) -> None:
+    if there is not None:
+        target.parent.mkdir()
+        target.with_name("vgg.mat.part").write_bytes(there)
+    server = serve(answer)
+    download(remote(server.url), target)
     assert target.read_bytes() == BODY
     assert [path.name for path in target.parent.iterdir()] == ["vgg.mat"]
+    assert server.ranges == asked
+    assert len(server.poured) < POURED
 
 
-def test_download_continues_a_partial_file(serve: Any, target: Path, part: Path) -> None:
-    part.write_bytes(BODY[:1000])
-    server = serve(ranged)
-    download(remote(server.url), target)
-    assert target.read_bytes() == BODY
-    assert server.ranges == ["bytes=1000-"]
+def deleted(body: bytes) -> str:
+    digest = hashlib.sha256(body).hexdigest()
+    told = f"the file has SHA-256 {digest}, expected {SHA256}; it was deleted"
+    return f"{told}. Try again, or another address"
 
 
-def test_download_starts_again_where_the_server_ignores_the_range(
-    serve: Any, target: Path, part: Path
+def of_length(length: object) -> Answer:
+    """Send 5,000 bytes and another length of them."""
+    return lambda handler: whole(handler, BODY[:5000], length)
+
+
+HTML = b"<html>Welcome to our wireless network</html>"
+OTHER = b"x" * 1000  # the beginning of another file
+CUT = "the connection ended after 5,000 of 1,280,000 bytes; run again to continue"
+LOST = "the connection was lost (IncompleteRead(0 bytes read)); run again to continue"
+ANNOUNCES = "announces {} bytes, expected 1,280,000; this is another file"
+TOO_MUCH = "sends more than the expected 1,280,000 bytes"
+ANOTHER_PART = "sends another part of the file than was asked for"
+REDIRECTS = "redirects to {}; only https is followed"
+FTP = "ftp://127.0.0.1/vgg.mat"
+REFUSED: dict[str, tuple[bytes | None, Answer, str, bytes | None]] = {
+    # What is there before, what is sent, what is told, what is there afterwards.
+    "another part": (OTHER, lambda h: ranged(h, 500), ANOTHER_PART, OTHER),
+    "wrong digest": (None, lambda h: whole(h, BODY[::-1]), deleted(BODY[::-1]), None),
+    "wrong digest, complete": (bytes(len(BODY)), whole, deleted(bytes(len(BODY))), None),
+    "wrong beginning": (OTHER, ranged, deleted(OTHER + BODY[1000:]), None),
+    "another size": (OTHER, lambda h: whole(h, HTML), ANNOUNCES.format(44), OTHER),
+    "no end": (None, lambda h: (send(h, 200), pour(h)), TOO_MUCH, None),
+    "a chunk of -1 bytes, which Python reads to the end": (None, chunked(b"-1"), TOO_MUCH, None),
+    "a chunk of no size": (None, chunked(b"x"), LOST, b""),
+    "5,000 digits": (None, of_length("9" * 5000), ANNOUNCES.format(f"{10**20 - 1:,}"), None),
+    "a length of -1": (None, of_length("-1"), CUT, BODY[:5000]),
+    "a length of 12x": (None, of_length("12x"), CUT, BODY[:5000]),
+    "an empty length": (None, of_length(""), CUT, BODY[:5000]),
+    "an Arabic length": (None, of_length("\u0661"), CUT, BODY[:5000]),
+    "a file": (None, redirect("file:///etc"), REDIRECTS.format("file:///etc"), None),
+    "FTP": (None, redirect(FTP), REDIRECTS.format(FTP), None),
+    "a circle": (None, redirect("/vgg.mat"), REDIRECTS.format("/vgg.mat"), None),
+    "an error": (None, lambda h: h.send_error(404), "the server answered 404 Not Found", None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_download_refuses_in_one_line_what_is_not_the_file(serve, target, part, name) -> None:
+    before, answer, message, after = REFUSED[name]
+    if before is not None:
+        part.write_bytes(before)
+    server = serve(answer)
+    unreachable = message in (CUT, LOST) or name == "an error"
+    told = refused(server.url, target, unreachable=unreachable)
+    assert told == f"{server.url}: {message}"
+    assert (part.read_bytes() if part.exists() else None) == after
+    assert len(server.poured) < POURED
+    assert len(server.ranges) < 20
+
+
+def test_download_warns_of_an_invalid_certificate_and_lets_the_digest_decide_but_never_leaves_https(
+    serve: Any, target: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    part.write_bytes(b"x" * 1000)
-    download(remote(serve(whole).url), target)
-    assert target.read_bytes() == BODY
-
-
-def test_download_refuses_a_range_that_begins_elsewhere(
-    serve: Any, target: Path, part: Path
-) -> None:
-    def elsewhere(handler: _Handler) -> None:
-        handler.send_response(206)
-        handler.send_header("Content-Range", f"bytes 500-{len(BODY) - 1}/{len(BODY)}")
-        handler.send_header("Content-Length", str(len(BODY) - 500))
-        handler.end_headers()
-        handler.wfile.write(BODY[500:])
-
-    part.write_bytes(BODY[:1000])
-    server = serve(elsewhere)
-    error = refused(server.url, target)
-    assert str(error) == f"{server.url}: sends another part of the file than was asked for"
-    assert part.read_bytes() == BODY[:1000]
-
-
-def test_download_gives_a_complete_partial_file_its_name_without_asking(
-    target: Path, part: Path
-) -> None:
-    part.write_bytes(BODY)
-    download(remote("http://127.0.0.1:1/"), target)
-    assert target.read_bytes() == BODY
-
-
-def test_download_after_a_lost_connection_goes_on_from_there(serve: Any, target: Path) -> None:
-    def cut(handler: _Handler) -> None:
-        if handler.headers.get("Range"):
-            ranged(handler)
-        else:
-            whole(handler, BODY[:70_000], announced=len(BODY))
-
-    server = serve(cut)
-    error = refused(server.url, target)
-    assert error.unreachable
-    assert str(error) == (
-        f"{server.url}: the connection ended after 70,000 of 1,280,000 bytes; run again to continue"
-    )
-    download(remote(server.url), target)
-    assert target.read_bytes() == BODY
-    assert server.ranges == [None, "bytes=70000-"]
-
-
-def test_download_refuses_a_wrong_digest_and_deletes_the_file(serve: Any, target: Path) -> None:
-    other = BODY[::-1]
-    server = serve(lambda handler: whole(handler, other))
-    error = refused(server.url, target)
-    assert not error.unreachable
-    assert str(error) == (
-        f"{server.url}: the file has SHA-256 {hashlib.sha256(other).hexdigest()}, "
-        f"expected {SHA256}; it was deleted. Try again, or another address"
-    )
-    assert not list(target.parent.iterdir())
-
-
-def test_download_refuses_a_body_of_another_announced_size(
-    serve: Any, target: Path, part: Path
-) -> None:
-    part.write_bytes(BODY[:1000])
-    server = serve(lambda handler: whole(handler, HTML))
-    assert str(refused(server.url, target)) == (
-        f"{server.url}: announces 44 bytes, expected 1,280,000; this is another file"
-    )
-    assert part.read_bytes() == BODY[:1000]
-
-
-def test_download_stops_a_body_that_goes_on(serve: Any, target: Path) -> None:
-    sent = []
-
-    def endless(handler: _Handler) -> None:
-        handler.send_response(200)
-        handler.end_headers()
-        with contextlib.suppress(ConnectionError):
-            while len(sent) < 100:
-                handler.wfile.write(BODY)
-                sent.append(len(BODY))
-
-    server = serve(endless)
-    assert str(refused(server.url, target)) == (
-        f"{server.url}: sends more than the expected 1,280,000 bytes"
-    )
-    assert not list(target.parent.iterdir())
-    assert len(sent) < 100  # 128 MB, more than any socket holds
-
-
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/vgg.mat"])
-def test_download_refuses_a_redirect_to_another_scheme(
-    serve: Any, target: Path, location: str
-) -> None:
-    server = serve(redirect(location))
-    error = refused(server.url, target)
-    assert not error.unreachable
-    assert str(error) == f"{server.url}: redirects to {location}; only https is followed"
-
-
-def test_download_follows_a_redirect_from_http_to_http(serve: Any, target: Path) -> None:
-    download(remote(serve(redirect(serve(whole).url)).url), target)
-    assert target.read_bytes() == BODY
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    path = tmp_path / "self_signed.pem"
-    path.write_text(SELF_SIGNED)
-    return path
-
-
-def test_download_warns_of_an_invalid_certificate_and_lets_the_digest_decide(
-    serve: Any, target: Path, certificate: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    secure = serve(whole, tls=certificate).url
-    with caplog.at_level(logging.WARNING):
-        download(remote(serve(redirect(secure)).url), target)
-    assert target.read_bytes() == BODY
-    (warning,) = caplog.messages
-    assert re.fullmatch(
-        r"http://127\.0\.0\.1:\d+/vgg\.mat: invalid certificate \(self.signed certificate\); "
-        r"going on, since the digest decides",
-        warning,
-    )
-
-
-def test_download_refuses_a_redirect_away_from_https(
-    serve: Any, target: Path, certificate: Path
-) -> None:
+    secure = serve(whole, tls=True).url
+    for url in (secure, serve(redirect(secure)).url):
+        caplog.clear()
+        download(remote(url), target)
+        assert target.read_bytes() == BODY
+        (warning,) = caplog.messages
+        why = r"invalid certificate \(self.signed certificate\); going on, since the digest decides"
+        assert re.fullmatch(f"{re.escape(url)}: {why}", warning)
+        target.unlink()
     plain = serve(whole).url
-    server = serve(redirect(plain), tls=certificate)
-    error = refused(server.url, target)
-    assert str(error) == f"{server.url}: redirects to {plain}; only https is followed"
+    url = serve(redirect(plain), tls=True).url
+    told = f"{url}: {REDIRECTS.format(plain)}"
+    assert refused(url, target, unreachable=False) == told
 
 
-def test_download_reports_an_answer_that_is_an_error(serve: Any, target: Path) -> None:
-    server = serve(lambda handler: handler.send_error(404))
-    error = refused(server.url, target)
-    assert error.unreachable
-    assert str(error) == f"{server.url}: the server answered 404 Not Found"
-
-
-def test_download_reports_a_closed_port(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_reports_a_closed_port_and_an_address_that_is_none(target, monkeypatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/vgg.mat"
-    error = refused(url, target)
-    assert error.unreachable
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/vgg.mat"
+    for url, reason in ((closed, "Connection refused"), ("https://", "no host given")):
+        told = f"{url}: cannot be reached: {reason}"
+        assert refused(url, target, unreachable=True) == told
+    for url in ("vgg.mat", "file:///etc/passwd", "https://[vgg/vgg.mat"):
+        told = f"{url}: expected an address with https:// or http://"
+        assert refused(url, target, unreachable=False) == told
     assert not target.parent.exists()  # no empty folder stays
-    assert str(error) == f"{url}: cannot be reached: Connection refused"
 
 
-def test_download_gives_up_on_a_silent_server(
+def test_download_gives_up_on_a_silent_server_and_a_name_that_is_never_looked_up(
     serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert module.OPEN_SECONDS < 10
     monkeypatch.setattr(module, "OPEN_SECONDS", 0.2)
     ended = threading.Event()
-    server = serve(lambda _: ended.wait(60))
-    start = time.monotonic()
-    error = refused(server.url, target)
-    assert time.monotonic() - start < 30  # on a busy machine, too
+    for url in (serve(lambda _: ended.wait(60)).url, "https://vgg.invalid/vgg.mat"):
+        told = f"{url}: cannot be reached: no answer within 0.2 s"
+        assert refused(url, target, unreachable=True) == told
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(60) and [])
     ended.set()
-    assert error.unreachable
-    assert str(error) == f"{server.url}: cannot be reached: no answer within 0.2 s"
 
 
-def test_download_gives_up_on_a_name_that_is_never_looked_up(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = threading.Event()
-    monkeypatch.setattr(module, "OPEN_SECONDS", 0.2)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(60) and [])
-    monkeypatch.setenv("no_proxy", "*")
-    error = refused("https://vgg.invalid/vgg.mat", target)
-    ended.set()
-    assert error.unreachable
-    assert str(error) == ("https://vgg.invalid/vgg.mat: cannot be reached: no answer within 0.2 s")
-
-
-def test_download_refuses_an_address_that_is_none(target: Path) -> None:
-    for url in ("vgg.mat", "file:///etc/passwd"):
-        assert str(refused(url, target)) == f"{url}: expected an address with https:// or http://"
-    assert str(refused("https://", target)) == "https://: cannot be reached: no host given"
-
-
-def test_download_reports_a_folder_that_cannot_be_made(serve: Any, tmp_path: Path) -> None:
-    (tmp_path / "weights").write_text("a file")
-    target = tmp_path / "weights" / "vgg.mat"
-    error = refused(serve(whole).url, target)
-    assert not error.unreachable
-    assert str(error) == f"{target}: cannot be written: File exists"
-
-
-@pytest.mark.parametrize("room", [0, 300_000, len(BODY) - 1])
-def test_download_goes_on_with_what_a_full_disk_had_room_for(
-    room: int, serve: Any, target: Path, part: Path
-) -> None:
+@pytest.mark.parametrize("room", [0, 300_000, len(BODY) - 1, None])
+def test_download_goes_on_with_what_a_full_disk_had_room_for(room, serve, target, part) -> None:
+    """None: for the whole file, but not for its name, which is all that is done later."""
     server = serve(ranged)
+    under = part.parent / "a file" / "vgg.mat"
+    under.parent.touch()
+    told = f"{under}: cannot be written: File exists"
+    assert refused(serve(ranged).url, under, unreachable=False) == told
     with pytest.MonkeyPatch.context() as patch:
-        FullDisk(target.parent, named(part.name), room).install(patch)
-        error = refused(server.url, target)
-    assert not error.unreachable
-    assert str(error) == f"{target}: cannot be written: No space left on device"
+        full = named(target.name) if room is None else named(part.name)
+        FullDisk(target.parent, full, room or 0).install(patch)
+        told = refused(server.url, target, unreachable=False)
+    assert told == f"{target}: cannot be written: No space left on device"
     assert part.read_bytes() == BODY[:room]
     download(remote(server.url), target)
     assert target.read_bytes() == BODY
-    assert server.ranges == [None, f"bytes={room}-" if room else None]
-
-
-def test_download_needs_only_the_name_where_the_last_rename_found_no_room(
-    serve: Any, target: Path, part: Path
-) -> None:
-    server = serve(whole)
-    with pytest.MonkeyPatch.context() as patch:
-        FullDisk(target.parent, named(target.name)).install(patch)
-        error = refused(server.url, target)
-    assert str(error) == f"{target}: cannot be written: No space left on device"
-    download(remote(server.url), target)
-    assert target.read_bytes() == BODY
-    assert len(server.ranges) == 1
-
-
-def test_obtain_leaves_a_file_that_is_there(tmp_path: Path) -> None:
-    target = tmp_path / "own.mat"
-    target.write_bytes(b"mine")
-    assert obtain(remote("http://127.0.0.1:1/"), target, "always", None)
-    assert target.read_bytes() == b"mine"
-
-
-@pytest.mark.parametrize(
-    ("mode", "terminal", "ci", "downloads", "asks"),
-    [
-        ("ask", True, "", True, True),
-        ("ask", False, "", True, False),
-        ("ask", True, "true", False, False),
-        ("ask", False, "true", False, False),
-        ("always", True, "", True, False),
-        ("always", False, "true", True, False),
-        ("never", True, "", False, False),
-        ("never", False, "", False, False),
-    ],
-)
-def test_obtain_follows_the_policy(
-    mode: Any,
-    terminal: bool,
-    ci: str,
-    downloads: bool,
-    asks: bool,
-    target: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("CI", ci)
-    fetched: list[Path] = []
-    questions: list[str] = []
-    monkeypatch.setattr(module, "download", lambda _, path: fetched.append(path))
-
-    def confirm(question: str) -> bool:
-        questions.append(question)
-        return True
-
-    there = obtain(PUBLISHED, target, mode, confirm if terminal else None)
-    assert there is downloads
-    assert fetched == ([target] if downloads else [])
-    question = (
-        f"The VGG-19 weights (535 MB) are not at {target}. Download them from {PUBLISHED.url}?"
-    )
-    assert questions == ([question] if asks else [])
-
-
-def test_obtain_takes_no_for_an_answer(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    assert not obtain(remote("http://127.0.0.1:1/"), target, "ask", lambda _: False)
-    assert not target.parent.exists()
-
-
-def test_download_refuses_an_address_that_cannot_be_parsed(target: Path) -> None:
-    url = "https://[vgg/vgg.mat"
-    assert str(refused(url, target)) == f"{url}: expected an address with https:// or http://"
+    asked = [] if room is None else [f"bytes={room}-" if room else None]
+    assert server.ranges == [None, *asked]
 
 
 def slow_reads(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[bytes], float]) -> None:
@@ -454,34 +308,26 @@ def slow_reads(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[bytes], float
 def test_download_gives_up_on_a_body_that_trickles_and_keeps_what_came(
     serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow_reads(monkeypatch, lambda _: 1.0)
     ended = threading.Event()
 
     def trickle(handler: _Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(BODY)))
-        handler.end_headers()
+        send(handler, 200, Content_Length=len(BODY))
         with contextlib.suppress(ConnectionError):
-            for place in range(len(BODY)):
-                if ended.wait(0.005):
-                    return
-                handler.wfile.write(BODY[place : place + 1])
+            for byte in BODY:
+                if not ended.wait(0.005):
+                    handler.wfile.write(bytes([byte]))
 
-    server = serve(trickle)
-    error = refused(server.url, target)
+    slow_reads(monkeypatch, lambda _: 1.0)
+    url = serve(trickle).url
+    told = refused(url, target, unreachable=True)
     ended.set()
-    assert error.unreachable
-    assert str(error) == (
-        f"{server.url}: sends less than 65,536 bytes in 30 s; run again to continue"
-    )
+    assert told == f"{url}: sends less than 65,536 bytes in 30 s; run again to continue"
     kept = target.with_name("vgg.mat.part").read_bytes()
     assert 0 < len(kept) < module.LEAST_BYTES
     assert BODY.startswith(kept)
 
 
-def test_download_reads_a_slow_body_that_comes_on(
-    serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_reads_a_slow_body_that_comes_on(serve, target, monkeypatch) -> None:
     bytes_a_second = 1.2 * module.LEAST_BYTES / module.READ_SECONDS
     assert len(BODY) / bytes_a_second > 10 * module.READ_SECONDS
     slow_reads(monkeypatch, lambda block: len(block) / bytes_a_second)
@@ -489,78 +335,39 @@ def test_download_reads_a_slow_body_that_comes_on(
     assert target.read_bytes() == BODY
 
 
-def test_download_stops_a_chunk_of_a_negative_length(serve: Any, target: Path) -> None:
-    """Python's own `read` takes -1 for all that comes, which has no end."""
-    sent = []
-
-    def negative(handler: _Handler) -> None:
-        handler.protocol_version = "HTTP/1.1"
-        handler.send_response(200)
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        handler.wfile.write(b"-1\r\n")
-        with contextlib.suppress(ConnectionError):
-            while len(sent) < 100:
-                handler.wfile.write(BODY)
-                sent.append(len(BODY))
-
-    assert not refused(serve(negative).url, target).unreachable
-    assert len(sent) < 100
-    assert not target.with_name("vgg.mat.part").exists()
-
-
-def test_download_does_not_read_the_endless_body_of_a_redirect(serve: Any, target: Path) -> None:
-    final = serve(whole).url
-    sent = []
-
-    def endless(handler: _Handler) -> None:
-        redirect(final)(handler)
-        with contextlib.suppress(ConnectionError):
-            while len(sent) < 100:
-                handler.wfile.write(BODY)
-                sent.append(len(BODY))
-
-    download(remote(serve(endless).url), target)
-    assert target.read_bytes() == BODY
-    assert len(sent) < 100
-
-
-def test_download_ends_a_circle_of_redirects(serve: Any, target: Path) -> None:
-    addresses: list[str] = []
-    server = serve(lambda handler: redirect(addresses[0])(handler))
-    addresses.append(server.url)
-    assert "redirects to" in str(refused(server.url, target))
-    assert len(server.ranges) < 20
-
-
-@pytest.mark.parametrize("length", ["9" * 5000, "-1", "12x", "", "\u0661"])
-def test_download_is_not_misled_by_a_length_that_is_none(
-    serve: Any, target: Path, length: str
+@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize(
+    "case",  # mode, terminal, CI, whether it downloads, whether it asks
+    [
+        ("ask", True, "", True, True),
+        ("ask", False, "", True, False),
+        ("ask", True, "true", False, False),
+        ("ask", False, "true", False, False),
+        ("always", True, "", True, False),
+        ("always", False, "true", True, False),
+        ("never", True, "", False, False),
+        ("never", False, "", False, False),
+    ],
+)
+def test_obtain_follows_the_policy_and_takes_no_for_an_answer(
+    case: tuple[Any, ...], answer: bool, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(handler: _Handler) -> None:
-        handler.send_response(200)
-        handler.wfile.write(b"")
-        handler._headers_buffer.append(f"Content-Length: {length}\r\n".encode())
-        handler.end_headers()
-        with contextlib.suppress(ConnectionError):
-            handler.wfile.write(BODY[:5000])
+    mode, terminal, ci, downloads, asks = case
+    fetched: list[Path] = []
+    questions: list[str] = []
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(module, "download", lambda _, path: fetched.append(path))
 
-    error = refused(serve(answer).url, target)
-    assert re.search("announces|ended after|connection was lost", str(error))
+    def confirm(question: str) -> bool:
+        questions.append(question)
+        return answer
 
-
-def test_partial_file_of_the_right_size_is_not_taken_for_whole(target: Path, part: Path) -> None:
-    part.write_bytes(bytes(len(BODY)))
-    error = refused("http://127.0.0.1:1/", target)
-    assert f"expected {SHA256}; it was deleted" in str(error)
-    assert not part.exists()
-
-
-def test_continued_file_whose_beginning_was_another_one_is_not_taken(
-    serve: Any, target: Path, part: Path
-) -> None:
-    part.write_bytes(b"x" * 1000)
-    assert "it was deleted" in str(refused(serve(ranged).url, target))
-    assert not part.exists()
-    download(remote(serve(ranged).url), target)
-    assert target.read_bytes() == BODY
+    downloads = downloads and (answer or not asks)
+    assert obtain(PUBLISHED, target, mode, confirm if terminal else None) is downloads
+    assert fetched == ([target] if downloads else [])
+    target.parent.mkdir()
+    target.touch()
+    assert obtain(PUBLISHED, target, mode, None)  # what is there is left alone
+    assert len(fetched) == downloads
+    place = f"are not at {target}. Download them from {PUBLISHED.url}?"
+    assert questions == ([f"The VGG-19 weights (535 MB) {place}"] if asks else [])

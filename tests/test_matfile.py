@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -29,18 +28,30 @@ def refusal(data: bytes) -> str:
     return str(caught.value)
 
 
+def frugal_refusal(data: bytes) -> str:
+    """The message for a file, which takes no more memory than itself and 4 MB."""
+    tracemalloc.start()
+    try:
+        message = refusal(data)
+        assert tracemalloc.get_traced_memory()[1] < len(data) + 4_000_000
+    finally:
+        tracemalloc.stop()
+    return message
+
+
 def element(kind: int, data: bytes, size: int | None = None, order: str = "<") -> bytes:
     head = struct.pack(f"{order}II", kind, len(data) if size is None else size)
     return head + data + bytes(-len(data) % 8)
 
 
+def integers(*values: int) -> bytes:
+    return element(5, struct.pack(f"<{len(values)}i", *values))
+
+
 def array(kind: int, shape: tuple[int, ...], body: bytes = b"", name: bytes = b"") -> bytes:
     """An array of a class, as the format defines it."""
-    parts = (
-        element(6, struct.pack("<II", kind, 0)),
-        element(5, struct.pack(f"<{len(shape)}i", *shape)),
-    )
-    return element(14, b"".join(parts) + element(1, name) + body)
+    head = element(6, struct.pack("<II", kind, 0)) + integers(*shape)
+    return element(14, head + element(1, name) + body)
 
 
 def variable(body: bytes, count: int = 1) -> bytes:
@@ -48,20 +59,19 @@ def variable(body: bytes, count: int = 1) -> bytes:
     return HEADER + array(1, (1, count), body, b"layers")
 
 
-def compressed(body: bytes) -> bytes:
-    return HEADER + element(15, packed := zlib.compress(body, 9))[: 8 + len(packed)]
+def compressed(body: bytes, missing: int = 0) -> bytes:
+    """A file of one variable, of whose stream so many bytes at the end are missing."""
+    packed = zlib.compress(body, 9)
+    return HEADER + struct.pack("<II", 15, len(packed) - missing) + packed[: len(packed) - missing]
 
 
 def assert_same(found: Any, expected: Any) -> None:
-    if not isinstance(expected, np.ndarray):
-        assert found == expected
-    elif expected.dtype.names:
-        assert found.shape == expected.shape
-        assert found.dtype.names == expected.dtype.names
+    assert found.shape == expected.shape
+    assert found.dtype.names == expected.dtype.names
+    if expected.dtype.names:
         for name in expected.dtype.names:
             assert_same(found[name], expected[name])
     elif expected.dtype == object:
-        assert found.shape == expected.shape
         for one, other in zip(found.flat, expected.flat, strict=True):
             assert_same(one, other)
     else:
@@ -87,7 +97,11 @@ def test_every_kind_of_value_is_read_as_scipy_reads_it(tmp_path: Path) -> None:
     values: dict[str, Any] = {t.__name__: np.arange(6, dtype=t).reshape(2, 3) for t in types}
     values |= {"float32": np.float32([[1.5, np.nan]]), "float64": np.ones((2, 3, 4))}
     values |= {"text": "ünï 漢字", "nothing": "", "logical": np.array([[True, False]])}
-    values |= {"empty": np.empty((0, 3)), "inner": {"a": {"b": 1.0}, "c": "x"}}
+    values |= {
+        "rows": np.array(["ab", "cd"]),
+        "empty": np.empty((0, 3)),
+        "inner": {"a": {"b": 1.0}, "c": "x"},
+    }
     path = tmp_path / "all.mat"
     scipy.io.savemat(path, {"meta": values}, long_field_names=True)
     assert_same(read(path.read_bytes())["meta"], scipy.io.loadmat(path)["meta"])
@@ -106,122 +120,88 @@ def test_big_endian_files_are_read_as_scipy_reads_them(tmp_path: Path) -> None:
     assert_same(read(path.read_bytes())["meta"], expected)
 
 
-def test_variables_that_are_not_asked_for_are_passed_over() -> None:
-    other = array(6, (1, 1), b"damaged!", b"other")
-    data = HEADER + other + array(6, (1, 1), element(9, struct.pack("<d", 7)), b"meta")
-    assert list(read(data)) == ["meta"]
-    assert read(data)["meta"] == 7
-
-
-def test_two_variables_of_one_name_are_refused() -> None:
-    one, two = (array(6, (1, 1), element(9, struct.pack("<d", v)), b"meta") for v in (1, 2))
-    with pytest.raises(MatFileError, match="it has two variables `meta`"):
-        read(HEADER + one + two)
-
-
-@pytest.mark.parametrize("kind", [3, 5, 16, 17, 18, 0, 200])
-def test_objects_functions_and_sparse_arrays_are_refused(kind: int) -> None:
-    inner = array(kind, (1, 1), element(1, b"anything"))
-    with pytest.raises(MatFileError, match="it has objects, functions or sparse arrays in it"):
-        read(variable(inner))
-
-
 NUMBER = element(9, struct.pack("<d", 1))
-NAME = element(5, struct.pack("<i", 8))
+META = array(6, (1, 1), NUMBER, b"meta")
 
-HOSTILE = {
-    "numbers that are not there": (
-        variable(array(6, (2**30, 2**30), NUMBER)),
-        "an array of 1,152,921,504,606,846,976 numbers holds 1",
-    ),
-    "bytes that are not there": (
-        variable(array(6, (512, 2**20), element(9, bytes(8), 2**32 - 1))),
-        "an array is longer than the file",
-    ),
-    "a variable of 4 GB": (
-        HEADER + element(14, bytes(64), 2**32 - 1),
-        "it ends within a variable",
-    ),
-    "cells that are not there": (
+
+def test_variables_that_are_not_asked_for_are_passed_over() -> None:
+    data = HEADER + array(6, (1, 1), b"damaged!", b"other") + META
+    assert read(data) == {"meta": 1}
+
+
+def cell_of(kind: int, shape: tuple[int, ...], body: bytes = NUMBER) -> bytes:
+    """A file of one cell with an array in it."""
+    return variable(array(kind, shape, body))
+
+
+def named_fields(widths: tuple[int, ...], names: bytes) -> bytes:
+    """A file of one cell with a struct of such fields in it."""
+    return cell_of(2, (1, 1), integers(*widths) + element(1, names))
+
+
+def nested(depth: int) -> bytes:
+    """A file of cells inside each other; SciPy's reader ends the process at some thousand."""
+    heads, size = [b""], 0
+    for _ in range(depth):  # from the inside out
+        size += 48
+        inner = element(6, struct.pack("<II", 1, 0)) + integers(1, 1)
+        heads.append(struct.pack("<II", 14, size - 8) + inner + element(1, b""))
+    return variable(b"".join(reversed(heads)))
+
+
+A = b"a".ljust(8, b"\0")
+FOREIGN = "it has objects, functions or sparse arrays in it"
+SHAPELESS = "an array has no sensible dimensions"
+FIELDLESS = "a struct has no sensible names of fields"
+CUT = "it ends within a variable"
+DEEP = "its arrays are nested deeper than 16"
+HOSTILE = [
+    (HEADER + META + META, "it has two variables `meta`"),
+    *((cell_of(kind, (1, 1), element(1, b"x")), FOREIGN) for kind in (3, 5, 16, 17, 18, 0, 200)),
+    (cell_of(6, (2**30, 2**30)), "an array of 1,152,921,504,606,846,976 numbers holds 1"),
+    (cell_of(6, (512, 2**20), element(9, A, 2**32 - 1)), "an array is longer than the file"),
+    (HEADER + element(14, bytes(64), 2**32 - 1), CUT),
+    (
         HEADER + array(1, (2**31 - 1, 1), b"", b"layers"),
         "2,147,483,647 arrays are longer than the file",
     ),
-    "structs that are not there": (
-        HEADER + array(2, (40000, 40000), NAME + element(1, b"a".ljust(8, b"\0")), b"layers"),
+    (
+        HEADER + array(2, (40000, 40000), integers(8) + element(1, A), b"layers"),
         "1,600,000,000 arrays are longer than the file",
     ),
-    "negative sides": (variable(array(6, (-1, -1), NUMBER)), "an array has no sensible dimensions"),
-    "no sides": (variable(array(6, (), NUMBER)), "an array has no sensible dimensions"),
-    "many sides": (variable(array(6, (1,) * 40, NUMBER)), "an array has no sensible dimensions"),
-    "numbers of an unknown type": (
-        variable(array(6, (1, 1), element(99, bytes(8)))),
-        "an array holds numbers of type 99",
-    ),
-    "half a number": (
-        variable(array(6, (1, 1), element(9, b"abc"))),
-        "an array ends within a number",
-    ),
-    "a small element too large": (
-        variable(array(6, (1, 1), struct.pack("<HHI", 9, 60000, 0))),
-        "a small element is too long",
-    ),
-    "fields of no length": (
-        variable(array(2, (1, 1), element(5, struct.pack("<i", 0)) + element(1, bytes(8)))),
-        "a struct has no sensible names of fields",
-    ),
-    "fields of two lengths": (
-        variable(array(2, (1, 1), element(5, struct.pack("<ii", 8, 8)) + element(1, bytes(8)))),
-        "a struct has no sensible names of fields",
-    ),
-    "fields of one name": (
-        variable(array(2, (1, 1), NAME + element(1, b"a".ljust(8, b"\0") * 2))),
-        "a struct has fields without names of their own",
-    ),
-    "a text in no encoding": (
-        variable(array(4, (1, 2), element(16, b"\xff\xfe"))),
-        "a text is not in its encoding",
-    ),
-    "something else than a variable": (
-        HEADER + element(99, bytes(8)),
-        "it has an element of type 99 in place of a variable",
-    ),
-    "no stream": (
-        HEADER + element(15, b"x" * 40),
-        "Error -3 while decompressing data: incorrect header check",
-    ),
-    "a header alone, cut": (HEADER[:100], "its header is not whole"),
-    "some bytes at the end": (HEADER + bytes(5), "it ends within a variable"),
-}
+    *((cell_of(6, shape), SHAPELESS) for shape in ((-1, -1), (), (1,) * 40)),
+    (cell_of(6, (1, 1), element(99, A)), "an array holds numbers of type 99"),
+    (cell_of(6, (1, 1), element(9, b"abc")), "an array ends within a number"),
+    (cell_of(6, (1, 1), struct.pack("<HHI", 9, 60000, 0)), "a small element is too long"),
+    (named_fields((0,), A), FIELDLESS),
+    (named_fields((8, 8), A), FIELDLESS),
+    (named_fields((8,), A + A), "a struct has fields without names of their own"),
+    (cell_of(4, (1, 2), element(16, b"\xff\xfe")), "a text is not in its encoding"),
+    (cell_of(4, (1, 2), element(9, A)), "a text holds characters of type 9"),
+    (cell_of(4, (1, 9), element(16, b"ab")), "a text of 9 characters has 2 bytes"),
+    (variable(element(14, element(6, A[:4]))), "an array has no class"),
+    (variable(element(9, A)), "it has an element of type 9 in place of an array"),
+    (compressed(element(9, META[8:])), "it has an element of type 9 in place of a variable"),
+    (HEADER + element(99, A), "it has an element of type 99 in place of a variable"),
+    (HEADER + element(15, b"x" * 40), "Error -3 while decompressing data: incorrect header check"),
+    (HEADER[:100], "its header is not whole"),
+    (HEADER + bytes(5), CUT),
+    (nested(15), "1 arrays are longer than the file"),  # and that alone is wrong
+    (variable(element(14, b"") * 2, 3), "3 arrays are longer than the file"),
+    (compressed(META, missing=4), "a variable is not as long as it says"),  # its checksum
+    (nested(16), DEEP),
+    (nested(100_000), DEEP),
+]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_file_is_refused_in_little_memory(name: str) -> None:
-    data, message = HOSTILE[name]
-    tracemalloc.start()
-    try:
-        assert refusal(data) == message
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("depth", [20, 1000, 100_000])
-def test_deep_nesting_is_refused(depth: int) -> None:
-    """SciPy's reader ends the process at some thousand levels."""
-    heads = [b""]
-    size = 0
-    for _ in range(depth):  # from the inside out
-        size += 48
-        inner = element(6, struct.pack("<II", 1, 0)) + element(5, struct.pack("<ii", 1, 1))
-        heads.append(struct.pack("<II", 14, size - 8) + inner + element(1, b""))
-    assert refusal(variable(b"".join(reversed(heads)))) == "its arrays are nested deeper than 16"
+@pytest.mark.parametrize(("data", "message"), HOSTILE, ids=[message for _, message in HOSTILE])
+def test_hostile_file_is_refused_in_little_memory(data: bytes, message: str) -> None:
+    assert frugal_refusal(data) == message
 
 
 def test_many_small_arrays_are_refused() -> None:
     data = variable(element(14, b"") * 100_001, 100_001)
-    start = time.process_time()
     assert refusal(data) == "its arrays are more than 100,000"
-    assert time.process_time() - start < 5
 
 
 def test_stream_that_expands_beyond_measure_is_refused_before_it_does() -> None:
@@ -229,48 +209,31 @@ def test_stream_that_expands_beyond_measure_is_refused_before_it_does() -> None:
     data = compressed(body)
     assert len(data) < 400_000
     message = f"a variable of {len(data) - 136:,} bytes says that it expands to {len(body) - 8:,}"
-    del body
-    tracemalloc.start()
-    try:
-        assert refusal(data) == message
-        assert tracemalloc.get_traced_memory()[1] < 10_000_000
-    finally:
-        tracemalloc.stop()
+    assert frugal_refusal(data) == message
 
 
-@pytest.mark.parametrize("lie", [-8, 8])
-def test_stream_of_another_length_than_it_says_is_refused(lie: int) -> None:
-    body = array(6, (1, 1), NUMBER, b"meta")
-    body = body[:4] + struct.pack("<I", len(body) - 8 + lie) + body[8:]
-    assert refusal(compressed(body)) == "a variable is not as long as it says"
+def longer(lie: int) -> bytes:
+    """A variable that says it is by so many bytes longer than it is."""
+    return META[:4] + struct.pack("<I", len(META) - 8 + lie) + META[8:]
 
 
-def test_endless_stream_behind_a_short_variable_is_left_alone() -> None:
-    body = array(6, (1, 1), NUMBER, b"meta") + bytes(50_000_000)
-    data = compressed(body)
-    del body
-    tracemalloc.start()
-    try:
-        assert refusal(data) == "a variable is not as long as it says"
-        assert tracemalloc.get_traced_memory()[1] < 10_000_000
-    finally:
-        tracemalloc.stop()
+@pytest.mark.parametrize("body", [longer(-8), longer(8), META + bytes(50_000_000)])
+def test_stream_of_another_length_than_it_says_is_refused(body: bytes) -> None:
+    """Though it be endless, behind what the variable says."""
+    assert frugal_refusal(compressed(body)) == "a variable is not as long as it says"
 
 
 def test_changed_byte_of_a_compressed_number_is_noticed() -> None:
     """The stream's checksum is compared, which comes after all that is needed."""
-    rng = np.random.default_rng(1)
-    noise = rng.bytes(80_000)  # is stored as it is
+    noise = np.random.default_rng(1).bytes(80_000)  # is stored as it is
     data = bytearray(compressed(array(6, (1, 10_000), element(9, noise), b"meta")))
     assert read(bytes(data))["meta"].shape == (1, 10_000)
     data[len(data) // 2] ^= 1
     assert refusal(bytes(data)) == "Error -3 while decompressing data: incorrect data check"
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_file_cut_anywhere_is_refused(packed: bool) -> None:
-    body = array(6, (1, 1), NUMBER, b"meta")
-    data = compressed(body) if packed else HEADER + body
+@pytest.mark.parametrize("data", [HEADER + META, compressed(META)], ids=["plain", "packed"])
+def test_file_cut_anywhere_is_refused(data: bytes) -> None:
     for end in range(len(data)):
         if end != len(HEADER):  # a file without variables
             assert refusal(data[:end])
