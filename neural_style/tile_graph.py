@@ -19,7 +19,7 @@ from neural_style.objective import Objective, read_goals
 from neural_style.structure import Structure
 from neural_style.sums import wide
 from neural_style.terms import Sums, View, build_sums, build_terms
-from neural_style.tile import Tile
+from neural_style.tile import Carried, Tile
 from neural_style.tile_stage import SCOPE, StageBuilder, TileStage, build_ledger, build_pulls
 from neural_style.tiling import strides_of
 from neural_style.weights import Layer
@@ -35,6 +35,7 @@ class TileGraph:
     Attributes:
         stages: What is done with a tile, stage by stage.
         layers: Of the network, those that are needed.
+        carried: What is kept between the stages.
         sums: Sums over the tiles so far, by their names; of style layers first.
         clear: Sets them to nothing, and makes room for what is kept between stages.
         losses: The weighted terms of the sums by name, and their `total`, scalars.
@@ -46,6 +47,7 @@ class TileGraph:
 
     stages: Sequence[TileStage]
     layers: Sequence[Layer]
+    carried: Sequence[Carried]
     sums: Sums
     clear: tf.Operation
     losses: Mapping[str, tf.Tensor]
@@ -111,6 +113,7 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
     return TileGraph(
         stages=[build.stage(index) for index in range(len(tile.stages))],
         layers=[layer for stage in tile.stages for layer in stage.stage.layers],
+        carried=tile.carried,
         sums=here.with_parts(ledger.sums),
         clear=tf.group(
             _fill(ledger.sums, {name: tf.zeros_like(each) for name, each in read.items()}),

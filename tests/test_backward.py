@@ -31,7 +31,7 @@ def told(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def descend(terms: Terms, layers: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return the sum of the terms of what is seen of the layers, of which the first is the image."""
+    """Return the sum of the terms of what is seen of the layers, the image first."""
     seen = [tf.identity(layer) for layer in layers]
     return descend_by_layer(terms(*seen), layers, seen)
 
