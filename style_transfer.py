@@ -42,6 +42,7 @@ from neural_style.color_control import as_compared
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
 from neural_style.critic import Critic, open_critic
 from neural_style.errors import printable
+from neural_style.failures import logged_in
 from neural_style.fitting import fit, fit_within, may_be_cut, shortage
 from neural_style.guard import DivergedError, told_of_memory
 from neural_style.images import read_image
@@ -259,8 +260,10 @@ def make(
         InputError: The folder has a checkpoint of other settings or inputs.
         DivergedError: The losses are no numbers; the best image is saved.
         OutOfMemoryError: There is too little memory for the smallest tiles.
+        FailedRunError: An error from inside TensorFlow, which is in `error.log`.
     """
-    with told_of_memory(job):
+    folder.mkdir(exist_ok=True)
+    with told_of_memory(job), logged_in(folder):
         return _make(job, studio, folder, watch, clock, tick)
 
 
@@ -268,7 +271,6 @@ def _make(
     job: Job, studio: Studio, folder: Path, watch: Watch, clock: record.Stopwatch, tick: Tick
 ) -> outputs.Result:
     config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
-    folder.mkdir(exist_ok=True)
     files.remove_unfinished(folder)
     resumed = checkpoint.find_checkpoint(folder, deciding)
     with clock("start"):

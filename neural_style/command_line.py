@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from neural_style import __version__
 from neural_style.errors import InputError, printable
+from neural_style.failures import describe
 from neural_style.guard import FailedRunError
 from neural_style.interrupts import ENDING
 
@@ -43,12 +44,12 @@ def exit_code(action: Callable[[], int]) -> int:
         log.error("interrupted")
         return 130
     except FailedRunError as error:
-        return _failed(str(error), 1)
+        return _failed(str(error), 1, trace=True)
     except OSError as error:
         where = f"{printable(error.filename)}: " if error.filename else ""
         return _failed(f"{where}{error.strerror or printable(error)}", 1, trace=True)
     except Exception as error:  # the last resort: one line, and where it happened with -v
-        return _failed(f"{type(error).__name__}: {printable(error)}", 1, trace=True)
+        return _failed(describe(error), 1, trace=True)
 
 
 def _failed(message: str, code: int, *, trace: bool = False) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 
     from neural_style import config
+
+log = logging.getLogger(__name__)
 
 _KERAS = "TF_USE_LEGACY_KERAS"
 AMPERE = 8  # compute capability from which NVIDIA cards multiply bfloat16 numbers
@@ -87,6 +90,9 @@ def _without_keras() -> Iterator[None]:
 def open_device(runtime: config.Runtime, warn: Callable[[str], None]) -> Device:
     """Settle on a device and set TensorFlow's threads, before any operation is built.
 
+    Where there is no graphics card, TensorFlow prints an error of CUDA's as soon as it looks for
+    one; it does here, and what it prints is logged for `-v`.
+
     Args:
         runtime: What is asked for.
         warn: Is told of a graphics card that TensorFlow cannot use.
@@ -98,13 +104,15 @@ def open_device(runtime: config.Runtime, warn: Callable[[str], None]) -> Device:
     import tensorflow.compat.v1 as tf
 
     threads = _set_threads(runtime.threads)
-    gpus = [] if runtime.device == "cpu" else tf.config.list_physical_devices("GPU")
-    kind = choose_device(runtime.device, gpus)
+    with captured_stderr() as captured:
+        found = tf.config.list_physical_devices("GPU")
+    log.debug("%s", captured.text())
+    kind = choose_device(runtime.device, [] if runtime.device == "cpu" else found)
     if kind == "gpu":
-        details = tf.config.experimental.get_device_details(gpus[0])
+        details = tf.config.experimental.get_device_details(found[0])
         major, _ = details.get("compute_capability", (0, 0))
         precision = choose_precision(runtime.precision, major >= AMPERE)
-        return Device("gpu", details.get("device_name", gpus[0].name), threads, precision)
+        return Device("gpu", details.get("device_name", found[0].name), threads, precision)
     if runtime.device == "auto" and nvidia_driver():
         warn(
             "an NVIDIA driver is here but TensorFlow finds no CUDA libraries, so the CPU is used; "

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neural_style import checkpoint, files, record
-from neural_style.errors import InputError, printable
-from neural_style.guard import FailedRunError
+from neural_style.errors import printable
+from neural_style.failures import describe
 from neural_style.job import mark_of
 from neural_style.progress import human_seconds
 from neural_style.structure import Structure
@@ -57,17 +57,10 @@ def one_by_one(make: Callable[[Task], None]) -> Executor:
                 make(task)
             except Exception as failure:
                 log.debug("", exc_info=True)
-                error = one_line(failure)
+                error = describe(failure)
             yield task, error
 
     return execute
-
-
-def one_line(error: BaseException) -> str:
-    """Return what went wrong, in one line."""
-    text = printable(error)
-    told = isinstance(error, InputError | FailedRunError)
-    return text if told else f"{type(error).__name__}: {text}"
 
 
 @dataclass(frozen=True)

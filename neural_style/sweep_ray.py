@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neural_style import checkpoint, config_sweep, files, record, session
 from neural_style.errors import InputError, printable
+from neural_style.failures import describe
 from neural_style.free_memory import available_bytes
 from neural_style.interrupts import handlers_kept
 from neural_style.job import Job
-from neural_style.sweep import Executor, Task, one_line
+from neural_style.sweep import Executor, Task
 from neural_style.walk import ignore
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def on_ray(
                     order = Order(small, task.folder, hands, options.cpus, len(tasks))
                     pending[remote.remote(order, *large)] = task
                 except Exception as failure:
-                    yield task, one_line(failure)
+                    yield task, describe(failure)
             while pending:
                 _heed(pressed)
                 ready, _ = ray.wait(list(pending), timeout=SECONDS)
@@ -229,9 +230,9 @@ def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
     try:
         made: Made = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        return one_line(error.cause)
+        return describe(error.cause)
     except ray.exceptions.RayError as error:
-        return f"its worker was lost, {retries} retries included: {one_line(error)}"
+        return f"its worker was lost, {retries} retries included: {describe(error)}"
     try:
         if not made.error:
             checkpoint.remove_checkpoints(folder)  # of an earlier attempt in another process
@@ -240,7 +241,7 @@ def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_atomically(path, made.files[name])
     except OSError as error:
-        return one_line(error)
+        return describe(error)
     return made.error
 
 
@@ -265,7 +266,7 @@ def _make(order: Order, pictures: Any, weights: Any) -> Made:
             order.hands.make(job, _studio, folder, ignore, record.Stopwatch(), ignore)
         except Exception as failure:
             _studio.close()  # what failed may have left the graph or the memory in any state
-            error = one_line(failure).replace(printable(folder), printable(order.folder))
+            error = describe(failure).replace(printable(folder), printable(order.folder))
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")

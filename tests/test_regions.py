@@ -59,6 +59,6 @@ def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weight
             for style in range(2):
                 found = distance(targets.StyleSums(*sums), goals[layer][style])
                 losses[region, style] += shares[f"style/{layer}"] * found
-    print(losses)  # noqa: T201 - shown with -s
+    print(losses)
     assert losses[0, 0] < 0.5 * losses[0, 1]
     assert losses[1, 1] < 0.5 * losses[1, 0]
