@@ -2,7 +2,9 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from neural_style.sweep_results import Axis, RunResult, SweepResults
 
 Color = tuple[int, int, int]
 SIZE = (40, 60)  # height and width of every picture
+TWO = {"style.weight": ["100", "5", "20"], "content.weight": ["1", "3"]}
 
 
 def color_of(number: int) -> Color:
@@ -25,25 +28,26 @@ def solid(path: Path, color: Color, size: tuple[int, int] = SIZE) -> Path:
     return path
 
 
-def a_run(folder: Path, number: int, **changes: object) -> RunResult:
+def a_run(folder: Path, number: int, **changes: Any) -> RunResult:
     """A finished run with a picture of its colour and losses that grow with its number."""
-    fields: dict[str, object] = {
-        "name": f"run {number}",
-        "folder": f"{number:04d}-run",
-        "place": (number,),
-        "values": {},
-        "terms": {"style/relu1_1": number / 7, "total": number / 3 + 1e6},
-        "metrics": {"style_held_out": 1.0 / (number + 1), "content": number + 1.0},
-        "seconds": number + 0.5,
-        "error": "",
-        "content": folder / "content.png",
-        "styles": (folder / "style.png",),
-        "image": folder / f"{number:04d}-run" / "pastiche.png",
-        "curve": [100.0, 50.0, 10.0 / (number + 1)],
-    } | changes
-    if fields["image"] is not None:
-        solid(Path(str(fields["image"])), color_of(number))
-    return RunResult(**fields)  # type: ignore[arg-type]
+    run = RunResult(
+        name=f"run {number}",
+        folder=f"{number:04d}-run",
+        place=(number,),
+        values={},
+        terms={"style/relu1_1": number / 7, "total": number / 3 + 1e6},
+        metrics={"style_held_out": 1.0 / (number + 1), "content": number + 1.0},
+        seconds=number + 0.5,
+        error="",
+        content=folder / "content.png",
+        styles=(folder / "style.png",),
+        image=folder / f"{number:04d}-run" / "pastiche.png",
+        curve=[100.0, 50.0, 10.0 / (number + 1)],
+    )
+    run = replace(run, **changes)
+    if run.image is not None:
+        solid(run.image, color_of(number))
+    return run
 
 
 def a_grid(folder: Path, grid: Mapping[str, Sequence[str]], title: str = "grid") -> SweepResults:
@@ -57,3 +61,9 @@ def a_grid(folder: Path, grid: Mapping[str, Sequence[str]], title: str = "grid")
         runs.append(a_run(folder, number, name=name, place=place, values=values))
     axes = tuple(Axis((key,), tuple((value,) for value in grid[key])) for key in grid)
     return SweepResults(title, axes, tuple(runs))
+
+
+def changed(results: SweepResults, *changes: Mapping[str, Any]) -> SweepResults:
+    """The sweep with changes to its first runs."""
+    runs = [replace(run, **change) for run, change in zip(results.runs, changes, strict=False)]
+    return replace(results, runs=(*runs, *results.runs[len(runs) :]))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from conftest import tiny_layers
+from conftest import small_layers
+from painting import write_small
 
 import vgg19_matconvnet as vgg
 from neural_style import images, supply, survey
@@ -22,25 +22,15 @@ from neural_style.survey import Survey, check_inputs, human_bytes, survey_sweep
 from neural_style.sweep_plan import Plan, plan_sweep
 from neural_style.weights import VGGWeights
 
+WHOLE = "image: {size: null, scales: null}"  # 37 x 51 pixels
+
 
 @pytest.fixture
 def plan(tmp_path: Path, tiny_mat: Path) -> Callable[..., Plan]:
-    """Plan a sweep block over pictures of 40 x 20 and 30 x 30 pixels."""
-    rng = np.random.default_rng(0)
-    for name, shape in (("a", (20, 40, 3)), ("b", (30, 30, 3))):
-        picture = rng.uniform(0, 255, shape).astype(np.float32)
-        images.write_image(tmp_path / f"{name}.png", picture)
+    """Plan a grid."""
 
-    def plan_of(block: dict[str, Any], **changes: Any) -> Plan:
-        sections = {
-            "content": {"image": "a.png", "layers": ["relu1_1"]},
-            "style": {"images": ["b.png"], "layers": ["relu1_1"]},
-            "network": {"weights": str(tiny_mat)},
-            "image": {"size": None, "scales": None},
-            "optimizer": {"iterations": 10},
-        }
-        path = tmp_path / "x.yaml"
-        path.write_text(yaml.safe_dump({**sections, **changes, "sweep": block}, sort_keys=False))
+    def plan_of(grid: str, *changes: str) -> Plan:
+        path = write_small(tmp_path, tiny_mat, f"{{grid: {{{grid}}}}}", *changes)
         source = load_source(path)
         return plan_sweep(source, validate(source, path))
 
@@ -54,10 +44,10 @@ def desk() -> Desk:
 
 @pytest.fixture
 def look(plan: Callable[..., Plan], desk: Desk) -> Callable[..., Survey]:
-    """Survey a sweep block on a machine of ten thousand million operations a second."""
+    """Survey a grid on a machine of ten thousand million operations a second."""
 
-    def found(*args: Any, **changes: Any) -> Survey:
-        made = plan(*args, **changes)
+    def found(*args: str) -> Survey:
+        made = plan(*args)
         checked = zip(made.experiments, check_inputs(made, desk), strict=True)
         filters = [filters_of(each.config, *told) for each, told in checked]
         return survey_sweep([each.config for each in made.experiments], filters, desk, 1e10)
@@ -66,10 +56,10 @@ def look(plan: Callable[..., Plan], desk: Desk) -> Callable[..., Survey]:
 
 
 def test_runs_and_graphs_are_counted(look):
-    found = look({"grid": {"style.weight": [1, 2, 3], "network.pooling": ["max", "average"]}})
+    found = look("style.weight: [1, 2, 3], network.pooling: [max, average]")
     assert (found.runs, found.graphs) == (6, 2)
     assert str(found).startswith("6 runs, 2 graphs; about ")
-    assert str(look({"grid": {"init.seed": [1]}})).startswith("1 run, 1 graph; about ")
+    assert str(look("init.seed: [1]")).startswith("1 run, 1 graph; about ")
 
 
 def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
@@ -77,44 +67,31 @@ def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
 
     def known(config: Any, *_: Any) -> Prediction:
         number = config.optimizer.iterations
-        return Prediction(seconds=START_SECONDS + number, peak_bytes=number)
+        short = "too little" if number == 400 else ""
+        return Prediction(seconds=START_SECONDS + number, peak_bytes=number, shortage=short)
 
     monkeypatch.setattr(survey, "predict", known)
-    one = look({"grid": {"optimizer.iterations": [100]}})
-    found = look({"grid": {"optimizer.iterations": [100, 400, 1600], "init.seed": [0, 1]}})
-    assert found.peak_bytes == 1600
-    shared = START_SECONDS + survey.GRAPH_SECONDS
-    assert one.seconds == pytest.approx(shared + 100 + survey.RUN_SECONDS)
-    assert found.seconds == pytest.approx(shared + 2 * 2100 + 6 * survey.RUN_SECONDS)
+    one = look("optimizer.iterations: [100]")
+    found = look("optimizer.iterations: [100, 400, 1600], network.pooling: [max, average]")
+    assert (one.peak_bytes, found.peak_bytes) == (100, 1600)
+    assert (one.shortage, found.shortage) == ("", "too little")
+    graph, each = survey.GRAPH_SECONDS, survey.RUN_SECONDS
+    assert one.seconds == pytest.approx(START_SECONDS + graph + 100 + each)
+    assert found.seconds == pytest.approx(START_SECONDS + 2 * graph + 2 * 2100 + 6 * each)
 
 
-def test_a_run_for_which_memory_is_short_is_told(look, monkeypatch):
-    def known(config: Any, *_: Any) -> Prediction:
-        short = "too little" if config.optimizer.iterations == 400 else ""
-        return Prediction(seconds=1, peak_bytes=1, shortage=short)
-
-    monkeypatch.setattr(survey, "predict", known)
-    assert look({"grid": {"optimizer.iterations": [100, 200]}}).shortage == ""
-    assert look({"grid": {"optimizer.iterations": [100, 400]}}).shortage == "too little"
-
-
-def test_disk_grows_with_pictures_and_their_pixels(look):
-    def disk(**changes: Any) -> float:
-        return look({"grid": {"init.seed": [0]}}, **changes).disk_bytes
-
-    plain = disk()
-    assert disk(output={"save_every": 2}) - plain == pytest.approx(5 * 20 * 40 * survey.PIXEL_BYTES)
-    large = disk(image={"size": 80, "scales": None})
-    assert large - plain == pytest.approx(3 * 20 * 40 * survey.PIXEL_BYTES)
-    twice = look({"grid": {"init.seed": [0, 1]}}).disk_bytes
-    assert twice == pytest.approx(2 * plain)
-
-
-def test_noise_as_png_takes_about_the_bytes_foretold(tmp_path, rng):
-    path = tmp_path / "noise.png"
-    images.write_image(path, rng.normal(128, 40, (200, 300, 3)).clip(0, 255).astype(np.float32))
+def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
+    iterations = "optimizer: {iterations: 10}"
+    plain = look("init.seed: [0]", WHOLE, iterations).disk_bytes
+    every = look("output.save_every: [2]", WHOLE, iterations).disk_bytes
+    large = look("image.size: [102]", WHOLE, iterations).disk_bytes
+    picture = 37 * 51 * survey.PIXEL_BYTES
+    assert [every - plain, large - plain] == pytest.approx([5 * picture, 3 * picture])
+    assert look("init.seed: [0, 1]", WHOLE, iterations).disk_bytes == pytest.approx(2 * plain)
+    noise = rng.normal(128, 40, (200, 300, 3)).clip(0, 255).astype(np.float32)
+    images.write_image(tmp_path / "noise.png", noise)
     foretold = survey.PIXEL_BYTES * 200 * 300
-    assert foretold / 1.6 < path.stat().st_size < foretold * 1.6
+    assert foretold / 1.6 < (tmp_path / "noise.png").stat().st_size < foretold * 1.6
 
 
 @pytest.mark.parametrize(
@@ -126,27 +103,24 @@ def test_bytes_are_told_in_the_largest_unit(number, text):
 
 
 @pytest.mark.parametrize(
-    ("block", "message"),
-    [
-        ({"grid": {"content.image": ["a.png", "gone.png"]}}, "content.image: no such file"),
-        ({"grid": {"style.layers": [["relu1_1"], ["relu9_9"]]}}, "style.layers: unknown layer"),
-        ({"grid": {"image.size": [None, 10], "style.layers": [["relu5_1"]]}}, "content.image: "),
-        ({"grid": {"style.images[0].scale": [1, 0.01]}}, "style.images[0]: 1 x 1 px"),
-        ({"grid": {"optimizer.iterations": [3, [3, 4]]}}, "optimizer.iterations"),
-        ({"grid": {"style.images[0].mask": [None, "gone.png"]}}, "style.images[0].mask"),
-    ],
+    ("grid", "message"),
+    {
+        "content.image: [photo.png, gone.png]": "content.image: no such file",
+        "style.layers: [[relu1_1], [relu9_9]]": "style.layers: unknown layer",
+        "image.size: [35, 10], style.layers: [[relu5_1]]": "content.image: ",
+        "'style.images[0].scale': [1, 0.01]": "style.images[0]: 1 x 1 px",
+        "optimizer.iterations: [3, [3, 4]]": "optimizer.iterations",
+        "'style.images[0].mask': [null, gone.png]": "style.images[0].mask",
+    }.items(),
 )
-def test_a_run_that_cannot_be_made_is_found_before_the_first_begins(block, message, plan, desk):
-    if "style.images[0].scale" in block["grid"]:
-        block["grid"]["style.layers"] = [["relu2_1"]]
+def test_a_run_that_cannot_be_made_is_found_before_the_first_begins(grid, message, plan, desk):
     with pytest.raises(InputError) as caught:
-        check_inputs(plan(block), desk)
+        check_inputs(plan(grid), desk)
     assert str(caught.value).startswith(message)
 
 
 def test_each_run_has_its_own_digests(plan, desk):
-    made = plan({"grid": {"content.image": ["a.png", "b.png"], "init.seed": [0, 1]}})
-    found = check_inputs(made, desk)
+    found = check_inputs(plan("content.image: [photo.png, paint.png], init.seed: [0, 1]"), desk)
     contents = [digests["content.image"] for _, digests in found]
     assert contents[0] == contents[1] != contents[2] == contents[3]
     assert found[0][1]["style.images[0]"] == contents[2]
@@ -157,12 +131,12 @@ def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, look, de
 
     def draw(seed: int) -> VGGWeights:
         drawn.append(seed)
-        return VGGWeights((*tiny_layers(seed),), np.zeros(3, np.float32), "random")
+        return VGGWeights((*small_layers(seed),), np.zeros(3, np.float32), "random")
 
     monkeypatch.setattr(supply, "random_weights", draw)
-    block = {"grid": {"style.weight": [1, 2], "init.seed": [3, 4, 5]}}
-    missing = {"weights": "none.mat", "if_missing": "random"}
-    found = check_inputs(plan(block, network=missing), desk)
+    missing = "network: {weights: no, if_missing: random}"
+    grid = "style.weight: [1, 2], init.seed: [3, 4, 5]", missing
+    found = check_inputs(plan(*grid), desk)
     assert {(network.origin, network.layers) for network, _ in found} == {("random", ())}
-    assert look(block, network=missing).graphs == 3  # each seed draws filters of its own
+    assert look(*grid).graphs == 3  # each seed draws filters of its own
     assert drawn == [3]

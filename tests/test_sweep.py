@@ -1,10 +1,14 @@
-"""A sweep from command to folder, on a network of a few channels: made, resumed, interrupted."""
+"""A sweep from command to folder: made, resumed, interrupted.
+
+Most sweeps here are painted in NumPy; those that show what runs share have small graphs.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,105 +21,44 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import tiny_layers
+from conftest import small_layers
+from painting import lighten, write_picture, write_small
 
 import style_transfer
-from neural_style import (
-    checkpoint,
-    files,
-    images,
-    job,
-    outputs,
-    record,
-    supply,
-    sweep,
-    sweep_command,
-    targets,
-    viewer,
-)
+from neural_style import checkpoint, images, job, record, supply, sweep, targets, viewer
 from neural_style.config import load_config, make_config, to_yaml
 from neural_style.fitting import with_tile
+from neural_style.structure import Structure
 from neural_style.sweep_plan import plan_sweep
+from neural_style.transfer import Moment
 from neural_style.weights import VGGWeights
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Unmoved:
-    """A critic without a network."""
-
-    def score(self, *_: Any) -> dict[str, float | None]:
-        return {"content": 1.0}
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
-def light(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out plots, scores and what is drawn from a sweep, which have tests of their own; the
-    slow tests have all of it.
+def opened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Paint in NumPy but for tests of graphs; slow tests have all of a sweep. The list takes what
+    is opened to paint with.
     """
     if request.node.get_closest_marker("slow"):
-        return
-    monkeypatch.setattr(sweep_command, "report", lambda *_: None)
-    monkeypatch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
-    monkeypatch.setattr(outputs, "plot_losses", lambda *_: None)
-    monkeypatch.setattr(style_transfer, "open_critic", lambda *_: Unmoved())
-
-
-def write_picture(path: Path, seed: int, height: int = 30, width: int = 30) -> Path:
-    rng = np.random.default_rng(seed)
-    images.write_image(path, rng.uniform(0, 255, (height, width, 3)).astype(np.float32))
-    return path
-
-
-def write_small(folder: Path, mat: Path, block: str, **changes: str) -> Path:
-    """Write a config with a sweep block beside its pictures, one of odd size."""
-    write_picture(folder / "photo.png", 1, 37, 51)
-    write_picture(folder / "paint.png", 2)
-    sections = {
-        "content": "{image: photo.png, layers: [relu2_1]}",
-        "style": "{images: [paint.png], weight: 1e4, layers: [relu1_1, relu2_1]}",
-        "network": f"{{weights: {mat}}}",
-        "image": "{size: 35, scales: null}",
-        "optimizer": "{iterations: 2}",
-        "runtime": "{precision: float32}",
-        "output": "{folder: out}",
-    }
-    lines = [f"{key}: {text}" for key, text in {**sections, **changes}.items()]
-    path = folder / "small.yaml"
-    path.write_text("\n".join([*lines, f"sweep: {block}", ""]))
-    return path
+        return []
+    return lighten(monkeypatch, paint="graphs" not in request.node.name)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, tiny_mat: Path) -> Callable[..., Path]:
+def desk(tmp_path: Path, small_mat: Path) -> Callable[..., Path]:
     """Write a small config with a sweep block in this test's folder."""
-    return partial(write_small, tmp_path, tiny_mat)
+    return partial(write_small, tmp_path, small_mat)
 
 
 @pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory, tiny_mat: Path) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory, small_mat: Path) -> Path:
     """A finished sweep of two seeds."""
     folder = tmp_path_factory.mktemp("sweep")
-    write_picture(folder / "photo.png", 1)
-    config = folder / "small.yaml"
-    config.write_text(
-        "content: {image: photo.png, layers: [relu2_1]}\n"
-        "style: {images: [photo.png], layers: [relu1_1]}\n"
-        f"network: {{weights: {tiny_mat}}}\n"
-        "image: {size: 32, scales: null}\n"
-        "optimizer: {iterations: 1}\n"
-        "output: {folder: out}\n"
-        "sweep: {grid: {init.seed: [0, 1]}}\n"
-    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_command, "report", lambda *_: None)
-        patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
-        patch.setattr(outputs, "plot_losses", lambda *_: None)
-        patch.setattr(style_transfer, "open_critic", lambda *_: Unmoved())
-        assert run(config) == 0
+        lighten(patch)
+        assert run(write_small(folder, small_mat, "{grid: {init.seed: [0, 1]}}")) == 0
     return folder / "out" / "0001-small"
 
 
@@ -135,319 +78,200 @@ def sweeps(config: Path) -> list[Path]:
     return sorted((config.parent / "out").iterdir())
 
 
+def made(config: Path) -> Path:
+    """Make a sweep, the first one, and return its folder."""
+    assert run(config) == 0
+    [folder] = sweeps(config)
+    return folder
+
+
 def runs_in(folder: Path) -> dict[str, Path]:
     """The folders of the runs of a sweep by name."""
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
 
 
-def bytes_of(folder: Path, *names: str) -> dict[str, bytes]:
-    wanted = names or ("pastiche.png", "config.yaml")
-    return {
-        f"{r}/{n}": (path / n).read_bytes() for r, path in runs_in(folder).items() for n in wanted
-    }
-
-
 def ages(folder: Path) -> dict[str, int]:
-    return {
-        name: (path / "record.json").stat().st_mtime_ns for name, path in runs_in(folder).items()
-    }
+    return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("*/record.json")}
 
 
-def losses(run_folder: Path) -> list[list[str]]:
-    """The columns of losses.csv but for the seconds, which differ."""
-    with (run_folder / "losses.csv").open() as file:
-        return [[row[0], row[1], *row[3:]] for row in csv.reader(file)]
+def contents(folder: Path) -> dict[str, Any]:
+    """What is in every file of a folder, but for times, and pictures in which there are names."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): content(path) for path in paths}
 
 
-def alone(config: Path, values: Mapping[str, Any], where: str) -> Path:
-    """Make one run of a sweep by itself and return its folder."""
-    sets = [f"{key}={json.dumps(value)}" for key, value in values.items()]
-    sets += ["sweep=null", f"output.folder={config.parent / where}"]
-    assert run(config, *(word for each in sets for word in ("--set", each))) == 0
-    [folder] = (config.parent / where).iterdir()
-    return folder
+def content(path: Path) -> Any:
+    if path.name == "losses.csv":
+        with path.open() as file:
+            return [[row[0], row[1], *row[3:]] for row in csv.reader(file)]
+    if path.name == "record.json":
+        return {key: record_of(path.parent)[key] for key in ("fingerprint", "losses", "metrics")}
+    named = ("losses.png", "summary.csv", "contact_sheet.png", "trade_off.png", "index.html")
+    return None if path.name in named else path.read_bytes()
 
 
 def record_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "record.json").read_text())
 
 
-# What is made
+def check_alone(path: Path, config: Path, values: Mapping[str, Any]) -> None:
+    """Check that a run of a sweep is what it is by itself."""
+    place = config.parent / f"alone-{path.name}"
+    sets = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    sets += ["sweep=null", f"output.folder={place}"]
+    assert run(config, *(word for each in sets for word in ("--set", each))) == 0
+    [single] = place.iterdir()
+    assert {**contents(single), "config.yaml": 0} == {**contents(path), "config.yaml": 0}
 
 
-def test_a_sweep_leaves_a_folder_of_runs_and_its_resolved_config(desk):
-    config = desk("{grid: {style.weight: [1, 100], init.seed: {first: 0, second: 1}}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    assert folder.name == "0001-small"
-    assert list(runs_in(folder)) == [
-        "0001-weight=1,seed=first",
-        "0002-weight=1,seed=second",
-        "0003-weight=100,seed=first",
-        "0004-weight=100,seed=second",
-    ]
-    for path in runs_in(folder).values():
-        assert {each.name for each in path.iterdir()} == {
-            "config.yaml",
-            "losses.csv",
-            "pastiche.png",
-            "record.json",
-        }
-    assert len(set(bytes_of(folder, "pastiche.png").values())) == 4
+def check_resumed(folder: Path, whole: Path) -> None:
+    """Check that a sweep which was ended early is resumed to one that was not, and that nothing is
+    made again.
+    """
+    before = ages(folder)
+    assert run(None, resume=folder) == 0
+    assert ages(folder).items() >= before.items()
+    assert contents(folder) == contents(whole)
 
 
-def test_the_resolved_config_of_the_sweep_and_of_each_run_runs_again_to_the_same_bytes(desk):
-    config = desk("{grid: {style.images: [paint.png, [photo.png, paint.png]]}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    (config.parent / "away").mkdir()
-    moved = shutil.copy(folder / "config.yaml", config.parent / "away" / "x.yaml")
-    assert run(Path(moved)) == 0
-    again = sweeps(config)[1]
-    assert bytes_of(again) == bytes_of(folder)
-    assert (again / "config.yaml").read_bytes() == (folder / "config.yaml").read_bytes()
-    one = list(runs_in(folder).values())[1]
-    assert run(one / "config.yaml") == 0
-    assert (sweeps(config)[-1] / "pastiche.png").read_bytes() == (one / "pastiche.png").read_bytes()
+# What runs share
 
 
-def test_a_sweep_across_structures_gives_the_bytes_of_each_run_alone(desk):
-    values = [
-        {"style.weight": 100, "style.layers": ["relu1_1", "relu2_1"]},
-        {"style.weight": 0, "style.layers": ["relu1_1", "relu2_1"]},
-        {"style.weight": 100, "style.layers": ["relu2_1"], "content.layers": ["conv2_1"]},
-        {"style.weight": 100, "total_variation.weight": 0, "network.pooling": "average"},
-    ]
-    config = desk(f"{{runs: {json.dumps({f'r{i}': v for i, v in enumerate(values)})}}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    made = list(runs_in(folder).values())
-    assert len(made) == len(values)
-    for i, (value, path) in list(enumerate(zip(values, made, strict=True)))[1:]:
-        single = alone(config, value, f"alone{i}")
-        assert (path / "pastiche.png").read_bytes() == (single / "pastiche.png").read_bytes(), value
-        assert losses(path) == losses(single)
-        assert record_of(path)["losses"] == record_of(single)["losses"]
+def watched(patch: pytest.MonkeyPatch, place: Any, name: str) -> list[Any]:
+    """Return a list that takes all that a function returns."""
+    returned, action = [], getattr(place, name)
+    patch.setattr(place, name, lambda *given: returned.append(action(*given)) or returned[-1])
+    return returned
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_pooling_by_layers_by_style_weight_gives_the_bytes_of_each_run_alone(optimizer, desk):
-    axes = {
-        "network.pooling": ["max", "average"],
-        "style.layers": [["relu1_1", "relu5_1"], ["relu3_1", "relu5_1"], ["conv1_1", "relu2_1"]],
-        "style.weight": [0, 100],
-    }
-    config = desk(
-        f"{{grid: {json.dumps(axes)}}}",
-        image="{size: 48, scales: [34]}",
-        optimizer=f"{{name: {optimizer}, iterations: 4, average: 0.9}}",
-    )
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    made = list(runs_in(folder).values())
-    assert len(made) == 12
-    for i, path in enumerate(made):
-        values = {
-            "network.pooling": axes["network.pooling"][i // 6],
-            "style.layers": axes["style.layers"][i // 2 % 3],
-            "style.weight": axes["style.weight"][i % 2],
-        }
-        single = alone(config, values, f"alone{i}")
-        for name in {"pastiche.png", *(["pastiche-averaged.png"] * (optimizer == "adam"))}:
-            assert (path / name).read_bytes() == (single / name).read_bytes(), (values, name)
-        assert losses(path) == losses(single)
-        assert record_of(path)["metrics"] == record_of(single)["metrics"]
-
-
-def test_losses_of_a_run_in_a_shared_graph_are_its_own_terms(desk):
-    config = desk(
-        "{grid: {style.layers: [[relu1_1, relu2_1], [relu2_1], {relu1_1: 0, relu2_1: 1}],"
-        " total_variation.weight: [0, 1e-3]}}"
-    )
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    expected = [
-        ["content/relu2_1", "style/relu1_1", "style/relu2_1"],
-        ["content/relu2_1", "style/relu2_1"],
-        ["content/relu2_1", "style/relu2_1"],
-    ]
-    for i, path in enumerate(runs_in(folder).values()):
-        terms = [*expected[i // 2], *(["total_variation"] * (i % 2)), "total"]
-        assert losses(path)[0] == ["scale", "iteration", *terms]
-        assert list(record_of(path)["losses"]["saved"]) == terms
-        rows = np.array(losses(path)[1:])[:, 2:].astype(float)
-        assert np.isfinite(rows).all()
-
-
-def test_the_precision_of_each_run_is_its_own(desk):
-    """Either it can be swept, or it is refused."""
-    config = desk("{grid: {runtime.precision: [float32, bfloat16]}}")
-    code = run(config)
-    if code != 2:
-        assert code == 0
-        [folder] = sweeps(config)
-        told = [record_of(path)["precision"] for path in runs_in(folder).values()]
-        assert told == ["float32", "bfloat16"]
-
-
-@pytest.mark.slow
-def test_optimizers_sizes_and_colours_are_mixed_in_one_sweep(desk, tmp_path):
-    paint = str(tmp_path / "paint.png")
+def test_a_sweep_of_several_graphs_gives_the_bytes_of_each_run_alone(desk, monkeypatch):
+    """They are finalised when they are opened, and targets are measured once."""
+    built = watched(monkeypatch, style_transfer, "open_workspace")
+    measured = watched(monkeypatch, targets, "measure_targets")
     runs = {
-        "adam": {},
-        "lbfgs": {"optimizer.name": "lbfgs"},
-        "bare": {"optimizer.name": "lbfgs", "optimizer.precondition": False},
-        "coarse": {"image.scales": [32]},
-        "grey": {"color.preserve": "luminance"},
-        "large": {"style.images": [{"path": paint, "scale": 1.5}]},
-        "again": {"optimizer.beta1": 0.9},
+        "strong": {"style.weight": 1e4},
+        "without": {"style.weight": 0},
+        "deep": {"style.layers": {"relu1_1": 0, "relu2_1": 1}, "total_variation.weight": 1e-3},
+        "small": {"image.size": 32, "total_variation.weight": 0},
+        "average": {"network.pooling": "average", "content.layers": ["conv2_1"]},
     }
     config = desk(f"{{runs: {json.dumps(runs)}}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    made = dict(zip(runs, runs_in(folder).values(), strict=True))
-    pictures = {name: (path / "pastiche.png").read_bytes() for name, path in made.items()}
-    assert pictures["adam"] == pictures["again"]
-    assert len(set(pictures.values())) == len(runs) - 1
-    for name in ("bare",):
-        single = alone(config, runs[name], f"alone-{name}")
-        assert pictures[name] == (single / "pastiche.png").read_bytes()
+    paths = dict(zip(runs, runs_in(made(config)).values(), strict=True))
+    assert [work.session.graph.finalized for work in built] == [True] * 2
+    assert len(measured) == 3  # of each size, and of another pooling
+    both, deep = ["style/relu1_1", "style/relu2_1"], "content/relu2_1"
+    expected = {
+        "strong": [deep, *both, "total_variation"],
+        "without": [deep, "total_variation"],
+        "deep": [deep, "style/relu2_1", "total_variation"],
+        "small": [deep, *both],
+        "average": ["content/conv2_1", *both, "total_variation"],
+    }
+    for name, path in paths.items():
+        header, *rows = content(path / "losses.csv")
+        assert header == ["scale", "iteration", *expected[name], "total"]
+        assert list(record_of(path)["losses"]["saved"]) == header[2:]
+        assert np.isfinite(np.array(rows)[:, 2:].astype(float)).all()
+    assert len({(path / "pastiche.png").read_bytes() for path in paths.values()}) == len(runs)
+    for name in ("without", "deep", "average"):
+        check_alone(paths[name], config, runs[name])
+
+
+def test_graphs_of_random_filters_over_two_pictures_give_the_bytes_of_each_alone(
+    desk, tmp_path, caplog, monkeypatch
+):
+    mean = np.float32([120, 110, 100])
+    built = watched(monkeypatch, style_transfer, "open_workspace")
+    few = lambda seed: VGGWeights((*small_layers(seed),), mean, "random")  # noqa: E731
+    monkeypatch.setattr(supply, "random_weights", few)
+    other = write_picture(tmp_path / "other.png", 5)
+    block = "{grid: {style.weight: [1, 9], content.image: [photo.png, other.png]}}"
+    config = desk(block, "network: {weights: none.mat, if_missing: random}")
+    folder, values = made(config), {"content.image": str(other), "style.weight": 9}
+    assert len(built) == 2  # whose filters are normalised over other pictures
+    check_alone(folder / "0004-weight=9,image=other", config, values)
+    told = [message for message in caplog.messages if "going on with RANDOM FILTERS" in message]
+    assert len(told) == 2  # once in the sweep, and once in the run alone
+    assert "made with RANDOM FILTERS" in caplog.text
 
 
 @pytest.mark.slow
-def test_masks_of_one_run_do_not_reach_the_next(desk, tmp_path):
+def test_optimizers_sizes_colours_and_masks_are_mixed_in_one_sweep(desk, tmp_path):
     mask = np.zeros((37, 51, 3), np.float32)
     mask[:, 25:] = 255
     images.write_image(tmp_path / "right.png", mask)
     images.write_image(tmp_path / "left.png", 255 - mask)
-    masks = ["right.png", "left.png"]
-    layers = ["[relu1_1, relu3_1]", "[relu2_1]"]
+    paint = {"path": str(tmp_path / "paint.png")}
+    masked = [{**paint, "mask": str(tmp_path / f"{side}.png")} for side in ("left", "right")]
+    runs = {
+        "adam": {},
+        "union": {"style.layers": ["conv1_1", "relu2_1"], "image.scales": None},
+        "lbfgs": {"optimizer.name": "lbfgs"},
+        "bare": {"optimizer.name": "lbfgs", "optimizer.precondition": False},
+        "grey": {"color.preserve": "luminance"},
+        "large": {"style.images": [{**paint, "scale": 1.5}]},
+        "again": {"optimizer.beta1": 0.9},
+        "left": {"style.images": [masked[0]]},
+        "right": {"style.images": [masked[1]], "style.layers": ["relu2_1"]},
+    }
+    settings = "optimizer: {iterations: 4, average: 0.9}", "image: {size: 48, scales: [34]}"
     config = desk(
-        f"{{grid: {{'style.images[0].mask': {json.dumps(masks)}, "
-        f"style.layers: [{', '.join(layers)}]}}}}",
-        optimizer="{name: lbfgs, iterations: 3}",
+        f"{{runs: {json.dumps(runs)}}}", "output: {folder: out, save_every: 2}", *settings
     )
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    painted = {"path": str(tmp_path / "paint.png"), "mask": str(tmp_path / masks[1])}
-    single = alone(config, {"style.images": [painted], "style.layers": ["relu2_1"]}, "alone")
-    last = list(runs_in(folder).values())[3]
-    assert (last / "pastiche.png").read_bytes() == (single / "pastiche.png").read_bytes()
+    paths = dict(zip(runs, runs_in(made(config)).values(), strict=True))
+    pictures = {name: (path / "pastiche.png").read_bytes() for name, path in paths.items()}
+    assert pictures["adam"] == pictures["again"]
+    assert len(set(pictures.values())) == len(runs) - 1
+    for name in ("union", "bare", "right"):
+        check_alone(paths[name], config, runs[name])
 
 
-@pytest.mark.slow
-def test_intermediate_images_are_written_in_each_run(desk):
-    config = desk("{grid: {init.seed: [0, 1]}}", output="{folder: out, save_every: 2}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
+# What is made
+
+
+def test_a_sweep_leaves_a_folder_of_runs_and_configs_that_run_again_to_the_same(desk, opened):
+    styles = "{one: paint.png, two: [photo.png, paint.png]}"
+    config = desk(f"{{grid: {{runtime.precision: [float32, bfloat16], style.images: {styles}}}}}")
+    folder = made(config)
+    assert folder.name == "0001-small"
+    told = [record_of(path)["precision"] for path in runs_in(folder).values()]
+    assert told == ["float32"] * 2 + ["bfloat16"] * 2
+    assert len(opened) == 2  # a graph for each precision
     for path in runs_in(folder).values():
-        assert [each.name for each in (path / "iterates").iterdir()] == ["000002.png"]
+        found = {each.name for each in path.iterdir()}
+        assert found == {"config.yaml", "losses.csv", "pastiche.png", "record.json"}
+    source = style_transfer.load_source(config, [])
+    plan = plan_sweep(source, style_transfer.validate(source, config))
+    assert (folder / "config.yaml").read_text() == to_yaml(plan.config)
+    names = [f"{number:04d}-{e.name}" for number, e in enumerate(plan.experiments, start=1)]
+    assert list(runs_in(folder)) == names
+    assert names[2] == "0003-precision=bfloat16,images=one"
+    (config.parent / "away").mkdir()
+    moved = shutil.copy(folder / "config.yaml", config.parent / "away" / "x.yaml")
+    assert run(Path(moved)) == 0
+    assert run(folder / names[1] / "config.yaml") == 0
+    _, again, single = sweeps(config)
+    assert contents(again) == contents(folder)
+    assert contents(single) == contents(folder / names[1])
 
 
-@pytest.mark.parametrize("drawn", ["tiny", pytest.param("as they are", marks=pytest.mark.slow)])
-def test_random_filters_over_two_pairs_give_the_bytes_of_each_alone(
-    drawn, desk, tmp_path, caplog, monkeypatch
-):
-    if drawn == "tiny":
-        draw_tiny_filters(monkeypatch)
-    (tmp_path / "photos").mkdir()
-    for seed, name in enumerate(["b.png", "a.png"], 5):
-        write_picture(tmp_path / "photos" / name, seed)
-    seeds = [0] if drawn == "tiny" else [0, 1]
-    config = desk(
-        f"{{pairs: {{contents: photos, styles: [paint.png]}}, grid: {{init.seed: {seeds}}}}}",
-        network="{weights: none.mat, if_missing: random}",
-        image="{size: 32, scales: null}",
-    )
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    made = list(runs_in(folder).values())
-    ends = ("", "") if drawn == "tiny" else (",seed=0", ",seed=1")  # what varies is in the names
-    assert [path.name for path in (made[0], made[-1])] == [
-        f"0001-a{ends[0]}",
-        f"{len(made):04d}-b{ends[1]}",
-    ]
-    for i, path in list(enumerate(made))[1:]:
-        values = {
-            "content.image": str(tmp_path / "photos" / "ab"[i // len(seeds)]) + ".png",
-            "style.images": [str(tmp_path / "paint.png")],
-            "init.seed": i % len(seeds),
-        }
-        single = alone(config, values, f"alone{i}")
-        assert (path / "pastiche.png").read_bytes() == (single / "pastiche.png").read_bytes()
-        assert record_of(path)["metrics"] == record_of(single)["metrics"]
-    assert len(set(bytes_of(folder, "pastiche.png").values())) == len(made)
-    told = [r.message for r in caplog.records if "going on with RANDOM FILTERS" in r.message]
-    assert len(told) == len(made)  # once in the sweep, and once in each run alone
-
-
-def draw_tiny_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let random filters be few."""
-    mean = np.float32([120, 110, 100])
-    monkeypatch.setattr(
-        supply, "random_weights", lambda seed: VGGWeights((*tiny_layers(seed),), mean, "random")
-    )
-
-
-def opened_graphs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
-    """Return a list that takes every graph on which a session is opened, and its size."""
-    opened, build = [], style_transfer.open_workspace
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        work = build(*args, **kwargs)
-        opened.append((work.session.graph, len(work.session.graph.get_operations())))
-        return work
-
-    monkeypatch.setattr(style_transfer, "open_workspace", watched)
-    return opened
-
-
-def test_a_graph_is_opened_once_for_each_seed_of_random_filters(desk, monkeypatch):
-    draw_tiny_filters(monkeypatch)
-    opened = opened_graphs(monkeypatch)
-    config = desk(
-        "{grid: {style.weight: [1, 100], init.seed: [0, 1]}}",
-        network="{weights: none.mat, if_missing: random}",
-        optimizer="{iterations: 1}",
-    )
-    assert run(config) == 0
-    assert len(opened) == 2
-    assert len(set(bytes_of(sweeps(config)[0], "pastiche.png").values())) == 4
-
-
-def test_runs_share_a_graph_that_grows_by_nothing(desk, monkeypatch):
-    opened = opened_graphs(monkeypatch)
-    config = desk(
-        "{grid: {style.weight: [1, 1e4], style.layers: [[relu2_1], [relu1_1, relu2_1]],"
-        " image.size: [32, 35]}}",
-        optimizer="{iterations: 1}",
-    )
-    assert run(config) == 0
-    assert len(runs_in(sweeps(config)[0])) == 8
-    [(graph, before)] = opened
-    assert graph.finalized
-    assert len(graph.get_operations()) == before
-
-
-def test_targets_are_measured_once_for_runs_of_the_same_pictures(desk, monkeypatch):
-    measured = []
-    measure = targets.measure_targets
-
-    def watched(*args: Any) -> Any:
-        measured.append(1)
-        return measure(*args)
-
-    monkeypatch.setattr("neural_style.targets.measure_targets", watched)
-    config = desk("{grid: {style.weight: [1, 1e4], init.seed: [0, 1]}}")
-    assert run(config) == 0
-    assert len(measured) == 1
+def test_labels_of_any_characters_make_folders(desk):
+    labels = {"../../up": 0, "a/b\\c:*?": 1, "x" * 300: 2, "💥" * 60: 3, "\x1b[31m": 4, "...": 4}
+    runs = json.dumps({k: {"init.seed": v} for k, v in labels.items()}, ensure_ascii=False)
+    folder = made(desk(f"{{runs: {runs}}}"))
+    paths = runs_in(folder)
+    assert len(paths) == len(labels)
+    assert all(name.isprintable() and len(name.encode()) < 120 for name in paths)
+    assert [record_of(path)["seed"] for path in paths.values()] == list(labels.values())
+    check_resumed(folder, folder)
+    told = (folder / "runs.txt").read_text().split("\n")
+    assert [line.partition(" done ")[0] for line in told] == list(paths)  # two of them are alike
 
 
 # Before it begins
 
 
-def test_a_dry_run_lists_the_runs_and_writes_nothing(desk, tmp_path, capsys, caplog):
+def test_a_dry_run_lists_the_runs_and_writes_nothing(desk, tmp_path, capsys, caplog, monkeypatch):
     config = desk('{grid: {style.weight: {"a\\e[31m/b": 1, wéak: 2}, init.seed: [0, 1]}}')
     before = sorted(tmp_path.rglob("*"))
     assert style_transfer.main(["--config", str(config), "--dry-run"]) == 0
@@ -460,49 +284,20 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(desk, tmp_path, capsys, cap
     assert sorted(tmp_path.rglob("*")) == before
     [line] = [r.message for r in caplog.records if r.message.startswith("4 runs, 1 graph; about ")]
     assert line.endswith(" of disk")
-
-
-def test_a_dry_run_on_a_terminal_that_knows_no_unicode_lists_them_too(desk, monkeypatch):
-    config = desk("{grid: {style.weight: {wéak: 1}}}")
-    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")  # which knows no Unicode
     monkeypatch.setattr(sys, "stdout", terminal)
     assert run(config, "--dry-run") == 0
     terminal.flush()
-    assert terminal.buffer.getvalue().startswith(b"weight=w")
-
-
-def test_labels_of_any_characters_make_folders(desk):
-    labels = {"../../up": 0, "a/b\\c:*?": 1, "x" * 300: 2, "💥" * 60: 3, "\x1b[31m": 4, "...": 5}
-    runs = json.dumps({k: {"init.seed": v} for k, v in labels.items()}, ensure_ascii=False)
-    config = desk(f"{{runs: {runs}}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    made = runs_in(folder)
-    assert len(made) == len(labels)
-    assert all(name.isprintable() and len(name.encode()) < 120 for name in made)
-    assert [record_of(path)["seed"] for path in made.values()] == list(labels.values())
-    before = ages(folder)
-    assert run(None, resume=folder) == 0
-    assert ages(folder) == before
+    assert terminal.buffer.getvalue().splitlines()[2].startswith(b"weight=w")
 
 
 @pytest.mark.parametrize(
     ("block", "message"),
-    [
-        ("{grid: {style.weight: []}}", "sweep.grid.style.weight (line 8): found no values"),
-        ("{grid: {style.wieght: [1]}}", "style.wieght (line 8): unknown key; did you mean"),
-        ("{zip: {init.seed: [1], style.weight: [1, 2]}}", "sweep.zip (line 8): found 1 of init"),
-        ("{grid: {init.seed: [1, 1]}}", "sweep.grid.init.seed[1] (line 8): two runs are named"),
-        (
-            "{random: {count: 10001, draws: {init.seed: {integer: [0, 9]}}}}",
-            "sweep (line 8): found 10,001",
-        ),
-        ("{random: {count: 2, draws: {}}}", "sweep.random.draws (line 8): "),
-        ("{pairs: {contents: none, styles: [paint.png]}}", "sweep.pairs.contents: the folder"),
-        ("{grid: {content.image: [photo.png, gone.png]}}", "content.image: no such file: "),
-        ("{grid: {style.layers: [[relu1_1], [relu9_9]]}}", "style.layers: unknown layer 'relu9_9'"),
-        ("{grid: {image.size: [35, 1]}}", "content.image: 1 x 1 px at this size"),
-    ],
+    {
+        "{grid: {style.wieght: [1]}}": "style.wieght (line 8): unknown key; did you mean",
+        "{grid: {content.image: [photo.png, gone.png]}}": "content.image: no such file: ",
+        "{grid: {style.layers: [[relu1_1], [relu9_9]]}}": "style.layers: unknown layer 'relu9_9'",
+    }.items(),
 )
 def test_a_wrong_sweep_is_one_line_exit_2_and_nothing_left(block, message, desk, tmp_path, capsys):
     config = desk(block)
@@ -517,98 +312,97 @@ def test_a_wrong_sweep_is_one_line_exit_2_and_nothing_left(block, message, desk,
 # What fails
 
 
-def test_a_run_that_fails_is_recorded_and_the_rest_go_on(desk, tmp_path, monkeypatch, caplog):
+def supervised(
+    patch: pytest.MonkeyPatch, act: Callable[[Any, Moment], None] = lambda *_: None
+) -> list[tuple[int, int]]:
+    """Let something be done after every iteration. Return a list that takes, of every run that
+    begins, its seed and the iterations which its checkpoint has behind it.
+    """
+    begun, optimise = [], style_transfer.optimise
+
+    def follow(work: Any, config: Any, pictures: Any, watch: Any, resumed: Any, *rest: Any) -> Any:
+        begun.append((config.init.seed, resumed.done if resumed else 0))
+
+        def each(moment: Moment) -> None:
+            watch(moment)
+            act(config, moment)
+
+        return optimise(work, config, pictures, each, resumed, *rest)
+
+    patch.setattr(style_transfer, "optimise", follow)
+    return begun
+
+
+def press_in_the_second_run(config: Any, moment: Moment) -> None:
+    """Press Ctrl-C in the first iteration of the run of seed 1, which the next heeds."""
+    if config.init.seed == 1 and moment.done == 1:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_runs_that_fail_are_recorded_and_the_rest_go_on(desk, tmp_path, monkeypatch, caplog):
     write_picture(tmp_path / "other.png", 3)
     config = desk("{grid: {content.image: [photo.png, other.png], init.seed: [0, 1]}}")
-    make = style_transfer.make
 
-    def lose(job: Any, *rest: Any) -> Any:
+    def lose(*_: Any) -> None:
         (tmp_path / "other.png").unlink(missing_ok=True)
-        return make(job, *rest)
 
-    monkeypatch.setattr(style_transfer, "make", lose)
-    assert run(config) == 1
+    with monkeypatch.context() as patch:
+        supervised(patch, lose)
+        assert run(config) == 1
     [folder] = sweeps(config)
-    states = {n: sorted(p.name for p in path.iterdir()) for n, path in runs_in(folder).items()}
-    assert all(
-        "record.json" in found and "error.txt" not in found for found in list(states.values())[:2]
-    )
-    assert list(states.values())[2:] == [["error.txt"]] * 2
-    error = (runs_in(folder)["0003-image=other,seed=0"] / "error.txt").read_text()
-    assert "other.png" in error
-    assert error.count("\n") == 1
-    assert any("2 of 4 runs failed" in r.message for r in caplog.records)
-    monkeypatch.setattr(style_transfer, "make", make)
-    before = ages_of_finished(folder)
+    states = ["error.txt" if (p / "error.txt").exists() else "" for p in runs_in(folder).values()]
+    assert states == ["", "", "error.txt", "error.txt"]
+    [error, _] = sorted(folder.glob("*/*.txt"))
+    assert "other.png" in error.read_text()
+    assert error.read_text().count("\n") == 1
+    assert f"2 of 4 runs failed; make them again with --resume {folder}" in caplog.messages
+    before = ages(folder)
     assert run(None, resume=folder) == 2  # the picture is still missing
-    write_picture(tmp_path / "other.png", 3)
+    write_picture(tmp_path / "other.png", 4)
+    with monkeypatch.context() as patch:
+        supervised(patch, lambda *_: write_picture(tmp_path / "other.png", 3))
+        assert run(None, resume=folder) == 1
+    error = (folder / "0004-image=other,seed=1" / "error.txt").read_text()
+    assert error == "content.image: the file was changed after the sweep had begun\n"
     assert run(None, resume=folder) == 0
     assert ages(folder).items() >= before.items()
     assert not list(folder.glob("*/error.txt"))
-    fresh = desk("{grid: {content.image: [photo.png, other.png], init.seed: [0, 1]}}")
-    assert run(fresh) == 0
-    assert bytes_of(sweeps(config)[1]) == bytes_of(folder)
 
 
-def ages_of_finished(folder: Path) -> dict[str, int]:
-    return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("*/record.json")}
-
-
-def test_a_failure_in_the_middle_of_a_run_leaves_the_next_as_if_alone(desk, monkeypatch):
+def test_a_failure_in_the_middle_of_a_run_leaves_the_next_as_if_alone(desk, monkeypatch, opened):
     """What it left, a checkpoint included, is gone on with when it is made again."""
-    config = desk("{grid: {init.seed: [0, 1, 2]}}", output="{folder: out, checkpoint_every: 1}")
+    config = desk("{grid: {init.seed: [0, 1, 2]}}", "output: {folder: out, checkpoint_every: 1}")
+
+    def fail(config: Any, moment: Moment) -> None:
+        if config.init.seed == 1 and moment.done == 2:
+            raise FloatingPointError("bad\nthing \x1b[31m")
+
     assert run(config) == 0
-    optimise = style_transfer.optimise
-
-    times: list[int] = []
-
-    def fail(work: Any, settings: Any, pictures: Any, watch: Any, *rest: Any) -> Any:
-        def stumble(*told: Any) -> None:
-            watch(*told)
-            times.append(1)
-            if settings.init.seed == 1 and len(times) % 2 == 0:
-                raise FloatingPointError("bad\nthing \x1b[31m")
-
-        return optimise(work, settings, pictures, stumble, *rest)
-
-    monkeypatch.setattr(style_transfer, "optimise", fail)
-    assert run(config) == 1
+    opened.clear()
+    with monkeypatch.context() as patch:
+        supervised(patch, fail)
+        assert run(config) == 1
+    assert len(opened) == 2  # what failed may have left the graph in any state
     whole, partly = sweeps(config)
     error = (partly / "0002-seed=1" / "error.txt").read_text()
     assert error == "FloatingPointError: bad\\nthing \\x1b[31m\n"
     for name in ("0001-seed=0", "0003-seed=2"):
-        expected = (whole / name / "pastiche.png").read_bytes()
-        assert (partly / name / "pastiche.png").read_bytes() == expected
-    monkeypatch.setattr(style_transfer, "optimise", optimise)
-    begun = beginnings(monkeypatch)
-    assert run(None, resume=partly) == 0
+        assert contents(partly / name) == contents(whole / name)
+    begun = supervised(monkeypatch)
+    check_resumed(partly, whole)
     assert begun == [(1, 2)]
-    assert bytes_of(whole) == bytes_of(partly)
-    assert not (partly / "0002-seed=1" / "error.txt").exists()
-
-
-def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Return a list that takes, of every run that begins, the seed and the iterations which its
-    checkpoint has behind it.
-    """
-    begun, optimise = [], style_transfer.optimise
-
-    def watched(work: Any, config: Any, pictures: Any, watch: Any, resumed: Any, *rest: Any) -> Any:
-        begun.append((config.init.seed, resumed.done if resumed else 0))
-        return optimise(work, config, pictures, watch, resumed, *rest)
-
-    monkeypatch.setattr(style_transfer, "optimise", watched)
-    return begun
 
 
 # Resumed
 
 
 def test_resuming_a_finished_sweep_makes_nothing_wherever_it_lies(finished, monkeypatch):
-    before = ages(finished)
+    shown, before = [], ages(finished)
     monkeypatch.setattr(style_transfer, "make", lambda *_: pytest.fail("made a run"))
-    assert run(None, resume=finished) == 0
+    monkeypatch.setattr(viewer, "show", lambda path: shown.append(path) or True)
+    assert run(None, "--set", "output.show=true", resume=finished) == 0
     assert ages(finished) == before
+    assert shown == [finished / "contact_sheet.png"]  # once for the whole sweep
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -624,198 +418,114 @@ def test_a_checkpoint_that_a_kill_left_in_a_finished_run_is_removed(kept, finish
 def test_a_dry_run_of_resuming_tells_what_is_missing(finished, capsys, caplog):
     (finished / "0002-seed=1" / "record.json").unlink()
     before = sorted(finished.rglob("*"))
-    assert style_transfer.main(["--resume", str(finished), "--dry-run"]) == 0
+    words = ["--resume", str(finished), "--dry-run", "--set", "sweep.ray.cpus=2"]
+    assert style_transfer.main(words) == 0
     assert capsys.readouterr().out.splitlines() == ["seed=1"]
-    told = [r.message for r in caplog.records]
-    assert "1 of 2 runs are there already" in told
-    assert any(line.startswith("1 run, 1 graph; about ") for line in told)
+    assert "1 of 2 runs are there already" in caplog.messages
+    assert any(line.startswith("1 run, 1 graph; about ") for line in caplog.messages)
+    assert "sweep.ray: only executor: ray heeds it, and executor is local" in caplog.messages
     assert sorted(finished.rglob("*")) == before
 
 
-def test_a_result_is_shown_once_for_the_whole_sweep(finished, monkeypatch):
-    shown = []
-    monkeypatch.setattr(viewer, "show", lambda path: shown.append(path) or True)
-    assert run(None, "--set", "output.show=true", resume=finished) == 0
-    assert shown == [finished / "contact_sheet.png"]
-
-
-def test_settings_of_ray_without_it_are_told_to_do_nothing(finished, caplog):
-    assert run(None, "--dry-run", "--set", "sweep.ray.cpus=2", resume=finished) == 0
-    assert "sweep.ray: only executor: ray heeds it, and executor is local" in caplog.messages
-
-
-@pytest.mark.slow
-def test_without_resume_a_new_folder_is_made(desk):
-    config = desk("{grid: {init.seed: [0]}}")
-    assert [run(config), run(config)] == [0, 0]
-    assert [path.name for path in sweeps(config)] == ["0001-small", "0002-small"]
-    assert bytes_of(sweeps(config)[0]) == bytes_of(sweeps(config)[1])
-
-
 def test_an_edited_sweep_keeps_what_is_finished_in_its_folders(desk):
-    config = desk("{grid: {style.weight: [1, 2]}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
+    folder = made(desk("{grid: {style.weight: [1, 2]}}"))
     before = ages(folder)
-    desk("{grid: {style.weight: [0.5, 1, 1.5, 2]}}")
+    config = desk("{grid: {style.weight: [0.5, 1, 1.5, 2]}}")
+    for remains, name in (("0003-begun", "config.yaml"), ("0003-mine", "beach.txt")):
+        (folder / remains).mkdir()
+        (folder / remains / name).touch()
     assert run(config, resume=folder) == 0
     assert ages(folder).items() >= before.items()
-    assert sorted(runs_in(folder)) == [
-        "0001-weight=1",
-        "0002-weight=2",
-        "0003-weight=1.5",
-        "0005-weight=0.5",
-    ]
-    assert run(None, resume=folder) == 0
-    assert len(runs_in(folder)) == 4
-    told = (folder / "config.yaml").read_text()
-    assert "1.5" in told
-
-
-def test_a_changed_input_or_setting_makes_its_runs_again(desk, tmp_path):
-    write_picture(tmp_path / "other.png", 3)
-    config = desk("{grid: {content.image: [photo.png, other.png]}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    prints = {n: record_of(p)["fingerprint"] for n, p in runs_in(folder).items()}
+    found = ["0001-weight=1", "0002-weight=2", "0003-mine", "0003-weight=1.5", "0005-weight=0.5"]
+    assert list(runs_in(folder)) == found
+    assert "1.5" in (folder / "config.yaml").read_text()
+    check_resumed(folder, folder)
     before = ages(folder)
+    assert run(None, "--set", "init.seed=3", resume=folder) == 0
+    assert ages(folder).items() > before.items()
+    assert len(ages(folder)) == 8
+
+
+def test_a_changed_input_makes_its_runs_again(desk, tmp_path):
+    write_picture(tmp_path / "other.png", 3)
+    folder = made(desk("{grid: {content.image: [photo.png, other.png]}}"))
+    before, prints = ages(folder), [record_of(p)["fingerprint"] for p in runs_in(folder).values()]
     write_picture(tmp_path / "other.png", 4)
     assert run(None, resume=folder) == 0
-    kept = next(iter(ages(folder)))
-    assert ages(folder)[kept] == before[kept]
-    newest = max(runs_in(folder).values(), key=lambda p: (p / "record.json").stat().st_mtime_ns)
-    assert "other" in newest.name
-    assert record_of(newest)["fingerprint"] not in prints.values()
-
-
-@pytest.mark.slow
-def test_a_changed_setting_makes_its_runs_again_beside_the_finished_ones(finished):
-    before = ages(finished)
-    assert run(None, "--set", "style.weight=3", resume=finished) == 0
-    assert ages(finished).items() > before.items()
-    assert len(runs_in(finished)) == 4
-
-
-@pytest.mark.parametrize("garbage", [b"{", b"[]", b'{"fingerprint": []}', b'{"fingerprint": "x"}'])
-def test_a_record_of_garbage_is_a_run_to_be_made(garbage, finished):
-    first, second = runs_in(finished).values()
-    expected, kept = (second / "pastiche.png").read_bytes(), ages(finished)[first.name]
-    (second / "record.json").write_bytes(garbage)
-    assert run(None, resume=finished) == 0
-    assert ages(finished)[first.name] == kept
-    made = [
-        path
-        for path in runs_in(finished).values()
-        if b'"environment"' in (path / "record.json").read_bytes()
-    ]
-    assert len(made) == 2
-    assert (made[1] / "pastiche.png").read_bytes() == expected
-
-
-def test_a_finished_run_whose_picture_is_gone_is_made_again(finished):
-    lost = finished / "0002-seed=1" / "pastiche.png"
-    expected = lost.read_bytes()
-    lost.unlink()
-    assert run(None, resume=finished) == 0
-    assert [path.read_bytes() for path in finished.glob("*seed=1/pastiche.png")] == [expected]
+    assert ages(folder)["0001-image=photo"] == before["0001-image=photo"]
+    [(name, _)] = ages(folder).items() - before.items()
+    assert "other" in name
+    assert record_of(folder / name)["fingerprint"] not in prints
 
 
 @pytest.mark.parametrize(
-    ("prepare", "message"),
-    [
-        (lambda folder: None, "no such file; expected a YAML file of settings"),
-        (lambda folder: folder.mkdir(), "no such file; expected a YAML file of settings"),
-        (lambda folder: folder.touch(), ""),
-        (lambda folder: _write(folder, b"content: {image: gone.png}"), ""),
-        (lambda folder: _write(folder, b"sweep: [\xff"), "is not UTF-8"),
-        (lambda folder: _write(folder, b"sweep: ["), "not valid YAML"),
-        (lambda folder: _write(folder, b"sweep: {grid: {style.wieght: [1]}}"), "unknown key"),
-    ],
+    "garbage", [b"{", b"[]", b'{"fingerprint": []}', b'{"fingerprint": "x"}', None]
 )
-def test_what_is_no_sweep_cannot_be_resumed(prepare, message, tmp_path, capsys):
-    folder = tmp_path / "sweep"
-    prepare(folder)
-    before = sorted(tmp_path.rglob("*"))
-    assert run(None, resume=folder) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ")
-    assert message in told
-    assert told.count("\n") == 1
-    assert sorted(tmp_path.rglob("*")) == before
+def test_a_run_of_a_broken_record_or_without_its_picture_is_made_again(garbage, finished):
+    first, second = runs_in(finished).values()
+    expected, kept = (second / "pastiche.png").read_bytes(), ages(finished)[first.name]
+    if garbage is None:
+        (second / "pastiche.png").unlink()
+    else:
+        (second / "record.json").write_bytes(garbage)
+    assert run(None, resume=finished) == 0
+    assert ages(finished)[first.name] == kept
+    assert list(runs_in(finished)) == [first.name, second.name]
+    assert record_of(second)["environment"]
+    assert (second / "pastiche.png").read_bytes() == expected
 
 
-def _write(folder: Path, data: bytes) -> None:
-    folder.mkdir()
-    (folder / "config.yaml").write_bytes(data)
-
-
-def test_a_folder_that_is_no_sweeps_is_left_alone_whatever_the_config(desk, tmp_path, capsys):
+def test_what_is_no_sweep_cannot_be_resumed(finished, desk, tmp_path, capsys):
     """What lies in numbered folders there is not the sweep's to remove."""
     config = desk("{grid: {init.seed: [0]}}")
-    mine = tmp_path / "photos" / "0001-holiday"
-    mine.mkdir(parents=True)
-    (mine / "beach.txt").write_text("mine")
-    assert run(config, resume=tmp_path / "photos") == 2
-    assert (mine / "beach.txt").read_text() == "mine"
-    assert "photos" in capsys.readouterr().err
-
-
-def test_the_folder_of_all_sweeps_cannot_be_resumed_by_mistake(finished, tmp_path):
-    folder = finished.rename(tmp_path / "0001-small")
-    before = ages(folder)
-    assert run(folder / "config.yaml", resume=tmp_path) == 2
-    assert ages(folder) == before
-
-
-def test_resume_of_a_missing_folder_is_refused_with_a_config_too(desk, tmp_path, capsys):
-    config = desk("{grid: {init.seed: [0]}}")
-    assert run(config, resume=tmp_path / "gone") == 2
-    assert capsys.readouterr().err.startswith("error: --resume: there is no folder ")
-    assert not (tmp_path / "gone").exists()
+    (tmp_path / "photos" / "0001-holiday").mkdir(parents=True)
+    (tmp_path / "photos" / "0001-holiday" / "beach.txt").write_text("mine")
+    finished.rename(tmp_path / "0001-small")
+    for name, settings in {
+        "run": b"content: {image: gone.png}",
+        "binary": b"sweep: [\xff",
+        "broken": b"sweep: [",
+        "wrong": b"sweep: {grid: {style.wieght: [1]}}",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_bytes(settings)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for given, folder, message in [
+        (None, "photos", "no such file; expected a YAML file of settings"),
+        (None, "gone", "no such file; expected a YAML file of settings"),
+        (None, "small.yaml", ""),
+        (None, "run", ""),
+        (None, "binary", "is not UTF-8"),
+        (None, "broken", "not valid YAML"),
+        (None, "wrong", "unknown key"),
+        (config, "gone", f"--resume: there is no folder {tmp_path / 'gone'}"),
+        (config, "photos", "photos"),
+        (config, "run", f"--resume: {tmp_path / 'run'} is not the folder of a sweep"),
+        (tmp_path / "0001-small" / "config.yaml", "", ""),  # the folder of all sweeps
+    ]:
+        assert run(given, resume=tmp_path / folder) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert message in told
+        assert told.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 # Interrupted
 
 
-def press_in_the_second_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Ctrl-C be pressed in the first iteration of the run of seed 1."""
-    optimise = style_transfer.optimise
-
-    def press(work: Any, settings: Any, pictures: Any, watch: Any, *rest: Any) -> Any:
-        def pressing(*told: Any) -> None:
-            if settings.init.seed == 1:
-                signal.raise_signal(signal.SIGINT)
-            watch(*told)
-
-        return optimise(work, settings, pictures, pressing, *rest)
-
-    monkeypatch.setattr(style_transfer, "optimise", press)
-
-
 def test_ctrl_c_leaves_a_folder_that_can_be_resumed(desk, monkeypatch, caplog):
     config = desk("{grid: {init.seed: [0, 1, 2]}}")
     assert run(config) == 0
-    optimise = style_transfer.optimise
-    press_in_the_second_run(monkeypatch)
-    assert run(config) == 130
+    with monkeypatch.context() as patch:
+        supervised(patch, press_in_the_second_run)
+        assert run(config) == 130
     whole, partly = sweeps(config)
-    assert any(f"go on with --resume {partly}" in r.message for r in caplog.records)
-    before = ages_of_finished(partly)
-    assert list(before) == ["0001-seed=0"]
-    monkeypatch.setattr(style_transfer, "optimise", optimise)
-    begun = beginnings(monkeypatch)
-    assert run(None, resume=partly) == 0
-    assert begun == [(1, 1), (2, 0)]
-    assert ages(partly).items() >= before.items()
-    assert bytes_of(whole) == bytes_of(partly)
-
-
-def resumed(out: Path) -> tuple[Path, dict[str, int]]:
-    """Resume the only sweep in a folder, and return its own and the ages of what was finished."""
-    [folder] = out.iterdir()
-    before = ages_of_finished(folder)
-    assert run(None, resume=folder) == 0
-    return folder, before
+    assert f"interrupted; go on with --resume {partly}" in caplog.messages
+    assert list(ages(partly)) == ["0001-seed=0"]
+    begun = supervised(monkeypatch)
+    check_resumed(partly, whole)
+    assert begun == [(1, 2), (2, 0)]
 
 
 def test_a_run_goes_on_with_the_history_that_it_had_room_for(desk, monkeypatch):
@@ -823,32 +533,28 @@ def test_a_run_goes_on_with_the_history_that_it_had_room_for(desk, monkeypatch):
         optimizer = config.optimizer.model_copy(update={"history": 3})
         return with_tile(config.model_copy(update={"optimizer": optimizer}), "none")
 
-    config = desk("{grid: {init.seed: [0, 1]}}", optimizer="{name: lbfgs, iterations: 2}")
+    config = desk("{grid: {init.seed: [0, 1]}}", "optimizer: {name: lbfgs, iterations: 3}")
     with monkeypatch.context() as patch:
         patch.setattr(style_transfer, "fit", scarce)
-        press_in_the_second_run(patch)
+        supervised(patch, press_in_the_second_run)
         assert run(config) == 130
-    begun = beginnings(monkeypatch)
+    begun = supervised(monkeypatch)
     [folder] = sweeps(config)
     assert run(None, resume=folder) == 0
-    assert begun == [(1, 1)]
-    histories = [
-        load_config(path / "config.yaml").optimizer.history for path in runs_in(folder).values()
-    ]
-    assert histories == [3, 3]
+    assert begun == [(1, 2)]
+    paths = runs_in(folder).values()
+    assert [load_config(path / "config.yaml").optimizer.history for path in paths] == [3, 3]
 
 
 @pytest.mark.parametrize("told", [{}, {"history": "10"}, {"history": 0}, {"history": 10**9}])
 def test_a_checkpoint_of_no_history_that_can_be_is_begun_again(told, tmp_path):
     config = make_config({})
     asked = {"settings": {"optimizer": {"history": config.optimizer.history}}}
-    task: Any = sweep.Task(
-        SimpleNamespace(config=config), None, tmp_path / "0001-a", job.mark_of(asked)
-    )
+    experiment: Any = SimpleNamespace(config=config)
+    task = sweep.Task(experiment, Structure((), ()), tmp_path / "0001-a", job.mark_of(asked))
     task.folder.mkdir()
-    before = checkpoint.Checkpoint(
-        1, record.LossHistory(["total"]), {}, {"settings": {"optimizer": told}}
-    )
+    decisive = {"settings": {"optimizer": told}}
+    before = checkpoint.Checkpoint(1, record.LossHistory(["total"]), {}, decisive)
     checkpoint.write_checkpoint(task.folder, before)
     assert sweep._cleared(task) == task
     assert not task.folder.exists()
@@ -858,133 +564,78 @@ class Killed(BaseException):
     """What ends a process where it stands."""
 
 
-@pytest.mark.parametrize(
-    ("name", "before"),
-    [
-        ("pastiche.png", False),
-        ("record.json", True),
-        *(
-            pytest.param(name, before, marks=pytest.mark.slow)
-            for name, before in [
-                ("create_run_folder", True),
-                ("create_run_folder", False),
-                ("config.yaml", True),
-                ("config.yaml", False),
-                ("pastiche.png", True),
-                ("losses.csv", True),
-                ("losses.csv", False),
-                ("record.json", False),
-                ("report", True),
-                ("report", False),
-            ]
-        ),
-    ],
-)
-def test_a_sweep_cut_off_at_any_moment_is_finished_to_the_same_bytes(
-    name, before, desk, monkeypatch
-):
+def end_at(patch: Any, moment: str, pattern: str, end: Callable[[], None]) -> None:
+    """Let an end come before or after a file, or folder, of a pattern is there."""
+
+    def ending(action: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def act(*paths: Path, **options: Any) -> None:
+            meant = paths[place].match(pattern)
+            if meant and moment == "before":
+                end()
+            action(*paths, **options)
+            if meant:
+                end()
+
+        return act
+
+    patch.setattr(Path, "mkdir", ending(Path.mkdir, 0))
+    patch.setattr(Path, "replace", ending(Path.replace, 1))
+
+
+MOMENTS = [
+    *("config.yaml", "0001-*", "0001-*/config.yaml", "0002-*", "0002-*/iterates/000002.png"),
+    *("0002-*/checkpoints/*.npz", "0002-*/pastiche.png", "0002-*/losses.csv"),
+    *("0002-*/record.json", "0003-*/record.json", "runs.txt"),
+]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_sweep_cut_off_at_any_moment_is_finished_to_the_same_bytes(moment, desk, monkeypatch):
     """In this process: what lies in the folder is what a kill would leave."""
-    config = desk("{grid: {style.images: [paint.png, photo.png]}}")
-    calls = []
 
-    def cut(action: Callable[..., Any], *args: Any) -> Any:
-        calls.append(1)
-        if before and len(calls) == 2:
-            raise Killed
-        result = action(*args)
-        if len(calls) == 2:
-            raise Killed
-        return result
+    def kill() -> None:
+        raise Killed
 
-    write, image = files.write_atomically, images.write_image
-
-    def write_cut(path: Path, data: bytes) -> None:
-        (partial(cut, write) if path.name == name else write)(path, data)
-
-    def image_cut(path: Path, *args: Any) -> None:
-        (partial(cut, image) if path.name == name else image)(path, *args)
-
-    with monkeypatch.context() as patch:
-        for module in (files, record, outputs):
-            patch.setattr(module, "write_atomically", write_cut)
-        patch.setattr(images, "write_image", image_cut)
-        if name in ("create_run_folder", "report"):
-            module = record if name == "create_run_folder" else sweep_command
-            calls.append(1)
-            patch.setattr(module, name, partial(cut, getattr(module, name)))
-        with pytest.raises(Killed):
-            run(config)
-    found = sweeps(config) if (config.parent / "out").exists() else []
-    if not found or not (found[0] / "config.yaml").exists():
-        assert name == "create_run_folder"
-        return
-    folder, done = resumed(config.parent / "out")
-    assert ages(folder).items() >= done.items()
-    assert run(config) == 0
-    check_same(folder, sweeps(config)[-1])
-
-
-def check_same(folder: Path, whole: Path) -> None:
-    """Check that a sweep which was ended early and resumed is as one that was not."""
-    assert list(runs_in(folder)) == list(runs_in(whole))
-    assert bytes_of(folder) == bytes_of(whole)
-    assert (folder / "config.yaml").read_bytes() == (whole / "config.yaml").read_bytes()
-    for (name, path), other in zip(runs_in(folder).items(), runs_in(whole).values(), strict=True):
-        assert losses(path) == losses(other), name
-        assert record_of(path)["fingerprint"] == record_of(other)["fingerprint"]
-        assert {p.name for p in path.iterdir()} == {p.name for p in other.iterdir()}
+    output = "output: {folder: out, checkpoint_every: 1, save_every: 2}"
+    config = desk("{grid: {init.seed: [0, 1, 2]}}", output)
+    whole = made(config).rename(config.parent / "whole")
+    for pattern in MOMENTS:
+        with monkeypatch.context() as patch:
+            end_at(patch, moment, f"out/0001-*/{pattern}", kill)
+            with pytest.raises(Killed):
+                run(config)
+        [folder] = sweeps(config)
+        if (moment, pattern) != ("before", "config.yaml"):  # before which it is no sweep
+            check_resumed(folder, whole)
+        shutil.rmtree(folder)
 
 
 KILLED = """
-import os, pathlib, signal, sys
-import style_transfer
+import os, signal, sys
+import style_transfer, test_sweep
 
-before, pattern = sys.argv.pop(1) == "before", sys.argv.pop(1)
-
-def watched(action, place):
-    def act(*paths, **options):
-        if before and paths[place].match(pattern):
-            os.kill(os.getpid(), signal.SIGKILL)
-        action(*paths, **options)
-        if paths[place].match(pattern):
-            os.kill(os.getpid(), signal.SIGKILL)
-    return act
-
-pathlib.Path.replace = watched(pathlib.Path.replace, 1)
-pathlib.Path.mkdir = watched(pathlib.Path.mkdir, 0)
+patch = type("", (), {"setattr": setattr})
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+test_sweep.end_at(patch, sys.argv.pop(1), sys.argv.pop(1), kill)
 style_transfer.main()
 """
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, tiny_mat: Path) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, small_mat: Path) -> Path:
     """A sweep of four runs that was not ended early, moved out of the way of others."""
-    folder = tmp_path_factory.mktemp("killed")
-    config = write_small(
-        folder,
-        tiny_mat,
-        "{grid: {network.pooling: [max, average], init.seed: [0, 1]}}",
-        optimizer="{iterations: 30}",
-        output="{folder: out, save_every: 10, checkpoint_every: 10}",
-    )
-    assert run(config) == 0
-    [made] = sweeps(config)
-    return made.rename(folder / "whole")
+    folder, output = tmp_path_factory.mktemp("killed"), "save_every: 10, checkpoint_every: 10"
+    changes = "optimizer: {iterations: 30}", f"output: {{folder: out, {output}}}"
+    block = "{grid: {network.pooling: [max, average], init.seed: [0, 1]}}"
+    config = write_small(folder, small_mat, block, *changes)
+    return made(config).rename(folder / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "pattern"),
     [
-        ("after", "config.yaml"),
-        ("after", "0001-*"),
-        ("after", "0001-*/config.yaml"),
-        ("after", "0002-*/iterates/000010.png"),
         ("after", "0002-*/checkpoints/*.npz"),
-        ("after", "0002-*/pastiche.png"),
-        ("after", "0002-*/losses.csv"),
-        ("after", "0003-*/record.json"),
-        ("after", "0004-*/losses.png"),
         ("before", "0003-*/*.*"),
         ("before", "0003-*/checkpoints/*.npz"),
     ],
@@ -992,26 +643,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny_mat: Path) -> Path:
 def test_a_sweep_killed_at_a_write_is_finished_by_resuming_to_the_same_bytes(
     moment, pattern, whole, tmp_path
 ):
-    """Its process kills itself when such a file, or folder, is about to be there, or is there."""
-    config, out = whole.parent / "small.yaml", whole.parent / "out"
+    """Its process kills itself when such a file is about to be there, or is there."""
+    out, paths = whole.parent / "out", {"PYTHONPATH": str(Path(__file__).parent)}
     script = [sys.executable, "-c", KILLED, moment, f"out/*/{pattern}", "-q"]
-    ended = subprocess.run(
-        [*script, "--config", str(config)], cwd=ROOT, capture_output=True, timeout=600
-    )
+    script += ["--config", str(whole.parent / "small.yaml")]
+    ended = subprocess.run(script, cwd=ROOT, env=os.environ | paths, capture_output=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     remains = list(out.glob(f"*/{Path(pattern).parent}/.*.tmp*"))
     assert bool(remains) == (moment == "before")
-    folder, before = resumed(out)
-    assert ages(folder).items() >= before.items()
-    check_same(out.rename(tmp_path / "out") / folder.name, whole)
-
-
-def test_the_plan_is_that_of_the_folder(desk):
-    """What `--dry-run` lists and what is made are one plan."""
-    config = desk("{random: {count: 3, draws: {init.noise: {uniform: [0, 1]}}}}")
-    assert run(config) == 0
-    [folder] = sweeps(config)
-    source = style_transfer.load_source(config, [])
-    plan = plan_sweep(source, style_transfer.validate(source, config))
-    assert (folder / "config.yaml").read_text() == to_yaml(plan.config)
-    assert [name.split("-", 1)[1] for name in runs_in(folder)] == [e.name for e in plan.experiments]
+    [folder] = out.iterdir()
+    check_resumed(folder, whole)
+    out.rename(tmp_path / "out")

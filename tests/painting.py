@@ -1,0 +1,100 @@
+"""Runs of sweeps painted in NumPy, which are made, fail, and go on as those of graphs do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import style_transfer
+from neural_style import images, outputs, record, sweep_command
+from neural_style.inputs import Pictures
+from neural_style.sweep_results import SweepResults
+from neural_style.transfer import Moment, columns_of
+
+SMALL = (
+    "content: {image: photo.png, layers: [relu2_1]}",
+    "style: {images: [paint.png], weight: 10, layers: [relu1_1, relu2_1]}",
+    "image: {size: 35, scales: null}",
+    "optimizer: {iterations: 3}",
+    "runtime: {precision: float32, threads: 2}",
+    "output: {folder: out}",
+)
+
+
+class Closes:
+    """A workspace or a critic without a network."""
+
+    def score(self, *_: Any) -> dict[str, float | None]:
+        return {"content": 1.0}
+
+    def close(self) -> None:
+        pass
+
+
+def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
+    """Leave out plots, scores and what is drawn from a sweep, and paint in NumPy unless that is not
+    wanted. Return a list that takes the structures for which workspaces are opened.
+    """
+    opened: list[Any] = []
+    patch.setattr(sweep_command, "report", list_runs)
+    patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
+    patch.setattr(outputs, "plot_losses", lambda *_: None)
+    patch.setattr(style_transfer, "open_critic", lambda *_: Closes())
+    if paint:
+        evaluated = partial(defaultdict, lambda: 7.0)
+        patch.setattr(style_transfer, "evaluate", lambda *_: evaluated())
+        patch.setattr(style_transfer, "optimise", paint_picture)
+        open_workspace = lambda *given: opened.append(given[3]) or Closes()  # noqa: E731
+        patch.setattr(style_transfer, "open_workspace", open_workspace)
+    return opened
+
+
+def list_runs(folder: Path, results: SweepResults, *_: Any) -> None:
+    told = [f"{run.folder} {run.state} {run.values} {len(run.curve)}" for run in results.runs]
+    outputs.write_atomically(folder / "runs.txt", "\n".join(told).encode())
+
+
+def paint_picture(
+    work: Any, config: Any, pictures: Pictures, watch: Any, resumed: Any = None, *_: Any
+) -> outputs.Result:
+    """Let the content image, with noise, take on the colours of the styles step by step."""
+    columns, noise = columns_of(config), np.random.default_rng(config.init.seed)
+    history = resumed.history if resumed else record.LossHistory(columns)
+    image = resumed.state["image"] if resumed else pictures.content
+    if not resumed:
+        image = np.float32(image + noise.uniform(-20, 20, image.shape))
+    moment = None
+    try:
+        for done in range(resumed.done if resumed else 0, config.optimizer.iterations):
+            goal = np.mean([style.mean() for style in pictures.styles])
+            losses = dict.fromkeys(columns, float(np.square(image - goal).mean()))
+            history.append(done, 0.0, losses, "51x37")
+            image = np.float32(image + 0.1 * (goal - image) * np.tanh(config.style.weight / 9))
+            fetch, state = partial(np.copy, image), partial(dict, image=image)
+            moment = Moment("51x37", done + 1, losses, history, fetch, state)
+            watch(moment)
+    except KeyboardInterrupt:
+        return outputs.Result(image, None, history, True, moment=moment)
+    return outputs.Result(image, None, history, False)
+
+
+def write_picture(path: Path, seed: int, height: int = 30, width: int = 30) -> Path:
+    rng = np.random.default_rng(seed)
+    images.write_image(path, rng.uniform(0, 255, (height, width, 3)).astype(np.float32))
+    return path
+
+
+def write_small(folder: Path, mat: Path, block: str, *changes: str) -> Path:
+    """Write a config with a sweep block, and other sections, beside its pictures of odd size."""
+    write_picture(folder / "photo.png", 1, 37, 51)
+    write_picture(folder / "paint.png", 2)
+    lines = [*SMALL, f"network: {{weights: {mat}}}", *changes, f"sweep: {block}\n"]
+    sections = {line.partition(":")[0]: line for line in lines}
+    path = folder / "small.yaml"
+    path.write_text("\n".join(sections.values()))
+    return path
