@@ -385,7 +385,9 @@ def test_a_failure_in_the_middle_of_a_run_leaves_the_next_as_if_alone(desk, monk
     assert len(opened) == 2  # what failed may have left the graph in any state
     whole, partly = sweeps(config)
     error = (partly / "0002-seed=1" / "error.txt").read_text()
-    assert error == "FloatingPointError: bad\\nthing \\x1b[31m\n"
+    log = partly / "0002-seed=1" / "error.log"
+    told = "FloatingPointError: bad\\nthing \\x1b[31m; the whole message is in"
+    assert error == f"{told} {log}\n"
     for name in ("0001-seed=0", "0003-seed=2"):
         assert contents(partly / name) == contents(whole / name)
     begun = supervised(monkeypatch)
