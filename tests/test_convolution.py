@@ -12,6 +12,8 @@ from graphs import ancestors
 from neural_style import winograd
 from neural_style.convolution import Filters, convolve, convolve_rows, gradient_rows, mirror
 
+pytestmark = pytest.mark.onednn
+
 HEIGHT = 24
 
 

@@ -25,6 +25,8 @@ from neural_style.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LA
 from neural_style.session import Device
 from neural_style.weights import VGGWeights
 
+pytestmark = pytest.mark.onednn
+
 DEVICE = Device("cpu", "CPU", 2)
 WEIGHTS = VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "unpublished")
 FEATURES_NEEDED = {*CONTENT_LAYERS, *STYLE_LAYERS, *HELD_OUT_LAYERS}

@@ -20,6 +20,8 @@ from neural_style.objective import (
 from neural_style.structure import Structure, structure_of, term_weights
 from neural_style.targets import StyleSource, measure_targets, set_targets
 
+pytestmark = pytest.mark.onednn
+
 WHOLE = Structure(("relu2_1",), ("relu1_1", "relu2_1"), variation_norm="l1")
 WEIGHTS = {
     "content/relu2_1": 5.0,

@@ -12,6 +12,8 @@ import vgg19_matconvnet as vgg
 from neural_style import images, inputs, session, transfer, workspace
 from neural_style.config import make_config
 
+pytestmark = pytest.mark.onednn
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 

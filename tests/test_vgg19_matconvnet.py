@@ -20,6 +20,8 @@ from neural_style.matconvnet import EXPECTED
 from neural_style.pixels import deprocess, preprocess
 from neural_style.weights import Convolution, Layer, Pooling, Relu, VGGWeights, WeightsError
 
+pytestmark = pytest.mark.onednn
+
 Maps = Mapping[str, np.ndarray]
 
 NAMES = [layer.name for layer in tiny_layers()]

@@ -16,6 +16,8 @@ from neural_style.convolution import Filters, convolve, mirror
 from neural_style.session import Device
 from neural_style.weights import Convolution, VGGWeights
 
+pytestmark = pytest.mark.onednn
+
 
 def correlated(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Features [H, W, C] seen by a kernel [h, w, C, K], in float64, with zeros around."""
