@@ -141,11 +141,7 @@ def tiny_layers(seed: int = 19) -> list[Layer]:
 
 def small_layers(seed: int = 19) -> list[Layer]:
     """One convolution each of blocks 1 to 3, up to relu3_1: of `tiny_layers`, with their names."""
-    return [
-        layer
-        for layer in tiny_layers(seed)[:-1]
-        if layer.name in {*SMALL_NETWORK, "pool1", "pool2"}
-    ]
+    return [each for each in tiny_layers(seed) if each.name in {*SMALL_NETWORK, "pool1", "pool2"}]
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +181,25 @@ def write_experiment(folder: Path, weights: Path) -> Path:
         "output: {folder: out}\n"
     )
     return path
+
+
+def command(config: Path, *settings: str) -> list[str]:
+    """Return the options of a quiet run of a config with other settings."""
+    return ["-q", "--config", str(config), *(part for each in settings for part in ("--set", each))]
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, small_mat: Path) -> Path:
+    """The config of a run of six iterations beside its pictures, not yet made."""
+    return write_experiment(tmp_path, small_mat)
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all runs in NumPy."""
+    import made_up
+
+    made_up.install(monkeypatch)
 
 
 @pytest.fixture(scope="session")

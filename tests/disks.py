@@ -19,13 +19,13 @@ class FullFile(io.FileIO):
 
     def __init__(self, path: Path, mode: str, room: int) -> None:
         super().__init__(path, mode)
-        self._room = room
+        self.room = room
 
     def write(self, data: Any) -> int:
-        if len(data) > self._room:
-            super().write(memoryview(data)[: self._room])
+        if len(data) > self.room:
+            super().write(memoryview(data)[: self.room])
             raise OSError(errno.ENOSPC, NO_SPACE)
-        self._room -= len(data)
+        self.room -= len(data)
         return super().write(data)
 
 
@@ -60,8 +60,7 @@ class FullDisk:
 
         def refusing(name: str) -> Callable[..., Any]:
             def act(path: Path, *args: Any, **options: Any) -> Any:
-                target = args[0] if name == "replace" else path
-                if self._strikes(target):
+                if self._strikes(args[0] if name == "replace" else path):
                     raise OSError(errno.ENOSPC, NO_SPACE, str(path))
                 return original[name](path, *args, **options)
 

@@ -24,52 +24,44 @@ STATISTICS = ("gram", "mean_covariance", "wasserstein", "histogram")
 SIDE = 24
 
 
-def constant(value: float, size: tuple[int, int] = (SIDE, SIDE)) -> np.ndarray:
-    return np.full((*size, 3), value, np.float32)
+def constant(value: float) -> np.ndarray:
+    return np.full((SIDE, SIDE, 3), value, np.float32)
 
 
 def noise(*size: int) -> np.ndarray:
     return np.random.default_rng(2015).uniform(0, 255, (*size, 3)).astype(np.float32)
 
 
-# Content and style, [H, W, 3]; 16 px is the smallest side of a network as deep as VGG-19.
+PAINT = noise(30, 30)
+# Content and style, [H, W, 3]; of 4 px a single position is left at the deepest layer.
 PAIRS = {
-    "black": (constant(0), noise(30, 30)),
-    "white": (constant(255), noise(30, 30)),
-    "grey": (constant(128), noise(30, 30)),
+    "black": (constant(0), PAINT),
+    "white": (constant(255), PAINT),
+    "grey": (constant(128), PAINT),
     "black in the manner of black": (constant(0), constant(0)),
-    "transparent": (noise(SIDE, SIDE), noise(30, 30)),
-    "elongated": (noise(16, 480), noise(30, 30)),
-    "upright": (noise(480, 16), noise(30, 30)),
-    "smallest": (noise(16, 16), noise(16, 16)),
+    "transparent": (noise(SIDE, SIDE), PAINT),
+    "elongated": (noise(4, 120), PAINT),
+    "upright": (noise(120, 4), PAINT),
+    "smallest": (noise(4, 4), noise(4, 4)),
 }
 
 
 @pytest.fixture(scope="module", params=["adam", "lbfgs"])
-def optimizer(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def studio(optimizer: str) -> Iterator[Studio]:
-    """One graph for all runs of an optimiser, and one critic."""
+def studio(request: pytest.FixtureRequest) -> Iterator[tuple[str, Studio]]:
+    """An optimiser with one graph for all of its runs, and one critic."""
     session.import_tensorflow()
-    runtime = make_config({}).runtime
-    opened = style_transfer.open_studio(session.open_device(runtime, pytest.fail), 1 << 20)
-    yield opened
+    device = session.open_device(make_config({}).runtime, pytest.fail)
+    opened = style_transfer.open_studio(device, 1 << 20)
+    yield request.param, opened
     opened.close()
 
 
 def settings(folder: Path, weights: Path, optimizer: str, share: float) -> Config:
+    style = {"images": [str(folder / "style.png")], "layers": ["relu1_1", "relu3_1"]}
     return make_config(
         {
-            "content": {"image": str(folder / "content.png")},
-            "style": {
-                "images": [str(folder / "style.png")],
-                "layers": ["relu1_1", "relu5_1"],
-                "weight": 1e4,
-                "statistic": dict.fromkeys(STATISTICS, 1),
-            },
+            "content": {"image": str(folder / "content.png"), "layers": ["relu3_1"]},
+            "style": style | {"weight": 1e4, "statistic": dict.fromkeys(STATISTICS, 1)},
             "total_variation": {"weight": 1},
             "init": {"from": "content", "noise": share},
             "network": {"weights": str(weights)},
@@ -81,22 +73,23 @@ def settings(folder: Path, weights: Path, optimizer: str, share: float) -> Confi
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_extreme_pictures_give_numbers_and_a_picture(kind, optimizer, studio, tiny_mat, tmp_path):
+def test_extreme_pictures_give_numbers_and_a_picture(kind, studio, small_mat, tmp_path):
+    optimizer, opened = studio
     content, style = PAIRS[kind]
     alpha = np.zeros(content.shape[:2], np.float32) if kind == "transparent" else None
     images.write_image(tmp_path / "content.png", content, alpha)
     images.write_image(tmp_path / "style.png", style)
     for share in (0, 0.7):
-        config = settings(tmp_path, tiny_mat, optimizer, share)
+        config = settings(tmp_path, small_mat, optimizer, share)
         job = Desk(style_transfer.vgg.load_weights, lambda _: None).job(config)
-        job = style_transfer.prepare(job, studio.device)
+        job = style_transfer.prepare(job, opened.device)
         moved: list[np.ndarray] = []
 
         def watch(moment: Moment, moved: list[np.ndarray] = moved) -> None:
             moved.append(moment.image())
 
         folder = tmp_path / f"{share}"
-        result = style_transfer.make(job, studio, folder, watch, Stopwatch())
+        result = style_transfer.make(job, opened, folder, watch, Stopwatch())
         assert np.isfinite(result.losses.values()).all()
         for image in (*moved, result.image):
             assert image.shape == content.shape

@@ -27,31 +27,21 @@ def handlers() -> Iterator[None]:
 
 
 @each_signal
-def test_held_back_counts_and_lets_the_block_go_on(number):
-    with held_back() as pressed:
-        assert not pressed
-        signal.raise_signal(number)
-        signal.raise_signal(number)
-        assert pressed == [number, number]
+def test_a_signal_is_held_back_and_counted_until_the_block_has_ended_or_failed(number):
+    def press_and_fail() -> None:
+        with held_back() as pressed:
+            assert not pressed
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+            assert pressed == [number, number]
+            raise OSError("full")
 
-
-@each_signal
-def test_a_signal_interrupts_again_after_the_block(number):
-    with held_back():
-        pass
+    with pytest.raises(OSError, match="full"):
+        press_and_fail()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
-
-
-def fail() -> None:
     with held_back():
-        raise OSError("full")
-
-
-@each_signal
-def test_a_signal_interrupts_again_after_a_block_that_fails(number):
-    with pytest.raises(OSError, match="full"):
-        fail()
+        pass
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from neural_style import outputs
+from neural_style import images, outputs
 from neural_style.config import make_config
 from neural_style.inputs import Pictures
 from neural_style.job import Job
@@ -21,7 +21,7 @@ GREY = np.full((8, 10, 3), 128, np.float32)
 
 
 def a_job(alpha: np.ndarray | None = None, **output: object) -> Job:
-    pictures = {"content": {"image": __file__}, "style": {"images": [__file__]}}
+    pictures = {"content": {"image": __file__}, "style": {"images": [__file__], "weight": 7}}
     config = make_config({**pictures, "output": output})
     weights = VGGWeights((), np.zeros(3, np.float32), "unpublished", "0" * 64)
     digests = {"content.image": "1" * 64, "style.images[0]": "2" * 64}
@@ -35,41 +35,48 @@ def a_result(totals: tuple[float, ...]) -> Result:
     return Result(GREY, None, history, False)
 
 
-def test_intermediate_images_have_the_number_of_their_iterate(tmp_path):
-    snapshots = Snapshots(tmp_path, 2)
-    for iteration in range(1, 6):
-        snapshots.take(iteration, lambda: GREY)
-    assert snapshots.paths == [tmp_path / "iterates" / f"{n:06d}.png" for n in (2, 4)]
-    assert all(path.exists() for path in snapshots.paths)
-
-
-def test_a_full_disk_ends_the_intermediate_images_and_not_the_run(tmp_path, monkeypatch, caplog):
+def test_intermediate_images_have_the_number_of_their_iterate_until_the_disk_is_full(
+    tmp_path, monkeypatch, caplog
+):
     def full(path, *_):
         raise OSError(28, "No space left on device", str(path))
 
-    snapshots = Snapshots(tmp_path, 1)
-    snapshots.take(1, lambda: GREY)
-    monkeypatch.setattr(outputs.images, "write_image", full)
-    for iteration in (2, 3):
+    snapshots = Snapshots(tmp_path, 2)
+    for iteration in range(1, 6):
         snapshots.take(iteration, lambda: GREY)
-    assert [path.name for path in snapshots.paths] == ["000001.png"]
+    written = [tmp_path / "iterates" / f"{n:06d}.png" for n in (2, 4)]
+    assert snapshots.paths == sorted((tmp_path / "iterates").iterdir()) == written
+    monkeypatch.setattr(outputs.images, "write_image", full)
+    for iteration in (6, 8):
+        snapshots.take(iteration, lambda: GREY)
+    assert snapshots.paths == written
     assert caplog.messages == [
-        f"{tmp_path / 'iterates' / '000002.png'}: cannot be written: No space left on device; "
+        f"{tmp_path / 'iterates' / '000006.png'}: cannot be written: No space left on device; "
         "going on without intermediate images"
     ]
 
 
-@pytest.mark.parametrize(("name", "warned"), [("a.jpg", True), ("a.png", False)])
-def test_transparency_that_the_format_cannot_hold_is_told(name, warned, tmp_path, caplog):
-    job = a_job(np.ones((4, 5), np.float32), image=name)
-    write_results(job, tmp_path, a_result((2.0, 1.0)))
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg"])
+def test_a_picture_has_the_contents_transparency_and_its_settings_without_a_path(
+    name, tmp_path, caplog
+):
+    alpha = np.repeat(np.float32([[0, 0, 1, 1, 1]]), 4, axis=0)  # of half the picture's size
+    write_results(a_job(alpha, image=name), tmp_path, a_result((2.0, 1.0)))
     path = tmp_path / name
-    told = [f"{path}: JPEG cannot hold the content image's transparency"] if warned else []
-    assert caplog.messages == told
+    kept = images.read_image(path, "").alpha
+    if name == "a.jpg":
+        told = f"{path}: JPEG cannot hold the content image's transparency"
+        assert (kept, caplog.messages) == (None, [told])
+    else:
+        assert (kept.shape, kept[:, 0].max(), kept[:, -1].min()) == ((8, 10), 0, 1)
+        assert caplog.messages == []
+    told = json.loads(images.read_settings(path))
+    assert (told["network"], told["settings"]["style"]["weight"]) == ("0" * 64, 7)
+    assert __file__ not in json.dumps(told)
 
 
 def test_the_record_names_the_lowest_loss_and_has_null_for_one_beyond_float32():
-    totals = (math.inf, math.nan, 3.0, 4.0)
+    totals = (math.nan, math.inf, 3.0, 4.0)
     saved = {"content/relu4_2": math.nan, "total": 3.0}
     device = Device("cpu", "CPU", 2)
     losses = describe(a_job(), device, a_result(totals), Verdict(saved, {}), {})["losses"]

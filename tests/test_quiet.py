@@ -9,72 +9,50 @@ import pytest
 from neural_style.quiet import captured_stderr
 
 
-def test_captured_stderr_keeps_what_native_code_prints(capfd):
+def test_captured_stderr_keeps_what_native_code_and_child_processes_print(capfd):
     with captured_stderr() as captured:
         os.write(2, b"from C\n")
-    assert captured.text() == "from C\n"
-    assert capfd.readouterr().err == ""
-
-
-def test_captured_stderr_keeps_what_child_processes_print(capfd):
-    with captured_stderr() as captured:
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'child')"], check=True)
-    assert captured.text() == "child"
+    assert captured.text() == "from C\nchild"
     assert capfd.readouterr().err == ""
 
 
-def test_captured_stderr_gives_the_descriptor_back(capfd):
-    with captured_stderr():
-        os.write(2, b"inside")
-    os.write(2, b"outside")
-    assert capfd.readouterr().err == "outside"
-
-
-def test_captured_stderr_gives_the_descriptor_back_and_the_text_after_an_exception(capfd):
+@pytest.mark.parametrize("fails", [False, True])
+def test_captured_stderr_gives_the_descriptor_back_and_the_text(fails, capfd):
     try:
         with captured_stderr() as captured:
             os.write(2, b"inside")
-            raise KeyError
+            if fails:
+                raise KeyError
     except KeyError:
-        pass
+        assert fails
     os.write(2, b"outside")
     assert captured.text() == "inside"
     assert capfd.readouterr().err == "outside"
 
 
-def test_captured_stderr_can_be_nested(capfd):
-    with captured_stderr() as outer:
-        os.write(2, b"a")
-        with captured_stderr() as inner:
-            os.write(2, b"b")
-        os.write(2, b"c")
-    assert (outer.text(), inner.text(), capfd.readouterr().err) == ("ac", "b", "")
-
-
-def test_captured_stderr_can_be_read_while_it_is_captured():
-    with captured_stderr() as captured:
-        os.write(2, b"one,")
-        assert captured.text() == "one,"
-        os.write(2, b"two")
-    assert captured.text() == "one,two"
-
-
-def test_captured_stderr_replaces_bytes_that_are_no_text():
-    with captured_stderr() as captured:
-        os.write(2, b"\xff!")
-    assert captured.text() == "\ufffd!"
-
-
-def test_captured_stderr_leaves_no_descriptor_open():
+def test_captured_stderr_can_be_nested_and_leaves_no_descriptor_open(capfd):
     def next_free() -> int:
         descriptor = os.dup(0)
         os.close(descriptor)
         return descriptor
 
     before = next_free()
-    with captured_stderr():
-        pass
+    with captured_stderr() as outer:
+        os.write(2, b"a")
+        with captured_stderr() as inner:
+            os.write(2, b"b")
+        os.write(2, b"c")
+    assert (outer.text(), inner.text(), capfd.readouterr().err) == ("ac", "b", "")
     assert next_free() == before
+
+
+def test_captured_stderr_can_be_read_while_it_is_captured_and_replaces_bytes_that_are_no_text():
+    with captured_stderr() as captured:
+        os.write(2, b"one,")
+        assert captured.text() == "one,"
+        os.write(2, b"two\xff!")
+    assert captured.text() == "one,two\ufffd!"
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:

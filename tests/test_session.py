@@ -13,17 +13,18 @@ from neural_style.config import make_config
 from neural_style.session import Device, DeviceError, choose_device, open_device, session_options
 
 
-@pytest.mark.parametrize(
-    ("requested", "gpus", "kind"),
-    [
-        ("auto", ["/gpu:0"], "gpu"),
+def test_device_follows_the_request_and_what_is_there():
+    gpu = ["/gpu:0"]
+    for requested, gpus, kind in (
+        ("auto", gpu, "gpu"),
         ("auto", [], "cpu"),
-        ("cpu", ["/gpu:0"], "cpu"),
-        ("gpu", ["/gpu:0"], "gpu"),
-    ],
-)
-def test_device_follows_the_request_and_what_is_there(requested, gpus, kind):
-    assert choose_device(requested, gpus) == kind
+        ("cpu", gpu, "cpu"),
+        ("gpu", gpu, "gpu"),
+    ):
+        assert choose_device(requested, gpus) == kind
+    told = r"^runtime\.device: found 'gpu', but TensorFlow sees none"
+    with pytest.raises(DeviceError, match=told):
+        choose_device("gpu", [])
 
 
 @pytest.mark.parametrize(
@@ -44,13 +45,6 @@ def test_minimal_filtering_is_for_processors_that_have_nothing_faster(
     assert session.wants_winograd(kind, precision) is wanted
 
 
-def test_a_gpu_that_is_not_there_is_an_error():
-    with pytest.raises(
-        DeviceError, match=r"^runtime\.device: found 'gpu', but TensorFlow sees none"
-    ):
-        choose_device("gpu", [])
-
-
 def test_memory_grows_and_the_cpu_hides_gpus():
     on_cpu = session_options(Device("cpu", "CPU", 2))
     assert on_cpu.gpu_options.allow_growth
@@ -68,6 +62,11 @@ def test_a_driver_without_libraries_is_told_with_what_to_install(monkeypatch):
     assert "requirements-gpu.txt" in said[0]
 
 
+def run(code: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    asked = [sys.executable, "-c", code]
+    return subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
+
+
 def test_threads_are_set_for_the_process_and_cannot_change_later():
     program = """
 from neural_style import session
@@ -82,9 +81,7 @@ try:
 except session.DeviceError as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = run(program)
     assert done.stdout == (
         "runtime.threads: found 2, but TensorFlow already runs in this process with 1; "
         "set it in the first call\n"
@@ -101,8 +98,5 @@ def test_tensorflow_is_imported_without_keras_which_can_still_be_had():
         "import tensorflow as tf\n"
         "print(tf.keras.layers.Dense(2).units)\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
-    )
+    done = run(script, {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"})
     assert done.stdout.strip() == "2"

@@ -1,0 +1,90 @@
+"""Runs whose network and optimiser are made up in NumPy: all around them is the program's own."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import style_transfer
+from neural_style import outputs, transfer
+from neural_style.config import Config
+from neural_style.files import write_atomically
+from neural_style.inputs import Inputs
+from neural_style.pixels import preprocess
+from neural_style.weights import VGGWeights
+
+
+class MadeUp:
+    """A workspace that is its own session, optimiser and run.
+
+    Every loss is the mean squared distance from the content image, to which steps with momentum
+    lead, so that iterates depend on all of the state but the best image.
+    """
+
+    passes = tiles = None
+
+    def __init__(self, config: Config, weights: VGGWeights, *_: Any) -> None:
+        self.columns, self.mean, self.layers = transfer.columns_of(config), weights.mean, ()
+        self.session = self.optimizer = self
+        self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"))
+        self.goal: Any = None
+        self.held: dict[str, np.ndarray] = {}
+
+    def aim(self, _config: Config, inputs: Inputs, _tick: Any) -> None:
+        self.goal = preprocess(inputs.content, self.mean)
+
+    def run(self, name: str) -> np.ndarray:
+        return self.held[name]
+
+    def close(self) -> None:
+        pass
+
+    def begin(self, _session: Any, _options: Any, image: np.ndarray, *_: Any) -> "MadeUp":
+        self.held = {"image": image, "velocity": np.zeros_like(image)}
+        self.held |= {"best_image": image, "best_loss": np.array(np.inf, np.float32)}
+        return self
+
+    def resume(self, _session: Any, _options: Any, _total: int, state: Any, *_: Any) -> "MadeUp":
+        self.held = dict(state)
+        return self
+
+    def use(self, _passes: Any) -> None:
+        """Nothing else evaluates it."""
+
+    def step(self, _number: int) -> dict[str, float]:
+        losses, image = self.finish(), self.held["image"]
+        self.held["velocity"] = self.held["velocity"] / 2 + (self.goal - image) / 8
+        self.held["image"] = image + self.held["velocity"]
+        return losses
+
+    def finish(self) -> dict[str, float]:
+        loss = np.square(self.held["image"] - self.goal).mean()
+        if loss < self.held["best_loss"]:
+            self.held |= {"best_image": self.held["image"], "best_loss": loss}
+        return dict.fromkeys(self.columns, float(loss))
+
+    def recover(self) -> None:
+        self.held["image"] = self.held["best_image"]
+
+    def iterate(self) -> np.ndarray:
+        return self.held["image"]
+
+    def state(self) -> dict[str, np.ndarray]:
+        return dict(self.held)
+
+    def best_image(self) -> np.ndarray:
+        return self.held["best_image"]
+
+    def averaged_image(self) -> None:
+        return None
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Make all runs without graph, scores and plot."""
+    verdict = outputs.Verdict({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
+    patch.setattr(style_transfer, "open_workspace", MadeUp)
+    patch.setattr(style_transfer, "judge", lambda *_: verdict)
+    patch.setattr(transfer, "set_goal", MadeUp.aim)
+    plot = b"losses over iterates"
+    patch.setattr(outputs, "plot_losses", lambda _, path, *__: write_atomically(path, plot))
