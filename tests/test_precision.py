@@ -14,6 +14,9 @@ from neural_style.config import make_config
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
+pytestmark = pytest.mark.onednn
+
+
 @pytest.mark.weights
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["adam", "lbfgs"])
