@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from neural_style.objective import Objective, build_canvas, build_objective
+from neural_style.objective import Objective, build_canvas, build_objective, set_image, set_weights
 from neural_style.structure import Structure
+from neural_style.targets import StyleSource, measure_targets, set_targets
 
 LAYERS = ("relu1_1", "relu2_1")
+
+
+def picture(rng: np.random.Generator, height: int = 10, width: int = 14) -> np.ndarray:
+    """An image [1, H, W, 3] in the values of the network's input."""
+    return rng.uniform(-100, 130, (1, height, width, 3)).astype(np.float32)
 
 
 def evaluate(build: Callable[..., Any], *values: Any) -> Any:
@@ -46,18 +52,25 @@ def ancestors(tensor: tf.Tensor) -> set[tf.Operation]:
     return found
 
 
-def kernels() -> list[np.ndarray]:
-    """Kernels of the two layers, [3, 3, 3, 4] and [3, 3, 4, 6]."""
-    rng = np.random.default_rng(7)
-    return [
-        (rng.standard_normal(shape) / 9).astype(np.float32)
-        for shape in [(3, 3, 3, 4), (3, 3, 4, 6)]
-    ]
+def correlate(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Features [H, W, C] seen by a kernel [3, 3, C, K], in float64, with zeros around."""
+    padded = np.pad(x.astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+    height, width = x.shape[:2]
+    return sum(padded[i : i + height, j : j + width] @ kernel[i, j] for i, j in np.ndindex(3, 3))
+
+
+def turned(kernel: np.ndarray) -> np.ndarray:
+    """The kernel by which the gradient of a convolution is one."""
+    return kernel[::-1, ::-1].transpose(0, 1, 3, 2)
 
 
 def two_layers(image: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Features of a network of two convolutions with a pooling between them."""
-    first, second = (tf.constant(kernel) for kernel in kernels())
+    """Features of a network of two convolutions, of 4 and 6 channels, with a pooling between."""
+    rng = np.random.default_rng(7)
+    first, second = (
+        tf.constant(rng.standard_normal(shape) / 9, tf.float32)
+        for shape in [(3, 3, 3, 4), (3, 3, 4, 6)]
+    )
     shallow = tf.nn.relu(tf.nn.conv2d(image, first, 1, "SAME"))
     pooled = tf.nn.max_pool2d(shallow, 2, 2, "VALID")
     return {"relu1_1": shallow, "relu2_1": tf.nn.relu(tf.nn.conv2d(pooled, second, 1, "SAME"))}
@@ -77,3 +90,17 @@ def objective_session(
         with tf.Session() as session:
             session.run(initializer)
             yield session, objective, added
+
+
+def set_goal(
+    session: tf.Session,
+    objective: Objective,
+    weights: Mapping[str, float],
+    content: np.ndarray,
+    *styles: np.ndarray,
+) -> None:
+    """Set the targets that pictures give, and the weights of the terms; put the content in."""
+    sources = [StyleSource(style) for style in styles]
+    set_targets(session, objective, measure_targets(session, objective, content, sources))
+    set_weights(session, objective, weights)
+    set_image(session, objective, content)

@@ -3,178 +3,162 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from graphs import objective_session
+import tensorflow.compat.v1 as tf
+from graphs import objective_session, picture, set_goal
 
-from neural_style.adam import build_adam, learning_rate
+from neural_style.adam import AdamRun, build_adam, learning_rate
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.objective import set_image, set_weights
+from neural_style.objective import set_image
 from neural_style.structure import Structure
-from neural_style.targets import StyleSource, measure_targets, set_targets
 
-STRUCTURE = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
 WEIGHTS = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
-BOX = (np.full(3, -100, np.float32), np.full(3, 155, np.float32))
+LOW, HIGH = -100, 155
 
 
-def options(**changes):
+def options(**changes: Any) -> Any:
     return make_config({"optimizer": {"iterations": 12, "decay": "none", **changes}}).optimizer
 
 
-def adam_session(box=BOX):
-    return objective_session(STRUCTURE, lambda objective: build_adam(objective, box))
+class Bench:
+    """Adam of the two-layer network in a session, and the gradient that it descends."""
+
+    def __init__(self, session: Any, objective: Any, added: Any) -> None:
+        self.session, self.objective, (self.adam, self.gradient) = session, objective, added
+
+    def aim(self, seed: int = 1, size: tuple[int, int] = (10, 14)) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        content = picture(rng, *size)
+        set_goal(self.session, self.objective, WEIGHTS, content, picture(rng, 9, 9))
+        return content
+
+    def begin(self, settings: Any, *given: Any, before: AdamRun | None = None) -> AdamRun:
+        content = self.aim(*given)
+        return self.adam.begin(self.session, settings, content, settings.iterations, before)
 
 
-def picture(rng: np.random.Generator, height: int = 10, width: int = 14) -> np.ndarray:
-    return rng.uniform(-100, 155, (1, height, width, 3)).astype(np.float32)
+def bench_in(box: Any) -> Iterator[Bench]:
+    def add(objective: Any) -> Any:
+        slope = tf.gradients(objective.total, objective.image.variable)[0]
+        return build_adam(objective, box), tf.convert_to_tensor(slope)
+
+    structure = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
+    with objective_session(structure, add) as made:
+        yield Bench(*made)
 
 
-def set_up(session, objective, rng, size=(10, 14)) -> np.ndarray:
-    content, style = picture(rng, *size), picture(rng, 9, 9)
-    targets = measure_targets(session, objective, content, [StyleSource(style)])
-    set_targets(session, objective, targets)
-    set_weights(session, objective, WEIGHTS)
-    return content
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    yield from bench_in((np.full(3, LOW, np.float32), np.full(3, HIGH, np.float32)))
 
 
-def run(session, adam, settings, image) -> list[dict[str, float]]:
-    return losses_of(adam.begin(session, settings, image, settings.iterations), settings)
+@pytest.fixture(scope="module")
+def unbounded() -> Iterator[Bench]:
+    yield from bench_in(None)
 
 
-def losses_of(run, settings) -> list[dict[str, float]]:
-    return [*(run.step(i) for i in range(settings.iterations)), run.finish()]
+def go_on(run: AdamRun, iterations: int) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+    """Return the iterate behind every step, and the losses of the ones before and of the last."""
+    iterates, losses = [], []
+    for i in range(iterations):
+        losses.append(run.step(i))
+        iterates.append(run.iterate())
+    return iterates, [*losses, run.finish()]
 
 
-@pytest.mark.parametrize("box", [BOX, None])
-def test_adam_follows_the_recursion_of_its_paper(box, rng):
-    import tensorflow.compat.v1 as tf
-
-    settings = options(learning_rate=30, beta1=0.8, beta2=0.95, epsilon=1e-3)
-
-    def add(objective):
-        gradient = tf.gradients(objective.total, objective.image.variable)[0]
-        return build_adam(objective, box), tf.convert_to_tensor(gradient)
-
-    with objective_session(STRUCTURE, add) as (session, objective, (adam, gradient)):
-        start = set_up(session, objective, rng)
-        image, m, v = start.astype(np.float64), 0.0, 0.0
-        for t in range(1, 6):
-            set_image(session, objective, image)
-            g = session.run(gradient).astype(np.float64)
-            m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
-            rate = 30 * math.sqrt(1 - 0.95**t) / (1 - 0.8**t)
-            image = image - rate * m / (np.sqrt(v) + 1e-3)
-            image = image if box is None else np.clip(image, *box)
-        steps = adam.begin(session, settings, start, 5)
-        for i in range(5):
-            steps.step(i)
-        made = session.run(objective.image.variable)
-        assert np.abs(made - start).max() > 100
-        np.testing.assert_allclose(made, image, atol=0.05)
+@pytest.mark.parametrize("name", ["bench", "unbounded"])
+def test_adam_follows_the_recursion_of_its_paper_in_its_box(name, request):
+    bench = request.getfixturevalue(name)
+    steps = bench.begin(options(learning_rate=30, beta1=0.8, beta2=0.95, epsilon=1e-3))
+    image, m, v = steps.iterate().astype(np.float64), 0.0, 0.0
+    start = image
+    for t in range(1, 6):
+        set_image(bench.session, bench.objective, image)
+        g = bench.session.run(bench.gradient).astype(np.float64)
+        m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
+        rate = 30 * math.sqrt(1 - 0.95**t) / (1 - 0.8**t)
+        image = image - rate * m / (np.sqrt(v) + 1e-3)
+        image = image if name == "unbounded" else np.clip(image, LOW, HIGH)
+    set_image(bench.session, bench.objective, start)
+    iterates, _ = go_on(steps, 5)
+    assert all(each.min() >= LOW and each.max() <= HIGH for each in iterates) is (name == "bench")
+    np.testing.assert_allclose(iterates[-1], image, atol=0.05)
 
 
-def test_every_iterate_stays_in_the_box(rng):
-    with adam_session() as (session, objective, adam):
-        settings = options(learning_rate=200)
-        steps = adam.begin(session, settings, set_up(session, objective, rng), 12)
-        for i in range(settings.iterations):
-            steps.step(i)
-            made = session.run(objective.image.variable)
-            assert made.min() >= -100
-            assert made.max() <= 155
+def test_the_best_image_has_the_lowest_total_and_totals_are_the_sums_of_their_terms(bench):
+    steps = bench.begin(options(learning_rate=150, iterations=3))
+    _, losses = go_on(steps, 3)
+    for values in losses:
+        assert values["total"] == pytest.approx(sum(values[name] for name in WEIGHTS), rel=1e-5)
+    totals = [values["total"] for values in losses]
+    assert totals[-1] > min(totals)  # the step is too long on purpose
+    set_image(bench.session, bench.objective, steps.best_image())
+    assert bench.session.run(bench.objective.total) == pytest.approx(min(totals), rel=1e-6)
 
 
-def test_without_a_box_iterates_leave_it(rng):
-    with adam_session(None) as (session, objective, adam):
-        run(session, adam, options(learning_rate=200), set_up(session, objective, rng))
-        assert np.abs(session.run(objective.image.variable)).max() > 155
+def test_the_last_iterate_may_be_the_best(bench):
+    steps = bench.begin(options(learning_rate=1, iterations=2))
+    iterates, losses = go_on(steps, 2)
+    assert losses[-1]["total"] < losses[0]["total"]
+    np.testing.assert_array_equal(steps.best_image(), iterates[-1])
 
 
-def test_the_best_image_has_the_lowest_loss_of_all_iterates(rng):
-    with adam_session() as (session, objective, adam):
-        settings = options(learning_rate=150, iterations=3)
-        steps = adam.begin(session, settings, set_up(session, objective, rng), 3)
-        totals = [values["total"] for values in losses_of(steps, settings)]
-        assert totals[-1] > min(totals)  # the step is too long on purpose
-        set_image(session, objective, steps.best_image())
-        assert session.run(objective.total) == pytest.approx(min(totals), rel=1e-6)
+def test_a_second_run_of_another_size_equals_a_run_alone(bench):
+    alone, again = [], []
+    for found in (alone, again):
+        steps = bench.begin(options())
+        found += [go_on(steps, 12)[1], steps.best_image()]
+        other = bench.begin(options(), 2, (16, 8))
+        go_on(other, 12)
+        assert other.best_image().shape == (1, 16, 8, 3)
+    assert alone[0] == again[0]
+    np.testing.assert_array_equal(alone[1], again[1])
 
 
-def test_the_total_is_the_sum_of_the_terms(rng):
-    with adam_session() as (session, objective, adam):
-        for values in run(session, adam, options(), set_up(session, objective, rng)):
-            assert values["total"] == pytest.approx(sum(values[name] for name in WEIGHTS), rel=1e-5)
+def test_the_average_has_exponential_weights_that_sum_to_1_and_is_kept_where_asked_for(bench):
+    steps = bench.begin(options(average=0.8, iterations=5))
+    iterates, _ = go_on(steps, 5)
+    expected = np.average(iterates, axis=0, weights=0.8 ** np.arange(5)[::-1])
+    np.testing.assert_allclose(steps.averaged_image(), expected, atol=1e-3)
+    below = {**steps.state(), "averaged": np.array(-(10**9))}
+    resumed = bench.adam.resume(bench.session, options(average=0.8), 12, below)
+    assert resumed.averaged_image() is None
+    plain = bench.begin(options())
+    plain.step(0)
+    assert plain.averaged_image() is None
 
 
-def test_a_second_run_of_another_size_equals_a_run_alone(rng):
-    def whole(session, objective, adam, seed, size):
-        start = set_up(session, objective, np.random.default_rng(seed), size)
-        steps = adam.begin(session, options(), start, 12)
-        return losses_of(steps, options()), steps.best_image()
-
-    with adam_session() as (session, objective, adam):
-        alone, image = whole(session, objective, adam, 1, (10, 14))
-    with adam_session() as (session, objective, adam):
-        _, other = whole(session, objective, adam, 2, (16, 8))
-        assert other.shape == (1, 16, 8, 3)
-        losses, again = whole(session, objective, adam, 1, (10, 14))
-    assert losses == alone
-    np.testing.assert_array_equal(again, image)
+def test_moments_are_carried_to_the_next_scale_and_fall_with_its_pixels(bench):
+    moments = [moment.variable for moment in bench.adam.moments]
+    coarse = bench.begin(options())
+    go_on(coarse, 3)
+    held = bench.session.run(moments)
+    bench.begin(options(), 1, (20, 28), before=coarse)
+    carried = bench.session.run(moments)
+    assert carried[0].shape == (1, 20, 28, 3)
+    assert carried[1].min() >= 0
+    assert carried[0].sum() == pytest.approx(held[0].sum(), rel=0.05)
+    assert carried[1].mean() == pytest.approx(held[1].mean() / 16, rel=0.15)
 
 
-def test_the_average_has_exponential_weights_that_sum_to_1(rng):
-    with adam_session() as (session, objective, adam):
-        settings = options(average=0.8, iterations=5)
-        steps = adam.begin(session, settings, set_up(session, objective, rng), 5)
-        iterates = []
-        for i in range(5):
-            steps.step(i)
-            iterates.append(session.run(objective.image.variable))
-        weights = 0.8 ** np.arange(5)[::-1]
-        expected = np.average(iterates, axis=0, weights=weights)
-        np.testing.assert_allclose(steps.averaged_image(), expected, atol=1e-3)
-
-
-def test_no_average_is_kept_unless_asked_for(rng):
-    with adam_session() as (session, objective, adam):
-        steps = adam.begin(session, options(), set_up(session, objective, rng), 12)
-        steps.step(0)
-        assert steps.averaged_image() is None
-
-
-def test_moments_are_carried_to_the_next_scale_and_fall_with_its_pixels(rng):
-    with adam_session() as (session, objective, adam):
-        coarse = adam.begin(session, options(), set_up(session, objective, rng), 12)
-        for i in range(3):
-            coarse.step(i)
-        held = [session.run(moment.variable) for moment in adam.moments]
-        start = set_up(session, objective, rng, (20, 28))
-        adam.begin(session, options(), start, 12, coarse)
-        carried = [session.run(moment.variable) for moment in adam.moments]
-        assert carried[0].shape == (1, 20, 28, 3)
-        assert carried[1].min() >= 0
-        assert carried[0].sum() == pytest.approx(held[0].sum(), rel=0.05)
-        assert carried[1].mean() == pytest.approx(held[1].mean() / 16, rel=0.15)
-
-
-def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(rng):
-    settings = options(learning_rate=8, decay="none")
-    with adam_session() as (session, objective, adam):
-        moved = []
-        for recoveries in (0, 2):
-            coarse = adam.begin(session, settings, set_up(session, objective, rng), 12)
-            coarse.step(0)
-            for _ in range(recoveries):
-                coarse.recover()
-            start = set_up(session, objective, rng, (20, 28))
-            fine = adam.begin(session, settings, start, 12, coarse)
-            assert fine.state()["shrunk"] == 0.5**recoveries
-            fine.step(1)
-            moved.append(np.abs(fine.iterate() - start).max())
-        assert moved[1] < 0.5 * moved[0]
+def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(bench):
+    settings, moved = options(learning_rate=8), []
+    for recoveries in (0, 2):
+        coarse = bench.begin(settings)
+        coarse.step(0)
+        for _ in range(recoveries):
+            coarse.recover()
+        fine = bench.begin(settings, 1, (20, 28), before=coarse)
+        start = fine.iterate()
+        assert fine.state()["shrunk"] == 0.5**recoveries
+        fine.step(1)
+        moved.append(np.abs(fine.iterate() - start).max())
+    assert moved[1] < 0.5 * moved[0]
 
 
 @pytest.mark.parametrize(
@@ -205,23 +189,12 @@ def test_learning_rate_follows_its_decay(settings, expected):
         ("shrunk", np.array(["x"])),
     ],
 )
-def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, rng):
+def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, bench):
     settings = options(average=0.5)
-    with adam_session() as (session, objective, adam):
-        content = set_up(session, objective, rng)
-        state = adam.begin(session, settings, content, 12).state()
-        assert losses_of(adam.resume(session, settings, 12, state), settings)
-        others = {key: each for key, each in state.items() if key != name}
-        wrong = others if value is None else {**others, name: value}
-        with pytest.raises(
-            InputError, match=f"^the checkpoint does not fit the run by its '{name}'"
-        ):
-            adam.resume(session, settings, 12, wrong)
-
-
-def test_no_average_is_made_of_less_than_nothing(rng):
-    settings = options(average=0.5)
-    with adam_session() as (session, objective, adam):
-        state = adam.begin(session, settings, set_up(session, objective, rng), 12).state()
-        resumed = adam.resume(session, settings, 12, {**state, "averaged": np.array(-(10**9))})
-        assert resumed.averaged_image() is None
+    state = bench.begin(settings).state()
+    assert go_on(bench.adam.resume(bench.session, settings, 12, state), 1)
+    others = {key: each for key, each in state.items() if key != name}
+    wrong = others if value is None else {**others, name: value}
+    told = f"^the checkpoint does not fit the run by its '{name}'; remove the folder 'checkpoints' "
+    with pytest.raises(InputError, match=f"{told}to begin again$"):
+        bench.adam.resume(bench.session, settings, 12, wrong)

@@ -19,11 +19,12 @@ from neural_style.tiling import (
 )
 from neural_style.weights import Convolution, Layer, layers_needed
 
-SIZES = [(364, 96), (333, 97), (200, 220), (1300, 301), (33, 900)]
-
 
 def to(layer: str) -> tuple[Layer, ...]:
     return layers_needed(vgg19(), [layer])
+
+
+VGG = to("relu5_1")
 
 
 def names(layers: Sequence[Layer]) -> list[str]:
@@ -32,20 +33,18 @@ def names(layers: Sequence[Layer]) -> list[str]:
 
 def test_vgg19_goes_on_from_pool3_and_from_pool4():
     """They leave 256 / 8^2 and 512 / 16^2 values for each pixel; pool2 leaves 128 / 4^2."""
-    found = stages_of(to("relu5_1"))
+    found = stages_of(VGG)
     assert [stage.layers[-1].name for stage in found] == ["pool3", "pool4", "relu5_1"]
     assert [(stage.stride, stage.channels) for stage in found] == [(1, 3), (8, 256), (16, 512)]
-    assert [layer.name for stage in found for layer in stage.layers] == names(to("relu5_1"))
+    assert [layer.name for stage in found for layer in stage.layers] == names(VGG)
+    # A position for 8 x 8 and for 16 x 16 pixels, sides rounded down.
+    assert values_carried(VGG, (1000, 520), 512) == 125 * 65 * 256 + 62 * 32 * 512
 
 
-@pytest.mark.parametrize("last", ["relu3_1", "pool3", "pool4"])
-def test_no_stage_is_without_convolutions(last):
-    found = stages_of(to(last))
-    assert len(found) == (2 if last == "pool4" else 1)
-    assert found[-1].layers[-1].name == last
-
-
-def test_a_network_without_layers_is_one_stage():
+def test_no_stage_but_that_of_a_network_without_layers_is_without_convolutions():
+    for last, number in (("relu3_1", 1), ("pool3", 1), ("pool4", 2)):
+        found = stages_of(to(last))
+        assert (len(found), found[-1].layers[-1].name) == (number, last)
     assert stages_of(()) == (Stage(()),)
 
 
@@ -53,7 +52,7 @@ def test_convolutions_lag_by_four_rows_and_poolings_halve_that():
     """Block 2 begins with a lag of 4, has 8 behind conv2_1, and behind conv2_2 not 12 but 16, that
     of pool2 a multiple of four.
     """
-    first, second, third = stages_of(to("relu5_1"))
+    first, second, third = stages_of(VGG)
     behind = dict(zip(names(first.layers), first.lags[1:], strict=True))
     found = [behind[name] for name in ("conv1_1", "relu1_1", "conv1_2", "pool1", "conv2_1")]
     assert found == [4, 4, 8, 4, 8]
@@ -62,29 +61,20 @@ def test_convolutions_lag_by_four_rows_and_poolings_halve_that():
     assert [stage.grid for stage in (first, second, third)] == [16, 4, 4]
 
 
-@pytest.mark.parametrize("layers", [to("relu5_1"), tuple(tiny_layers())], ids=["vgg19", "tiny"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("layers", [VGG, tuple(tiny_layers())], ids=["vgg19", "tiny"])
+@pytest.mark.parametrize("size", [(364, 96), (333, 97), (200, 220), (1300, 301), (33, 900)])
 @pytest.mark.parametrize("side", [16, 100, 200])
-def test_tiles_have_every_row_of_each_layer_once(layers, size, side):
+def test_tiles_have_each_row_once_and_convolutions_what_they_see_from_whole_fours(
+    layers, size, side
+):
     for stage, tiles in cut(layers, size, side):
-        rows = size[0] // stage.stride
         for index, stride in enumerate(stage.strides):
             spans = [tile[index] for tile in tiles]
-            assert spans[0][0] == 0
-            assert spans[-1][1] == rows // stride
+            assert (spans[0][0], spans[-1][1]) == (0, size[0] // stage.stride // stride)
             assert all(above[1] == below[0] for above, below in pairwise(spans))
             assert all(end >= begin for begin, end in spans)
-
-
-@pytest.mark.parametrize("layers", [to("relu5_1"), tuple(tiny_layers())], ids=["vgg19", "tiny"])
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("side", [16, 100, 200])
-def test_convolutions_see_what_they_need_and_begin_with_whole_fours(layers, size, side):
-    for stage, tiles in cut(layers, size, side):
         for i, layer in enumerate(stage.layers):
-            if not isinstance(layer, Convolution):
-                continue
-            for tile in tiles:
+            for tile in tiles if isinstance(layer, Convolution) else ():
                 (begin, end), (out_begin, out_end) = tile[i], tile[i + 1]
                 reach, last = reach_of(layer), tiles[-1][i][1]
                 assert begin % 4 == out_begin % 4 == 0
@@ -97,43 +87,31 @@ def test_convolutions_see_what_they_need_and_begin_with_whole_fours(layers, size
 @pytest.mark.parametrize("side", [512, 1024])
 def test_a_tile_has_no_more_pixels_than_the_square(size, side):
     """But where that has no row of each layer; deeper, where features are few, tiles are longer."""
-    for stage, tiles in cut(to("relu5_1"), size, side):
+    for stage, tiles in cut(VGG, size, side):
         longest = (side * max(stage.stride // 4, 1)) ** 2 // size[1] // stage.stride
         most = max(longest // stage.grid, 1) * stage.grid
-        rows = [tile[0][1] - tile[0][0] for tile in tiles]
-        assert max(rows) <= most + stage.grid / 2
+        assert max(end - begin for (begin, end), *_ in tiles) <= most + stage.grid / 2
         assert len(tiles) <= size[0] // stage.stride / most + 1
 
 
 @pytest.mark.parametrize("height", [512, 509, 45])
 @pytest.mark.parametrize("side", [None, 392, 600])
 def test_an_image_no_larger_than_a_tile_is_taken_by_one_stage_in_one_piece(side, height):
-    ((stage, (tile,)),) = cut(to("relu5_1"), (height, 300), side)
-    assert (names(stage.layers), stage.stride) == (names(to("relu5_1")), 1)
-    assert tile[0] == (0, height)
-    assert tile[-1] == (0, height // 16)
-    assert values_carried(to("relu5_1"), (height, 300), side) == 0
+    ((stage, (tile,)),) = cut(VGG, (height, 300), side)
+    assert (names(stage.layers), stage.stride) == (names(VGG), 1)
+    assert (tile[0], tile[-1]) == ((0, height), (0, height // 16))
+    assert values_carried(VGG, (height, 300), side) == 0
 
 
-def test_an_image_of_few_rows_is_one_tile_however_wide():
-    ((_, tiles),) = cut(to("relu5_1"), (31, 5000), 64)
+def test_an_image_of_few_rows_is_one_tile_and_a_square_is_larger_by_its_pixels():
+    ((_, tiles),) = cut(VGG, (31, 5000), 64)
     assert len(tiles) == 1
-
-
-def test_a_square_is_larger_than_a_tile_by_its_pixels():
     assert is_larger((100, 101), 100)
     assert not is_larger((50, 200), 100)
     assert not is_larger((5000, 5000), None)
 
 
-def test_values_carried_are_those_of_pool3_and_pool4():
-    """A position for 8 x 8 and for 16 x 16 pixels, sides rounded down."""
-    found = values_carried(to("relu5_1"), (1000, 520), 512)
-    assert found == 125 * 65 * 256 + 62 * 32 * 512
-
-
 def test_strides_double_at_each_pooling():
-    strides = strides_of(to("relu5_1"))
-    found = [strides[f"relu{block}_1"] for block in range(1, 6)]
-    assert found == [1, 2, 4, 8, 16]
+    strides = strides_of(VGG)
+    assert [strides[f"relu{block}_1"] for block in range(1, 6)] == [1, 2, 4, 8, 16]
     assert strides["pool4"] == 16
