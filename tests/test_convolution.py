@@ -17,6 +17,8 @@ from neural_style.convolution import Filters, convolve, convolve_rows, gradient_
 from neural_style.session import Device
 from neural_style.weights import Convolution, VGGWeights
 
+pytestmark = pytest.mark.onednn
+
 HEIGHT = 24
 WAYS: dict[str, tuple[tuple[int, ...], dict[str, bool]]] = {
     "an image": ((3, 3, 3, 5), {}),

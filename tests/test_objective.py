@@ -14,6 +14,8 @@ from neural_style.objective import Objective, set_guides, set_image, set_region,
 from neural_style.structure import Structure, structure_of
 from neural_style.targets import StyleSource, measure_targets, set_targets
 
+pytestmark = pytest.mark.onednn
+
 WEIGHTS = {
     "content/relu2_1": 5.0,
     "style/relu1_1": 50.0,

@@ -16,6 +16,8 @@ from neural_style.config import make_config
 from neural_style.pixels import preprocess
 from neural_style.weights import Convolution, Relu, VGGWeights
 
+pytestmark = pytest.mark.onednn
+
 CONTENT = "relu4_2"
 STYLE = [f"relu{block}_1" for block in range(1, 6)]
 
