@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +62,9 @@ def write_mat(
     old = layout == "old"
     if average is None:
         average = np.broadcast_to(np.float32(MEAN), (224, 224, 3) if old else (1, 1, 3))
-    normalization = _struct({"averageImage": average, "keepAspect": 1.0})
+    about = {"normalization": _struct({"averageImage": average, "keepAspect": 1.0})}
     cell = _cell([_struct(_layer_fields(layer, old)) for layer in layers])
-    variables = {"layers": cell}
-    if old:
-        variables["normalization"] = normalization
-    else:
-        variables["meta"] = _struct({"normalization": normalization})
-    scipy.io.savemat(path, variables)
+    scipy.io.savemat(path, {"layers": cell} | (about if old else {"meta": _struct(about)}))
     return path
 
 
@@ -106,37 +101,30 @@ def _struct(fields: dict[str, Any]) -> np.ndarray:
     return struct
 
 
-def vgg19() -> VGGWeights:
-    """The shapes of VGG-19, without memory behind its kernels."""
+def _layers(widths: Sequence[int], draw: Callable[..., np.ndarray]) -> list[Layer]:
+    """The layers of VGG-19 of other widths; kernels and biases are drawn by deviation and shape."""
     layers: list[Layer] = []
     channels = 3
-    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
-        for index in range(1, count + 1):
-            kernel = np.broadcast_to(np.float32(0), (3, 3, channels, width))
-            bias = np.zeros(width, np.float32)
-            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
-            layers.append(Relu(f"relu{block}_{index}"))
+    for block, ((count, _), width) in enumerate(zip(VGG19_BLOCKS, widths, strict=True), 1):
+        for name in (f"{block}_{index}" for index in range(1, count + 1)):
+            kernel = draw((2 / (9 * channels)) ** 0.5, (3, 3, channels, width))
+            layers += [Convolution(f"conv{name}", kernel, draw(0.5, (width,))), Relu(f"relu{name}")]
             channels = width
         layers.append(Pooling(f"pool{block}"))
+    return layers
+
+
+def vgg19() -> VGGWeights:
+    """The shapes of VGG-19, without memory behind its kernels."""
+    widths = [width for _, width in VGG19_BLOCKS]
+    layers = _layers(widths, lambda _, shape: np.broadcast_to(np.float32(0), shape))
     return VGGWeights(tuple(layers), np.zeros(3, np.float32), "published")
 
 
 def tiny_layers(seed: int = 19) -> list[Layer]:
     """VGG-19 with four to eight channels: its layers and names, kernels that have no symmetry."""
     rng = np.random.default_rng(seed)
-    layers: list[Layer] = []
-    channels = 3
-    for block, (count, _) in enumerate(VGG19_BLOCKS, 1):
-        for index in range(1, count + 1):
-            width = 3 + block
-            kernel = rng.normal(0, (2 / (9 * channels)) ** 0.5, (3, 3, channels, width))
-            bias = rng.normal(0, 0.5, width)
-            name = f"{block}_{index}"
-            layers.append(Convolution(f"conv{name}", np.float32(kernel), np.float32(bias)))
-            layers.append(Relu(f"relu{name}"))
-            channels = width
-        layers.append(Pooling(f"pool{block}"))
-    return layers
+    return _layers(range(4, 9), lambda scale, shape: np.float32(rng.normal(0, scale, shape)))
 
 
 def small_layers(seed: int = 19) -> list[Layer]:

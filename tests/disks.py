@@ -30,7 +30,7 @@ class FullFile(io.FileIO):
 
 
 class FullDisk:
-    """A disk that has no room for a write below a folder.
+    """A disk that has no room below a folder for the paths that are `full`, but for some bytes.
 
     Attributes:
         struck: Whether there was no room.
@@ -38,37 +38,33 @@ class FullDisk:
     """
 
     def __init__(self, folder: Path, full: Callable[[Path], bool], room: int = 9) -> None:
-        """Prepare.
-
-        Args:
-            folder: Where there is no room.
-            full: Whether there is none for a path.
-            room: Bytes that a file takes which there is no room for.
-        """
         self.struck = False
         self.before: dict[Path, bytes] = {}
         self._folder, self._full, self._room = folder, full, room
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand in the way of all that takes room."""
-        opens, original = Path.open, {name: getattr(Path, name) for name in ("mkdir", "replace")}
+        opens, makes, replaces = Path.open, Path.mkdir, Path.replace
 
         def open_(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
             if set(mode) & set("wxa") and self._strikes(path):
                 return FullFile(path, mode.replace("b", ""), self._room)
             return opens(path, mode, *args, **options)
 
-        def refusing(name: str) -> Callable[..., Any]:
-            def act(path: Path, *args: Any, **options: Any) -> Any:
-                if self._strikes(args[0] if name == "replace" else path):
-                    raise OSError(errno.ENOSPC, NO_SPACE, str(path))
-                return original[name](path, *args, **options)
+        def refuse(path: Path, target: Path) -> None:
+            if self._strikes(target):
+                raise OSError(errno.ENOSPC, NO_SPACE, str(path))
 
-            return act
+        def mkdir(path: Path, *args: Any, **options: Any) -> None:
+            refuse(path, path)
+            makes(path, *args, **options)
 
-        monkeypatch.setattr(Path, "open", open_)
-        for name in original:
-            monkeypatch.setattr(Path, name, refusing(name))
+        def replace(path: Path, target: Path) -> Path:
+            refuse(path, target)
+            return replaces(path, target)
+
+        for name, act in (("open", open_), ("mkdir", mkdir), ("replace", replace)):
+            monkeypatch.setattr(Path, name, act)
 
     def _strikes(self, path: Path) -> bool:
         if self._folder not in path.parents or not self._full(path):
@@ -81,12 +77,7 @@ class FullDisk:
 def nth(number: int, *, stays: bool) -> Callable[[Path], bool]:
     """A disk that is full at its n-th write, or from there on."""
     writes = itertools.count(1)
-
-    def full(_path: Path) -> bool:
-        write = next(writes)
-        return write == number or (stays and write > number)
-
-    return full
+    return lambda _path: (write := next(writes)) == number or (stays and write > number)
 
 
 def named(name: str) -> Callable[[Path], bool]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from messages import message
 from numpy.testing import assert_allclose
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from neural_style import animation
 from neural_style.animation import AnimationError, check_ending, write_animation
@@ -27,42 +27,39 @@ def film(path, frames, **options):
 
 def read(path):
     """Return the frames, RGB; with their milliseconds of a GIF, frames a second of a video."""
-    frames, durations = [], []
     if path.suffix == ".gif":
         with Image.open(path) as opened:
             assert opened.info["loop"] == 0  # for ever
-            for k in range(opened.n_frames):
-                opened.seek(k)
-                frames.append(np.asarray(opened.convert("RGB")).astype(float))
-                durations.append(opened.info["duration"])
-        return frames, durations
+            made = [
+                (each.convert("RGB"), dict(each.info)) for each in ImageSequence.Iterator(opened)
+            ]
+        return [np.array(each, float) for each, _ in made], [info["duration"] for _, info in made]
+    frames = []
     capture = cv2.VideoCapture(str(path))
     while (there := capture.read())[0]:
         frames.append(there[1][..., ::-1])
     return frames, capture.get(cv2.CAP_PROP_FPS)
 
 
-@pytest.mark.parametrize(
-    ("ending", "rate", "times", "told"),
-    [
-        (".webm", 5, [1, 1, 5], 5),
-        (".mp4", 5, [1, 1, 5], 5),
-        (".MP4", 5, [1, 1, 5], 5),
-        (".mp4", 0.5, [1, 1, 1], 0.5),
-        (".gif", 10, [1, 1, 1], [100, 100, 1000]),
-        (".gif", 0.5, [1, 1, 1], [2000, 2000, 2000]),
-    ],
-)
+RATES = [
+    *((ending, 5, [1, 1, 5], 5) for ending in (".webm", ".mp4", ".MP4")),
+    (".mp4", 0.5, [1, 1, 1], 0.5),
+    (".gif", 10, [1, 1, 1], [100, 100, 1000]),
+    (".gif", 0.5, [1, 1, 1], [2000, 2000, 2000]),
+]
+
+
+@pytest.mark.parametrize(("ending", "rate", "times", "told"), RATES)
 @pytest.mark.parametrize("size", [(48, 64), (49, 63)])
 def test_the_last_frame_is_held_for_a_second(tmp_path, capfd, ending, rate, times, told, size):
     path = tmp_path / f"run{ending}"
     film(path, flat_frames(*size)[:1], frames_per_second=rate)  # one frame, which is replaced
-    assert read(path)[0][0].shape[2] == 3
+    assert len(read(path)[0]) > 0
     film(path, flat_frames(*size), frames_per_second=rate)
     frames, found = read(path)
     assert found == told
-    video = ending != ".gif"  # whose sides are made even
-    shape = (size[0] + size[0] % 2 * video, size[1] + size[1] % 2 * video, 3)
+    even = 1 if ending == ".gif" else 2  # as the sides of videos are
+    shape = *(-(-side // even) * even for side in size), 3
     for frame, colour in zip(frames, np.repeat(COLOURS, times, axis=0), strict=True):
         assert frame.shape == shape
         assert_allclose(frame.mean(axis=(0, 1)), colour, atol=6)
@@ -81,9 +78,8 @@ def test_write_animation_of_a_gif_keeps_the_colours_of_every_frame(tmp_path, rng
     plain.frames = [np.ascontiguousarray(np.uint8(np.rint(frame[..., ::-1]))) for frame in frames]
     plain.durations = np.array([100, 100], np.int32)
     assert cv2.imwriteanimation(str(default), plain)
-    for frame, *pair in zip(frames, read(path)[0], read(default)[0], strict=True):
-        ours, theirs = (np.abs(each - frame).mean() for each in pair)
-        assert ours < 0.7 * theirs
+    for frame, ours, theirs in zip(frames, read(path)[0], read(default)[0], strict=True):
+        assert np.abs(ours - frame).mean() < 0.7 * np.abs(theirs - frame).mean()
 
 
 def test_write_animation_enlarges_frames_of_coarser_scales_rounds_and_clips(tmp_path):
@@ -96,7 +92,9 @@ def test_write_animation_enlarges_frames_of_coarser_scales_rounds_and_clips(tmp_
     assert [frame.mean() for frame in read(path)[0]] == [0, 255, 255]
 
 
-def test_write_animation_without_the_codec_names_the_alternatives(tmp_path, monkeypatch, capfd):
+def test_what_cannot_be_written_is_told_with_the_alternatives_and_not_left(
+    tmp_path, monkeypatch, capfd
+):
     monkeypatch.setitem(animation._CODECS, ".mp4", "none")
     assert message(AnimationError, film, tmp_path / "run.mp4", flat_frames()) == (
         "this OpenCV cannot write .mp4 of 48 x 64 pixels (height x width) at 10 frames a second; "
@@ -105,20 +103,14 @@ def test_write_animation_without_the_codec_names_the_alternatives(tmp_path, monk
     monkeypatch.setattr(animation.cv2, "imencodeanimation", lambda *_: (False, None))
     told = message(AnimationError, film, tmp_path / "run.gif", flat_frames())
     assert told == ".gif cannot hold 48 x 64 pixels (height x width)"
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr() == ("", "")
-
-
-def test_check_ending_lists_the_endings():
     endings = "expected one of .gif, .webm, .mp4"
     for name, found in (("run.avi", "ends in '.avi'"), ("run", "has no ending")):
         assert message(AnimationError, check_ending, name) == f"'{name}' {found}; {endings}"
-
-
-@pytest.mark.parametrize("ending", [".webm", ".mp4"])
-def test_a_video_with_frames_missing_is_an_error_and_is_not_left(ending, tmp_path, monkeypatch):
     # A writer that writes nothing and, as OpenCV's does, says nothing.
+    monkeypatch.undo()
     monkeypatch.setattr(animation.cv2, "VideoWriter", MagicMock())
-    with pytest.raises(OSError, match="not all frames were written, as when the disk is full"):
-        film(tmp_path / f"run{ending}", flat_frames())
+    for ending in (".webm", ".mp4"):
+        with pytest.raises(OSError, match="not all frames were written, as when the disk is full"):
+            film(tmp_path / f"run{ending}", flat_frames())
     assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")

@@ -1,6 +1,5 @@
-"""Colour matching and luminance transfer, against NumPy, SciPy, OpenCV and CIE's formulas."""
+"""Colour matching and luminance transfer, against NumPy, SciPy and CIE's formulas."""
 
-import cv2
 import numpy as np
 import pytest
 import scipy.linalg
@@ -9,9 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neural_style import color
 
-LINEAR = ("cholesky", "pca", "transport")
+TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+D65 = [0.9505, 1, 1.0890]
 WHITE = {"ycrcb": 255, "lab": 100}
-linear_methods = pytest.mark.parametrize("method", LINEAR)
+linear_methods = pytest.mark.parametrize("method", ["cholesky", "pca", "transport"])
 both_spaces = pytest.mark.parametrize("space", WHITE)
 
 
@@ -24,7 +24,6 @@ def style(rng) -> np.ndarray:
 
 @pytest.fixture
 def content(rng) -> np.ndarray:
-    """Other ones, of another size."""
     values = 255 * rng.beta(3, 2, (30, 70, 3)) @ [[0.5, 0.3, 0.1], [0.3, 0.4, 0.2], [0, 0.2, 0.6]]
     return np.clip(values, 0, 255).astype(np.float32)
 
@@ -53,23 +52,17 @@ def flat(colour) -> np.ndarray:
 def cie_lab(rgb) -> np.ndarray:
     """L*a*b* by the formulas of sRGB and of CIE 15, with their published constants."""
     srgb = np.asarray(rgb, np.float64) / 255
-    red, green, blue = np.moveaxis(
-        np.where(srgb <= 0.04045, srgb / 12.92, (abs(srgb + 0.055) / 1.055) ** 2.4), -1, 0
-    )
-    x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505
-    y = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    z = (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.0890
-    fx, fy, fz = (
-        np.where(t > 216 / 24389, abs(t) ** (1 / 3), (24389 / 27 * t + 16) / 116) for t in (x, y, z)
-    )
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, (abs(srgb + 0.055) / 1.055) ** 2.4)
+    xyz = np.moveaxis(linear @ np.transpose(TO_XYZ) / D65, -1, 0)
+    fx, fy, fz = np.where(xyz > 216 / 24389, abs(xyz) ** (1 / 3), (24389 / 27 * xyz + 16) / 116)
     return np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
 
 
 def ycrcb(rgb) -> np.ndarray:
     """Y, Cr and Cb of BT.601, without offsets."""
-    red, green, blue = np.moveaxis(np.asarray(rgb, np.float64), -1, 0)
-    y = 0.299 * red + 0.587 * green + 0.114 * blue
-    return np.stack([y, (red - y) / 1.402, (blue - y) / 1.772], axis=-1)
+    rgb = np.asarray(rgb, np.float64)
+    y = rgb @ [0.299, 0.587, 0.114]
+    return np.stack([y, (rgb[..., 0] - y) / 1.402, (rgb[..., 2] - y) / 1.772], axis=-1)
 
 
 CONVERT = {"ycrcb": ycrcb, "lab": cie_lab}
@@ -80,9 +73,8 @@ def test_linear_methods_give_mean_and_covariance_of_the_content(method, style, c
     """Of nearly grey pictures, too, whose rounding to 8 bits is all the colour there is."""
     ramp = np.linspace(0, 255, 4800).reshape(60, 80, 1)
     sepia = np.rint(ramp * [0.9, 0.8, 0.7] + rng.uniform(-0.5, 0.5, (60, 80, 3))).astype(np.float32)
-    usual = style, content, 1e-4
-    hard = (sepia, content, 1e-3), (content, sepia, 1e-3), (sepia, sepia[::2, :, ::-1], 1e-3)
-    for first, second, error in (usual, *hard):
+    hard = (sepia, content), (content, sepia), (sepia, sepia[::2, :, ::-1])
+    for first, second, error in ((style, content, 1e-4), *((*pair, 1e-3) for pair in hard)):
         matched = color.match_colors(first, second, method)
         assert (matched.shape, matched.dtype) == (first.shape, np.float32)
         assert_allclose(mean(matched), mean(second), rtol=1e-6)
@@ -150,55 +142,37 @@ def test_histogram_keeps_flat_areas_flat_and_the_mean(style, content):
     matched = color.match_colors(levels, content, "histogram")
     assert_allclose(mean(matched), mean(content), rtol=1e-6)
     for c in range(3):
-        values = [np.unique(matched[..., c][levels[..., c] == v]) for v in np.unique(levels)]
-        assert all(len(value) <= 1 for value in values)
-        assert (np.diff(np.concatenate(values)) > 0).all()
+        pairs = np.unique(np.stack([levels[..., c], matched[..., c]]).reshape(2, -1), axis=1)
+        assert (np.diff(pairs) > 0).all()
     constant = color.match_colors(flat(0), content, "histogram")
     assert_allclose(constant, flat(mean(content)), rtol=1e-5)
     assert_array_equal(color.match_colors(content, flat(7), "histogram"), 7)
 
 
 @both_spaces
-def test_luminance_is_that_of_the_published_formulas_and_of_opencv(space, colours):
+def test_luminance_is_that_of_the_published_formulas_and_grey_has_it_and_no_colour(space, colours):
+    """Beyond black and white, too: nothing is clipped."""
     found = color.luminance(colours, space)
-    assert found.dtype == np.float32
     assert_allclose(found, CONVERT[space](colours)[..., 0], atol=1e-4)
     assert_allclose(color.luminance(flat(255), space), WHITE[space], rtol=1e-6)
-    if space == "ycrcb":  # OpenCV rounds
-        opencv, error = cv2.cvtColor(colours.astype(np.uint8), cv2.COLOR_RGB2YCrCb), 0.501
-    else:  # and has a coarse table
-        opencv, error = cv2.cvtColor(colours / 255, cv2.COLOR_RGB2Lab), 0.2
-    assert_allclose(found, opencv[..., 0], atol=error)
-
-
-@both_spaces
-def test_grey_has_the_luminance_and_no_colour(space):
-    """Beyond black and white, too: nothing is clipped."""
     values = np.linspace(-0.2, 1.2, 600, dtype=np.float32).reshape(20, 30) * WHITE[space]
     picture = color.grey(values, space)
-    assert picture.dtype == np.float32
+    assert found.dtype == picture.dtype == np.float32
     assert_allclose(color.luminance(picture, space), values, atol=1e-3)
     assert_allclose(np.ptp(picture, axis=2), 0, atol=1e-4)
 
 
 @both_spaces
-def test_chroma_stays_under_any_luminance(space, colours, rng):
-    wanted = rng.uniform(-0.3, 1.3, colours.shape[:2]).astype(np.float32) * WHITE[space]
+def test_chroma_stays_under_any_luminance_and_that_is_the_nearest_it_allows(space, colours, rng):
+    """Against a scan of all luminances, each turned into RGB by the inverse formulas."""
+    wanted = rng.uniform(-0.2, 1.2, colours.shape[:2]).astype(np.float32) * WHITE[space]
     picture = color.with_luminance(colours, wanted, space)
     assert picture.dtype == np.float32
     assert 0 <= picture.min() <= picture.max() <= 255
-    chroma = CONVERT[space](colours)[..., 1:]
-    assert_allclose(CONVERT[space](picture)[..., 1:], chroma, atol=1e-3)
-
-
-@both_spaces
-def test_luminance_is_the_nearest_that_the_chroma_allows(space, colours, rng):
-    """Against a scan of all luminances, each turned into RGB by the inverse formulas."""
-    sample = colours.reshape(-1, 3)[::3]
-    wanted = rng.uniform(-0.1, 1.1, len(sample)).astype(np.float32) * WHITE[space]
-    picture = color.with_luminance(sample[np.newaxis], wanted[np.newaxis], space)
+    of_colours = CONVERT[space](colours)
+    assert_allclose(CONVERT[space](picture)[..., 1:], of_colours[..., 1:], atol=1e-3)
     scan = np.linspace(0, WHITE[space], 2001)
-    _, first, second = CONVERT[space](sample)[..., np.newaxis].swapaxes(0, 1)
+    _, first, second = of_colours.reshape(-1, 3)[::3, :, np.newaxis].swapaxes(0, 1)
     if space == "ycrcb":
         red, blue = scan + 1.402 * first, scan + 1.772 * second
         rgb = np.stack([red, (scan - 0.299 * red - 0.114 * blue) / 0.587, blue], axis=-1) / 255
@@ -206,12 +180,11 @@ def test_luminance_is_the_nearest_that_the_chroma_allows(space, colours, rng):
         f = (scan + 16) / 116
         roots = np.stack([f + first / 500, f + 0 * first, f - second / 200])
         xyz = np.where(roots > 6 / 29, roots**3, (116 * roots - 16) * 27 / 24389)
-        x, y, z = xyz * np.array([0.9505, 1, 1.0890]).reshape(3, 1, 1)
-        matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-        rgb = np.stack([x, y, z], axis=-1) @ np.linalg.inv(matrix).T
+        rgb = np.moveaxis(xyz, 0, -1) * D65 @ np.linalg.inv(TO_XYZ).T
     inside = ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=-1)
-    distance = np.where(inside, np.abs(scan - wanted[:, np.newaxis]), np.inf).min(axis=1)
-    found = np.abs(color.luminance(picture, space)[0] - wanted)
+    wanted = wanted.reshape(-1, 1)[::3]
+    distance = np.where(inside, np.abs(scan - wanted), np.inf).min(axis=1)
+    found = np.abs(color.luminance(picture, space).reshape(-1, 1)[::3] - wanted)[:, 0]
     seen = np.isfinite(distance)  # a corner of the cube has one luminance, which a scan may miss
     assert seen.mean() > 0.8
     assert (found > 1).mean() > 0.2
@@ -225,8 +198,8 @@ def test_preserved_luminance_is_the_picture_under_its_colours_and_grey_under_gre
         plain = np.full_like(colours, value)
         expected = color.grey(color.luminance(colours, space), space)
         assert_allclose(color.preserve_luminance(colours, plain, space), expected, atol=1e-3)
-    other = np.zeros((30, 20, 3), np.float32)
-    assert message(ValueError, color.preserve_luminance, flat(0), other, space) == (
+    turned = flat(0).swapaxes(0, 1)
+    assert message(ValueError, color.preserve_luminance, flat(0), turned, space) == (
         "found luminance of 20 x 30 for a content image of 30 x 20 pixels (height x width), "
         "expected equal sizes; resize one of them first"
     )
@@ -235,10 +208,9 @@ def test_preserved_luminance_is_the_picture_under_its_colours_and_grey_under_gre
 def test_matched_luminance_has_mean_and_deviation_of_the_content_and_constants_stay(style, content):
     first, second = color.luminance(style, "ycrcb"), color.luminance(content, "ycrcb")
     matched = color.match_luminance(first, second)
-    assert (matched.shape, matched.dtype) == (first.shape, np.float32)
-    assert matched.mean() == pytest.approx(second.mean(), rel=1e-5)
-    assert matched.std() == pytest.approx(second.std(), rel=1e-5)
-    assert np.corrcoef(matched.ravel(), first.ravel())[0, 1] == pytest.approx(1)
+    assert matched.dtype == np.float32
+    expected = (first - first.mean()) / first.std() * second.std() + second.mean()
+    assert_allclose(matched, expected, rtol=1e-4, atol=1e-4 * second.std())
     assert_allclose(color.match_luminance(first, first), first, atol=1e-4)
     for value in (0, 77.7, 255):
         constant = flat(value)[..., 0]

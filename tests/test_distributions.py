@@ -84,10 +84,6 @@ def both(name: str, features: Any, style: Any, weights: Any = None) -> Any:
     return at.run(at.both[name], features, style, weights)
 
 
-def loss_of(name: str, features: Any, style: Any, weights: Any = None) -> float:
-    return both(name, features, style, weights)[0]
-
-
 def sums_of(features: Any, weights: Any = None) -> dict[str, np.ndarray]:
     at = laboratory(features.dtype.name, weights is not None)
     return at.run(at.sums, features, features, weights)
@@ -106,12 +102,15 @@ def style(rng: np.random.Generator) -> np.ndarray:
 
 
 @every_statistic
-@pytest.mark.parametrize("positions", [20, 5, 40, 1, 33])
-def test_loss_matches_its_reference(name, positions, style, rng):
-    """5 positions of 8 channels have a singular covariance."""
-    features = rng.standard_normal((positions, CHANNELS)) * 2
-    expected = STATISTICS[name][1](features, style)
-    assert loss_of(name, features, style) == pytest.approx(expected, rel=1e-9)
+def test_loss_matches_its_reference_and_is_zero_at_the_own_target(name, features, style, rng):
+    """But for rounding; 5 positions of 8 channels have a singular covariance."""
+    for positions in (20, 5, 40, 1, 33):
+        other = rng.standard_normal((positions, CHANNELS)) * 2
+        expected = STATISTICS[name][1](other, style)
+        assert both(name, other, style)[0] == pytest.approx(expected, rel=1e-9)
+    (loss, slope), (far, steep) = (both(name, features, s) for s in (features, style))
+    assert abs(loss) < 1e-12 * far
+    assert np.abs(slope).max() < 1e-12 * np.abs(steep).max()
 
 
 @pytest.mark.parametrize(
@@ -119,31 +118,19 @@ def test_loss_matches_its_reference(name, positions, style, rng):
 )
 def test_gradient_matches_finite_differences(name, weighted, features, style, rng):
     weights, way = rng.uniform(0, 1, 20) if weighted else None, rng.standard_normal(features.shape)
-    step = 1e-5 * way
-    ahead, behind = (loss_of(name, features + s, style, weights) for s in (step, -step))
-    slope = both(name, features, style, weights)[1]
+    steps = (features + 1e-5 * way, features - 1e-5 * way, features)
+    (ahead, _), (behind, _), (_, slope) = (both(name, each, style, weights) for each in steps)
     assert np.sum(slope * way) == pytest.approx((ahead - behind) / 2e-5, rel=1e-6)
-
-
-@every_statistic
-def test_loss_and_gradient_are_zero_at_the_own_target(name, features, style):
-    """To 1e-12 of what they are at another one: roots are rounded."""
-    (loss, slope), (far, steep) = (both(name, features, s) for s in (features, style))
-    assert abs(loss) < 1e-12 * far
-    assert np.abs(slope).max() < 1e-12 * np.abs(steep).max()
 
 
 @every_statistic
 @pytest.mark.parametrize("number", ["float32", "float64"])
 def test_loss_and_gradient_are_finite_at_flat_images(name, number, rng):
-    pictures = {
-        "constant": np.broadcast_to(rng.uniform(0, 50, CHANNELS), (12, CHANNELS)),
-        "black": np.zeros((12, CHANNELS)),
-        "random": rng.uniform(0, 50, (9, CHANNELS)),
-    }
-    for made, painted in itertools.product(pictures, repeat=2):
-        features, style = (np.array(pictures[each], number) for each in (made, painted))
-        loss, slope = both(name, features, style)
+    """Constant, black and random ones."""
+    constant, black = np.tile(rng.uniform(0, 50, CHANNELS), (12, 1)), np.zeros((12, CHANNELS))
+    pictures = [a.astype(number) for a in (constant, black, rng.uniform(0, 50, (9, CHANNELS)))]
+    for made, painted in itertools.product(range(3), repeat=2):
+        loss, slope = both(name, pictures[made], pictures[painted])
         assert np.isfinite([loss, *slope.flat]).all()
         assert (loss > 1) == (made != painted)
 
@@ -152,9 +139,8 @@ def test_loss_and_gradient_are_finite_at_flat_images(name, number, rng):
 @pytest.mark.parametrize("positions", [5, 40])
 def test_large_features_in_float32_have_the_loss_and_gradient_of_float64(name, positions, rng):
     """Rectified, of scale 1e4, with fewer positions than channels or with more."""
-    features, style = (
-        np.float32(1e4 * np.maximum(rng.standard_normal((m, CHANNELS)), 0)) for m in (positions, 30)
-    )
+    normal = (rng.standard_normal((m, CHANNELS)) for m in (positions, 30))
+    features, style = (np.float32(1e4 * np.maximum(each, 0)) for each in normal)
     loss, slope = both(name, features, style)
     exact, steep = both(name, features.astype("d"), style.astype("d"))
     assert loss == pytest.approx(exact, rel=1e-3)
@@ -167,17 +153,14 @@ def test_wasserstein_of_float32_has_no_slope_at_its_own_target_where_variances_f
     channels = 64
     turn = np.linalg.qr(rng.standard_normal((channels, channels)))[0]
     fade = np.arange(1, channels + 1) ** (-decay / 2)
-    first, second = (
-        np.float32(1e4 * np.maximum(rng.standard_normal((1, 10, 20, channels)) * fade @ turn, 0))
-        for _ in range(2)
-    )
+    features = rng.standard_normal((2, 1, 10, 20, channels)) * fade @ turn
+    first, second = np.float32(1e4 * np.maximum(features, 0))
 
-    def loss(features, style=None):
-        sums = (losses.style_statistics(f, with_means=True) for f in (features, style))
-        return distributions.wasserstein_loss(*sums)
+    def at(style):
+        sums = functools.partial(losses.style_statistics, with_means=True)
+        return gradient(lambda f: distributions.wasserstein_loss(sums(f), sums(style)), first)
 
-    at_own, slope = gradient(lambda features: loss(features, first), first)
-    elsewhere, steep = gradient(lambda features: loss(features, second), first)
+    (at_own, slope), (elsewhere, steep) = at(first), at(second)
     assert abs(at_own) < 1e-6 * elsewhere
     assert np.linalg.norm(slope) < 1e-5 * np.linalg.norm(steep)
 
@@ -196,22 +179,21 @@ def test_whole_weights_count_a_position_so_many_times(name, most, features, styl
 
 
 def test_weighted_sums_are_those_of_numpy_and_of_the_papers_guided_features(features, rng):
-    """Gatys et al. 2017, eq. 4 and 5: (F o T)^T (F o T) with T of unit norm."""
+    """Gatys et al. 2017, eq. 4 and 5: (F o T)^T (F o T) with T of unit norm.
+
+    Shifted sums are those of shifted features.
+    """
     guide = rng.uniform(0, 1, 20)
-    sums = sums_of(features, guide**2)
+    sums, of_shifted = (sums_of(each, guide**2) for each in (features, features + 2.5))
     guided = features * (guide / np.linalg.norm(guide))[:, None]
+    covariance = np.cov(features, rowvar=False, bias=True, aweights=guide**2)
     assert_allclose(sums["products"] / sums["positions"], guided.T @ guided, rtol=1e-12)
     assert_allclose(sums["positions"], np.sum(guide**2), rtol=1e-12)
     assert_allclose(sums["features"], guide**2 @ features, rtol=1e-12)
     assert_allclose(sums["mean"], np.average(features, axis=0, weights=guide**2), rtol=1e-12)
-    covariance = np.cov(features, rowvar=False, bias=True, aweights=guide**2)
     assert_allclose(sums["covariance"], covariance, rtol=1e-9, atol=1e-12)
-
-
-def test_shifted_sums_are_those_of_shifted_features(features):
     names = ("products", "positions", "features")
-    plain, of_shifted = (sums_of(each) for each in (features, features + 2.5))
-    found = losses.shifted(losses.StyleSums(**{name: plain[name] for name in names}), 2.5)
+    found = losses.shifted(losses.StyleSums(**{name: sums[name] for name in names}), 2.5)
     assert [*sums_present(found)] == [*names]
     for name, value in sums_present(found).items():
         assert_allclose(value, of_shifted[name], rtol=1e-12)

@@ -6,40 +6,37 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import style_transfer
 from neural_style import images, session
-from neural_style.config import Config, make_config
+from neural_style.config import make_config
 from neural_style.job import Desk
 from neural_style.record import Stopwatch
 from neural_style.studio import Studio
 from neural_style.transfer import Moment
 
 ROOT = Path(__file__).resolve().parents[1]
-STATISTICS = ("gram", "mean_covariance", "wasserstein", "histogram")
-SIDE = 24
-
-
-def constant(value: float) -> np.ndarray:
-    return np.full((SIDE, SIDE, 3), value, np.float32)
+EVERY = "{gram: 1, mean_covariance: 1, wasserstein: 1, histogram: 1}"
 
 
 def noise(*size: int) -> np.ndarray:
     return np.random.default_rng(2015).uniform(0, 255, (*size, 3)).astype(np.float32)
 
 
-PAINT = noise(30, 30)
+PAINT, BLACK = noise(30, 30), np.zeros((24, 24, 3), np.float32)
 # Content and style, [H, W, 3]; of 4 px a single position is left at the deepest layer.
 PAIRS = {
-    "black": (constant(0), PAINT),
-    "white": (constant(255), PAINT),
-    "grey": (constant(128), PAINT),
-    "black in the manner of black": (constant(0), constant(0)),
-    "transparent": (noise(SIDE, SIDE), PAINT),
+    "black": (BLACK, PAINT),
+    "white": (BLACK + 255, PAINT),
+    "grey": (BLACK + 128, PAINT),
+    "black in the manner of black": (BLACK, BLACK),
+    "transparent": (noise(24, 24), PAINT),
     "elongated": (noise(4, 120), PAINT),
     "upright": (noise(120, 4), PAINT),
     "smallest": (noise(4, 4), noise(4, 4)),
@@ -56,20 +53,19 @@ def studio(request: pytest.FixtureRequest) -> Iterator[tuple[str, Studio]]:
     opened.close()
 
 
-def settings(folder: Path, weights: Path, optimizer: str, share: float) -> Config:
-    style = {"images": [str(folder / "style.png")], "layers": ["relu1_1", "relu3_1"]}
-    return make_config(
-        {
-            "content": {"image": str(folder / "content.png"), "layers": ["relu3_1"]},
-            "style": style | {"weight": 1e4, "statistic": dict.fromkeys(STATISTICS, 1)},
-            "total_variation": {"weight": 1},
-            "init": {"from": "content", "noise": share},
-            "network": {"weights": str(weights)},
-            "image": {"size": None},
-            "optimizer": {"name": optimizer, "iterations": 4},
-            "runtime": {"precision": "float32"},
-        }
-    )
+SETTINGS = """
+content: {{image: {folder}/content.png, layers: [relu3_1]}}
+style:
+  {{images: ["{folder}/style.png"], layers: [relu1_1, relu3_1], weight: 1.0e+4, statistic: {every}}}
+total_variation: {{weight: 1}}
+network: {{weights: {weights}}}
+image: {{size: null}}
+runtime: {{precision: float32}}
+"""
+
+
+def keep(moved: list[np.ndarray], moment: Moment) -> None:
+    moved.append(moment.image())
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -79,17 +75,14 @@ def test_extreme_pictures_give_numbers_and_a_picture(kind, studio, small_mat, tm
     alpha = np.zeros(content.shape[:2], np.float32) if kind == "transparent" else None
     images.write_image(tmp_path / "content.png", content, alpha)
     images.write_image(tmp_path / "style.png", style)
+    shared = yaml.safe_load(SETTINGS.format(folder=tmp_path, weights=small_mat, every=EVERY))
+    shared["optimizer"] = {"name": optimizer, "iterations": 4}
     for share in (0, 0.7):
-        config = settings(tmp_path, small_mat, optimizer, share)
+        config = make_config(shared | {"init": {"from": "content", "noise": share}})
         job = Desk(style_transfer.vgg.load_weights, lambda _: None).job(config)
         job = style_transfer.prepare(job, opened.device)
-        moved: list[np.ndarray] = []
-
-        def watch(moment: Moment, moved: list[np.ndarray] = moved) -> None:
-            moved.append(moment.image())
-
-        folder = tmp_path / f"{share}"
-        result = style_transfer.make(job, opened, folder, watch, Stopwatch())
+        folder, moved = tmp_path / f"{share}", []
+        result = style_transfer.make(job, opened, folder, partial(keep, moved), Stopwatch())
         assert np.isfinite(result.losses.values()).all()
         for image in (*moved, result.image):
             assert image.shape == content.shape
@@ -128,12 +121,9 @@ network = {"weights": f"{folder}/none.mat", "if_missing": "random", "download": 
 network = make_config({"network": network}).network
 weights, _ = find_weights(network, 0, style_transfer.vgg.load_weights)
 for optimizer in ("adam", "lbfgs"):
-    settings = {
-        "image": {"size": None},
-        "init": {"noise": 1},
-        "optimizer": {"name": optimizer, "iterations": 20},
-        "runtime": {"precision": "float32", "threads": int(threads)},
-    }
+    settings = {"image": {"size": None}, "init": {"noise": 1}}
+    settings["optimizer"] = {"name": optimizer, "iterations": 20}
+    settings["runtime"] = {"precision": "float32", "threads": int(threads)}
     style_transfer.stylize(content, [style], make_config(settings), weights=weights)
 print(json.dumps(told))
 """

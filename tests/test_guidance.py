@@ -37,42 +37,35 @@ def draw(folder: Path, picture: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("pixels", "color", "expected"),
-    [
-        ([[[0] * 3, [51] * 3], [[255] * 3, [0] * 3]], None, [[0, 0.2], [1, 0]]),
-        ([[[255, 240, 252], [30, 60, 70]]], None, [[249 / 255, (160 / 3) / 255]]),  # nearly grey
-        (
-            [[[16, 128, 240], [64, 80, 255], [16, 177, 240], [16, 128, 191]]],
-            "#1080F0",
-            [[1, 1, 0, 0]],
-        ),
-    ],
-)
-def test_a_mask_is_the_mean_of_greys_or_what_is_near_a_colour(pixels, color, expected, tmp_path):
-    mask = read_mask(draw(tmp_path, np.array(pixels)), color, KEY)
-    assert mask.dtype == np.float32
-    assert_allclose(mask, expected, rtol=1e-6)
+GREYS = [[0] * 3, [51] * 3, [255] * 3, [255, 240, 252], [30, 60, 70]]  # the last two nearly
+NEAR_BLUE = [[16, 128, 240], [64, 80, 255], [16, 177, 240], [16, 128, 191]]
 
 
-@pytest.mark.parametrize(
-    ("pixel", "color", "told"),
-    [
+def test_a_mask_is_the_mean_of_greys_or_what_is_near_a_colour(tmp_path):
+    for pixels, color, expected in (
+        (GREYS, None, [0, 0.2, 1, 249 / 255, (160 / 3) / 255]),
+        (NEAR_BLUE, "#1080F0", [1, 1, 0, 0]),
+    ):
+        mask = read_mask(draw(tmp_path, np.array([pixels] * 2)), color, KEY)
+        assert mask.dtype == np.float32
+        assert_allclose(mask, [expected] * 2, rtol=1e-6)
+
+
+def test_what_is_no_mask_is_told(tmp_path):
+    one = "or give one of them, {{path: ..., color: '#rrggbb'}}, in quotes"
+    for pixel, color, told in (
         ([0, 0, 0], None, "{} is black all over, expected white where the style counts"),
         ([0, 0, 0], "#ff0000", "no pixel of {} has the colour #ff0000, within 48"),
         (
             [0, 0, 255],
             None,
-            "{} has colours, expected greys, white where the style counts; or give one of them, "
-            "{{path: ..., color: '#rrggbb'}}, in quotes",
+            f"{{}} has colours, expected greys, white where the style counts; {one}",
         ),
-    ],
-)
-def test_what_is_no_mask_is_told(pixel, color, told, tmp_path):
-    path = draw(tmp_path, np.full((4, 5, 3), pixel))
-    assert message(InputError, read_mask, path, color, KEY) == f"{KEY}: {told.format(path)}"
+    ):
+        path = draw(tmp_path, np.full((4, 5, 3), pixel))
+        assert message(InputError, read_mask, path, color, KEY) == f"{KEY}: {told.format(path)}"
     path.unlink()
-    missing = message(InputError, read_mask, path, color, KEY)
+    missing = message(InputError, read_mask, path, None, KEY)
     assert missing.startswith(f"{KEY}: no such file: {path}; give a ")
 
 
@@ -106,40 +99,29 @@ def spread(indicator: np.ndarray, wanted: list[str]) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.fixture(params=[(24, 20), (23, 27), (29, 22)], ids=str)
-def mask(request: pytest.FixtureRequest) -> np.ndarray:
-    """A disk and a bar that reaches the border, of odd sizes too."""
-    height, width = request.param
-    y, x = np.mgrid[:height, :width]
-    disk = (y - 11) ** 2 + (x - 12) ** 2 < 80
-    return (disk | (x < 3)).astype(np.float32)
+@pytest.mark.parametrize("size", [(24, 20), (23, 27), (29, 22)])
+def test_weights_are_what_a_position_sees_of_a_mask_or_the_mean_over_what_it_stands_for(size, rng):
+    """Of a disk and a bar that reaches the border; `inside` sees nothing outside, `all` anything.
 
-
-def test_inside_keeps_what_sees_nothing_outside_the_mask_and_all_what_sees_anything_of_it(mask):
+    Layers below the deepest one wanted are left alone: three pixels have none behind two poolings.
+    """
+    y, x = np.mgrid[: size[0], : size[1]]
+    mask = (((y - 11) ** 2 + (x - 12) ** 2 < 80) | (x < 3)).astype(np.float32)
+    soft = (mask * rng.uniform(0, 1, size)).astype(np.float32)
     inside, every = (position_weights(mask, LAYERS, WANTED, kind) for kind in ("inside", "all"))
-    assert list(inside) == list(every) == WANTED
+    simple = position_weights(soft, LAYERS, WANTED, "simple")
+    assert list(inside) == list(every) == list(simple) == WANTED
     outside, seen = spread(mask == 0, WANTED), spread(mask > 0, WANTED)
-    for name in WANTED:
+    for name, side in zip(WANTED, (1, 1, 2, 2, 4, 4), strict=True):
         assert_array_equal(inside[name], ~outside[name], err_msg=name)
         assert_array_equal(every[name], seen[name], err_msg=name)
+        height, width = (length // side for length in size)
+        blocks = soft[: height * side, : width * side].reshape(height, side, width, side)
+        assert_allclose(simple[name], blocks.mean(axis=(1, 3)) ** 2, rtol=1e-5, err_msg=name)
     assert inside["relu1_2"].any()
-
-
-def test_simple_takes_the_mean_over_what_a_position_stands_for(mask, rng):
-    mask = (mask * rng.uniform(0, 1, mask.shape)).astype(np.float32)
-    found = position_weights(mask, LAYERS, WANTED, "simple")
-    for name, side in zip(WANTED, (1, 1, 2, 2, 4, 4), strict=True):
-        height, width = (length // side for length in mask.shape)
-        blocks = mask[: height * side, : width * side].reshape(height, side, width, side)
-        expected = blocks.mean(axis=(1, 3)) ** 2
-        assert_allclose(found[name], expected, rtol=1e-5, err_msg=name)
-
-
-@pytest.mark.parametrize("kind", ["simple", "inside", "all"])
-def test_layers_below_the_deepest_one_wanted_are_left_alone(kind):
-    """A picture of three pixels has no position behind two poolings."""
-    found = position_weights(np.ones((3, 3), np.float32), LAYERS, ["pool1"], kind)
-    assert found == {"pool1": np.ones((1, 1))}
+    for kind in ("simple", "inside", "all"):
+        found = position_weights(np.ones((3, 3), np.float32), LAYERS, ["pool1"], kind)
+        assert found == {"pool1": np.ones((1, 1))}
 
 
 def guided(**changes: object) -> tuple[object, Inputs]:
@@ -154,26 +136,22 @@ def guided(**changes: object) -> tuple[object, Inputs]:
     return style, Inputs(blank, ((blank, 1.0), (blank, 1.0)), None, masks)
 
 
-@pytest.mark.parametrize(
-    ("changes", "own", "graph"),
-    [
-        ({}, ["relu1_1", "relu3_1"], []),
-        ({"layers": {"relu1_1": 1}, "guidance": "inside"}, ["relu1_1"], ["relu3_1"]),
-    ],
-)
-def test_guides_are_the_weights_of_masks_at_layers_in_use_and_1_at_others(changes, own, graph):
-    style, inputs = guided(**changes)
-    guides = guides_of(style, inputs, LAYERS, graph)
-    for guide, (painted, taken) in zip(guides, inputs.masks, strict=True):
-        for found, mask in ((guide.painted, painted), (guide.taken, taken)):
-            expected = position_weights(mask, LAYERS, own, style.guidance)
-            expected |= {name: np.ones((4, 3)) for name in graph}
-            assert [*found] == [*expected]
-            for name, weights in expected.items():
-                assert_array_equal(found[name], weights)
+def test_guides_are_the_weights_of_masks_at_layers_in_use_and_1_at_others_and_none_of_none():
+    one = {"layers": {"relu1_1": 1}, "guidance": "inside"}
+    for changes, own, graph in (({}, ["relu1_1", "relu3_1"], []), (one, ["relu1_1"], ["relu3_1"])):
+        style, inputs = guided(**changes)
+        guides = guides_of(style, inputs, LAYERS, graph)
+        for guide, (painted, taken) in zip(guides, inputs.masks, strict=True):
+            for found, mask in ((guide.painted, painted), (guide.taken, taken)):
+                expected = position_weights(mask, LAYERS, own, style.guidance)
+                expected |= {name: np.ones((4, 3)) for name in graph}
+                assert [*found] == [*expected]
+                for name, weights in expected.items():
+                    assert_array_equal(found[name], weights)
+    assert guides_of(make_config({}).style, Inputs(inputs.content, (), None), LAYERS) == []
 
 
-def test_a_mask_without_area_at_a_layer_is_told_by_its_style():
+def test_a_mask_without_area_at_a_layer_is_told_by_its_style_unless_that_weighs_nothing():
     style, inputs = guided(guidance="inside")
     told = f"{KEY}: the mask has no area at relu3_1 with style.guidance: "
     inside = "inside at this scale; try style.guidance: simple, or image.scales: null"
@@ -181,13 +159,8 @@ def test_a_mask_without_area_at_a_layer_is_told_by_its_style():
     assert message(InputError, guides_of, style, inputs, LAYERS) == told + inside
     weights = {"relu1_1": np.ones((4, 4)), "relu3_1": np.zeros((2, 2))}
     assert message(InputError, check_area, weights, KEY, "simple") == told + simple
-
-
-def test_masks_of_a_style_that_weighs_nothing_need_no_area_and_without_masks_are_no_guides():
     style, inputs = guided(guidance="inside", weight=0)
     assert [dict(guide.painted) for guide in guides_of(style, inputs, LAYERS)] == [{}, {}]
-    plain = Inputs(inputs.content, (), None)
-    assert guides_of(make_config({}).style, plain, LAYERS) == []
 
 
 def test_region_is_where_any_style_is_painted():

@@ -28,44 +28,36 @@ def prepared(config: Config, taken: Pictures) -> Inputs:
     return inputs
 
 
-@pytest.mark.parametrize(
-    ("image", "size", "sides"),
-    [
+def test_content_has_the_asked_side_and_aspect_and_style_its_own_shape():
+    for image, size, sides in (
         ({"size": 120}, (80, 120), (60, 120)),
         ({"size": None}, (60, 90), (45, 90)),
         ({"size": 120, "aspect": 2}, (60, 120), (60, 120)),
         ({"size": 120, "aspect": 1}, (120, 120), (60, 120)),
         ({"size": 120, "aspect": 0.5}, (120, 60), (60, 120)),
-        ({"size": 120, "aspect": 1.5}, (80, 120), (60, 120)),
-    ],
-)
-def test_content_has_the_asked_side_and_aspect_and_style_its_own_shape(image, size, sides):
-    weight = 0 if "aspect" in image else 1
-    inputs = prepared(make_config({"image": image, "content": {"weight": weight}}), pictures())
-    assert (inputs.size, inputs.styles[0][0].shape) == (size, (*sides, 3))
-    assert inputs.label == f"{size[1]}x{size[0]}"
+    ):
+        weight = 0 if "aspect" in image else 1
+        inputs = prepared(make_config({"image": image, "content": {"weight": weight}}), pictures())
+        assert (inputs.size, inputs.styles[0][0].shape) == (size, (*sides, 3))
+        assert inputs.label == f"{size[1]}x{size[0]}"
 
 
-def test_style_scale_multiplies_the_longest_side_of_the_content():
+def test_start_is_the_picture_that_init_names():
+    starts = {"content": (80, 120, 3), "style": (60, 120, 3), "noise": None, "./x.png": (9, 9, 3)}
+    for source, shape in starts.items():
+        config = make_config({"image": {"size": 120}, "init": {"from": source}})
+        start = prepared(config, pictures(start=(9, 9))).start
+        assert (None if start is None else start.shape) == shape
+
+
+def test_style_scale_and_weight_are_of_the_picture_that_the_config_names_or_1_for_more():
+    """Unless those named have masks."""
+    two = pictures(styles=((50, 100), (80, 40)))
     styles = [{"path": "a", "scale": 0.5, "weight": 3}, {"path": "b", "scale": 2}]
-    config = make_config({"image": {"size": 120}, "style": {"images": styles}})
-    inputs = prepared(config, pictures(styles=((50, 100), (80, 40))))
-    assert [(s.shape[:2], w) for s, w in inputs.styles] == [((30, 60), 3), ((240, 120), 1)]
-
-
-@pytest.mark.parametrize(
-    ("source", "shape"),
-    [("content", (80, 120, 3)), ("style", (60, 120, 3)), ("noise", None), ("./x.png", (9, 9, 3))],
-)
-def test_start_is_the_picture_that_init_names(source, shape):
-    config = make_config({"image": {"size": 120}, "init": {"from": source}})
-    start = prepared(config, pictures(start=(9, 9))).start
-    assert (None if start is None else start.shape) == shape
-
-
-def test_more_pictures_than_the_config_names_weigh_the_same_unless_they_have_masks():
-    two = pictures(styles=((50, 100), (20, 20)))
-    assert [w for _, w in prepared(given.for_styles(make_config({}), 2), two).styles] == [1, 1]
+    own = make_config({"image": {"size": 120}, "style": {"images": styles}})
+    of_own, of_none = (prepared(each, two) for each in (own, given.for_styles(make_config({}), 2)))
+    assert [(s.shape[:2], w) for s, w in of_own.styles] == [((30, 60), 3), ((240, 120), 1)]
+    assert [weight for _, weight in of_none.styles] == [1, 1]
     masked = make_config({"style": {"images": [{"path": "a", "mask": "m.png"}]}})
     assert message(InputError, given.for_styles, masked, 2) == (
         "styles: found 2 pictures, expected 1, as many as style.images has with masks or fine "
@@ -74,63 +66,51 @@ def test_more_pictures_than_the_config_names_weigh_the_same_unless_they_have_mas
 
 
 SMALL = "px at this size, expected at least 16 px a side for relu5_1; raise image.size"
-SHALLOW = {"layers": {"relu1_1": 1}}
 
 
-@pytest.mark.parametrize(
-    ("content", "styles", "settings", "told"),
-    [
-        ((15, 40), ((50, 100),), {}, f"content.image: 40 x 15 {SMALL}"),
-        ((40, 40), ((40, 40), (10, 40)), {}, f"style.images[1]: 40 x 10 {SMALL} or its scale"),
-        ((16, 40), ((16, 40),), {}, ""),
-        ((6, 9), ((9, 8),), {"style": {"layers": {"relu1_1": 1, "relu5_1": 0}}}, ""),
-        ((6, 9), ((9, 8),), {"style": {"weight": 0}}, ""),
-        ((6, 9), ((9, 8),), {"content": {"weight": 0}, "style": {"layers": {}, "weight": 0}}, ""),
-    ],
-)
-def test_a_picture_too_small_for_the_deepest_layer_in_use_is_named(content, styles, settings, told):
-    if settings:
-        settings = {**settings, "content": {**SHALLOW, **settings.get("content", {})}}
-    asked = make_config({**settings, "image": {"size": max(content)}})
-    config = given.for_styles(asked, len(styles))
-    inputs = prepared(config, pictures(content, styles))
-    if told:
+def test_a_picture_too_small_for_the_deepest_layer_in_use_is_named():
+    for content, styles, told in (
+        ((40, 40), ((40, 40), (10, 40)), f"style.images[1]: 40 x 10 {SMALL} or its scale"),
+        ((15, 40), ((50, 100),), f"content.image: 40 x 15 {SMALL}"),
+    ):
+        config = given.for_styles(make_config({"image": {"size": 40}}), len(styles))
+        inputs = prepared(config, pictures(content, styles))
         found = message(InputError, check_layers, config, inputs, vgg19())
         assert found == f"{told}, or leave the deepest layers out"
-    else:
-        check_layers(config, inputs, vgg19())
+    check_layers(config, prepared(config, pictures((16, 40), ((16, 40),))), vgg19())
+    for weight, style in (
+        (1, {"layers": {"relu1_1": 1, "relu5_1": 0}}),
+        (1, {"weight": 0}),
+        (0, {"layers": {}, "weight": 0}),
+    ):
+        content = {"layers": {"relu1_1": 1}, "weight": weight}
+        config = make_config({"image": {"size": 9}, "content": content, "style": style})
+        check_layers(config, prepared(config, pictures((6, 9), ((9, 8),))), vgg19())
 
 
-def test_an_unknown_layer_is_named_with_its_key_and_those_there_are():
+def test_a_picture_that_would_not_fit_into_memory_and_an_unknown_layer_are_named():
+    for size, scale, found, cure in (
+        (65535, 1, "content.image: 65535 x 43690", "image.size"),
+        (90, 1000, "style.images[0]: 90000 x 45000", "image.size or its scale"),
+    ):
+        config = make_config({"style": {"images": [{"path": "a", "scale": scale}]}})
+        assert message(InputError, prepare_inputs, config, pictures(), size) == (
+            f"{found} px at this size, expected at most 200 megapixels; lower {cure}, or raise "
+            "image.max_megapixels"
+        )
     config = make_config({"style": {"layers": ["relu3_1", "relu3_5"]}})
     told = message(InputError, check_layers, config, prepared(config, pictures()), vgg19())
     assert told.startswith("style.layers: unknown layer 'relu3_5'; did you mean")
 
 
-@pytest.mark.parametrize(
-    ("size", "scale", "found", "cure"),
-    [
-        (65535, 1, "content.image: 65535 x 43690", "image.size"),
-        (90, 1000, "style.images[0]: 90000 x 45000", "image.size or its scale"),
-    ],
-)
-def test_a_picture_that_would_not_fit_into_memory_is_named(size, scale, found, cure):
-    config = make_config({"style": {"images": [{"path": "a", "scale": scale}]}})
-    assert message(InputError, prepare_inputs, config, pictures(), size) == (
-        f"{found} px at this size, expected at most 200 megapixels; lower {cure}, or raise "
-        "image.max_megapixels"
-    )
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "uint16", "float16", "float64", ">f4"])
-def test_arrays_of_every_type_of_number_are_taken(dtype, rng):
+def test_arrays_of_every_type_of_number_are_taken(rng):
     values = rng.integers(0, 256, (4, 6, 3))
-    array = values.astype(dtype)
-    taken = take_pictures(make_config({}), array, [values.tolist()], array)
-    for picture in (taken.content, taken.styles[0], taken.start):
-        assert picture.dtype == np.float32
-        assert picture.dtype.isnative
-        assert_array_equal(picture, values)
+    for dtype in ("uint8", "int64", "uint16", "float16", "float64", ">f4"):
+        array = values.astype(dtype)
+        taken = take_pictures(make_config({}), array, [values.tolist()], array)
+        for picture in (taken.content, taken.styles[0], taken.start):
+            assert (picture.dtype, picture.dtype.isnative) == (np.float32, True)
+            assert_array_equal(picture, values)
 
 
 GOOD = np.full((4, 6, 3), 100.0)
@@ -143,9 +123,8 @@ NONE = "styles: found no picture, expected at least one"
 NO_STYLE = {"style": {"weight": 0}, "init": {"from": "style"}}
 
 
-@pytest.mark.parametrize(
-    ("content", "styles", "settings", "told"),
-    [
+def test_arrays_that_are_no_pictures_are_named():
+    for content, styles, settings, told in (
         (GOOD[..., 0], [GOOD], {}, f"content: found an array [4, 6] of float64, {WANTED}"),
         (GOOD, [GOOD, FOUR], {}, f"styles[1]: found an array [4, 6, 4] of uint8, {WANTED}"),
         (GOOD, GOOD, {}, f"styles[0]: found an array [6, 3] of float64, {WANTED}"),
@@ -159,11 +138,9 @@ NO_STYLE = {"style": {"weight": 0}, "init": {"from": "style"}}
         (GOOD, [], {}, NONE),
         (GOOD, [], NO_STYLE, NONE),
         (GOOD, [GOOD], {"init": {"from": "./x.png"}}, f"start: found none, {BY_PATH}"),
-    ],
-)
-def test_arrays_that_are_no_pictures_are_named(content, styles, settings, told):
-    config = make_config(settings)
-    assert message(InputError, take_pictures, config, content, styles, None) == told
+    ):
+        config = make_config(settings)
+        assert message(InputError, take_pictures, config, content, styles, None) == told
 
 
 def masked(folder, styles, **files):
@@ -191,30 +168,24 @@ def test_masks_are_read_with_the_pictures_they_belong_to(tmp_path):
     assert inputs.masks[0][0].mean() == pytest.approx(pictures.masks[0][0].mean(), abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("mask", "the content image's 30 x 20"), ("from_mask", "the style image's 16 x 24")],
-)
-def test_a_mask_of_another_size_than_its_picture_is_told(name, wanted, tmp_path):
+def test_a_mask_of_another_size_than_its_picture_is_told(tmp_path):
     sizes = {"content": (20, 30), "style": (24, 16), "m": (21, 30)}
-    config = masked(tmp_path, [{"path": "style"}, {"path": "style", name: "m"}], **sizes)
-    told = f"style.images[1].{name}: found 30 x 21 px, expected {wanted}"
     arrays = np.full((20, 30, 3), 9), [np.full((24, 16, 3), 9)] * 2, None
-    assert message(InputError, given.read_pictures, config) == told
-    assert message(InputError, take_pictures, config, *arrays) == told
+    wanted = {"mask": "the content image's 30 x 20", "from_mask": "the style image's 16 x 24"}
+    for name, size in wanted.items():
+        config = masked(tmp_path, [{"path": "style"}, {"path": "style", name: "m"}], **sizes)
+        told = f"style.images[1].{name}: found 30 x 21 px, expected {size}"
+        assert message(InputError, given.read_pictures, config) == told
+        assert message(InputError, take_pictures, config, *arrays) == told
 
 
-def test_no_styles_masks_and_fine_structure_are_needed_where_styles_weigh_nothing(tmp_path):
-    styles = [{"path": "style", "mask": "on", "fine": "style"}]
-    config = masked(tmp_path, styles, on=(4, 6), style=(5, 5))
-    style = config.style.model_copy(update={"weight": 0.0})
-    taken = take_pictures(config.model_copy(update={"style": style}), GOOD, [], None)
-    assert (taken.styles, taken.masks, taken.fine) == ((), (), ())
-
-
-def test_fine_structure_is_read_for_the_styles_that_ask_for_it(tmp_path):
+def test_fine_structure_is_read_for_the_styles_that_ask_for_it_unless_none_weighs(tmp_path):
     styles = [{"path": "style"}, {"path": "style", "fine": "grain"}]
     config = masked(tmp_path, styles, content=(20, 30), style=(24, 16), grain=(8, 9))
     for taken in (given.read_pictures(config), take_pictures(config, GOOD, [GOOD, GOOD], None)):
         assert taken.fine[0] is None
         assert (taken.fine[1].shape, taken.masks) == ((8, 9, 3), ())
+    config = masked(tmp_path, [*styles, {"path": "style", "mask": "on"}], on=(4, 6))
+    style = config.style.model_copy(update={"weight": 0.0})
+    taken = take_pictures(config.model_copy(update={"style": style}), GOOD, [], None)
+    assert (taken.styles, taken.masks, taken.fine) == ((), (), ())

@@ -28,25 +28,17 @@ def config(**sections: Any) -> Config:
     return make_config(sections)
 
 
+def alone(**sections: Any) -> Structure:
+    """The structure of one run."""
+    return structure_of([config(**sections)])
+
+
 def test_terms_are_named_by_layer_and_by_statistic_where_there_are_several():
     one = Structure(("relu4_2",), ("relu1_1", "relu2_1"), variation_norm="l2")
     assert one.terms == ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation")
     two = Structure((), ("relu1_1", "relu2_1"), statistics=("gram", "histogram"))
     of_first = ("style/relu1_1/gram", "style/relu1_1/histogram")
     assert two.terms == (*of_first, "style/relu2_1/gram", "style/relu2_1/histogram")
-
-
-def test_every_term_of_a_structure_has_a_weight():
-    for settings in (
-        {},
-        {"style": {"statistic": {"histogram": 1, "gram": 2}}},
-        {"style": {"statistic": {"wasserstein": 3, "gram": 0}}},
-        {"content": {"weight": 0}, "total_variation": {"weight": 0}},
-        {"style": {"weight": 0}},
-    ):
-        run = make_config(settings)
-        weights = term_weights(run, SIZE)
-        assert all(weights[name] > 0 for name in structure_of([run]).terms)
 
 
 def test_layers_are_named_once_in_the_order_in_which_the_network_has_them():
@@ -58,7 +50,7 @@ def test_layers_are_named_once_in_the_order_in_which_the_network_has_them():
     counted = ("relu2_2", "relu2_11", "pool2", "relu10_1")  # and not spelled
     assert in_depth_order(["relu10_1", "pool2", "relu2_11", "relu2_2"]) == counted
     orders = itertools.permutations(["relu5_1", "relu1_1", "conv1_1"])
-    assert len({structure_of([config(style={"layers": list(order)})]) for order in orders}) == 1
+    assert len({alone(style={"layers": list(order)}) for order in orders}) == 1
 
 
 def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
@@ -70,44 +62,37 @@ def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
         assert merge(*pair) == replace(expected, tiled=True)
 
 
-def test_merging_is_of_no_effect_on_itself_and_any_order_gives_the_same():
-    settings: list[dict[str, Any]] = [
-        {},
-        {"style": {"layers": ["relu3_2", "relu1_1"]}},
-        {"content": {"layers": ["conv4_2"]}, "total_variation": {"weight": 0}},
-        {"style": {"weight": 0}},
+def test_runs_merged_in_any_order_weigh_all_of_their_own_terms_and_none_of_the_others():
+    runs = [
+        config(),
+        config(style={"layers": ["relu3_2", "relu1_1"]}),
+        config(content={"layers": ["conv4_2"]}, total_variation={"weight": 0}),
+        config(content={"weight": 0}, style={"layers": ["relu1_1"]}),
+        config(style={"weight": 0}),
     ]
-    runs = [make_config(each) for each in settings]
     whole = structure_of(runs)
     assert merge(whole, whole) == whole
     assert {structure_of(order) for order in itertools.permutations(runs)} == {whole}
-    for run in runs:
-        assert set(structure_of([run]).terms) <= set(whole.terms)
-
-
-def test_a_run_weighs_no_layer_of_another_in_a_merged_structure():
-    run = make_config({"style": {"layers": ["relu1_1"]}, "total_variation": {"weight": 0}})
-    whole = merge(structure_of([run]), structure_of([make_config({})]))
-    weights = term_weights(run, SIZE)
-    foreign = [term for term in whole.terms if term not in structure_of([run]).terms]
-    assert len(foreign) == 5
-    assert all(weights.get(term, 0) == 0 for term in foreign)
+    several = ({"histogram": 1, "gram": 2}, {"wasserstein": 3, "gram": 0})
+    of_statistics = [config(style={"statistic": each}) for each in several]
+    for run in (*runs, *of_statistics):
+        weights, own = term_weights(run, SIZE), structure_of([run]).terms
+        assert {name for name, weight in weights.items() if weight > 0} == {*own}
+        assert run in of_statistics or {*own} < {*whole.terms}
 
 
 def test_settings_that_make_the_graph_are_in_the_structure():
     statistic = {"gram": 1, "wasserstein": 0.5, "histogram": 0}
     style = {"images": ["a.png", "b.png"], "mix": "losses", "statistic": statistic}
     style |= {"activation_shift": -1, "normalization": "paper", "normalize_gradients": True}
-    run = config(
-        content={"normalization": "root", "normalize_gradients": True},
-        style=style,
-        total_variation={"norm": "power", "exponent": 0.5, "channels": [1, 2, 3]},
-    )
+    content = {"normalization": "root", "normalize_gradients": True}
+    powers = {"norm": "power", "exponent": 0.5, "channels": [1, 2, 3]}
+    found = alone(content=content, style=style, total_variation=powers)
     first = tuple(f"relu{block}_1" for block in range(1, 6))
     variation = {"variation_exponent": 0.5, "variation_channels": (1, 2, 3)}
     expected = Structure(("relu4_2",), first, "root", "paper", variation_norm="power", **variation)
     expected = replace(expected, statistics=("gram", "wasserstein"), activation_shift=-1, targets=2)
-    assert structure_of([run]) == replace(expected, content_pull=True, style_pull=True)
+    assert found == replace(expected, content_pull=True, style_pull=True)
 
 
 SHARED = """
@@ -122,28 +107,23 @@ SHARED = """
 
 @pytest.mark.parametrize(("style", "expected"), cases(SHARED))
 def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(style, expected):
-    structure = structure_of([config(style=yaml.safe_load(style))])
+    structure = alone(style=yaml.safe_load(style))
     assert [structure.targets, structure.guided] == yaml.safe_load(expected)
 
 
 def test_one_part_alone_has_no_other_term():
-    none = {"weight": 0}
-    one_layer = {"layers": ["relu1_1"]}
-    for run, kept in (
-        (config(style=none, total_variation=none), "content/relu4_2"),
-        (config(content=none, total_variation=none, style=one_layer), "style/relu1_1"),
-        (config(content=none, style=none), "total_variation"),
-    ):
-        assert structure_of([run]).terms == (kept,)
+    none, one = {"weight": 0}, {"layers": ["relu1_1"]}
+    assert alone(style=none, total_variation=none).terms == ("content/relu4_2",)
+    assert alone(content=none, total_variation=none, style=one).terms == ("style/relu1_1",)
+    assert alone(content=none, style=none).terms == ("total_variation",)
 
 
 def test_runs_with_and_without_total_variation_share_the_formula_of_those_with_it():
     without = config(total_variation={"weight": 0, "norm": "l2"})
-    power = {"norm": "power", "exponent": 2, "channels": [0, 1, 1]}
-    whole = structure_of([without, config(total_variation=power)])
-    assert whole.variation_norm == "power"
+    power = config(total_variation={"norm": "power", "exponent": 2, "channels": [0, 1, 1]})
+    whole = structure_of([without, power])
+    assert whole == structure_of([power, without]) == structure_of([power])
     assert (whole.variation_exponent, whole.variation_channels) == (2, (0, 1, 1))
-    assert structure_of([config(total_variation=power), without]) == whole
 
 
 FORMULAS = """
