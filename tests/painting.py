@@ -6,6 +6,7 @@ from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -26,30 +27,18 @@ SMALL = (
 )
 
 
-class Closes:
-    """A workspace or a critic without a network."""
-
-    def score(self, *_: Any) -> dict[str, float | None]:
-        return {"content": 1.0}
-
-    def close(self) -> None:
-        pass
-
-
 def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
-    """Leave out plots, scores and what is drawn from a sweep, and paint in NumPy unless that is not
-    wanted. Return a list that takes the structures for which workspaces are opened.
-    """
+    """Leave out plots and scores, and paint in NumPy if wanted. Return the structures opened."""
     opened: list[Any] = []
+    closes = Mock(score=lambda *_: {"content": 1.0})  # a workspace or a critic without a network
     patch.setattr(sweep_command, "report", list_runs)
     patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
     patch.setattr(outputs, "plot_losses", lambda *_: None)
-    patch.setattr(style_transfer, "open_critic", lambda *_: Closes())
+    patch.setattr(style_transfer, "open_critic", lambda *_: closes)
     if paint:
-        evaluated = partial(defaultdict, lambda: 7.0)
-        patch.setattr(style_transfer, "evaluate", lambda *_: evaluated())
+        patch.setattr(style_transfer, "evaluate", lambda *_: defaultdict(lambda: 7.0))
         patch.setattr(style_transfer, "optimise", paint_picture)
-        open_workspace = lambda *given: opened.append(given[3]) or Closes()  # noqa: E731
+        open_workspace = lambda *given: opened.append(given[3]) or closes  # noqa: E731
         patch.setattr(style_transfer, "open_workspace", open_workspace)
     return opened
 

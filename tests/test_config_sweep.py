@@ -30,26 +30,32 @@ def load(folder: Path, text: str, *overrides: str) -> Config:
 
 
 def test_without_a_block_or_with_null_there_is_one_run_and_no_key(tmp_path):
+    none = load(tmp_path, "sweep: null\n")
     assert load(tmp_path, "style: {weight: 1}\n").sweep is None
-    assert load(tmp_path, "sweep: null\n") == load(tmp_path, "")
-    assert "sweep" not in yaml.safe_load(to_yaml(load(tmp_path, "sweep: null\n")))
+    assert none == load(tmp_path, "")
+    assert "sweep" not in yaml.safe_load(to_yaml(none))
+
+
+def test_a_block_from_python_is_checked_as_well():
+    assert make_config({"sweep": {"grid": {"style.weight": (1, 2)}}}).sweep.grid["style.weight"]
+    told = refusal(ConfigError, make_config, {"sweep": {"grid": {"style.weight": ()}}})
+    assert told == "sweep.grid.style.weight: found no values, expected at least one"
 
 
 def test_every_part_of_a_block_is_kept_and_loads_again_as_it_was_written(tmp_path):
     config = load(tmp_path, f"sweep:{WHOLE}")
-    sweep = config.sweep
-    assert sweep.ray.model_dump() == yaml.safe_load(WHOLE)["ray"]
+    sweep, written = config.sweep, yaml.safe_load(WHOLE)
+    assert sweep.ray.model_dump() == written["ray"]
     assert (sweep.executor, sweep.allow_large) == ("ray", True)
     assert sweep.pairs.contents == tmp_path / "photos"
     assert sweep.pairs.styles == (tmp_path / "a.png", tmp_path / "art" / "b.png")
+    assert sweep.files == {"a": tmp_path / "a.yaml"}
     assert sweep.runs == {"plain": {}, "strong": {"style.weight": 9}}
-    assert list(sweep.runs) == ["plain", "strong"]
     assert sweep.grid == {"content.weight": (1, 2), "init.noise": {"none": 0, "half": 0.5}}
     assert sweep.zip == {"image.size": (32, None), "optimizer.iterations": (5, 6)}
-    assert list(sweep.zip) == ["image.size", "optimizer.iterations"]
+    assert [[*part] for part in (sweep.runs, sweep.zip)] == [[*written[k]] for k in ("runs", "zip")]
     assert (sweep.random.count, sweep.random.seed) == (3, 4)
     assert sweep.random.draws == {"init.seed": {"integer": (0, 9)}}
-    assert sweep.files == {"a": tmp_path / "a.yaml"}
     (tmp_path / "elsewhere").mkdir()
     assert load(tmp_path / "elsewhere", to_yaml(config)) == config
 
@@ -162,9 +168,3 @@ MISTAKES_OF_DRAWS = [
 def test_a_mistake_in_a_block_is_told_by_its_key_and_line(block, expected, tmp_path):
     told = refusal(ConfigError, load, tmp_path, f"style: {{weight: 1}}\nsweep: {block}\n")
     check_told(told, "sweep{} (line 2): {}".format(*expected.split(": ", 1)))
-
-
-def test_a_block_from_python_is_checked_as_well():
-    assert make_config({"sweep": {"grid": {"style.weight": (1, 2)}}}).sweep.grid["style.weight"]
-    told = refusal(ConfigError, make_config, {"sweep": {"grid": {"style.weight": ()}}})
-    assert told == "sweep.grid.style.weight: found no values, expected at least one"

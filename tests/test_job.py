@@ -6,10 +6,13 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import yaml
 from conftest import small_layers
+from painting import write_picture
 
 import vgg19_matconvnet as vgg
 from neural_style import images, job
@@ -22,70 +25,45 @@ from neural_style.weights import VGGWeights
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for seed, name in enumerate(["a.png", "b.png", "mask.png"]):
-        write_picture(tmp_path / name, seed)
+        write_picture(tmp_path / name, seed, 24, 24)
     return tmp_path
 
 
-def write_picture(path: Path, seed: int) -> None:
-    picture = np.random.default_rng(seed).uniform(0, 255, (24, 24, 3))
-    images.write_image(path, picture.astype(np.float32))
-
-
 def config(folder: Path, weights: Path | None, **changes: Any) -> Config:
-    network = {"weights": str(weights or folder / "none.mat"), "if_missing": "random"}
     sections: dict[str, Any] = {
         "content": {"image": str(folder / "a.png"), "layers": ["relu1_1"]},
         "style": {"images": [str(folder / "b.png")], "layers": ["relu1_1"]},
-        "network": network,
+        "network": {"weights": str(weights or folder / "none.mat"), "if_missing": "random"},
         "image": {"size": 20},
     }
     return make_config(sections | {k: sections.get(k, {}) | own for k, own in changes.items()})
 
 
-def a_desk() -> Desk:
+@pytest.fixture
+def desk() -> Desk:
     return Desk(vgg.load_weights, lambda _: None, fetch=False)
 
 
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The content images that have been read."""
-    names, reads = [], job.read_pictures
-
-    def read_and_note(settings: Config) -> Any:
-        names.append(settings.content.image.name)
-        return reads(settings)
-
-    monkeypatch.setattr(job, "read_pictures", read_and_note)
-    return names
-
-
-def test_a_job_holds_the_pictures_and_their_digests(folder, small_mat):
-    made = a_desk().job(config(folder, small_mat))
-    picture = images.read_image(folder / "a.png", "").rgb
-    np.testing.assert_array_equal(made.pictures.content, picture)
-    assert made.digests == {
-        "content.image": hashlib.sha256((folder / "a.png").read_bytes()).hexdigest(),
-        "style.images[0]": hashlib.sha256((folder / "b.png").read_bytes()).hexdigest(),
-    }
+def read(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Takes the settings of which the pictures have been read."""
+    monkeypatch.setattr(job, "read_pictures", Mock(wraps=job.read_pictures))
+    return job.read_pictures
 
 
 def test_every_file_of_a_run_is_an_input(folder):
-    style = {
-        "path": str(folder / "b.png"),
-        "mask": str(folder / "m.png"),
-        "from_mask": {"path": str(folder / "n.png"), "color": "#ff0000"},
-        "fine": str(folder / "f.png"),
-    }
-    made = config(folder, None, style={"images": ["x.png", style]}, init={"from": "/start.png"})
-    assert {key: path.name for key, path in input_files(made).items()} == {
-        "content.image": "a.png",
-        "style.images[0]": "x.png",
-        "style.images[1]": "b.png",
-        "style.images[1].mask": "m.png",
-        "style.images[1].from_mask": "n.png",
-        "style.images[1].fine": "f.png",
-        "init.from": "start.png",
-    }
+    style: dict[str, Any] = {"path": "b", "mask": "m", "fine": "f"}
+    style["from_mask"] = {"path": "n", "color": "#ff0000"}
+    made = config(folder, None, style={"images": ["x", style]}, init={"from": "/start"})
+    told = {key: path.name for key, path in input_files(made).items()}
+    second = "style.images[1]"
+    expected = {"content.image": "a.png", "style.images[0]": "x", second: "b"}
+    expected |= {f"{second}.mask": "m", f"{second}.from_mask": "n", f"{second}.fine": "f"}
+    assert told == expected | {"init.from": "start"}
 
 
 def test_what_several_runs_name_is_read_once_whatever_the_seed(folder, small_mat, read):
@@ -94,107 +72,83 @@ def test_what_several_runs_name_is_read_once_whatever_the_seed(folder, small_mat
     desk = Desk(lambda path: loaded.append(path) or vgg.load_weights(path), told.append)
     changes = [{"style": {"weight": n}, "init": {"seed": n}} for n in (1, 2, 3)]
     jobs = [desk.job(config(folder, small_mat, **each)) for each in changes]
-    assert (len(read), len(loaded), len(told)) == (1, 1, 1)
+    assert (read.call_count, len(loaded), len(told)) == (1, 1, 1)
     assert all(each.weights is jobs[0].weights for each in jobs)
 
 
-def test_random_filters_are_those_of_the_seed(folder, monkeypatch):
-    seeds = []
-
+def test_random_filters_are_those_of_the_seed(folder, desk, monkeypatch):
     def draw(seed: int) -> VGGWeights:
-        seeds.append(seed)
-        return VGGWeights(tuple(small_layers(seed)), np.zeros(3, np.float32), "random")
+        return VGGWeights(tuple(small_layers(seed)), np.full(3, seed), "random")
 
     monkeypatch.setattr("neural_style.supply.random_weights", draw)
-    desk = a_desk()
     for seed in (0, 1, 0, 1):
-        desk.job(config(folder, None, init={"seed": seed}))
-    assert set(seeds) == {0, 1}
+        made = desk.job(config(folder, None, init={"seed": seed}))
+        assert made.weights.mean[0] == seed
 
 
 def test_a_picture_is_read_anew_where_it_was_changed_and_not_where_it_was_touched(
-    folder, small_mat
+    folder, small_mat, desk
 ):
     """Otherwise the record would tell of a picture that was not used."""
-    desk, path = a_desk(), folder / "a.png"
-    before = desk.job(config(folder, small_mat)).digests
+    path, settings = folder / "a.png", config(folder, small_mat)
+    before = desk.job(settings).digests
     os.utime(path, (1, 1))
-    assert desk.job(config(folder, small_mat)).digests == before
-    write_picture(path, 77)
-    made = desk.job(config(folder, small_mat))
-    assert made.digests["content.image"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert desk.job(settings).digests == before
+    write_picture(path, 77, 24, 24)
+    made = desk.job(settings)
+    paths = {"content.image": path, "style.images[0]": folder / "b.png"}
+    assert made.digests == {key: digest_of(image) for key, image in paths.items()}
     np.testing.assert_array_equal(made.pictures.content, images.read_image(path, "").rgb)
     path.unlink()
     with pytest.raises(InputError, match=r"^content\.image: no such file: .*a\.png"):
-        desk.job(config(folder, small_mat))
+        desk.job(settings)
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_resized(
+    folder, small_mat, desk, monkeypatch
+):
     with pytest.raises(InputError, match="unknown layer 'relu9_9'"):
-        a_desk().job(
-            config(
-                folder,
-                small_mat,
-                content={"image": str(folder / "b.png")},
-                style={"layers": ["relu9_9"]},
-            )
-        )
+        desk.job(config(folder, small_mat, style={"layers": ["relu9_9"]}))
+    monkeypatch.setitem(images.LONGEST_SIDE, ".webp", 19)
+    monkeypatch.setattr(job, "prepare_inputs", pytest.fail)
+    with pytest.raises(InputError, match=r"output\.image: \.webp holds sides of up to 19 pixels"):
+        desk.job(config(folder, small_mat, output={"image": "a.webp"}))
 
 
 def test_pictures_are_let_go_the_oldest_first_beyond_a_number_of_bytes(
-    folder, small_mat, monkeypatch, read
+    folder, small_mat, desk, monkeypatch, read
 ):
     monkeypatch.setattr(job, "_KEPT", 4 * 24 * 24 * 3 * 4)  # two runs of two pictures
-    desk = a_desk()
     for name in ("a", "b", "mask", "mask", "b", "a"):
         desk.job(config(folder, small_mat, content={"image": str(folder / f"{name}.png")}))
-    assert read == ["a.png", "b.png", "mask.png", "a.png"]
-
-
-# Fingerprints
+    names = [call.args[0].content.image.name for call in read.call_args_list]
+    assert names == ["a.png", "b.png", "mask.png", "a.png"]
 
 
 def mark(made: Config, digests: dict[str, str] | None = None, network: str | None = "n") -> str:
     return fingerprint(made, digests or {"content.image": "1", "style.images[0]": "2"}, network)
 
 
-@pytest.mark.parametrize(
-    ("changes", "same"),
-    [
-        ({"output": {"folder": "/x", "name": "y"}}, True),
-        ({"runtime": {"threads": 3}}, True),
-        ({"sweep": {"grid": {"init.seed": [1]}}}, True),
-        ({"style": {"weight": 1}}, False),
-        ({"style": {"layers": {"relu1_1": 2}}}, False),
-        ({"init": {"seed": 1}}, False),
-        ({"image": {"size": 21}}, False),
-        ({"optimizer": {"learning_rate": 1}}, False),
-        ({"network": {"pooling": "average"}}, False),
-        ({"runtime": {"precision": "bfloat16"}}, False),
-        ({"output": {"image": "x.png"}}, False),
-    ],
-)
-def test_a_fingerprint_changes_with_what_decides_and_not_with_the_place(changes, same, folder):
+PLACES = "output.folder=/x output.name=y runtime.threads=3 sweep.grid={'init.seed':[1]}"
+DECISIVE = """
+style.weight=1 style.layers={'relu1_1':2} init.seed=1 image.size=21 optimizer.learning_rate=1
+network.pooling=average runtime.precision=bfloat16 output.image=x.png
+"""
+
+
+@pytest.mark.parametrize("setting", [*PLACES.split(), *DECISIVE.split()])
+def test_a_fingerprint_changes_with_what_decides_and_not_with_the_place(setting, folder):
+    key, value = setting.split("=")
+    section, name = key.split(".")
     here, there = config(folder, None), config(folder / "other", None)
     assert mark(here) == mark(there)
-    assert (mark(here) == mark(config(folder, None, **changes))) == same
+    changed = config(folder, None, **{section: {name: yaml.safe_load(value)}})
+    assert (mark(here) == mark(changed)) == (setting in PLACES)
 
 
 def test_a_fingerprint_changes_with_the_bytes_of_an_input_and_the_network(folder):
     made, inputs = config(folder, None), {"content.image": "1", "style.images[0]": "2"}
-    marks = {
-        mark(made),
-        mark(made, inputs | {"content.image": "3"}),
-        mark(made, {"content.image": "2", "style.images[0]": "1"}),
-        mark(made, inputs | {"init.from": "1"}),
-        mark(made, network="m"),
-        mark(made, network=None),
-    }
-    assert len(marks) == 6
-
-
-def test_a_picture_that_its_format_cannot_hold_is_refused_before_anything_is_resized(
-    folder, small_mat, monkeypatch
-):
-    monkeypatch.setitem(images.LONGEST_SIDE, ".webp", 19)
-    monkeypatch.setattr(job, "prepare_inputs", pytest.fail)
-    own = config(folder, small_mat, output={"image": "a.webp"})
-    with pytest.raises(InputError, match=r"output\.image: \.webp holds sides of up to 19 pixels"):
-        a_desk().job(own)
+    swapped = {"content.image": "2", "style.images[0]": "1"}
+    others = inputs | {"content.image": "3"}, swapped, inputs | {"init.from": "1"}
+    marks = {mark(made), mark(made, network="m"), mark(made, network=None)}
+    assert len(marks.union(mark(made, each) for each in others)) == 6

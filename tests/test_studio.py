@@ -6,9 +6,11 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import yaml
 
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
@@ -28,47 +30,39 @@ def layers(*names: str, **style: Any) -> Config:
     return config(content={"layers": ["relu4_2"]}, style={"layers": list(names), **style})
 
 
-# Groups
+FED = """
+style.weight=3 content.weight=3 total_variation.weight=0 content.image=/x/a.png init.seed=3
+style.images=["a.png","b.png","d.png"] style.layers={"relu1_1":5,"relu5_1":1} init.noise=0
+image.size=100 image.scales=null optimizer.iterations=3 optimizer.learning_rate=1
+optimizer.average=0.9 optimizer.history=3 optimizer.precondition=false color.preserve=match
+output.save_every=2
+"""
+SHAPING = """
+network.pooling=average network.padding=replicate network.white=256 network.weights=other.mat
+network.transpose_kernels=true optimizer.name=lbfgs optimizer.box=false runtime.precision=float32
+runtime.threads=3 style.statistic=histogram style.normalization=paper style.mix=losses
+style.images=[{"path":"a.png","mask":"m.png"}] content.normalize_gradients=true
+total_variation.norm=l2
+"""
+SHAPING_OF_LBFGS = "optimizer.history=3 optimizer.precondition=false"
 
 
 @pytest.mark.parametrize(
-    ("shared", "values"),
+    ("setting", "base", "shared"),
     [
-        (True, {"style": {"weight": 3}}),
-        (True, {"content": {"weight": 3}}),
-        (True, {"content": {"image": "/x/a.png"}, "style": {"images": ["a.png", "b.png"]}}),
-        (True, {"init": {"seed": 3, "noise": 0}}),
-        (True, {"image": {"size": 100, "scales": None}}),
-        (True, {"optimizer": {"iterations": 3, "learning_rate": 1, "average": 0.9}}),
-        (True, {"optimizer": {"history": 3, "precondition": False}}),  # which L-BFGS alone heeds
-        (True, {"style": {"layers": {"relu1_1": 5, "relu5_1": 1}}}),
-        (True, {"total_variation": {"weight": 0}}),
-        (True, {"color": {"preserve": "match"}}),
-        (True, {"output": {"save_every": 2}}),
-        (False, {"network": {"pooling": "average"}}),
-        (False, {"network": {"padding": "replicate"}}),
-        (False, {"network": {"white": 256}}),
-        (False, {"network": {"weights": "other.mat"}}),
-        (False, {"network": {"transpose_kernels": True}}),
-        (False, {"optimizer": {"name": "lbfgs"}}),
-        (False, {"optimizer": {"name": "lbfgs", "history": 3}}),
-        (False, {"optimizer": {"name": "lbfgs", "precondition": False}}),
-        (False, {"optimizer": {"box": False}}),
-        (False, {"runtime": {"precision": "float32"}}),
-        (False, {"runtime": {"threads": 3}}),
-        (False, {"style": {"statistic": "histogram"}}),
-        (False, {"style": {"normalization": "paper"}}),
-        (False, {"style": {"images": ["a.png", "b.png"], "mix": "losses"}}),
-        (False, {"style": {"images": [{"path": "a.png", "mask": "m.png"}]}}),
-        (False, {"content": {"normalize_gradients": True}}),
-        (False, {"total_variation": {"norm": "l2"}}),
+        *((each, {}, True) for each in FED.split()),
+        *((each, {}, False) for each in SHAPING.split()),
+        *((each, {"name": "lbfgs"}, False) for each in SHAPING_OF_LBFGS.split()),
     ],
 )
-def test_runs_that_differ_in_what_is_fed_alone_share_a_graph(shared, values):
-    """Runs of L-BFGS are compared with one of its own."""
-    lbfgs = values.get("optimizer", {}).keys() > {"name"}
-    plain = config(**{"optimizer": {"name": "lbfgs"}} if lbfgs and not shared else {})
-    other = config(**values)
+def test_runs_that_differ_in_what_is_fed_alone_share_a_graph(setting, base, shared):
+    key, value = setting.split("=")
+    section, name = key.split(".")
+    sections: dict[str, Any] = {"optimizer": base, "style": {"images": ["a.png", "c.png"]}}
+    plain = config(**sections)
+    other = config(
+        **sections | {section: sections.get(section, {}) | {name: yaml.safe_load(value)}}
+    )
     members = [each for _, each in group([plain, other])]
     assert members == ([[0, 1]] if shared else [[0], [1]])
     assert graph_key(plain) == graph_key(other) or not shared
@@ -76,27 +70,12 @@ def test_runs_that_differ_in_what_is_fed_alone_share_a_graph(shared, values):
 
 def test_runs_share_the_union_of_their_layers_where_the_deepest_is_the_same():
     runs = [layers("relu1_1", "relu5_1"), layers("relu3_1"), layers("relu2_1", "relu5_1")]
-    runs.append(layers("relu4_2"))
-    (deep, first), (shallow, second) = group(runs)
+    (deep, first), (shallow, second) = group([*runs, layers("relu4_2")])
     assert (first, second) == ([0, 2], [1, 3])
     assert deep.style_layers == ("relu1_1", "relu2_1", "relu5_1")
+    assert {*structure_of([runs[0]]).terms, *structure_of([runs[2]]).terms} == {*deep.terms}
     assert shallow.style_layers == ("relu3_1", "relu4_2")
     assert group([]) == []
-
-
-def test_every_run_is_in_one_group_and_groups_begin_in_order():
-    runs = [
-        config(network={"pooling": pool}, style={"layers": [layer], "weight": weight})
-        for weight in (0, 100)
-        for pool in ("max", "average")
-        for layer in ("relu1_1", "relu5_1", "relu2_1")
-    ]
-    made = group(runs)
-    assert sorted(i for _, members in made for i in members) == list(range(len(runs)))
-    assert [members[0] for _, members in made] == sorted(members[0] for _, members in made)
-    for structure, members in made:
-        for i in members:
-            assert set(structure_of([runs[i]]).terms) <= set(structure.terms)
 
 
 def test_runs_of_other_random_filters_share_no_graph_and_those_of_one_critic_are_together():
@@ -109,9 +88,6 @@ def test_runs_of_other_random_filters_share_no_graph_and_those_of_one_critic_are
     filters = [filters_of(each.config, each.weights, each.digests) for each in runs]
     made = group([each.config for each in runs], filters)
     assert [members for _, members in made] == [[0, 4], [2], [1, 5], [3]]
-
-
-# Lending
 
 
 class Maker(list):
@@ -150,25 +126,21 @@ def test_a_workspace_and_a_critic_serve_as_long_as_they_fit(studio):
     lender.lasting = False
     lender.critic(job(config()))  # for which there is room now
     assert workspaces[1].closed
-
-
-def test_runs_of_a_shared_structure_get_one_workspace(studio):
-    lender, workspaces, _ = studio
     runs = [layers("relu1_1", "relu5_1"), layers("relu2_1", "relu5_1")]
     [(structure, _)] = group(runs)
     for each in runs:
         lender.workspace(job(each, structure=structure))
-    assert len(workspaces) == 1
+    assert len(workspaces) == 3
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        job(config(init={"seed": 1}), "random"),
-        job(config(), "random", digests={"content.image": "b"}),
-        job(config()),
-    ],
+OTHERS = (
+    job(config(init={"seed": 1}), "random"),
+    job(config(), "random", digests={"content.image": "b"}),
+    job(config()),
 )
+
+
+@pytest.mark.parametrize("other", OTHERS)
 def test_random_filters_of_another_seed_or_picture_are_another_network(other, studio):
     lender, workspaces, critics = studio
     for each in (job(config(), "random"), job(config(style={"weight": 3}), "random"), other):
@@ -179,25 +151,21 @@ def test_random_filters_of_another_seed_or_picture_are_another_network(other, st
 
 def test_what_is_closed_or_cannot_be_opened_is_opened_anew(studio):
     lender, workspaces, critics = studio
-    lender.workspace(job(config()))
-    lender.critic(job(config()))
+    plain, other = job(config()), job(config(network={"pooling": "average"}))
+    lender.workspace(plain)
+    lender.critic(plain)
     lender.close()
     lender.close()
     assert workspaces[0].closed
     assert critics[0].closed
-    assert not lender.workspace(job(config()))[0].closed
-
-    def fail(*_: Any) -> Any:
-        raise MemoryError
-
-    other = job(config(network={"pooling": "average"}))
-    lender.open_workspace = fail
+    assert not lender.workspace(plain)[0].closed
+    lender.open_workspace = Mock(side_effect=MemoryError)
     with pytest.raises(MemoryError):
         lender.workspace(other)
     lender.open_workspace = workspaces
     assert workspaces[1].closed
     assert not lender.workspace(other)[0].closed
-    assert not lender.workspace(job(config()))[0].closed
+    assert not lender.workspace(plain)[0].closed
 
 
 def test_styles_are_mixed_once_where_they_have_a_fine_structure(studio):
@@ -209,12 +177,9 @@ def test_styles_are_mixed_once_where_they_have_a_fine_structure(studio):
     assert not mixed
     fine = replace(plain, pictures=replace(plain.pictures, fine=(PICTURE,)))
     assert lender.workspace(fine)[1].styles == ()
-    for changes, times in (
-        ({"style": {"weight": 3}}, 1),
-        ({"image": {"size": 99}}, 2),
-        ({"network": {"pooling": "average"}}, 3),
-    ):
-        lender.workspace(replace(fine, config=config(**changes)))
+    changes = {"style": {"weight": 3}}, {"image": {"size": 99}}, {"network": {"pooling": "average"}}
+    for times, each in enumerate(changes, start=1):
+        lender.workspace(replace(fine, config=config(**each)))
         assert len(mixed) == times
     lender.workspace(replace(fine, digests={"content.image": "b"}))
     assert len(mixed) == 4

@@ -60,7 +60,7 @@ def test_the_summary_has_a_row_for_every_run_with_what_its_record_has(folder, do
     assert rows[2]["loss/total"] == rows[2]["style"] == rows[2]["seconds"] == ""
 
 
-def test_the_contact_sheet_has_the_picture_of_every_finished_run(folder, done):
+def test_the_contact_sheet_the_page_and_the_plot_tell_of_every_run(folder, done):
     sheet, places = cv2.imread(str(folder / "contact_sheet.png")), []
     for path in (*done, folder / "0003-bad" / "pastiche.png"):
         differences = cv2.matchTemplate(sheet, cv2.imread(str(path)), cv2.TM_SQDIFF)
@@ -69,9 +69,6 @@ def test_the_contact_sheet_has_the_picture_of_every_finished_run(folder, done):
     assert places[0][0] == places[1][0]
     assert places[0][1] < places[1][1]
     assert (folder / "contact_sheet.pdf").read_bytes().startswith(b"%PDF-")
-
-
-def test_the_page_and_the_plot_tell_of_every_run(folder):
     assert min(cv2.imread(str(folder / "trade_off.png")).shape[:2]) > 100
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 2

@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +18,7 @@ from sweeps import TWO, a_grid, a_run, changed, color_of, solid
 
 from neural_style import sweep_page
 from neural_style.sweep_page import write_page
-from neural_style.sweep_results import SweepResults, write_summary
+from neural_style.sweep_results import RunResult, SweepResults, write_summary
 from neural_style.thumbnails import jpeg_within, read_thumbnail
 
 HOSTILE = (
@@ -64,15 +63,18 @@ def page_of(folder: Path, results: SweepResults) -> Page:
     return Page(write_page(folder, results))
 
 
+def page_of_runs(folder: Path, *runs: RunResult) -> Page:
+    return page_of(folder, SweepResults("", (), runs))
+
+
 def decoded(uri: str) -> np.ndarray:
     kind, _, data = uri.partition(",")
     assert kind == "data:image/jpeg;base64"
-    return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[
-        ..., ::-1
-    ]
+    picture = np.frombuffer(base64.b64decode(data), np.uint8)
+    return cv2.imdecode(picture, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def test_page_is_whole_and_its_policy_admits_its_own_blocks_alone(tmp_path: Path) -> None:
+def test_page_is_whole_and_its_policy_admits_its_own_blocks_alone(tmp_path):
     results = a_grid(tmp_path, TWO)
     page = page_of(tmp_path, results)
     assert page.open == []
@@ -96,7 +98,7 @@ def test_page_is_whole_and_its_policy_admits_its_own_blocks_alone(tmp_path: Path
         assert rules[f"{tag}-src"] == [f"'sha256-{digest}'" for digest in hashes]
 
 
-def test_every_run_has_its_picture_a_link_to_the_full_one_and_its_sources(tmp_path: Path) -> None:
+def test_every_run_has_its_picture_a_link_to_the_full_one_and_its_sources(tmp_path):
     results = a_grid(tmp_path, TWO)
     page = page_of(tmp_path, results)
     for number, (image, run) in enumerate(zip(page.all("img"), results.runs, strict=True)):
@@ -115,9 +117,13 @@ def test_every_run_has_its_picture_a_link_to_the_full_one_and_its_sources(tmp_pa
     np.testing.assert_allclose(colors, [(200, 10, 90), (10, 200, 90)], atol=3)
     labels = [s["aria-label"] for s in page.all("span") if "source" in s.get("class", "").split()]
     assert labels == ["content: content.png", "style: style.png"] * 6
+    assert "./summary.csv" not in {a["href"] for a in page.all("a")}  # which is not there yet
+    write_summary(tmp_path, results)
+    links = {a["href"] for a in page_of(tmp_path, results).all("a")}
+    assert {"./summary.csv", "./trade_off.png"} & links == {"./summary.csv"}
 
 
-def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path: Path) -> None:
+def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path):
     failed, missing = {"error": "needs 20 GB; has 8", "image": None}, {"image": None, "folder": ""}
     results = changed(a_grid(tmp_path, TWO), {}, failed, missing)
     page = page_of(tmp_path, results)
@@ -126,22 +132,14 @@ def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path: Path) -> 
     assert f"failed {results.runs[1].name} folder needs 20 GB; has 8 missing" in text
     assert "./0001-run" in {a["href"] for a in page.all("a")}
     assert len(page.all("img")) == 4
-    none = SweepResults("none", (), (results.runs[1],))
-    assert "needs 20 GB" in page_of(tmp_path, none).text()
-    assert page_of(tmp_path, SweepResults("none", (), ())).open == []
+    assert "needs 20 GB" in page_of_runs(tmp_path, results.runs[1]).text()
+    assert page_of_runs(tmp_path).open == []
+    for seconds, told in ((59, "59.0 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")):
+        run = a_run(tmp_path, 0, seconds=seconds)
+        assert f"{told} in all" in page_of_runs(tmp_path, run).text()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "told"), [(59, "59.0 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")]
-)
-def test_durations_are_told_in_their_two_largest_units(
-    tmp_path: Path, seconds: float, told: str
-) -> None:
-    run = a_run(tmp_path, 0, seconds=seconds)
-    assert f"{told} in all" in page_of(tmp_path, SweepResults("", (), (run,))).text()
-
-
-def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
+def test_hostile_names_are_text_everywhere(tmp_path):
     folder = tmp_path / "a #1% ?b"
     source = solid(folder / "</style><b>'\"\\.png", (1, 2, 3))
     fields: dict[str, Any] = {"name": HOSTILE, "values": {HOSTILE: HOSTILE}}
@@ -163,10 +161,10 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
     assert (folder / unquote(href)).read_bytes() == picture.read_bytes()
 
 
-def test_data_holds_the_curves_thinned_with_both_ends(tmp_path: Path) -> None:
+def test_curves_are_thinned_to_both_ends_numbers_are_short_and_the_best_is_marked(tmp_path):
     curve = [float("inf"), *(1000.0 / (i + 1) for i in range(1, 1000))]
-    runs = (a_run(tmp_path, 0, curve=curve), a_run(tmp_path, 1, curve=[]))
-    data = page_of(tmp_path, SweepResults("", (), runs)).data()["runs"]
+    page = page_of_runs(tmp_path, a_run(tmp_path, 0, curve=curve), a_run(tmp_path, 1, curve=[]))
+    data = page.data()["runs"]
     found = data["0"]["curve"]
     assert data["0"]["iterates"] == 1000
     assert (len(found), found[0], found[-1]) == (160, None, 1.0)
@@ -174,34 +172,19 @@ def test_data_holds_the_curves_thinned_with_both_ends(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[1:], (1000 / (places + 1))[1:], rtol=0.1)
     assert data["1"] == {"name": "run 1", "content": None, "iterates": 0, "curve": []}
 
-
-def test_numbers_are_short_and_the_best_is_marked(tmp_path: Path) -> None:
-    metrics = [
-        {"content": 0.000123456, "ssim": 0.5, "grain": 3.0, "other": 1.0},
-        {"content": 2.0, "ssim": 0.75, "grain": float("nan")},
-    ]
-    runs = tuple(a_run(tmp_path, i, metrics=m, seconds=None) for i, m in enumerate(metrics))
-    page = page_of(tmp_path, SweepResults("", (), runs))
+    few = {"content": 0.000123456, "ssim": 0.5, "grain": 3.0, "other": 1.0}
+    metrics = few, {"content": 2.0, "ssim": 0.75, "grain": float("nan")}
+    runs = [a_run(tmp_path, i, metrics=each, seconds=None) for i, each in enumerate(metrics)]
+    page = page_of_runs(tmp_path, *runs)
     assert re.findall(r"(\S+)  \(best\)", page.text()) == ["1.235e-4", "0.7500"]
     assert {"nan", "2.000", "1.000e6", "\N{EN DASH}"} <= {*page.text().split()}
     hints = {b["title"] for b in page.all("button") if "title" in b}
     assert {"lower is better", "higher is better"} <= hints
     other = replace(runs[1], content=tmp_path / "other.png")  # no longer comparable
-    assert "(best)" not in page_of(tmp_path, SweepResults("", (), (runs[0], other))).text()
+    assert "(best)" not in page_of_runs(tmp_path, runs[0], other).text()
 
 
-def test_links_lead_to_the_files_that_are_there(tmp_path: Path) -> None:
-    results = a_grid(tmp_path, TWO)
-    assert "./summary.csv" not in {a["href"] for a in page_of(tmp_path, results).all("a")}
-    write_summary(tmp_path, results)
-    links = {a["href"] for a in page_of(tmp_path, results).all("a")}
-    assert "./summary.csv" in links
-    assert "./trade_off.png" not in links
-
-
-def test_pictures_shrink_until_the_page_is_within_its_bound(
-    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_shrink_until_the_page_is_within_its_bound(tmp_path, rng, monkeypatch):
     """Table and curves count in it."""
     curve, terms = rng.uniform(1e6, 2e6, 200), {f"style/relu{i}": float(i) for i in range(400)}
     large = changed(a_grid(tmp_path, TWO), *[{"curve": curve.tolist(), "terms": terms}] * 6)
@@ -214,254 +197,123 @@ def test_pictures_shrink_until_the_page_is_within_its_bound(
     page = page_of(tmp_path, large)
     assert 500_000 < (tmp_path / "index.html").stat().st_size <= 700_000
     assert 100 < int(page.all("img")[0]["width"]) < 300
-
-
-def test_thumbnails_are_fitted_and_transparency_is_white(tmp_path: Path) -> None:
-    path = tmp_path / "p.png"
-    cv2.imwrite(str(path), np.full((40, 80, 4), (10, 20, 30, 0), np.uint8))
-    thumbnail = read_thumbnail(path, 20)
-    assert thumbnail is not None
-    assert thumbnail.shape == (10, 20, 3)
-    assert (thumbnail == 255).all()
+    clear = tmp_path / "p.png"  # which is shown on white
+    cv2.imwrite(str(clear), np.full((40, 80, 4), (10, 20, 30, 0), np.uint8))
+    np.testing.assert_array_equal(read_thumbnail(clear, 20), np.full((10, 20, 3), 255))
     assert read_thumbnail(tmp_path / "none.png", 20) is None
     assert jpeg_within(tmp_path / "none.png", 20, 1000) is None
 
 
-# --- in Chromium ---
+class Browser:
+    """Debian's Chromium without a window and without any name to resolve, at a page."""
+
+    def __init__(self, address: str) -> None:
+        webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+        self.wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+        programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+        if not all(programs):
+            pytest.skip("chromium or chromedriver is missing; apt-get install chromium-driver")
+        options = webdriver.ChromeOptions()
+        options.binary_location = programs[0]
+        for argument in (
+            *("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900"),
+            "host-resolver-rules=MAP * ~NOTFOUND",
+            # Else a click is aimed at where the smooth scrolling has not yet come to.
+            "force-prefers-reduced-motion",
+        ):
+            options.add_argument(f"--{argument}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.chrome = webdriver.Chrome(options, webdriver.chrome.service.Service(programs[1]))
+        self.chrome.get(address)
+
+    def all(self, selector: str) -> list[Any]:
+        return self.chrome.find_elements("css selector", selector)
+
+    def order(self) -> list[int]:
+        """Numbers of the runs in the order of the rows that are seen."""
+        rows = self.all("#table tbody tr")
+        return [int(row.get_attribute("data-run")) for row in rows if row.is_displayed()]
+
+    def keys(self, selector: str, *keys: str) -> list[int]:
+        """Type into an element, or click it. Return the order of the runs."""
+        [element] = self.all(selector)
+        element.send_keys(*keys) if keys else element.click()
+        return self.order()
+
+    def sort(self, title: str, *keys: str) -> tuple[str, list[int]]:
+        """Press the button of a column. Return the direction, and the order of the runs."""
+        head = next(h for h in self.all("#table thead th") if h.text.strip() == title)
+        button = head.find_element("css selector", "button")
+        button.send_keys(*keys) if keys else button.click()
+        assert len(self.all("th[aria-sort=ascending], th[aria-sort=descending]")) == 1
+        return head.get_attribute("aria-sort"), self.order()
+
+    def check_pixels(self, *colors: tuple[float, tuple[int, int, int]]) -> None:
+        """Check that the comparison takes on colours at shares of its width on the screen."""
+
+        def seen(_: Any) -> bool:
+            png = self.all("#stage")[0].screenshot_as_png
+            image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+            row = image[len(image) // 4].astype(int)
+            return all(np.abs(row[int(s * len(row))] - c).max() <= 6 for s, c in colors)
+
+        self.wait(self.chrome, 30).until(seen, f"{colors}")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium without a window and without any name to resolve."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("chromium or chromedriver is missing; apt-get install chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
-    # Else a click is aimed at where the smooth scrolling has not yet come to.
-    options.add_argument("--force-prefers-reduced-motion")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.chrome.service.Service(driver)
-    chrome = webdriver.Chrome(options=options, service=service)
-    yield chrome
-    chrome.quit()
-
-
-@pytest.fixture
-def shown(browser: Any, tmp_path: Path) -> Any:
-    """The browser with the page of a sweep whose third run lacks a metric and whose last failed."""
-    changes: list[dict[str, Any]] = [
-        {"metrics": {"style_held_out": value, "content": i + 1.0}}
-        for i, value in enumerate([0.5, 12.0, None, 3.0, 100.0, 1.0])
-    ]
+@pytest.mark.slow
+def test_runs_are_sorted_filtered_compared_and_drawn_in_a_browser(tmp_path):
+    """The third run lacks a metric, and the last one failed."""
+    held_out = 0.5, 12.0, None, 3.0, 100.0, 1.0
+    metrics = [{"style_held_out": value, "content": i + 1.0} for i, value in enumerate(held_out)]
+    changes: list[dict[str, Any]] = [{"metrics": each} for each in metrics]
     changes[5] |= {"error": "no memory", "image": None}
-    path = write_page(tmp_path, changed(a_grid(tmp_path, TWO), *changes))
-    for log in ("browser", "performance"):
-        browser.get_log(log)
-    set_width(browser, 1280)
-    browser.get(path.as_uri())
-    return browser
+    address = write_page(tmp_path, changed(a_grid(tmp_path, TWO, HOSTILE), *changes)).as_uri()
+    browser = Browser(address)
+    with browser.chrome as chrome:
+        assert "alert(1)" in chrome.title  # and no dialog, which would stop us
+        browser.check_pixels((0.3, (200, 10, 90)), (0.7, color_of(0)))  # the content image first
+        # Missing values are the last in both directions, and equal ones in the sweep's order.
+        assert browser.sort("style_held_out") == ("ascending", [0, 3, 1, 4, 2])
+        assert browser.sort("style_held_out", " ") == ("descending", [4, 1, 3, 0, 2])
+        assert browser.sort("style.weight", "\ue007") == ("ascending", [2, 3, 4, 0, 1])
+        assert browser.sort("content") == ("ascending", [0, 1, 2, 3, 4])
 
+        assert browser.keys("select[data-axis='0']", "100") == [0, 1]
+        assert browser.keys("select[data-axis='1']", "3") == [1]
+        [cell] = browser.all("tr[data-run='1'] td[data-label='loss/style/relu1_1']")
+        assert not cell.is_displayed()
+        browser.keys(".chooser summary", "\ue007")
+        box = "//label[normalize-space()='loss/style/relu1_1']/input"
+        chrome.find_element("xpath", box).send_keys(" ")
+        assert cell.is_displayed()
+        assert browser.keys("#filter", "nonsense") == []
+        assert browser.keys("#clear") == [0, 1, 2, 3, 4]
+        assert browser.keys("#filter", "STYLE.weight=5 content.weight=3") == [3]
+        assert browser.all("#shown")[0].text == "1 of 5 shown"
+        assert browser.keys("#filter", "\ue003" * 40) == [0, 1, 2, 3, 4]
 
-def set_width(browser: Any, width: int) -> None:
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.keys("tr[data-run='3'] input")
+        browser.check_pixels((0.3, color_of(0)), (0.7, color_of(3)))
+        names = ["style.weight=100 content.weight=1", "style.weight=5 content.weight=3"]
+        assert [item.text for item in browser.all("#legend li")] == names
+        browser.keys("#swap")
+        browser.keys("#slider", "\ue012" * 30)  # the arrow to the left
+        browser.check_pixels((0.1, color_of(3)), (0.3, color_of(0)))
+        browser.keys("tr[data-run='4'] input", " ")  # the third takes the oldest one's place
+        assert len(browser.all("tbody input:checked")) == 2
+        browser.keys("#all-curves")
+        curves = [browser.all(f"#plot path[data-run='{run}']") for run in range(5)]
+        ends = [float(path.get_attribute("d").split()[-1]) for [path] in curves]
+        assert ends == sorted(ends)  # the later the run, the lower it ends
 
+        narrow = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+        width = "return document.documentElement.scrollWidth"
+        assert chrome.execute_script(width) <= 360
 
-def find(browser: Any, selector: str) -> Any:
-    return browser.find_element("css selector", selector)
-
-
-def find_all(browser: Any, selector: str) -> list[Any]:
-    return browser.find_elements("css selector", selector)
-
-
-def order(browser: Any) -> list[int]:
-    """Numbers of the runs in the order of the rows that are seen."""
-    rows = find_all(browser, "#table tbody tr")
-    return [int(row.get_attribute("data-run")) for row in rows if row.is_displayed()]
-
-
-def header(browser: Any, title: str) -> Any:
-    return next(h for h in find_all(browser, "#table thead th") if h.text.strip() == title)
-
-
-def pixel(browser: Any, share: float) -> np.ndarray:
-    """Colour of the comparison at a share of its width, a quarter down, as the screen has it."""
-    png = find(browser, "#stage").screenshot_as_png
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    return image[image.shape[0] // 4, int(share * image.shape[1]), ::-1].astype(int)
-
-
-def wait(browser: Any, until: Callable[[Any], bool], told: str = "") -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 30).until(until, told)
-
-
-def check_pixel(browser: Any, share: float, color: tuple[int, int, int]) -> None:
-    """Check that a colour of the comparison comes up on the screen, which takes its time."""
-    told = f"{color} at {share} of the width"
-    wait(browser, lambda _: np.abs(pixel(browser, share) - color).max() <= 6, told)
-
-
-def test_headers_sort_by_number_in_both_directions_with_missing_values_last(shown: Any) -> None:
-    head = header(shown, "style_held_out")
-    find(head, "button").click()
-    assert head.get_attribute("aria-sort") == "ascending"
-    assert order(shown) == [0, 3, 1, 4, 2]
-    find(head, "button").click()
-    assert head.get_attribute("aria-sort") == "descending"
-    assert order(shown) == [4, 1, 3, 0, 2]
-    find(header(shown, "style.weight"), "button").click()
-    assert head.get_attribute("aria-sort") == "none"
-    assert order(shown) == [2, 3, 4, 0, 1]  # 5, 5, 20, 100, 100 and the sweep's order
-    button = find(header(shown, "content"), "button")
-    button.send_keys("\ue007")  # Enter
-    button.send_keys(" ")
-    assert header(shown, "content").get_attribute("aria-sort") == "descending"
-    assert order(shown) == [4, 3, 2, 1, 0]
-
-
-@pytest.mark.slow
-def test_filter_choices_and_columns_narrow_the_table_and_can_be_cleared(shown: Any) -> None:
-    find(shown, "#filter").send_keys("STYLE.weight=5 content.weight=3")
-    assert order(shown) == [3]
-    assert find(shown, "#shown").text == "1 of 5 shown"
-    find(shown, "#filter").send_keys(" nonsense")
-    assert order(shown) == []
-    find(shown, "#clear").click()
-    assert order(shown) == [0, 1, 2, 3, 4]
-    find(shown, "select[data-axis='0']").send_keys("100")
-    assert order(shown) == [0, 1]
-    find(shown, "select[data-axis='1']").send_keys("3")
-    assert order(shown) == [1]
-    cell = find(shown, "tr[data-run='1'] td[data-label='loss/style/relu1_1']")
-    assert not cell.is_displayed()
-    find(shown, ".chooser summary").send_keys("\ue007")
-    box = "//label[normalize-space()='loss/style/relu1_1']/input"
-    shown.find_element("xpath", box).send_keys(" ")
-    assert cell.is_displayed()
-    assert header(shown, "loss/style/relu1_1").is_displayed()
-
-
-@pytest.mark.slow
-def test_slider_moves_by_arrow_keys_and_uncovers_the_other_picture(shown: Any) -> None:
-    check_pixel(shown, 0.3, (200, 10, 90))  # the content image
-    check_pixel(shown, 0.7, color_of(0))
-    slider = find(shown, "#slider")
-    before = find(shown, "#left-layer").value_of_css_property("clip-path")
-    for _ in range(30):
-        slider.send_keys("\ue012")  # arrow to the left
-    assert slider.get_attribute("value") == "20"
-    assert find(shown, "#left-layer").value_of_css_property("clip-path") != before
-    check_pixel(shown, 0.3, color_of(0))
-    check_pixel(shown, 0.1, (200, 10, 90))
-
-
-@pytest.mark.slow
-def test_ticked_runs_are_compared_and_their_curves_drawn_without_a_request(
-    shown: Any, tmp_path: Path
-) -> None:
-    find(shown, "tr[data-run='3'] input").click()
-    check_pixel(shown, 0.3, color_of(0))
-    check_pixel(shown, 0.7, color_of(3))
-    legend = [item.text for item in find_all(shown, "#legend li")]
-    names = ["style.weight=100 content.weight=1", "style.weight=5 content.weight=3"]
-    assert legend == names
-    find(shown, "#swap").click()
-    check_pixel(shown, 0.3, color_of(3))
-    find(shown, "tr[data-run='4'] input").send_keys(" ")  # the third takes the oldest one's place
-    assert len(find_all(shown, "tbody input:checked")) == 2
-    find(shown, "#all-curves").click()
-    assert len(find_all(shown, "#plot path")) == 5
-    ends = [
-        float(path.get_attribute("d").split()[-1])
-        for run in range(5)
-        for path in find_all(shown, f"#plot path[data-run='{run}']")
-    ]
-    assert ends == sorted(ends)  # the later the run, the lower it ends
-    events = [json.loads(entry["message"])["message"] for entry in shown.get_log("performance")]
-    urls = {
-        event["params"]["request"]["url"].split(",")[0]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    }
-    page = (tmp_path / "index.html").as_uri()
-    assert page in urls  # the log does record
-    assert {url for url in urls if not url.startswith("data:")} == {page}
-    entries = "return performance.getEntriesByType('resource').map(e => e.name.slice(0, 5))"
-    assert set(shown.execute_script(entries)) <= {"data:"}
-    assert shown.get_log("browser") == []
-
-
-@pytest.mark.slow
-def test_everything_can_be_reached_by_tab_and_shows_its_focus(shown: Any) -> None:
-    seen = []
-    for _ in range(60):
-        shown.switch_to.active_element.send_keys("\ue004")
-        focused = shown.switch_to.active_element
-        seen.append(focused.get_attribute("id") or focused.tag_name)
-        element = find(shown, "#stage") if seen[-1] == "slider" else focused
-        if seen[-1] != "body":
-            assert element.value_of_css_property("outline-style") != "none", seen[-1]
-    wanted = {"left", "right", "slider", "all-curves", "filter", "summary", "button", "a"}
-    assert wanted <= set(seen)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [360, 1280])
-def test_page_is_never_wider_than_the_screen(shown: Any, width: int) -> None:
-    set_width(shown, width)
-    shown.refresh()
-    columns = "document.querySelectorAll('[data-column]:not(:checked)').forEach(c => c.click())"
-    shown.execute_script(columns)  # more than fit
-    size = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
-    content, room = shown.execute_script(size)
-    assert width - 20 < room <= width  # without the scroll bar
-    assert content <= room
-    rows = "return [...document.querySelectorAll('tbody td')].filter(c => !c.hidden)"
-    edges = shown.execute_script(rows + ".map(c => c.getBoundingClientRect().right)")
-    if width == 360:
-        assert max(edges) <= 360
-
-
-@pytest.mark.slow
-def test_hostile_names_run_nothing_and_the_policy_stops_requests(
-    browser: Any, tmp_path: Path
-) -> None:
-    run = a_run(tmp_path, 0, name=HOSTILE, values={"output.name": HOSTILE}, metrics={HOSTILE: 1.0})
-    browser.get_log("browser")
-    browser.get(write_page(tmp_path, SweepResults(HOSTILE, (), (run,))).as_uri())
-    assert "alert(1)" in browser.title  # and no dialog, which would have stopped us
-    assert browser.get_log("browser") == []
-    browser.execute_script("fetch('https://example.org/').catch(() => {})")
-    browser.execute_script("new Image().src = 'file:///usr/share/pixmaps/debian-logo.png'")
-    complaints = []
-
-    def told(_: Any) -> bool:
-        complaints.extend(entry["message"] for entry in browser.get_log("browser"))
-        return sum("Content Security Policy" in complaint for complaint in complaints) >= 2
-
-    wait(browser, told)
-
-
-@pytest.mark.slow
-def test_a_thousand_runs_are_shown_and_sorted(browser: Any, tmp_path: Path) -> None:
-    results = a_grid(tmp_path, {"init.seed": [str(i) for i in range(1000)]})
-    path = write_page(tmp_path, results)
-    assert path.stat().st_size < 50e6
-    set_width(browser, 1280)
-    browser.get(path.as_uri())
-    # The table scrolls in its own box; what is unseen in it does not stretch the page.
-    assert browser.execute_script("return document.documentElement.scrollHeight") < 4000
-    sort = "document.querySelectorAll('#table thead th.measure button')[0].click();"
-    browser.execute_script(sort)  # within the 30 seconds that it may take
-    rows = "return [...document.querySelectorAll('#table tbody tr')].map(r => r.dataset.run)"
-    found = [int(run) for run in browser.execute_script(rows)]
-    assert found == sorted(range(1000), key=lambda i: results.runs[i].metrics["style_held_out"])
+        log = [json.loads(entry["message"]) for entry in chrome.get_log("performance")]
+        events = [entry["message"] for entry in log]
+        sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        urls = {told["request"]["url"] for told in sent if told["documentURL"] == address}
+        assert {url for url in urls if not url.startswith("data:")} == {address}
+        assert chrome.get_log("browser") == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tables
 import yaml
 
 from neural_style.config import load_config, load_source, to_yaml, validate
@@ -19,6 +20,7 @@ from neural_style.sweep_plan import Plan, plan_sweep
 
 LABEL = "a/b\\c..\u202e\x1b[31m\nüñ💥 =,\"'" + "x" * 300
 HUGE = f"0x{'f' * 4000}"  # Python refuses to write its decimal digits
+FOLDER = ("in/b.JPG", "in/a.png", "in/.hidden.png", "in/notes.txt", "in/c.webp~")
 UNIFORM = "{style.weight: {uniform: [0, 1]}}"
 
 
@@ -30,18 +32,13 @@ def plan_of(path: Path, *overrides: str) -> Plan:
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """Plan the sweep of a text in `file/experiment.yaml`, a folder beside the current one."""
+    files = dict.fromkeys(["taken", *FOLDER, "none/notes.txt", "none/.hidden.png"], "")
+    files["one.yaml"] = "init: {seed: 5}\noutput: {folder: elsewhere}"
+    files |= {"null.yaml": "sweep: null", "swept.yaml": "sweep: {grid: {init.seed: [1]}}"}
     for name in ("file/in/old.png", "file/none", "current"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("in/b.JPG", "in/a.png", "in/.hidden.png", "in/notes.txt", "in/c.webp~"):
-        (tmp_path / "file" / name).touch()
-    for name in ("none/notes.txt", "none/.hidden.png", "taken"):
-        (tmp_path / "file" / name).touch()
-    for name, text in {
-        "one": "init: {seed: 5}\noutput: {folder: elsewhere}",
-        "null": "sweep: null",
-        "swept": "sweep: {grid: {init.seed: [1]}}",
-    }.items():
-        (tmp_path / "file" / f"{name}.yaml").write_text(text)
+    for name, text in files.items():
+        (tmp_path / "file" / name).write_text(text)
     monkeypatch.chdir(tmp_path / "current")
 
     def plan_text(text: str, *overrides: str) -> Plan:
@@ -73,9 +70,6 @@ def found(plan: Plan, read: Callable[[Any], Any]) -> list[Any]:
     return [read(experiment.config) for experiment in plan.experiments]
 
 
-# What varies
-
-
 def test_a_grid_is_the_product_of_its_keys_the_last_varying_fastest(plan):
     made = plan("sweep: {grid: {style.weight: [1, 10], init.seed: {a: 3, b: 4, c: 5}}}")
     got = found(made, lambda c: (c.style.weight, c.init.seed))
@@ -98,9 +92,8 @@ sweep:
     assert [len(axis.labels) for axis in made.axes] == [2, 3, 2, 2, 2, 2, 3]
     assert len(made.experiments) == 2 * 3 * 2 * 2 * 2 * 2 * 3
     last = made.experiments[-1]
-    assert (
-        last.name == "b,e,noisy,content.weight=2,scale=2,style.weight=2,images[0].weight=4,draw-3"
-    )
+    told = "b,e,noisy,content.weight=2,scale=2,style.weight=2,images[0].weight=4,draw-3"
+    assert last.name == told
     assert last.config.content.image.name == "b.png"
     images = [(image.path.name, image.scale, image.weight) for image in last.config.style.images]
     assert images == [("e.png", 2, 4)]
@@ -111,59 +104,50 @@ sweep:
     ]
 
 
-@pytest.mark.parametrize(
-    ("block", "expected"),
-    {
-        "grid: {init.seed: [3]}": "seed=3",
-        "grid: {network.pooling: [max, average], output.quality: [5, 6]}": None,
-        "grid: {style.statistic.histogram: [0, 1], output.save_every: [5, 6]}": None,
-        "grid: {'style.images[0].scale': [1, 2], 'style.images[0].weight': [3]}": None,
-        "grid: {style.weight: [1, 2.5], init.seed: [0]}": "weight=1 weight=2.5",
-        "grid: {content.weight: [1], style.weight: [2], init.seed: [3]}": (
-            "content.weight=1,style.weight=2,seed=3"
-        ),
-        "grid: {style.weight: {weak: 1, strong: 100}}": "weight=weak weight=strong",
-        "grid: {style.layers: {a: [relu1_1], b: {relu1_1: 2}}}": "layers=a layers=b",
-        "grid: {style.layers.relu1_1: [1, 2]}": "relu1_1=1 relu1_1=2",
-        "grid: {'style.images[0].mask': [null, m.png]}": "mask=null mask=m",
-        "grid: {style: {a: {weight: 3}, b: {images: b.png}}}": "style=a style=b",
-        "grid: {style: [{weight: 3}, null]}": None,
-        "grid: {style.images: [a.png, x/b.png, [a.png, {path: b.png, scale: 2}]]}": None,
-        "grid: {init.from: [content, a.png, ./noise]}": "from=content from=a from=./noise",
-        "grid: {image.size: [null, 100]}": "size=null size=100",
-        "grid: {image.scales: [null, auto, [30]]}": "scales=null scales=auto scales=[30]",
-        "grid: {style.statistic: [gram, {histogram: 1}]}": None,
-        "grid: {total_variation.channels: [[1, 0, 0]]}": None,
-        "grid: {network.transpose_kernels: [true, false]}": None,
-        "grid: {output.image: [x.png, x.jpg, y.jpg]}": "image=x.png image=x.jpg image=y",
-        "zip: {style.weight: [1, 10], init.seed: [3, 4]}": "weight=1,seed=3 weight=10,seed=4",
-        "zip: {content.image: [a.png, b.png], style.images: [c.png, [d.png]]}": None,
-        "runs: {a: {}, b: {style.images: b.png, init.from: c.png}, c: {style: {weight: 2}}}": (
-            "a b c"
-        ),
-        "runs: {'': {init.seed: 1}, b: {init.seed: 2}}": " b",
-        "files: {'': one.yaml}": "",
-        "files: ['null.yaml']": "null",
-        "pairs: {contents: [a.png, b.png], styles: [c.png]}": "a b",
-        "pairs: {contents: in, styles: [c.png]}": "a b",
-        "pairs: {contents: [a.jpg, a.png], styles: [s.png, s.webp]}": (
-            "a.jpg,s.png a.jpg,s.webp a.png,s.png a.png,s.webp"
-        ),
-        "random: {count: 3, seed: 5, draws: {init.noise: {uniform: [0, 1]}}}": (
-            "draw-1 draw-2 draw-3"
-        ),
-        "random: {count: 3, draws: {init.from: {choice: [a.png, b.png, noise]}}}": None,
-    }.items(),
-)
+# A block, and the names of its runs; * for names of which it is enough that they stay.
+NAMES = """
+grid: {init.seed: [3]} => seed=3
+grid: {network.pooling: [max, average], output.quality: [5, 6], total_variation.channels: [[1, 0,
+    0]], network.transpose_kernels: [true, false], style.statistic: [gram, {histogram: 1}]} => *
+grid: {style.statistic.histogram: [0, 1], output.save_every: [5, 6], 'style.images[0].scale': [1,
+    2], 'style.images[0].weight': [3]} => *
+grid: {style.weight: [1, 2.5], init.seed: [0]} => weight=1 weight=2.5
+grid: {content.weight: [1], style.weight: [2], init.seed: [3]}
+    => content.weight=1,style.weight=2,seed=3
+grid: {style.weight: {weak: 1, strong: 100}} => weight=weak weight=strong
+grid: {style.layers: {a: [relu1_1], b: {relu1_1: 2}}} => layers=a layers=b
+grid: {style.layers.relu1_1: [1, 2]} => relu1_1=1 relu1_1=2
+grid: {'style.images[0].mask': [null, m.png]} => mask=null mask=m
+grid: {style: {a: {weight: 3}, b: {images: b.png}}} => style=a style=b
+grid: {style: [{weight: 3}, null]} => *
+grid: {style.images: [a.png, x/b.png, [a.png, {path: b.png, scale: 2}]]} => *
+grid: {init.from: [content, a.png, ./noise]} => from=content from=a from=./noise
+grid: {image.size: [null, 100]} => size=null size=100
+grid: {image.scales: [null, auto, [30]]} => scales=null scales=auto scales=[30]
+grid: {output.image: [x.png, x.jpg, y.jpg]} => image=x.png image=x.jpg image=y
+zip: {style.weight: [1, 10], init.seed: [3, 4]} => weight=1,seed=3 weight=10,seed=4
+zip: {content.image: [a.png, b.png], style.images: [c.png, [d.png]]} => *
+runs: {a: {}, b: {style.images: b.png, init.from: c.png}, c: {style: {weight: 2}}} => a b c
+runs: {'': {init.seed: 1}, b: {init.seed: 2}} => '' b
+files: {'': one.yaml} => ''
+files: ['null.yaml'] => null
+pairs: {contents: [a.png, b.png], styles: [c.png]} => a b
+pairs: {contents: in, styles: [c.png]} => a b
+pairs: {contents: [a.jpg, a.png], styles: [s.png, s.webp]}
+    => a.jpg,s.png a.jpg,s.webp a.png,s.png a.png,s.webp
+random: {count: 3, seed: 5, draws: {init.noise: {uniform: [0, 1]}}} => draw-1 draw-2 draw-3
+random: {count: 3, draws: {init.from: {choice: [a.png, b.png, noise]}}} => *
+"""
+
+
+@pytest.mark.parametrize(("block", "expected"), tables.cases(NAMES))
 def test_the_runs_and_their_names_are_the_same_in_the_resolved_sweep(
     block, expected, plan, tmp_path, monkeypatch
 ):
-    """Which lies in another folder; None for names of which it is enough that they stay. A run of a
-    grid has the settings of the file with its values set.
-    """
+    """A run of a grid has the settings of the file with its values set."""
     text = f"style: {{images: s.png}}\noutput: {{folder: out}}\nsweep: {{{block}}}"
     made, grid = plan(text), yaml.safe_load(block).get("grid", {})
-    assert expected is None or names(made) == expected.split(" ")
+    assert expected == "*" or names(made) == expected.replace("''", "").split(" ")
     again = tmp_path / "current" / "config.yaml"
     again.write_text(to_yaml(made.config), encoding="utf-8")
     resumed = plan_of(again)
@@ -180,48 +164,47 @@ def test_the_runs_and_their_names_are_the_same_in_the_resolved_sweep(
         assert experiment.config == load_config(path, ["sweep=null", *sets])
 
 
-def test_labels_of_any_characters_are_kept(plan, tmp_path):
+def test_labels_of_any_characters_are_kept_and_told_in_a_printable_line(plan, refusal, tmp_path):
     made = plan(yaml.safe_dump({"sweep": {"grid": {"style.weight": {LABEL: 1, "": 2}}}}))
     assert {e.values["style.weight"] for e in made.experiments} == {LABEL, ""}
     again = tmp_path / "again.yaml"
     again.write_text(to_yaml(made.config), encoding="utf-8")
     assert names(plan_of(again)) == names(made)
+    both = {"sweep": {"runs": {"a": {}, LABEL: {}}, "grid": {"init.seed": {"x": 1, "y": 1}}}}
+    both["sweep"]["zip"] = {"style.images": [f"{i}/{LABEL.replace('/', '')}.png" for i in (1, 2)]}
+    assert "two runs are named" in refusal(yaml.safe_dump(both))
 
 
 def test_paths_are_relative_to_the_file_and_in_set_to_the_current_folder(plan, tmp_path):
     text = "sweep: {zip: {content.image: [a.png], style.images: [[b.png]]}, "
-    text += "pairs: null, runs: {r: {init.from: c.png}}}"
-    made = plan(text, "sweep.grid.network.weights=[net.mat]")
-    [config] = found(made, lambda c: c)
-    assert config.content.image == tmp_path / "file" / "a.png"
-    assert config.style.images[0].path == tmp_path / "file" / "b.png"
-    assert config.init.source == tmp_path / "file" / "c.png"
+    made = plan(
+        f"{text}pairs: null, runs: {{r: {{init.from: c.png}}}}}}",
+        "sweep.grid.network.weights=[net.mat]",
+    )
+    [config], folder = found(made, lambda c: c), tmp_path / "file"
+    paths = [config.content.image, config.style.images[0].path, config.init.source]
+    assert paths == [folder / "a.png", folder / "b.png", folder / "c.png"]
     assert config.network.weights == tmp_path / "current" / "net.mat"
     told = yaml.safe_load(to_yaml(made.config))["sweep"]
-    assert told["zip"]["content.image"] == [str(tmp_path / "file" / "a.png")]
-    assert told["runs"]["r"]["init.from"] == str(tmp_path / "file" / "c.png")
-    made, folder = plan("sweep: {pairs: {contents: in, styles: [s.png]}}"), tmp_path / "file" / "in"
-    assert found(made, lambda c: c.content.image) == [folder / "a.png", folder / "b.JPG"]
+    assert told["zip"]["content.image"] == [str(folder / "a.png")]
+    assert told["runs"]["r"]["init.from"] == str(folder / "c.png")
+    made = plan("sweep: {pairs: {contents: in, styles: [s.png]}}")
+    assert found(made, lambda c: c.content.image) == [folder / "in" / x for x in ("a.png", "b.JPG")]
 
 
 def test_a_choice_that_was_not_drawn_is_resolved_too(plan, tmp_path):
     choices = "[a.png, b.png, c.png, d.png, e.png, f.png]"
-    block = f"{{random: {{count: 1, draws: {{content.image: {{choice: {choices}}}}}}}}}"
+    block = f"sweep: {{random: {{count: 1, draws: {{content.image: {{choice: {choices}}}}}}}}}"
     again = tmp_path / "current" / "config.yaml"
-    again.write_text(to_yaml(plan(f"sweep: {block}").config))
+    again.write_text(to_yaml(plan(block).config))
     more = plan_of(again, "sweep.random.count=30")
     assert set(found(more, lambda c: c.content.image.parent)) == {tmp_path / "file"}
 
 
-def test_settings_load_with_the_sweep_but_name_the_run_after_the_file(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("sweep: {grid: {init.seed: [1]}}")
-    assert load_config(path).output.name == "mine"
-    assert plan_of(path).config.output.name == "mine"
-    assert plan_of(path).experiments[0].config.output.name == "mine"
-
-
-def test_titles_and_labels_of_what_varies_are_taken(plan):
+def test_the_file_names_the_run_and_titles_and_labels_of_what_varies_are_taken(plan):
+    made = plan("sweep: {grid: {init.seed: [1]}}")
+    configs = made.config, made.experiments[0].config
+    assert [config.output.name for config in configs] == ["experiment"] * 2
     grid = "grid: {style.weight: [1, 1e2]}, runs: {one: {init.seed: 1}, two: {}}"
     figure = "axes: {run: '$x^2$', style.weight: 5 $}, labels: {style.weight: {'100': '$10^2$'}}"
     assert plan(f"sweep: {{{grid}, figure: {{{figure}}}}}").config.sweep.figure.axes["run"]
@@ -229,8 +212,6 @@ def test_titles_and_labels_of_what_varies_are_taken(plan):
     labels = "labels: {style.weight: {'1': a, '2': b}}"  # one of them is not drawn
     assert plan(f"sweep: {{{draws}, figure: {{{labels}}}}}").experiments
 
-
-# What is refused
 
 GRID = r"""
 style.wieght: [1] -> style.wieght (line 3): unknown key; did you mean 'weight'?
@@ -274,7 +255,6 @@ DRAW {choice: [[HUGE]]}}} -> style.weight (line 3): found a list, expected a num
 DRAW {uniform: [-5, -4]}}} -> style.weight (line 3): found -4.74165, expected a number of at least 0
 DRAW {uniform: [HUGE, 1]}}} -> sweep.random.draws.style.weight (line 3): found uniform: [a very lar
 random: {count: HUGE, draws: UNIFORM} -> sweep (line 2): found over 1,000,000,000,000 runs, expect
-random: {count: 1000000, draws: UNIFORM} -> sweep (line 2): found 1,000,000 runs, expected at most
 PAIRS {contents: ['a,b.png', a.png], styles: [c.png, 'b,c.png']} -> STYLES (line 3): two runs are
 PAIRS {contents: [c.png], styles: none} -> STYLES: found no image in FILE/none, expected files that
 PAIRS {contents: [c.png], styles: gone} -> STYLES: the folder FILE/gone cannot be read: No such file
@@ -309,38 +289,34 @@ def cases(table: str, form: str = "%s") -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("part", "message"), [*cases(GRID, "grid: {%s}"), *cases(PARTS)])
 def test_what_is_wrong_is_told_with_its_key_and_its_line(part, message, refusal, tmp_path):
-    """As if it stood in the file."""
     told = refusal(f"style: {{weight: 5, layers: {{relu1_1: 1}}}}\nsweep:\n  {part}\n")
     assert told.startswith(message.replace("FILE", str(tmp_path / "file")))
     assert "(line " in told or "FILE" in message
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("output.folder", "output.name", "output.show", "runtime.threads", "runtime.device"),
-        *("sweep", "output", "runtime"),
-    ],
-)
+SAME = "output.folder output.name output.show runtime.threads runtime.device sweep output runtime"
+
+
+@pytest.mark.parametrize("key", SAME.split())
 def test_what_is_the_same_for_all_runs_cannot_be_swept(key, refusal):
     told = refusal(f"sweep:\n  grid:\n    {key}: [null]\n")
     assert told == f"sweep.grid.{key}[0] (line 3): '{key}' is the same for all runs"
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        "{grid: {style.weight: [1]}, zip: {style.weight: [2]}}",
-        "{runs: {a: {style.weight: 3}}, grid: {style.weight: [1]}}",
-        "{grid: {style: [{weight: 1}], style.weight: [1]}}",
-        "{grid: {style.layers: [[relu1_1]], style.layers.relu1_1: [1]}}",
-        "{grid: {style.images: [a.png], 'style.images[0].scale': [1]}}",
-        "{pairs: {contents: [a.png], styles: [b.png]}, grid: {style.images: [c.png]}}",
-        "{zip: {style.images: [a.png], 'style.images[0].scale': [1]}}",
-        "{zip: {'style.images[0].scale': [1], style.images: [a.png]}}",
-        "{random: {count: 1, draws: {style.weight: {choice: [1]}, style: {choice: [null]}}}}",
-    ],
-)
+TWICE = """
+{grid: {style.weight: [1]}, zip: {style.weight: [2]}}
+{runs: {a: {style.weight: 3}}, grid: {style.weight: [1]}}
+{grid: {style: [{weight: 1}], style.weight: [1]}}
+{grid: {style.layers: [[relu1_1]], style.layers.relu1_1: [1]}}
+{grid: {style.images: [a.png], 'style.images[0].scale': [1]}}
+{pairs: {contents: [a.png], styles: [b.png]}, grid: {style.images: [c.png]}}
+{zip: {style.images: [a.png], 'style.images[0].scale': [1]}}
+{zip: {'style.images[0].scale': [1], style.images: [a.png]}}
+{random: {count: 1, draws: {style.weight: {choice: [1]}, style: {choice: [null]}}}}
+"""
+
+
+@pytest.mark.parametrize("parts", tables.rows(TWICE))
 def test_a_key_swept_twice_or_inside_another_is_refused(parts, refusal):
     told = refusal(f"style: {{images: x.png}}\nsweep: {parts}")
     assert told.startswith("sweep.")
@@ -348,44 +324,29 @@ def test_a_key_swept_twice_or_inside_another_is_refused(parts, refusal):
     assert told.endswith("'; keep one")
 
 
-def test_a_mistake_in_set_is_told_as_of_set(refusal):
+def test_a_mistake_in_set_is_told_as_of_set_and_a_long_path_in_part(refusal):
     told = refusal("", "sweep.grid.style.weight=[1,high]")
     assert told.startswith("style.weight (--set): found 'high', expected a number")
-
-
-@pytest.mark.parametrize("part", ["pairs: {contents: %s, styles: [s.png]}", "files: [%s]"])
-def test_a_path_of_thousands_of_characters_is_told_in_part(part, refusal):
-    told = refusal(f"sweep: {{{part % ('a' * 4000)}}}")
-    assert "aaa..." in told
-    assert len(told) < 1300
-
-
-def test_a_duplicate_name_of_any_characters_is_told_in_a_printable_line(refusal):
-    both = {"sweep": {"runs": {"a": {}, LABEL: {}}, "grid": {"init.seed": {"x": 1, "y": 1}}}}
-    both["sweep"]["zip"] = {"style.images": [f"{i}/{LABEL.replace('/', '')}.png" for i in (1, 2)]}
-    assert "two runs are named" in refusal(yaml.safe_dump(both))
+    for part in ("pairs: {contents: %s, styles: [s.png]}", "files: [%s]"):
+        told = refusal(f"sweep: {{{part % ('a' * 4000)}}}")
+        assert "aaa..." in told
+        assert len(told) < 1300
 
 
 def test_as_many_runs_as_the_largest_are_made_and_more_if_allowed(plan, refusal, monkeypatch):
+    """Draws are counted before they are drawn."""
     grid = f"grid: {{init.seed: {list(range(73))}, style.weight: {list(range(137))}}}"
-    assert refusal(f"sweep: {{{grid}}}") == (
-        "sweep (line 1): found 10,001 runs, expected at most 10,000; narrow it, or set "
-        "sweep.allow_large: true"
-    )
+    wanted = "expected at most 10,000; narrow it, or set sweep.allow_large: true"
+    assert refusal(f"sweep: {{{grid}}}") == f"sweep (line 1): found 10,001 runs, {wanted}"
+    with monkeypatch.context() as patch:
+        patch.setattr(np.random, "default_rng", lambda *_: pytest.fail("drew"))
+        told = refusal(f"sweep: {{random: {{count: 1000000, draws: {UNIFORM}}}}}")
+    assert told.startswith("sweep (line 1): found 1,000,000 runs")
     monkeypatch.setattr("neural_style.sweep_plan.LARGEST", 4)
     assert len(plan("sweep: {grid: {init.seed: [1, 2, 3, 4]}}").experiments) == 4
     more = "grid: {init.seed: [1, 2, 3, 4, 5]}"
     assert "found 5 runs, expected at most 4" in refusal(f"sweep: {{{more}}}")
     assert len(plan(f"sweep: {{{more}, allow_large: true}}").experiments) == 5
-
-
-def test_too_many_draws_are_refused_before_they_are_drawn(refusal, monkeypatch):
-    monkeypatch.setattr(np.random, "default_rng", lambda *_: pytest.fail("drew"))
-    told = refusal(f"sweep: {{random: {{count: 1000000, draws: {UNIFORM}}}}}")
-    assert told.startswith("sweep (line 1): found 1,000,000 runs")
-
-
-# Random draws
 
 
 def drawn(made: Plan) -> list[tuple[float, float]]:
@@ -408,14 +369,14 @@ def test_draws_repeat_for_a_seed_and_more_or_another_key_leave_the_first_as_they
 def test_draws_lie_within_bounds_and_reach_far(plan):
     more = ", init.seed: {integer: [3, 5]}, style.layers: {choice: [[relu1_1], {relu2_1: 2}]}"
     made = plan(random_block(300, more=more))
-    logs = [math.log10(weight) for weight, _ in drawn(made)]
-    assert -1 <= min(logs) < -0.9
-    assert 2.9 < max(logs) <= 3
-    assert sum(logs) / 300 == pytest.approx(1, abs=3 * 4 / math.sqrt(12 * 300))
-    noises = [noise for _, noise in drawn(made)]
+    weights, noises = zip(*drawn(made), strict=True)
+    logs = np.log10(weights)
+    assert -1 <= logs.min() < -0.9
+    assert 2.9 < logs.max() <= 3
+    assert logs.mean() == pytest.approx(1, abs=3 * 4 / math.sqrt(12 * 300))
     assert 0 <= min(noises) < 0.02
     assert 0.98 < max(noises) <= 1
-    assert abs(sum(n * w for n, w in zip(noises, logs, strict=True)) / 300 - 0.5) < 0.2
+    assert abs(np.mean(noises * logs) - 0.5) < 0.2
     assert set(found(made, lambda c: c.init.seed)) == {3, 4, 5}
     layers = set(found(made, lambda c: tuple(c.style.layers.items())))
     assert layers == {(("relu1_1", 1),), (("relu2_1", 2),)}
