@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -139,26 +140,17 @@ class Compared:
         assert self.distance <= rel
 
 
-@dataclass
-class Graphs:
-    """Graphs that the tests of this file share, kept by what they are built of."""
-
-    stack: ExitStack
-    kept: dict[Any, Both] = field(default_factory=dict)
-
-    def get(self, structure: Structure, weights: VGGWeights | None = None, **ways: Any) -> Both:
-        """Return the graph of a structure with its session; `ways` are those of `build_vgg`."""
-        key = (structure, id(weights), tuple(ways.items()))
-        if key not in self.kept:
-            weights = weights or a_network(wide=ways.get("transform", False))
-            self.kept[key] = self.stack.enter_context(both(structure, weights, **ways))
-        return self.kept[key]
-
-
 @pytest.fixture(scope="module")
-def graphs() -> Iterator[Graphs]:
+def graph_of() -> Iterator[Callable[..., Both]]:
+    """Returns the graph of a structure, built once; its options are those of `build_vgg`."""
     with ExitStack() as stack:
-        yield Graphs(stack)
+
+        @functools.cache
+        def get(structure: Structure, **ways: Any) -> Both:
+            network = a_network(wide=ways.get("transform", False))
+            return stack.enter_context(both(structure, network, **ways))
+
+        yield get
 
 
 @contextmanager
@@ -211,14 +203,14 @@ def a_structure(**extra: Any) -> Structure:
     ],
     ids=lambda extra: "-".join(map(str, extra.values())),
 )
-def test_tiles_give_the_loss_and_the_gradient_of_the_whole(extra, rng, graphs):
-    graphs.get(a_structure(**extra)).compare(rng, (53, 87), 32).check()
+def test_tiles_give_the_loss_and_the_gradient_of_the_whole(extra, rng, graph_of):
+    graph_of(a_structure(**extra)).compare(rng, (53, 87), 32).check()
 
 
-def test_tiles_give_the_wasserstein_distance_of_the_whole(rng, graphs):
+def test_tiles_give_the_wasserstein_distance_of_the_whole(rng, graph_of):
     """Its slope divides by the roots of small variances, which float32 sums tell to 1e-4."""
     structure = Structure((), STYLE[:2], statistics=("wasserstein",), tiled=True)
-    graphs.get(structure).compare(rng, (53, 87), 32).check(rel=1e-3)
+    graph_of(structure).compare(rng, (53, 87), 32).check(rel=1e-3)
 
 
 GRAM = Structure(("relu3_2",), (*STYLE, "pool2", "relu4_1"), variation_norm="l1", tiled=True)
@@ -226,13 +218,13 @@ GRAM = Structure(("relu3_2",), (*STYLE, "pool2", "relu4_1"), variation_norm="l1"
 
 @pytest.mark.parametrize("size", [(64, 96), (53, 87), (200, 20), (96, 96)])
 @pytest.mark.parametrize("side", [8, 40])
-def test_sizes_need_not_be_multiples_of_anything(size, side, rng, graphs):
-    graphs.get(GRAM).compare(rng, size, side).check()
+def test_sizes_need_not_be_multiples_of_anything(size, side, rng, graph_of):
+    graph_of(GRAM).compare(rng, size, side).check()
 
 
-def test_a_border_that_is_repeated_is_that_of_the_image(rng, graphs):
+def test_a_border_that_is_repeated_is_that_of_the_image(rng, graph_of):
     structure = Structure(("relu2_1",), STYLE[:2], tiled=True)
-    graphs.get(structure, replicate=True).compare(rng, (53, 87), 16).check()
+    graph_of(structure, replicate=True).compare(rng, (53, 87), 16).check()
 
 
 class Traced:
@@ -258,9 +250,9 @@ class Traced:
 
 
 @pytest.mark.parametrize("extra", [STATISTICS, NORMALISED], ids=["statistics", "normalised"])
-def test_no_operation_sees_a_tensor_without_positions(extra, rng, graphs):
+def test_no_operation_sees_a_tensor_without_positions(extra, rng, graph_of):
     """The first tiles have no row of deep layers, where operations of oneDNN abort."""
-    check_no_empty_tensor(graphs.get(a_structure(**extra)), rng)
+    check_no_empty_tensor(graph_of(a_structure(**extra)), rng)
 
 
 def check_no_empty_tensor(made: Both, rng: np.random.Generator) -> None:
@@ -272,8 +264,8 @@ def check_no_empty_tensor(made: Both, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("statistics", [("gram",), ("wasserstein", "histogram")])
-def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, graphs):
-    made = graphs.get(Structure((), STYLE, statistics=statistics, tiled=True))
+def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, graph_of):
+    made = graph_of(Structure((), STYLE, statistics=statistics, tiled=True))
     session, objective = made.session, made.objective
     style = rng.uniform(-120, 130, (1, 70, 61, 3)).astype(np.float32)
     whole = targets.measure_targets(session, objective, style, [StyleSource(style)]).style
@@ -289,8 +281,8 @@ def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, gra
                 np.testing.assert_allclose(other, value, rtol=1e-4, atol=1e-5 * np.max(value))
 
 
-def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graphs):
-    made = graphs.get(GRAM)
+def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_of):
+    made = graph_of(GRAM)
     session, objective = made.session, made.objective
     image = rng.uniform(-120, 130, (1, 40, 40, 3)).astype(np.float32)
     found = targets.measure_targets(session, objective, -image, [StyleSource(-image)])
@@ -323,13 +315,13 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graphs)
         np.testing.assert_array_equal(session.run(made.tiles.gradient.variable), gradient)
 
 
-def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(rng, graphs):
+def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(rng, graph_of):
     layers = ("relu1_1", "relu2_1", "relu3_1")
     ways = {"variation_norm": "l1", "exact": True}
-    made = graphs.get(Structure(("relu3_1",), layers, **ways), transform=True)
+    made = graph_of(Structure(("relu3_1",), layers, **ways), transform=True)
     made.compare(rng, (50, 121), 32).check(rel=0)
     masked = Structure(("relu3_1",), layers, style_pull=True, **ways, **MASKED)
-    made = graphs.get(masked, transform=True)
+    made = graph_of(masked, transform=True)
     made.compare(rng, (83, 57), 32).check(rel=0)
     check_no_empty_tensor(made, rng)
 
@@ -340,7 +332,7 @@ CUTS = [((96, 96), 64), ((256, 256), 32), ((256, 256), 96), ((381, 515), 128), (
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.parametrize("form", ["direct", "minimal filtering", "bfloat16"])
-def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, graphs):
+def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, graph_of):
     transform = form == "minimal filtering"
     ways = {"tiled": True, "exact": transform, "variation_norm": "l1"}
     structure = Structure(("relu4_2",), PAPER, **ways)
