@@ -20,11 +20,10 @@ ROOT = Path(__file__).parents[1]
 
 def curve(*points: tuple[float, float], name: str = "ours") -> curves.Curve:
     """A curve of (seconds, loss), one every ten iterations."""
-    numbered = enumerate(points)
-    return curves.Curve(name, tuple(curves.Point(10 * i, *point) for i, point in numbered))
+    return curves.Curve(name, tuple(curves.Point(10 * i, *at) for i, at in enumerate(points)))
 
 
-def test_network_flop_of_one_position_is_that_of_the_layers_written_out() -> None:
+def test_network_flop_is_that_of_the_layers_and_a_summary_takes_medians_and_shares() -> None:
     """16 x 16 px leave one position at relu5_1: every block counts 4 times the next one's."""
     blocks = [3 * 64 + 64 * 64, 64 * 128 + 128**2, 128 * 256 + 3 * 256**2, 256 * 512 + 3 * 512**2]
     products = 9 * (256 * blocks[0] + 64 * blocks[1] + 16 * blocks[2] + 4 * blocks[3] + 512**2)
@@ -32,15 +31,11 @@ def test_network_flop_of_one_position_is_that_of_the_layers_written_out() -> Non
     assert speed.network_flop(vgg19(), (17, 31)) > 2 * 2 * products  # block 1 has more positions
     assert speed.network_flop(vgg19(), (512, 512)) == pytest.approx(379e9, rel=0.01)
 
-
-def test_summary_takes_medians_and_shares() -> None:
-    steady = [2.0, 1.0, 2.0, 1.8, 0.9]
-    rounds = np.array([steady, steady, [90.0, 90.0, 90.0, 1.0, 90.0]])
+    rounds = np.array([*[[2.0, 1.0, 2.0, 1.8, 0.9]] * 2, [90.0, 90.0, 90.0, 1.0, 90.0]])
     rate = 4096**3 / 1e9
-    expected = [0.9, 1.0, 2.0, 0.1, 0.1, 45.0, 50.0, rate, 50.0 / rate]
     named, *found = astuple(speed.summarise("float32", 512, 45.0, rounds))
     assert named == "float32"
-    assert found == pytest.approx([512, *expected])
+    assert found == pytest.approx([512, 0.9, 1.0, 2.0, 0.1, 0.1, 45.0, 50.0, rate, 50.0 / rate])
 
 
 def test_speed_measures_both_optimisers(monkeypatch, small_mat: Path, capsys) -> None:
@@ -58,16 +53,13 @@ def test_speed_measures_both_optimisers(monkeypatch, small_mat: Path, capsys) ->
     assert capsys.readouterr().err == "float32 at 48 px\n"
 
 
-def test_a_curve_tells_when_a_loss_is_reached_first_and_what_is_lowest_by_a_time() -> None:
+def test_a_curve_tells_the_first_and_lowest_and_compare_takes_the_best_of_ours() -> None:
     """Though the loss rises again."""
     rising = curve((1, 100), (2, 40), (3, 70), (4, 30))
     assert [curves.seconds_to_reach(rising, loss) for loss in (40, 39, 29)] == [2, 4, None]
     assert [curves.lowest_by(rising, seconds) for seconds in (3.5, 0.5)] == [40, None]
     row = time_to_loss.table([curve((1, 8e6), (2, 5e6), (3, 6e6))]).splitlines()[1]
     assert row.split() == ["ours", "20", "3.0s", "5e+06", "2.0s"]
-
-
-def test_compare_takes_the_best_of_ours_for_each_claim() -> None:
     points = [(10.0 * i, 100.0 - i) for i in range(8)]
     baseline = curve(*points, (80.0, 300.0), name="baseline")  # lowest, 93, at 70 s; 50 s early
     quick = curve((1, 200), (3.5, 92), (9, 91), name="quick")
@@ -91,7 +83,7 @@ def test_compare_takes_the_best_of_ours_for_each_claim() -> None:
 def test_recorder_keeps_eight_bits_enlarges_and_stops_the_clock(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(snapshots.time, "perf_counter", lambda: now[0])
-    recorder = snapshots.Recorder((1, 2), _begin=100.0)
+    recorder, coarse = snapshots.Recorder((1, 2), _begin=100.0), snapshots.Recorder((6, 8))
 
     def fetch() -> np.ndarray:
         now[0] += 50  # slow
@@ -103,7 +95,6 @@ def test_recorder_keeps_eight_bits_enlarges_and_stops_the_clock(monkeypatch) -> 
     assert [(each.iteration, each.seconds) for each in recorder.snapshots] == [(7, 1), (7, 2)]
     expected = np.uint8([[[0, 0, 1], [255, 255, 255]]])
     np.testing.assert_array_equal(recorder.snapshots[0].image, expected, strict=True)
-    coarse = snapshots.Recorder((6, 8))
     coarse.take(1, lambda: np.full((3, 4, 3), 77.0, np.float32))
     np.testing.assert_array_equal(coarse.snapshots[0].image, np.full((6, 8, 3), 77))
 
@@ -116,9 +107,8 @@ def test_help_needs_neither_tensorflow_nor_torch() -> None:
         "    except SystemExit: pass\n"
         "assert not {'tensorflow', 'torch'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("--weights WEIGHTS [") == 2
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert told.count("--weights WEIGHTS [") == 2
 
 
 def test_what_cannot_be_measured_is_told_in_one_line(tiny_mat, monkeypatch, capsys) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 from disks import FullDisk, named
@@ -38,13 +39,11 @@ Answer = Callable[[_Handler], None]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Start a server whose answers a function gives; it tells its address, the ranges asked and
-    how often BODY was poured.
-    """
+    """Start a server of answers; it tells its address, the ranges asked and what was poured."""
     monkeypatch.setenv("no_proxy", "*")
     servers = []
 
-    def start(answer: Answer, tls: bool = False) -> SimpleNamespace:
+    def start(answer: Answer, tls: bool = False) -> http.server.HTTPServer:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         server.answer, server.ranges, server.poured = answer, [], []
         if tls:
@@ -53,8 +52,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
-        url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/vgg.mat"
-        return SimpleNamespace(url=url, ranges=server.ranges, poured=server.poured)
+        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/vgg.mat"
+        return server
 
     yield start
     for server in servers:
@@ -73,7 +72,6 @@ def send(handler: _Handler, status: int, body: bytes = b"", **fields: object) ->
 
 
 def whole(handler: _Handler, body: bytes = BODY, length: object = None) -> None:
-    """Send a body from its first byte, whatever was asked for."""
     send(handler, 200, body, Content_Length=len(body) if length is None else length)
 
 
@@ -105,21 +103,19 @@ def chunked(size: bytes) -> Answer:
 
 
 def redirect(location: str) -> Answer:
-    """Send to another address."""
     return lambda handler: send(handler, 302, Location=location)
 
 
 def redirected(handler: _Handler) -> None:
     """Send BODY from another address, behind a redirect with a body of its own that has no end."""
     if handler.path == "/moved":
-        whole(handler)
-    else:
-        redirect("/moved")(handler)
-        pour(handler)
+        return whole(handler)
+    redirect("/moved")(handler)
+    return pour(handler)
 
 
-def remote(url: str) -> RemoteFile:
-    return RemoteFile(url, len(BODY), SHA256)
+def fetch(url: str, target: Path) -> None:
+    download(RemoteFile(url, len(BODY), SHA256), target)
 
 
 @pytest.fixture
@@ -135,7 +131,7 @@ def part(target: Path) -> Path:
 
 def refused(url: str, target: Path, *, unreachable: bool) -> str:
     with pytest.raises(DownloadError) as caught:
-        download(remote(url), target)
+        fetch(url, target)
     assert not target.exists()
     assert caught.value.unreachable is unreachable
     return str(caught.value)
@@ -155,16 +151,14 @@ def test_published_file_is_the_one_of_the_readme() -> None:
         (b"x" * 1000, whole, ["bytes=1000-"]),  # the server ignores the range
         (BODY, whole, []),  # complete but for its name
     ],
-    ids=["new", "redirected", "continued", "range ignored", "complete"],
+    ids=range(5),
 )
-def test_download_makes_the_folder_and_leaves_the_file_alone(
-    serve: Any, target: Path, there: bytes | None, answer: Answer, asked: list[str | None]
-) -> None:
+def test_download_makes_the_folder_and_leaves_the_file_alone(serve, target, there, answer, asked):
     if there is not None:
         target.parent.mkdir()
         target.with_name("vgg.mat.part").write_bytes(there)
     server = serve(answer)
-    download(remote(server.url), target)
+    fetch(server.url, target)
     assert target.read_bytes() == BODY
     assert [path.name for path in target.parent.iterdir()] == ["vgg.mat"]
     assert server.ranges == asked
@@ -172,13 +166,11 @@ def test_download_makes_the_folder_and_leaves_the_file_alone(
 
 
 def deleted(body: bytes) -> str:
-    digest = hashlib.sha256(body).hexdigest()
-    told = f"the file has SHA-256 {digest}, expected {SHA256}; it was deleted"
-    return f"{told}. Try again, or another address"
+    told = f"the file has SHA-256 {hashlib.sha256(body).hexdigest()}, expected {SHA256}"
+    return f"{told}; it was deleted. Try again, or another address"
 
 
-def of_length(length: object) -> Answer:
-    """Send 5,000 bytes and another length of them."""
+def of_length(length: str) -> Answer:
     return lambda handler: whole(handler, BODY[:5000], length)
 
 
@@ -220,20 +212,17 @@ def test_download_refuses_in_one_line_what_is_not_the_file(serve, target, part, 
         part.write_bytes(before)
     server = serve(answer)
     unreachable = message in (CUT, LOST) or name == "an error"
-    told = refused(server.url, target, unreachable=unreachable)
-    assert told == f"{server.url}: {message}"
+    assert refused(server.url, target, unreachable=unreachable) == f"{server.url}: {message}"
     assert (part.read_bytes() if part.exists() else None) == after
     assert len(server.poured) < POURED
     assert len(server.ranges) < 20
 
 
-def test_download_warns_of_an_invalid_certificate_and_lets_the_digest_decide_but_never_leaves_https(
-    serve: Any, target: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_download_warns_of_an_invalid_certificate_but_never_leaves_https(serve, target, caplog):
     secure = serve(whole, tls=True).url
     for url in (secure, serve(redirect(secure)).url):
         caplog.clear()
-        download(remote(url), target)
+        fetch(url, target)
         assert target.read_bytes() == BODY
         (warning,) = caplog.messages
         why = r"invalid certificate \(self.signed certificate\); going on, since the digest decides"
@@ -245,30 +234,30 @@ def test_download_warns_of_an_invalid_certificate_and_lets_the_digest_decide_but
     assert refused(url, target, unreachable=False) == told
 
 
-def test_download_reports_a_closed_port_and_an_address_that_is_none(target, monkeypatch) -> None:
-    monkeypatch.setenv("no_proxy", "*")
+def test_download_tells_why_an_address_cannot_be_reached(serve, target, monkeypatch) -> None:
+    """A closed port, no address at all, a silent server, a name that is never looked up."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{free.getsockname()[1]}/vgg.mat"
-    for url, reason in ((closed, "Connection refused"), ("https://", "no host given")):
-        told = f"{url}: cannot be reached: {reason}"
-        assert refused(url, target, unreachable=True) == told
+    ended = threading.Event()
+    silent = serve(lambda _: ended.wait(60)).url
     for url in ("vgg.mat", "file:///etc/passwd", "https://[vgg/vgg.mat"):
         told = f"{url}: expected an address with https:// or http://"
         assert refused(url, target, unreachable=False) == told
-    assert not target.parent.exists()  # no empty folder stays
-
-
-def test_download_gives_up_on_a_silent_server_and_a_name_that_is_never_looked_up(
-    serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     assert module.OPEN_SECONDS < 10
-    monkeypatch.setattr(module, "OPEN_SECONDS", 0.2)
-    ended = threading.Event()
-    for url in (serve(lambda _: ended.wait(60)).url, "https://vgg.invalid/vgg.mat"):
-        told = f"{url}: cannot be reached: no answer within 0.2 s"
+    for url, reason in (
+        (closed, "Connection refused"),
+        ("https://", "no host given"),
+        (silent, "no answer within 0.2 s"),
+        ("https://vgg.invalid/vgg.mat", "no answer within 0.2 s"),
+    ):
+        told = f"{url}: cannot be reached: {reason}"
         assert refused(url, target, unreachable=True) == told
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(60) and [])
+        if url == "https://":
+            monkeypatch.setattr(module, "OPEN_SECONDS", 0.2)
+        elif url == silent:
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(60) and [])
+    assert not target.parent.exists()  # no empty folder stays
     ended.set()
 
 
@@ -286,29 +275,22 @@ def test_download_goes_on_with_what_a_full_disk_had_room_for(room, serve, target
         told = refused(server.url, target, unreachable=False)
     assert told == f"{target}: cannot be written: No space left on device"
     assert part.read_bytes() == BODY[:room]
-    download(remote(server.url), target)
+    fetch(server.url, target)
     assert target.read_bytes() == BODY
     asked = [] if room is None else [f"bytes={room}-" if room else None]
     assert server.ranges == [None, *asked]
 
 
-def slow_reads(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[bytes], float]) -> None:
-    """Let a clock of the test's own tell how long it takes to read a block."""
-    now, read = [0.0], module._read
+def test_download_gives_up_on_a_body_that_trickles_but_not_on_a_slow_one(serve, part, monkeypatch):
+    """By a clock of the test's own, and keeps what came."""
+    ended, target = threading.Event(), part.with_suffix("")
+    now, read, bytes_a_second = [0.0], module._read, 1.2 * module.LEAST_BYTES / module.READ_SECONDS
+    assert len(BODY) / bytes_a_second > 10 * module.READ_SECONDS
 
     def timed(response: Any, url: str) -> bytes:
         block = read(response, url)
-        now[0] += seconds(block)
+        now[0] += len(block) / bytes_a_second if ended.is_set() else 1
         return block
-
-    monkeypatch.setattr(module, "_read", timed)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-
-
-def test_download_gives_up_on_a_body_that_trickles_and_keeps_what_came(
-    serve: Any, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = threading.Event()
 
     def trickle(handler: _Handler) -> None:
         send(handler, 200, Content_Length=len(BODY))
@@ -317,21 +299,16 @@ def test_download_gives_up_on_a_body_that_trickles_and_keeps_what_came(
                 if not ended.wait(0.005):
                     handler.wfile.write(bytes([byte]))
 
-    slow_reads(monkeypatch, lambda _: 1.0)
+    monkeypatch.setattr(module, "_read", timed)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     url = serve(trickle).url
     told = refused(url, target, unreachable=True)
     ended.set()
     assert told == f"{url}: sends less than 65,536 bytes in 30 s; run again to continue"
-    kept = target.with_name("vgg.mat.part").read_bytes()
-    assert 0 < len(kept) < module.LEAST_BYTES
-    assert BODY.startswith(kept)
-
-
-def test_download_reads_a_slow_body_that_comes_on(serve, target, monkeypatch) -> None:
-    bytes_a_second = 1.2 * module.LEAST_BYTES / module.READ_SECONDS
-    assert len(BODY) / bytes_a_second > 10 * module.READ_SECONDS
-    slow_reads(monkeypatch, lambda block: len(block) / bytes_a_second)
-    download(remote(serve(whole).url), target)
+    assert 0 < len(part.read_bytes()) < module.LEAST_BYTES
+    assert BODY.startswith(part.read_bytes())
+    part.unlink()
+    fetch(serve(whole).url, target)
     assert target.read_bytes() == BODY
 
 
@@ -341,33 +318,23 @@ def test_download_reads_a_slow_body_that_comes_on(serve, target, monkeypatch) ->
     [
         ("ask", True, "", True, True),
         ("ask", False, "", True, False),
-        ("ask", True, "true", False, False),
-        ("ask", False, "true", False, False),
+        *(("ask", terminal, "true", False, False) for terminal in (True, False)),
         ("always", True, "", True, False),
         ("always", False, "true", True, False),
-        ("never", True, "", False, False),
-        ("never", False, "", False, False),
+        *(("never", terminal, "", False, False) for terminal in (True, False)),
     ],
 )
-def test_obtain_follows_the_policy_and_takes_no_for_an_answer(
-    case: tuple[Any, ...], answer: bool, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_obtain_follows_the_policy_and_takes_no_for_an_answer(case, answer, target, monkeypatch):
     mode, terminal, ci, downloads, asks = case
-    fetched: list[Path] = []
-    questions: list[str] = []
+    fetched, confirm = Mock(), Mock(return_value=answer)
     monkeypatch.setenv("CI", ci)
-    monkeypatch.setattr(module, "download", lambda _, path: fetched.append(path))
-
-    def confirm(question: str) -> bool:
-        questions.append(question)
-        return answer
-
+    monkeypatch.setattr(module, "download", fetched)
     downloads = downloads and (answer or not asks)
     assert obtain(PUBLISHED, target, mode, confirm if terminal else None) is downloads
-    assert fetched == ([target] if downloads else [])
+    assert fetched.mock_calls == ([call(PUBLISHED, target)] if downloads else [])
     target.parent.mkdir()
     target.touch()
     assert obtain(PUBLISHED, target, mode, None)  # what is there is left alone
-    assert len(fetched) == downloads
+    assert fetched.call_count == downloads
     place = f"are not at {target}. Download them from {PUBLISHED.url}?"
-    assert questions == ([f"The VGG-19 weights (535 MB) {place}"] if asks else [])
+    assert confirm.mock_calls == ([call(f"The VGG-19 weights (535 MB) {place}")] if asks else [])

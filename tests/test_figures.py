@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from conftest import command
 
 import style_transfer
 import vgg19_matconvnet as vgg
@@ -30,8 +30,7 @@ EXAMPLES = EXPERIMENTS.parent / "examples"
 FILES = sorted((EXPERIMENTS / "figures").glob("*.yaml"))
 PICTURES = EXPERIMENTS / "figures" / "pictures"
 QUICK = ("image.size=64", "image.scales=null", "optimizer.iterations=2")
-# Where these are swept themselves.
-QUICK_OF = {
+QUICK_OF = {  # where these are swept themselves
     "optimizers": ("sweep.grid.optimizer.iterations=[1, 2, 3, 4]",),
     "presets": ("sweep.grid.image.size=[64]", "sweep.grid.optimizer.iterations=[3]"),
 }
@@ -68,9 +67,8 @@ def plan_of(path: Path, *overrides: str) -> Plan:
 
 def make(path: Path, folder: Path, *overrides: str) -> Sequence[Mapping[str, str]]:
     """Make a sweep in a folder and return its runs as of the summary, with where each one is."""
-    settings = [f"output.folder={folder}", *overrides]
-    arguments = ["--config", str(path), *(f"--set={each}" for each in settings)]
-    assert style_transfer.main([*arguments, "-q"]) == 0
+    arguments = command(path, f"output.folder={folder}", *overrides)
+    assert style_transfer.main(arguments) == 0
     home = next(folder.iterdir())
     runs = read_summary(home / "summary.csv")
     assert {run["state"] for run in runs} == {"done"}
@@ -78,18 +76,23 @@ def make(path: Path, folder: Path, *overrides: str) -> Sequence[Mapping[str, str
 
 
 @every_file
-def test_every_figure_varies_what_its_paper_does_and_says_what_to_look_for(path):
+def test_every_figure_varies_what_its_paper_does_and_is_in_the_gallery(path):
+    """And says what to look for."""
     plan = plan_of(path)
     found = {axis.keys[0]: len(axis.labels) for axis in plan.axes}
     assert found == AXES[path.stem]
     assert all(len(axis.keys) == 1 for axis in plan.axes)
     assert len(plan.experiments) == np.prod(list(found.values()))
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    head = " ".join(line.removeprefix("#").strip() for line in comments)
+    comments = re.match("(#.*\n)+", path.read_text(encoding="utf-8"))[0]
+    head = " ".join(line.removeprefix("#").strip() for line in comments.splitlines())
     assert re.search(r"(figure [0-9]|[nN]o figure of a paper)", head)
     assert re.search(r"(arXiv:[0-9]{4}\.[0-9]{5}|CVPR 2016|^This tool's own)", head)
     assert re.search(r"Look for: .+ Differs: .+", head)
+    gallery, picture = EXPERIMENTS / "README.md", PICTURES / f"{path.stem}.jpg"
+    assert picture.stat().st_size < 300_000
+    assert f"(figures/pictures/{picture.name})" in gallery.read_text(encoding="utf-8")
+    assert f"--config experiments/figures/{path.name}" in gallery.read_text(encoding="utf-8")
+    assert {path.stem for path in FILES} == {path.stem for path in PICTURES.iterdir()} == set(AXES)
 
 
 @every_file
@@ -104,22 +107,12 @@ def test_every_figure_fits_its_pictures(path, tiny_mat, monkeypatch):
         assert {digests["content.image"] for _, digests in found} == set(map(sha256_of_file, named))
 
 
-def test_every_figure_has_its_picture_and_command_in_the_gallery():
-    gallery = (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
-    for path in FILES:
-        picture = PICTURES / f"{path.stem}.jpg"
-        assert picture.stat().st_size < 300_000
-        assert f"(figures/pictures/{picture.name})" in gallery
-        assert f"--config experiments/figures/{path.name}" in gallery
-    assert {path.stem for path in FILES} == {path.stem for path in PICTURES.iterdir()} == set(AXES)
-
-
 @pytest.mark.parametrize("path", [p for p in FILES if "gatys201" in p.stem], ids=lambda p: p.stem)
 def test_layers_are_divided_by_the_powers_of_their_mean_activations(path):
     """1e9 / s^4 for styles, 1e10 / s^2 for contents, and 4 times that where a layer has 4 times the
     entries of relu4_2: its sum of squares is 4 times as large for the same mean.
     """
-    entries = {"relu2_2": 128 / 2**2, "relu4_2": 512 / 8**2}  # channels over pixels a position
+    times = {"relu2_2": 4, "relu4_2": 1}
     for experiment in plan_of(path).experiments:
         content, style = experiment.config.content, experiment.config.style
         if style.normalization != "paper":
@@ -129,9 +122,8 @@ def test_layers_are_divided_by_the_powers_of_their_mean_activations(path):
         if content.weight:
             assert style.weight == pytest.approx(np.mean(list(style.layers.values())), rel=0.005)
             for layer, weight in content.layers.items():
-                assert weight == pytest.approx(
-                    1e10 / ACTIVATIONS[layer] ** 2 * entries[layer] / entries["relu4_2"], rel=0.005
-                )
+                expected = times[layer] * 1e10 / ACTIVATIONS[layer] ** 2
+                assert weight == pytest.approx(expected, rel=0.005)
 
 
 @pytest.mark.slow
@@ -168,26 +160,16 @@ def test_the_activations_in_the_heads_are_those_of_the_trained_network(trained_w
             picture = read_image(EXAMPLES / f"{name}.png", name).rgb
             height = round(224 * picture.shape[0] / picture.shape[1])
             features = session.run(network.features, {pixels: resize(picture, (height, 224))[None]})
-            means.append({layer: features[layer].mean() for layer in ACTIVATIONS})
-    for layer, stated in ACTIVATIONS.items():
-        assert np.mean([each[layer] for each in means]) == pytest.approx(stated, rel=0.03)
+            means.append([features[layer].mean() for layer in ACTIVATIONS])
+    assert np.mean(means, axis=0) == pytest.approx([*ACTIVATIONS.values()], rel=0.03)
 
 
-@pytest.fixture
-def trained(trained_weights, tmp_path):
-    """Make a figure with the trained network at a size, in so many iterations; return its runs."""
-
-    def make_small(figure: str, size: int, iterations: int, *overrides: str):
-        small = (f"image.size={size}", f"optimizer.iterations={iterations}", *overrides)
-        path = EXPERIMENTS / "figures" / f"{figure}.yaml"
-        return make(path, tmp_path, f"network.weights={trained_weights}", *small)
-
-    return make_small
+def small(weights: Path, size: int, iterations: int) -> list[str]:
+    quick = f"image.size={size}", f"optimizer.iterations={iterations}"
+    return [f"network.weights={weights}", *quick]
 
 
-# Size, iterations, and what falls along the figure: in every row, with each layer, with depth. The
-# Wasserstein distance at relu5_1 sees the largest structures; none but the last run optimises it,
-# and that by another statistic.
+# Size, iterations, and what falls along the figure: in every row, with each layer, with depth.
 FALLING = {
     "gatys2015_layers_and_ratio": (64, 12, "content", (5, 4)),
     "gatys2016_style_reconstruction": (96, 20, "wasserstein/relu5_1", (5,)),
@@ -198,20 +180,22 @@ FALLING = {
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.parametrize("figure", FALLING)
-def test_a_figure_shows_what_its_head_says(trained, figure):
+def test_a_figure_shows_what_its_head_says(trained_weights, figure, tmp_path):
     size, iterations, name, shape = FALLING[figure]
-    values = np.reshape([float(run[name]) for run in trained(figure, size, iterations)], shape)
+    path = EXPERIMENTS / "figures" / f"{figure}.yaml"
+    runs = make(path, tmp_path, *small(trained_weights, size, iterations))
+    values = np.reshape([float(run[name]) for run in runs], shape)
     assert np.all(np.diff(values) < 0)
     assert name != "ssim" or values[0] > 0.95  # nearly perfect at first
 
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_a_texture_matches_the_style_a_thousandfold_and_keeps_no_layout(trained):
+def test_a_texture_matches_the_style_a_thousandfold_and_keeps_no_layout(trained_weights, tmp_path):
     path = EXPERIMENTS / "figures" / "gatys2015_textures.yaml"
     layers = yaml.safe_load(path.read_text(encoding="utf-8"))["sweep"]["grid"]["style.layers"]
     one = f"sweep.grid.style.layers={{to pool3: {layers['to pool3']}}}"
-    runs = trained(path.stem, 112, 150, one)
+    runs = make(path, tmp_path, *small(trained_weights, 112, 150), one)
     for run, name in zip(runs, ("painting", "ink"), strict=True):
         losses = np.genfromtxt(Path(run["folder"], "losses.csv"), delimiter=",", names=True)
         assert float(run["loss/total"]) < losses["total"][0] / 1000

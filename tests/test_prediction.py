@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from conftest import vgg19
 
+from neural_style import prediction
 from neural_style.config import make_config
 from neural_style.inputs import Pictures
 from neural_style.memory import PROCESS_BYTES, feature_values, sorted_values
-from neural_style.prediction import (
-    EFFICIENCY,
-    ITERATION_SECONDS,
-    SORT_SECONDS,
-    START_SECONDS,
-    WINOGRAD_SHARE,
-    Prediction,
-    describe,
-    forward_operations,
-    predict,
-)
+from neural_style.prediction import ITERATION_SECONDS, Prediction, forward_operations, predict
 from neural_style.weights import layers_needed
 
 LAYERS = layers_needed(vgg19(), ["relu5_1"])
@@ -33,48 +26,41 @@ def image(size: int, scales: list[int] | None = None) -> dict:
     return {"size": size, "scales": scales}
 
 
-def foretell(shape: tuple[int, int] = (512, 512), **sections: dict) -> Prediction:
+def foretell(shape: tuple[int, int] = (512, 512), rate: Any = 1e12, **sections: dict) -> Prediction:
     """Predict a run of 100 iterations at 512 px in float32, unless told otherwise."""
     sections.setdefault("image", image(512))
     sections["optimizer"] = {"iterations": 100} | sections.get("optimizer", {})
     own = {"precision": "float32", "tile": "none"}  # whatever this machine has free
     sections["runtime"] = own | sections.get("runtime", {})
     pictures = Pictures(picture(*shape), (picture(512, 512),))
-    return predict(make_config(sections), vgg19(), pictures, rate=1e12)
+    return predict(make_config(sections), vgg19(), pictures, rate=rate)
 
 
-def test_operations_to_relu5_1_are_the_sum_written_out():
-    """Of kernels of 64 x 64 weights a tap and more, all but the first, the share of minimal
-    filtering counts. Operations and values round down at each pooling.
-    """
+def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
+    """Minimal filtering takes all kernels but the first; poolings round down."""
     block = {1: 3456 + 73728, 2: 36864 + 73728, 3: 36864 + 3 * 73728, 4: 36864 + 3 * 73728}
     assert sum(block.values()) + 18432 == 722_304
     assert forward_operations(LAYERS, (64, 32)) == 64 * 32 * 722_304
-    taken = 722_304 - (1 - WINOGRAD_SHARE) * (722_304 - 3456)
+    taken = 722_304 - (1 - prediction.WINOGRAD_SHARE) * (722_304 - 3456)
     assert forward_operations(LAYERS, (64, 32), transform=True) == pytest.approx(64 * 32 * taken)
     layers = layers_needed(vgg19(), ["relu2_1"])
     products = (3 * 64 + 64 * 64) * 35 + 64 * 128 * (2 * 3)
     assert forward_operations(layers, (5, 7)) == 2 * 9 * products
     assert feature_values(layers, (5, 7)) == 2 * 64 * 35 + 64 * 6 + 128 * 6
     assert forward_operations((), (64, 64)) == feature_values((), (64, 64)) == 0
-
-
-def test_histograms_sort_122_values_for_a_pixel():
-    """Of relu1_1 to relu5_1: 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256."""
     compared = make_config({"style": {"statistic": {"gram": 1, "histogram": 1}}})
-    assert sorted_values(compared, LAYERS, (512, 256)) == 122 * 512 * 256
+    sorts = 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256  # of relu1_1 to relu5_1, for a pixel
+    assert sorted_values(compared, LAYERS, (512, 256)) == sorts * 512 * 256
     assert sorted_values(make_config({}), LAYERS, (512, 256)) == 0
 
 
 @pytest.mark.parametrize("in_hardware", [True, False])
 def test_bfloat16_saves_time_only_where_the_processor_has_it(monkeypatch, in_hardware):
-    """There it is taken the direct way, else by minimal filtering, whose kernels take eight times
-    their own in float32, and not half of it.
-    """
+    """Else by minimal filtering, whose kernels take eight times their own in float32."""
     monkeypatch.setattr("neural_style.session.bfloat16_cpu", lambda: in_hardware)
     direct, minimal = (forward_operations(LAYERS, (64, 64), transform=t) for t in (False, True))
     found = [foretell(runtime={"precision": name}) for name in ("float32", "bfloat16")]
-    seconds = [each.seconds - START_SECONDS - 100 * ITERATION_SECONDS for each in found]
+    seconds = [each.seconds - prediction.START_SECONDS - 100 * ITERATION_SECONDS for each in found]
     ratio = 2 * minimal / direct if in_hardware else 1
     assert seconds[0] / seconds[1] == pytest.approx(ratio)
     if in_hardware:
@@ -85,23 +71,15 @@ def test_bfloat16_saves_time_only_where_the_processor_has_it(monkeypatch, in_har
         assert more == pytest.approx(4 * 8 * wide)
 
 
-def test_an_iteration_takes_a_pass_forward_and_one_back():
-    """A hundred more iterations take 200 passes."""
+def test_an_iteration_takes_a_pass_forward_and_one_back_at_the_rate_that_is_measured(monkeypatch):
+    """A hundred more iterations take 200 passes; the rate is that of the threads of the run."""
     operations = forward_operations(LAYERS, (512, 512), transform=True)
-    passes = 200 * operations / (EFFICIENCY["float32"] * 1e12)
+    passes = 200 * operations / (prediction.EFFICIENCY["float32"] * 1e12)
     more = foretell(optimizer={"iterations": 200}).seconds - foretell().seconds
     assert more == pytest.approx(passes + 100 * ITERATION_SECONDS)
-
-
-def test_time_goes_with_the_rate_that_is_measured(monkeypatch):
-    """On the threads of the run."""
-    rates = {3: 5e11}
-    monkeypatch.setattr("neural_style.prediction.product_rate", rates.__getitem__)
-    config = make_config({"runtime": {"precision": "float32", "threads": 3, "tile": "none"}})
-    pictures = Pictures(picture(512, 512), (picture(512, 512),))
-    slow, same, faster = (
-        predict(config, vgg19(), pictures, rate=rate).seconds for rate in (None, 5e11, 1e12)
-    )
+    monkeypatch.setattr(prediction, "product_rate", {3: 5e11}.__getitem__)
+    found = (foretell(rate=rate, runtime={"threads": 3}) for rate in (None, 5e11, 1e12))
+    slow, same, faster = (each.seconds for each in found)
     assert slow == same > 1.5 * faster
 
 
@@ -129,7 +107,7 @@ def test_settings_take_more_or_less_than_others(settings, memory, seconds):
     assert settings is not NO_TERM or (found.peak_bytes < 1.2e9 and found.seconds < 10)
 
 
-def test_memory_grows_with_the_pixels_of_the_content():
+def test_memory_grows_with_the_pixels_and_the_pairs_of_lbfgs_and_is_told_with_the_time():
     """In bfloat16 by two thirds: half the features, copies in float32."""
     small, large, larger = (foretell(image=image(side)).peak_bytes for side in (256, 512, 1024))
     assert larger - large == pytest.approx(4 * (large - small), rel=0.01)
@@ -137,23 +115,18 @@ def test_memory_grows_with_the_pixels_of_the_content():
     half = {"precision": "bfloat16"}
     less, more = (foretell(image=image(side), runtime=half).peak_bytes for side in (256, 1024))
     assert 0.6 <= (more - less) / (larger - small) < 0.7
+    pairs = (3, 100), (4, 100), (2, 2), (8, 2)  # no more of them than iterations
+    settings = ({"name": "lbfgs", "history": most, "iterations": n} for most, n in pairs)
+    less, more, few, many = (foretell(optimizer=each).peak_bytes for each in settings)
+    assert more - less == pytest.approx(2 * 3 * 4 * 512**2)
+    assert few == many
 
-
-def test_history_of_lbfgs_takes_two_images_a_pair_and_no_more_pairs_than_iterations():
-    def peak(**settings: int) -> float:
-        return foretell(optimizer={"name": "lbfgs", **settings}).peak_bytes
-
-    assert peak(history=4) - peak(history=3) == pytest.approx(2 * 3 * 4 * 512**2)
-    assert peak(history=2, iterations=2) == peak(history=8, iterations=2)
-
-
-def test_a_prediction_reads_as_memory_and_time():
-    for prediction, words in (
+    for found, words in (
         (Prediction(1.26e9, 80.4), "1.3 GB of memory, 1 min 20 s"),
         (Prediction(14e9, 7500), "14.0 GB of memory, 2 h 5 min"),
         (Prediction(4e9, 60, tile=512), "4.0 GB of memory, 1 min 0 s, in tiles of 512 px"),
     ):
-        assert describe(prediction) == f"predicted on the CPU: {words}"
+        assert prediction.describe(found) == f"predicted on the CPU: {words}"
 
 
 HISTOGRAM, NORMS = {"statistic": "histogram"}, {"normalize_gradients": True}
@@ -165,11 +138,10 @@ HISTOGRAM, NORMS = {"statistic": "histogram"}, {"normalize_gradients": True}
 )
 def test_tiles_take_a_pass_for_each_thing_that_has_to_be_known_before(section, settings, passes):
     """Beside the same with two iterations less."""
-    tiles = {"image": image(1024), "runtime": {"tile": 256}, section: settings}
-    once, thrice = (
-        foretell((1024, 1024), **tiles, optimizer={"iterations": n}).seconds for n in (1, 3)
-    )
+    tiles = {"shape": (1024, 1024), "image": image(1024), "runtime": {"tile": 256}}
+    tiles[section] = settings
+    once, thrice = (foretell(**tiles, optimizer={"iterations": n}).seconds for n in (1, 3))
     forward = forward_operations(LAYERS, (1024, 1024), transform=True) / (0.8 * 1e12)
-    sorting = SORT_SECONDS * 122 * 1024**2 if settings.get("statistic") else 0
+    sorting = prediction.SORT_SECONDS * 122 * 1024**2 if settings.get("statistic") else 0
     expected = passes * forward + ITERATION_SECONDS + sorting
     assert (thrice - once) / 2 == pytest.approx(expected, rel=1e-6)

@@ -1,5 +1,6 @@
 """The progress display: exact lines off a terminal, the bar on a fake one."""
 
+import contextlib
 import io
 import re
 import sys
@@ -14,8 +15,6 @@ Iterates = Iterable[tuple[float, int, float]]  # seconds that it took, number, l
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
     def isatty(self) -> bool:
         return True
 
@@ -29,25 +28,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def told(
-    clock: list[float],
-    total: int,
-    iterates: Iterates,
-    stream: io.StringIO | None = None,
-    error: type[BaseException] | None = None,
-    **options: Any,
-) -> str:
+def told(clock: list[float], total: int, iterates: Iterates, error=None, **options: Any) -> str:
     """Return what a run writes that makes these iterates, and then ends with an error or not."""
-    stream = io.StringIO() if stream is None else stream
-    try:
-        with Progress(total, stream=stream, **options) as progress:
-            for seconds, number, loss in iterates:
-                clock[0] += seconds
-                progress.update("384x288", number, loss)
-            if error:
-                raise error
-    except KeyboardInterrupt:
-        assert error
+    stream = options.setdefault("stream", io.StringIO())
+    with contextlib.suppress(KeyboardInterrupt), Progress(total, **options) as progress:
+        for seconds, number, loss in iterates:
+            clock[0] += seconds
+            progress.update("384x288", number, loss)
+        if error:
+            raise error
     return stream.getvalue()
 
 
@@ -65,41 +54,35 @@ FAST = [
     "161/200  loss 6.211e+04  8 it/s  5 s left",
     "200/200  loss 5.000e+04  8 it/s",
 ]
-LEFT = (
-    "3 min 32 s, 3 min 8 s, 2 min 42 s, 2 min 18 s, 1 min 52 s, 1 min 28 s, 1 min 2 s, 38 s, 12 s"
-)
-SLOW = [
-    "1/20  loss 1.000e+07",
-    *(
-        f"{number}/20  loss {1e7 / number:.3e}  0.08 it/s  {left} left"
-        for number, left in zip(range(3, 20, 2), LEFT.split(", "), strict=True)
-    ),
-    "20/20  loss 5.000e+05  0.08 it/s",
-]
+LEFT = "3 min 32 s,3 min 8 s,2 min 42 s,2 min 18 s,1 min 52 s,1 min 28 s,1 min 2 s,38 s,12 s"
 
 
 def test_lines_come_each_tenth_of_a_slow_run_and_each_ten_seconds_of_a_fast_one(clock) -> None:
-    assert lines(told(clock, 20, steady(20, 12.5))) == SLOW
+    left = dict(zip(range(3, 20, 2), LEFT.split(","), strict=True))
+    slow = [f"{n}/20  loss {1e7 / n:.3e}  0.08 it/s  {left[n]} left" for n in left]
+    first, *found, last = lines(told(clock, 20, steady(20, 12.5)))
+    assert found == slow
+    assert (first, last) == ("1/20  loss 1.000e+07", "20/20  loss 5.000e+05  0.08 it/s")
     assert lines(told(clock, 200, steady(200, 0.125))) == FAST
     assert told(clock, 1, steady(1, 1.0)) == "[384x288] iteration 1/1  loss 1.000e+07\n"
-    assert told(clock, 5, ()) == ""
+    assert told(clock, 5, ()) == told(clock, 2, steady(2, 1.0), quiet=True) == ""
 
 
-def test_rate_leaves_out_the_time_before_the_first_iterate_and_is_told_where_there_is_one(
-    clock: list[float],
-) -> None:
+def test_rate_leaves_out_the_first_iterate_and_time_left_counts_the_work_to_come(clock) -> None:
     written = told(clock, 2, [(100.0, 1, 2.0), (0.5, 2, 1.0)])
     assert lines(written)[-1] == "2/2  loss 1.000e+00  2 it/s"
     for seconds, second in ((0.0, 0), (1.0, 0), (0.0, 1)):
         written = told(clock, 5, [(0.0, 0, 1.0), (seconds, second, 1.0)])
         assert lines(written)[1] == f"{second}/5  loss 1.000e+00"
-
-
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_an_early_end_tells_the_last_iterate(clock, error) -> None:
-    written = told(clock, 100, steady(3, 0.5), error=error)
-    last = "3/100  loss 3.333e+06  2 it/s  48 s left"
-    assert lines(written) == ["1/100  loss 1.000e+07", last]
+    work = [0, 1, 2, 6, 10].__getitem__  # two at a quarter of the cost, then two at the full one
+    written = told(clock, 4, [(100, 1, 1.0), (20, 2, 1.0), (80, 3, 1.0)], work=work)
+    assert lines(written)[1:] == [
+        "2/4  loss 1.000e+00  0.05 it/s  2 min 40 s left",
+        "3/4  loss 1.000e+00  0.0125 it/s  1 min 20 s left",
+    ]
+    units = {0.0: "0 s", 46.4: "46 s", 59.6: "1 min 0 s", 200.0: "3 min 20 s"}
+    units |= {3599.7: "1 h 0 min", 3900.0: "1 h 5 min", 90000.0: "25 h 0 min"}
+    assert {seconds: human_seconds(seconds) for seconds in units} == units
 
 
 def states(bar: str) -> list[str]:
@@ -109,57 +92,16 @@ def states(bar: str) -> list[str]:
     return [re.sub(r"\|.+\|", "|", state).strip() for state in bar.split("\r")]
 
 
-def test_bar_tells_iterate_loss_rate_and_time_left_and_stays(clock: list[float]) -> None:
-    shown = states(told(clock, 4, [(5.0, i, 1.5e6 / i) for i in range(1, 5)], Terminal()))
+def test_bar_tells_iterate_loss_rate_and_time_left_and_tiles_tell_their_iteration(clock) -> None:
+    """The next one after those that are done before; the last iterate is evaluated once more."""
+    iterates = [(5.0, i, 1.5e6 / i) for i in range(1, 5)]
+    shown = states(told(clock, 4, iterates, stream=Terminal()))
     assert "384x288  50%| 2/4,  0.20it/s, loss 7.500e+05, 10 s left" in shown
     assert shown[-1] == "384x288 100%| 4/4,  0.20it/s, loss 3.750e+05"
-
-
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_bar_of_a_run_that_goes_on_counts_its_rate_from_there(clock, error) -> None:
-    """And an interrupted bar keeps its last state."""
-    bar = told(clock, 100, [(5.0, 93, 1.5e6)], Terminal(), error, begun=90)
-    assert states(bar)[-1] == "384x288  93%| 93/100,  0.60it/s, loss 1.500e+06"
-
-
-def test_quiet_shows_nothing(clock: list[float]) -> None:
-    for stream in (io.StringIO(), Terminal()):
-        assert told(clock, 2, steady(2, 1.0), stream, quiet=True) == ""
-
-
-def test_standard_error_is_the_default_and_no_error_when_closed(capsys, monkeypatch) -> None:
-    for expected in ("[384x288] iteration 1/1  loss 1.000e+00\n", ""):
-        with Progress(1) as progress:
-            progress.update("384x288", 1, 1.0)
-        assert capsys.readouterr() == ("", expected)
-        assert not sys.__stderr__.closed
-        monkeypatch.setattr(sys, "stderr", None)
-
-
-def test_duration_is_told_in_its_two_largest_units() -> None:
-    told = {0.0: "0 s", 46.4: "46 s", 59.6: "1 min 0 s", 200.0: "3 min 20 s"}
-    told |= {3599.7: "1 h 0 min", 3900.0: "1 h 5 min", 90000.0: "25 h 0 min"}
-    assert {seconds: human_seconds(seconds) for seconds in told} == told
-
-
-def test_time_left_counts_the_work_of_the_scales_to_come(clock: list[float]) -> None:
-    """Two iterates at a quarter of the cost, then two at the full one."""
-
-    def work(done: int) -> float:
-        return min(done, 2) + 4.0 * max(done - 2, 0)
-
-    written = told(clock, 4, [(100, 1, 1.0), (20, 2, 1.0), (80, 3, 1.0)], work=work)
-    assert lines(written)[1:] == [
-        "2/4  loss 1.000e+00  0.05 it/s  2 min 40 s left",
-        "3/4  loss 1.000e+00  0.0125 it/s  1 min 20 s left",
-    ]
-
-
-def test_tiles_tell_the_iteration_that_they_are_of(clock: list[float]) -> None:
-    """The next one after those that are done before; the last iterate is evaluated once more."""
+    assert told(clock, 4, iterates, stream=Terminal(), quiet=True) == ""
     stream, bar = io.StringIO(), Terminal()
-    for shown in (stream, bar):
-        with Progress(4, stream=shown, begun=2) as progress:
+    for each in (stream, bar):
+        with Progress(4, stream=each, begun=2) as progress:
             for number in (3, 4):
                 clock[0] += 31
                 progress.tile("gradient", 1, 9)
@@ -172,3 +114,21 @@ def test_tiles_tell_the_iteration_that_they_are_of(clock: list[float]) -> None:
         "iteration 4/4: sums, tile 9 of 9",
     ]
     assert states(bar.getvalue())[-1].endswith("4/4,  0.02it/s, sums, tile 9 of 9")
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_an_early_end_tells_the_last_iterate_and_a_rate_since_the_run_goes_on(clock, error) -> None:
+    written = told(clock, 100, steady(3, 0.5), error)
+    last = "3/100  loss 3.333e+06  2 it/s  48 s left"
+    assert lines(written) == ["1/100  loss 1.000e+07", last]
+    bar = told(clock, 100, [(5.0, 93, 1.5e6)], error, stream=Terminal(), begun=90)
+    assert states(bar)[-1] == "384x288  93%| 93/100,  0.60it/s, loss 1.500e+06"
+
+
+def test_standard_error_is_the_default_and_no_error_when_closed(capsys, monkeypatch) -> None:
+    for expected in ("[384x288] iteration 1/1  loss 1.000e+00\n", ""):
+        with Progress(1) as progress:
+            progress.update("384x288", 1, 1.0)
+        assert capsys.readouterr() == ("", expected)
+        assert not sys.__stderr__.closed
+        monkeypatch.setattr(sys, "stderr", None)
