@@ -77,10 +77,19 @@ def test_gradient_of_a_convolution_of_an_image_does_not_keep_its_result(replicat
     assert "Conv2D" not in kinds
 
 
-def check(
-    rng: np.random.Generator, sizes: list[Any], channels: tuple[int, int], dtype: str, bound: float
-) -> None:
-    """Compare what a graph makes of features of sizes that it does not know, and the gradient."""
+@pytest.mark.parametrize(
+    ("channels", "dtype", "bound"),
+    [((5, 4), "float32", 3e-6), ((5, 4), "bfloat16", 1e-2), ((512, 8), "float32", 5e-6)],
+)
+@pytest.mark.parametrize("tiles", [1, 2, 264])
+def test_values_and_gradient_of_minimal_filtering_are_numpys(
+    rng, monkeypatch, tiles, channels, dtype, bound
+):
+    """At sizes that the graph does not know, in one strip and in several; of as many channels as
+    the widest of VGG, which has 3e-7 by the direct way.
+    """
+    monkeypatch.setattr(winograd, "MOST_TILES", tiles)
+    wide = channels[0] > 5
     kernel, bias = rng.normal(size=(3, 3, *channels)), np.linspace(-1, 1, channels[1])
     with tf.Graph().as_default(), tf.Session() as session:
         fed, sent = (tf.placeholder(tf.float32, [1, None, None, each]) for each in channels)
@@ -90,9 +99,9 @@ def check(
         slope = tf.gradients(y, features, tf.cast(sent, dtype))[0]
         assert (y.dtype, slope.dtype) == (dtype, dtype)
         results = [tf.cast(each, tf.float32)[0] for each in (y, slope)]
-        for size in sizes:
+        for size in [(9, 6)] if wide else [(1, 1), (2, 7), (4, 4), (5, 8), (17, 6), (3, 30)]:
             x, above = (rng.normal(size=(*size, each)) for each in channels)
-            x = np.maximum(x, 0) if channels[0] > 5 else x  # as after a ReLU
+            x = np.maximum(x, 0) if wide else x  # as after a ReLU
             found = session.run(results, {fed: x[None], sent: above[None]})
             reference = correlate(x, kernel) + bias, correlate(above, turned(kernel))
             for each, expected in zip(found, reference, strict=True):
@@ -100,30 +109,12 @@ def check(
                 assert np.abs(each - expected).max() < bound * np.abs(expected).max()
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [("float32", 3e-6), ("bfloat16", 1e-2)])
-@pytest.mark.parametrize("tiles", [1, 2, 264])
-def test_values_and_gradient_of_minimal_filtering_are_numpys(rng, monkeypatch, tiles, dtype, bound):
-    """At sizes that are and are no multiples of 4, in one strip and in several."""
-    monkeypatch.setattr(winograd, "MOST_TILES", tiles)
-    sizes = [(1, 1), (2, 7), (4, 4), (5, 8), (17, 6), (3, 30)]
-    check(rng, sizes, (5, 4), dtype, bound)
-
-
-def test_minimal_filtering_of_many_channels_is_as_exact_as_of_few(rng):
-    """As wide as the widest of VGG; the direct way has 3e-7."""
-    check(rng, [(9, 6)], (512, 8), "float32", 5e-6)
-
-
-def test_the_matrices_filter(rng):
-    """In exact arithmetic a tile is the correlation of its inputs with the taps."""
+def test_the_matrices_filter_exactly_and_their_points_lose_less_than_the_usual(rng, monkeypatch):
+    """Half of the error in float32, for the root mean square over many tiles and channels."""
     kernel, inputs, output = winograd.transforms()
     taps, seen = rng.normal(size=3), rng.normal(size=6)
     found = output @ ((kernel @ taps) * (inputs @ seen))
     np.testing.assert_allclose(found, np.correlate(seen, taps, mode="valid"), atol=1e-13)
-
-
-def test_the_points_lose_less_than_the_usual_ones(rng, monkeypatch):
-    """Half of the error in float32, for the root mean square over many tiles and channels."""
 
     def deviation() -> float:
         kernel, inputs, output = (
@@ -145,14 +136,11 @@ def test_the_points_lose_less_than_the_usual_ones(rng, monkeypatch):
     assert own < 0.6 * deviation()
 
 
-def test_which_kernels_are_transformed():
+def test_wide_kernels_are_transformed_and_products_are_as_large_as_the_caches_take():
+    """Up to 2^20 multiplications are for one thread, and 64 tiles are worth it."""
     wide = [(3, 3, 128, 256), (3, 3, 64, 128), (3, 3, 64, 64)]
     narrow = [(3, 3, 64, 32), (3, 3, 3, 512), (5, 5, 256, 256), (3, 1, 256, 256)]
     assert [each for each in (*wide, *narrow) if winograd.suits(each)] == wide
-
-
-def test_a_product_is_for_one_thread_or_of_as_many_tiles_as_the_caches_take():
-    """Up to 2^20 multiplications are, and 64 tiles are worth it."""
     found = {side: winograd.tiles_at_once(side, side) for side in (64, 90, 128, 256)}
     assert found == {64: 256, 90: 129, 128: 64, 256: 264}
 
@@ -171,13 +159,8 @@ def test_the_graph_of_a_run_transforms_wide_kernels_on_a_processor(kind):
         Convolution(name, np.zeros((3, 3, channels, 128), np.float32), np.zeros(128, np.float32))
         for name, channels in (("conv1_1", 3), ("conv1_2", 128))
     ]
-    config = make_config(
-        {
-            "content": {"layers": {"conv1_2": 1}},
-            "style": {"layers": {"conv1_1": 1}},
-            "runtime": {"precision": "float32"},
-        }
-    )
+    goal = {"content": {"layers": {"conv1_2": 1}}, "style": {"layers": {"conv1_1": 1}}}
+    config = make_config({**goal, "runtime": {"precision": "float32"}})
     weights = VGGWeights(tuple(layers), np.zeros(3, np.float32), "unpublished")
     work = st.open_workspace(config, weights, Device(kind, kind, 1))
     with work.session as session:

@@ -123,11 +123,12 @@ def test_preconditioner_is_its_matrix_at_any_size(rng, size):
     np.testing.assert_allclose(found, dense(*size) @ image.ravel(), rtol=1e-10)
 
 
-def test_lbfgs_finds_the_minimiser_of_rosenbrock_with_the_preconditioner_or_not(valley):
+def test_lbfgs_finds_the_minimiser_of_rosenbrock_preconditioned_or_not_and_stays_there(valley):
     start = np.full((1, 2, 2, 3), -1.2)
     with minimiser(rosenbrock, preconditioned=False) as plain:
         for made in (valley, plain):
             np.testing.assert_allclose(minimise(made, start, 150), 1, atol=1e-6)
+    np.testing.assert_array_equal(minimise(valley, np.ones((1, 1, 1, 3)), 3), 1)
 
 
 def test_lbfgs_and_scipy_find_the_same_minimiser_of_a_bounded_quadratic(bowl):
@@ -151,9 +152,7 @@ def test_a_step_is_shortened_to_the_lowest_point_of_a_parabola():
 
 
 def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(bowl, rng):
-    """The graph's part and the host's together, with the preconditioner, with bounds and with a
-    history that is a ring of slots.
-    """
+    """With the preconditioner, with bounds and with a history that is a ring of slots."""
     session, graph = bowl[0], bowl[1].graph
     run = begin(bowl, rng.uniform(LOW, HIGH, (1, 4, 4, 3)))
     images, slopes, slots = [], [], []
@@ -165,9 +164,8 @@ def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(bowl
             run.step(i)
     assert slots == [[], [0], [0, 1], [0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
     run._aim()
-    free, direction = (
-        session.run(each).ravel()[:48] for each in (graph.free.variable, graph.direction)
-    )
+    free, direction = session.run([graph.free.variable, graph.direction])
+    free, direction = free.ravel()[:48], direction.ravel()[:48]
     image, slope = images[-1], slopes[-1]
     held = ((image <= LOW) & (slope > 0)) | ((image >= HIGH) & (slope < 0))
     np.testing.assert_array_equal(free, ~held)
@@ -192,12 +190,9 @@ def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(bowl
     np.testing.assert_allclose(direction, -bpx(slope * free) * free, rtol=1e-9)
 
 
-def test_inner_products_are_those_of_free_variables_and_blocks_of_rows_change_nothing(
-    rng, monkeypatch
-):
-    weights, lowest, start = (
-        rng.uniform(*ends, (1, SIDE, SIDE, 3)) for ends in ((0.5, 2), (-1.5, 1.5), (-1, 1))
-    )
+def test_inner_products_are_of_free_variables_and_blocks_of_rows_change_nothing(rng, monkeypatch):
+    ends = ((0.5, 2), (-1.5, 1.5), (-1, 1))
+    weights, lowest, start = (rng.uniform(*each, (1, SIDE, SIDE, 3)) for each in ends)
 
     def spread(image):
         return 0.5 * tf.reduce_sum((image - lowest) ** 2 * weights)
@@ -229,11 +224,8 @@ def test_every_step_lowers_the_loss_inside_the_box(rng):
     box = (np.full(3, -100, np.float32), np.full(3, 155, np.float32))
     weights = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
     structure = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
-    with objective_session(structure, lambda goal: build_lbfgs(goal, box, 5, True)) as (
-        session,
-        objective,
-        handles,
-    ):
+    build = functools.partial(build_lbfgs, box=box, history=5, preconditioned=True)
+    with objective_session(structure, build) as (session, objective, handles):
         content = picture(rng)
         set_goal(session, objective, weights, content, picture(rng, 9, 9))
         run, totals = begin((session, handles), content), []
@@ -245,10 +237,6 @@ def test_every_step_lowers_the_loss_inside_the_box(rng):
         assert totals[-1] < totals[0] / 30
         set_image(session, objective, run.best_image())
         assert session.run(objective.total) == pytest.approx(totals[-1], rel=1e-6)
-
-
-def test_a_run_at_its_minimum_stays_there(valley):
-    np.testing.assert_array_equal(minimise(valley, np.ones((1, 1, 1, 3)), 3), 1)
 
 
 def test_a_loss_that_turns_infinite_is_stepped_back_from():
@@ -266,9 +254,7 @@ def test_steps_along_which_nothing_bends_are_three_times_as_long_next_time():
     np.testing.assert_allclose(reached, np.outer([-100, -400, -1300], np.ones(3)))
 
 
-def test_losses_that_are_no_numbers_wherever_a_step_leads_are_told_and_recovered_from(
-    valley, monkeypatch
-):
+def test_losses_that_are_nowhere_numbers_are_told_and_recovered_from(valley, monkeypatch):
     run = begin(valley, np.full((1, 1, 2, 3), 0.2))
     run.step(0)
     good, evaluate = run.finish(), run._evaluate

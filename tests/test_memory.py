@@ -34,13 +34,8 @@ SQUARE = Pictures(picture(2048, 2048), (picture(2048, 2048),))
 
 def asked(amount: str) -> Config:
     """Settings of a run of 2048 px, which has an amount of memory."""
-    return make_config(
-        {
-            "image": {"size": 2048, "scales": None},
-            "optimizer": {"name": "lbfgs"},
-            "runtime": {"memory": amount, "precision": "float32"},
-        }
-    )
+    given = {"image": {"size": 2048, "scales": None}, "optimizer": {"name": "lbfgs"}}
+    return make_config({**given, "runtime": {"memory": amount, "precision": "float32"}})
 
 
 def fitted(amount: str) -> Config:
@@ -53,8 +48,7 @@ def needed(config: Config, room: float = 1.0) -> float:
 
 def larger(config: Config) -> Config:
     """The same in tiles of the next larger size."""
-    side = fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1]
-    return fitting.with_tile(config, side)
+    return fitting.with_tile(config, fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1])
 
 
 def test_an_image_is_taken_in_one_piece_where_that_fits_twice_else_may_be_cut():
@@ -85,17 +79,16 @@ def test_where_no_tile_fits_the_history_is_shortened_and_where_none_does_the_lea
     assert needed(least) == smallest < needed(larger(least))
 
 
+TOO_LITTLE = r"predicted to need [\d.]+ GB of memory, of {} GB there are; "
+
+
 @pytest.mark.parametrize(
     ("amount", "told"),
     [
         ("99GB", r""),
         ("4GB", r""),
         ("3GB", r"optimizer\.history: \d in place of 8, for which there is too little memory"),
-        (
-            "1GB",
-            r"predicted to need [\d.]+ GB of memory, of 1\.0 GB there are; "
-            + re.escape(fitting.LESS_MEMORY),
-        ),
+        ("1GB", TOO_LITTLE.format(r"1\.0") + re.escape(fitting.LESS_MEMORY)),
     ],
 )
 def test_too_little_memory_is_told(amount, told):
@@ -198,12 +191,10 @@ def test_a_full_disk_of_temporary_files_is_an_error_and_not_the_end_of_the_proce
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    for spill in (
-        lambda room: room.empty((3, 5), np.dtype(np.float32)),
-        lambda room: room.keep(np.zeros(3)),
-    ):
+    nothing, spill = np.zeros((3, 5)), Spill(room=0)
+    for make in (lambda: spill.empty(nothing.shape, nothing.dtype), lambda: spill.keep(nothing)):
         with pytest.raises(OSError, match="No space left on device") as error:
-            spill(Spill(room=0))
+            make()
         assert error.value.filename == tempfile.gettempdir()
 
 
@@ -275,9 +266,7 @@ def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles_as_one_in_one_piec
 def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
     desk, monkeypatch, capsys
 ):
-    """The checkpoint has what a run has that nothing disturbs, and not the picture that is being
-    measured; the losses of its picture are taken though the key is pressed meanwhile.
-    """
+    """As it is in a run that nothing disturbs; another key is pressed while that one is judged."""
     settings, measure = ("runtime.tile=96", "output.checkpoint_every=1"), targets.measure_content
 
     def interrupted(*given: Any) -> Any:
@@ -311,6 +300,6 @@ def test_memory_that_is_short_is_told_before_a_run_begins_and_advice_where_it_ru
     run_out(monkeypatch, {1}, (80,))
     code, _ = desk("runtime.memory=1MB")
     assert code == 1
-    told = r"predicted to need \d\.\d GB of memory, of 0\.0 GB there are; "
+    told = TOO_LITTLE.format(r"0\.0")
     assert any(re.match(told, message) for message in caplog.messages)
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: out of memory: 128 px were")

@@ -8,15 +8,7 @@ from itertools import pairwise
 import pytest
 from conftest import tiny_layers, vgg19
 
-from neural_style.tiling import (
-    Stage,
-    cut,
-    is_larger,
-    reach_of,
-    stages_of,
-    strides_of,
-    values_carried,
-)
+from neural_style.tiling import cut, is_larger, reach_of, stages_of, strides_of, values_carried
 from neural_style.weights import Convolution, Layer, layers_needed
 
 
@@ -45,13 +37,11 @@ def test_no_stage_but_that_of_a_network_without_layers_is_without_convolutions()
     for last, number in (("relu3_1", 1), ("pool3", 1), ("pool4", 2)):
         found = stages_of(to(last))
         assert (len(found), found[-1].layers[-1].name) == (number, last)
-    assert stages_of(()) == (Stage(()),)
+    assert [stage.layers for stage in stages_of(())] == [()]
 
 
-def test_convolutions_lag_by_four_rows_and_poolings_halve_that():
-    """Block 2 begins with a lag of 4, has 8 behind conv2_1, and behind conv2_2 not 12 but 16, that
-    of pool2 a multiple of four.
-    """
+def test_convolutions_lag_by_four_rows_and_poolings_halve_that_and_double_strides():
+    """Behind conv2_2 there is a lag not of 12 but of 16: that of pool2 is a multiple of four."""
     first, second, third = stages_of(VGG)
     behind = dict(zip(names(first.layers), first.lags[1:], strict=True))
     found = [behind[name] for name in ("conv1_1", "relu1_1", "conv1_2", "pool1", "conv2_1")]
@@ -59,6 +49,8 @@ def test_convolutions_lag_by_four_rows_and_poolings_halve_that():
     assert [behind[name] for name in ("conv2_2", "pool2", "conv3_4", "pool3")] == [16, 8, 24, 12]
     assert (second.lags[-1], third.lags[-1]) == (8, 4)  # of 16 rows of conv4_4; of conv5_1
     assert [stage.grid for stage in (first, second, third)] == [16, 4, 4]
+    strides, layers = strides_of(VGG), [f"relu{block}_1" for block in range(1, 6)]
+    assert [strides[each] for each in (*layers, "pool4")] == [1, 2, 4, 8, 16, 16]
 
 
 @pytest.mark.parametrize("layers", [VGG, tuple(tiny_layers())], ids=["vgg19", "tiny"])
@@ -109,9 +101,3 @@ def test_an_image_of_few_rows_is_one_tile_and_a_square_is_larger_by_its_pixels()
     assert is_larger((100, 101), 100)
     assert not is_larger((50, 200), 100)
     assert not is_larger((5000, 5000), None)
-
-
-def test_strides_double_at_each_pooling():
-    strides = strides_of(VGG)
-    assert [strides[f"relu{block}_1"] for block in range(1, 6)] == [1, 2, 4, 8, 16]
-    assert strides["pool4"] == 16

@@ -63,9 +63,8 @@ def by_hand(
     image: np.ndarray, content: np.ndarray, style: np.ndarray, weights: VGGWeights
 ) -> tuple[float, np.ndarray]:
     """Return 5 content + 100 a layer of style + 1e-3 of total variation, and its gradient."""
-    (made, tape), (kept, _), (painted, _) = (
-        forward(each, weights) for each in (image, content, style)
-    )
+    (made, tape), (kept, _) = forward(image, weights), forward(content, weights)
+    painted, _ = forward(style, weights)
     difference = made[CONTENT] - kept[CONTENT]
     loss = 5 * np.mean(difference**2)
     slopes = {CONTENT: 10 * difference / difference.size}
@@ -92,13 +91,8 @@ def test_the_gradient_of_the_total_matches_the_reference(mat, rng, request):
         scipy.ndimage.gaussian_filter(rng.uniform(0, 255, size), (2, 2, 0)).astype(np.float32)
         for size in ((40, 48, 3), (48, 40, 3))
     ]
-    config = make_config(
-        {
-            "image": {"size": 48},
-            "optimizer": {"name": "lbfgs"},
-            "runtime": {"precision": "float32", "threads": None},
-        }
-    )
+    settings = {"image": {"size": 48}, "optimizer": {"name": "lbfgs"}}
+    config = make_config({**settings, "runtime": {"precision": "float32", "threads": None}})
     given = inputs.prepare_inputs(config, inputs.Pictures(pictures[0], (pictures[1],)), 48)
     image = rng.uniform(0, 255, (40, 48, 3)).astype(np.float32)
     device = session.open_device(config.runtime, print)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,29 +39,21 @@ class Forms:
 
     def sums(self, name: str, frame: np.ndarray, *ends: bool) -> list[list[float]]:
         """The sum and number of each part of a picture that is framed already."""
-        fetches = [
-            [p.total, *([p.number] if p.number is not None else [])] for p in self.parts[name]
-        ]
-        return self.session.run(
-            fetches, {self.frame: frame[None], **dict(zip(self.ends, ends, strict=True))}
-        )
-
-
-def forms_of(*given: Any) -> Iterator[Forms]:
-    made = Forms(*given)
-    with made.session:
-        yield made
+        parts = self.parts[name]
+        fetches = [[each for each in (p.total, p.number) if each is not None] for p in parts]
+        fed = dict(zip(self.ends, ends, strict=True))
+        return self.session.run(fetches, {self.frame: frame[None], **fed})
 
 
 @pytest.fixture(scope="module")
-def forms() -> Iterator[Forms]:
-    yield from forms_of("float64")
+def forms() -> Forms:
+    return Forms("float64")
 
 
 @pytest.fixture(scope="module")
-def narrow_forms() -> Iterator[Forms]:
+def narrow_forms() -> Forms:
     """In float32, with the exponent of isotropic total variation."""
-    yield from forms_of("float32", 0.5)
+    return Forms("float32", 0.5)
 
 
 def loops(name: str, image: np.ndarray, exponent: float = EXPONENT) -> float:

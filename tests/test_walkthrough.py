@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import nbclient
 import nbformat
@@ -42,20 +41,13 @@ print(json.dumps({
 """
 
 
-def code_cells() -> list[dict[str, Any]]:
-    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-
-
-def test_the_notebook_is_kept_valid_and_without_what_it_printed():
+def test_the_notebook_is_kept_valid_and_without_what_it_printed_in_short_cells_of_python():
     nbformat.validate(nbformat.read(NOTEBOOK, as_version=4))
-    assert code_cells()
-    for cell in code_cells():
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    codes = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert codes
+    for number, cell in enumerate(codes):
         assert (cell["outputs"], cell["execution_count"], cell["metadata"]) == ([], None, {})
-
-
-def test_every_cell_is_python_and_short():
-    for number, cell in enumerate(code_cells()):
         source = "".join(cell["source"])
         compile(TransformerManager().transform_cell(source), f"cell {number}", "exec")
         assert len(source.splitlines()) <= 35
