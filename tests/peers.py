@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import sqrtm
 
 Maps = Mapping[str, np.ndarray]  # features by layer, [H', W', C]
 Terms = dict[str, float]
@@ -102,15 +103,9 @@ def wasserstein(f: np.ndarray, s: np.ndarray) -> float:
     """
     shift = 1e-4 / TORCHVISION**2 * np.eye(f.shape[1])
     sigma, sigma_s = (np.cov(x, rowvar=False, bias=True) + shift for x in (f, s))
-    root = root_of(sigma_s)
-    spread = np.diag(sigma + sigma_s - 2 * root_of(root @ sigma @ root))
+    root = sqrtm(sigma_s)
+    spread = np.diag(sigma + sigma_s - 2 * sqrtm(root @ sigma @ root))
     return np.mean((f.mean(0) - s.mean(0)) ** 2) + np.mean(spread)
-
-
-def root_of(matrix: np.ndarray) -> np.ndarray:
-    """The square root of a symmetric positive definite matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    return vectors * values**0.5 @ vectors.T
 
 
 # sum |dx| + sum |dy|; mean |dx| + mean |dy|; mean dx^2 + mean dy^2.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,10 @@ def cases(table: str) -> list[tuple[str, str]]:
     return [(written.replace(" //", "\n"), told) for written, told in sides]
 
 
-def refusal(kind: type[Exception], call: Callable[..., object], *args: object) -> str:
-    """The message of the error of a kind that a call raises."""
+def refusal(kind: type[BaseException], call: Callable[..., Any], *args: Any, **named: Any) -> str:
+    """The message of the error of this very kind that a call raises."""
     with pytest.raises(kind) as caught:
-        call(*args)
+        call(*args, **named)
     assert type(caught.value) is kind
     return str(caught.value)
 

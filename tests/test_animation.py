@@ -5,9 +5,9 @@ from unittest.mock import MagicMock
 import cv2
 import numpy as np
 import pytest
-from messages import message
 from numpy.testing import assert_allclose
 from PIL import Image, ImageSequence
+from tables import refusal
 
 from neural_style import animation
 from neural_style.animation import AnimationError, check_ending, write_animation
@@ -96,16 +96,16 @@ def test_what_cannot_be_written_is_told_with_the_alternatives_and_not_left(
     tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setitem(animation._CODECS, ".mp4", "none")
-    assert message(AnimationError, film, tmp_path / "run.mp4", flat_frames()) == (
+    assert refusal(AnimationError, film, tmp_path / "run.mp4", flat_frames()) == (
         "this OpenCV cannot write .mp4 of 48 x 64 pixels (height x width) at 10 frames a second; "
         "write .gif or .webm"
     )
     monkeypatch.setattr(animation.cv2, "imencodeanimation", lambda *_: (False, None))
-    told = message(AnimationError, film, tmp_path / "run.gif", flat_frames())
+    told = refusal(AnimationError, film, tmp_path / "run.gif", flat_frames())
     assert told == ".gif cannot hold 48 x 64 pixels (height x width)"
     endings = "expected one of .gif, .webm, .mp4"
     for name, found in (("run.avi", "ends in '.avi'"), ("run", "has no ending")):
-        assert message(AnimationError, check_ending, name) == f"'{name}' {found}; {endings}"
+        assert refusal(AnimationError, check_ending, name) == f"'{name}' {found}; {endings}"
     # A writer that writes nothing and, as OpenCV's does, says nothing.
     monkeypatch.undo()
     monkeypatch.setattr(animation.cv2, "VideoWriter", MagicMock())

@@ -15,7 +15,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from conftest import command
-from messages import message
+from tables import refusal
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -146,7 +146,7 @@ def test_a_missing_package_is_told_in_one_line_where_it_is_needed(monkeypatch, t
         "pip install -r requirements-tensorboard.txt, or set it to false"
     )
     for call in (lambda: check_board(True), Board(tmp_path, enabled=True).__enter__):
-        assert message(InputError, call) == told
+        assert refusal(InputError, call) == told
     assert (Path(__file__).parents[1] / "requirements-tensorboard.txt").exists()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SMALL, command
-from messages import message
+from tables import refusal
 
 import style_transfer
 from benchmarks import kills
@@ -170,10 +170,10 @@ def test_a_changed_run_is_refused_with_every_leaf_that_differs_in_a_line_with_an
         f"{tmp_path}: cannot go on, as style.weight was 500.0 and is 100.0; the file of "
         "content.image has other contents; put that back, or begin a run of its own with --config"
     )
-    assert message(InputError, checkpoint.find_checkpoint, tmp_path, other) == told
+    assert refusal(InputError, checkpoint.find_checkpoint, tmp_path, other) == told
     assert checkpoint.find_checkpoint(tmp_path, DECISIVE).done == 3
     endless = {"settings": {"a" * 3000: {"b": "\x1b[31m" * 1000}}}
-    line = message(InputError, checkpoint.find_checkpoint, tmp_path, endless)
+    line = refusal(InputError, checkpoint.find_checkpoint, tmp_path, endless)
     assert line.isprintable()
     assert len(line) < 1500 + len(str(tmp_path))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import scipy.linalg
-from messages import message
 from numpy.testing import assert_allclose, assert_array_equal
+from tables import refusal
 
 from neural_style import color
 
@@ -199,7 +199,7 @@ def test_preserved_luminance_is_the_picture_under_its_colours_and_grey_under_gre
         expected = color.grey(color.luminance(colours, space), space)
         assert_allclose(color.preserve_luminance(colours, plain, space), expected, atol=1e-3)
     turned = flat(0).swapaxes(0, 1)
-    assert message(ValueError, color.preserve_luminance, flat(0), turned, space) == (
+    assert refusal(ValueError, color.preserve_luminance, flat(0), turned, space) == (
         "found luminance of 20 x 30 for a content image of 30 x 20 pixels (height x width), "
         "expected equal sizes; resize one of them first"
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import command, small_layers
-from messages import message
+from tables import refusal
 
 import style_transfer
 from neural_style import images, scale_mixing, session
@@ -145,7 +145,7 @@ def test_bad_input_and_help_do_not_import_tensorflow(experiment):
 
 def test_options_that_are_none_are_told_without_their_escapes(capsys):
     for arguments in (["\x1b[31mred"], ["--config"], ["-q", "-v", "\x1b]0;x\x07"]):
-        assert message(SystemExit, style_transfer.main, arguments) == "2"
+        assert refusal(SystemExit, style_transfer.main, arguments) == "2"
         told = capsys.readouterr().err
         assert "style_transfer.py: error: " in told
         assert all(line.isprintable() for line in told.splitlines())

@@ -24,10 +24,12 @@ def a_failure() -> tf.errors.OpError:
     return caught.value
 
 
-def test_an_error_of_tensorflow_is_told_by_its_kind_operation_and_first_sentence():
+def test_errors_are_told_by_kind_and_those_of_tensorflow_by_operation_and_first_sentence():
     error = a_failure()
     assert "\n" in str(error)
     assert describe(error) == "InvalidArgumentError in misfit: Incompatible shapes: [2] vs. [3]"
+    assert describe(InputError("content.image: no such file")) == "content.image: no such file"
+    assert describe(KeyError("a\nb")) == r"KeyError: 'a\nb'"
 
 
 @pytest.mark.parametrize(
@@ -42,11 +44,6 @@ def test_an_error_of_tensorflow_is_told_by_its_kind_operation_and_first_sentence
 def test_the_first_sentence_is_without_headings_and_nodes(message, told):
     error = tf.errors.InternalError(None, None, message)
     assert describe(error) == f"InternalError: {told}"
-
-
-def test_other_errors_are_told_as_they_are():
-    assert describe(InputError("content.image: no such file")) == "content.image: no such file"
-    assert describe(KeyError("a\nb")) == r"KeyError: 'a\nb'"
 
 
 def test_the_whole_of_an_unexpected_error_is_in_the_folder(tmp_path):

@@ -14,9 +14,7 @@ def everything_under(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*")}
 
 
-def test_atomic_write_replaces_and_leaves_no_other_file_and_ordinary_permissions(
-    tmp_path: Path,
-) -> None:
+def test_atomic_write_replaces_with_ordinary_permissions_and_leaves_no_other_file(tmp_path):
     path = tmp_path / "losses.csv"
     write_atomically(path, b"first, and longer")
     write_atomically(path, b"second")
@@ -26,9 +24,7 @@ def test_atomic_write_replaces_and_leaves_no_other_file_and_ordinary_permissions
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "the block"])
-def test_a_write_that_fails_leaves_the_earlier_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch, step):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -48,9 +44,7 @@ def test_a_write_that_fails_leaves_the_earlier_file(
     assert everything_under(tmp_path) == {"pastiche.png": b"earlier"}
 
 
-def test_atomic_write_reaches_the_disk_before_the_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_atomic_write_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
     sizes = []
     real = os.fsync
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.ndimage
-from messages import message
 from numpy.testing import assert_allclose, assert_array_equal
+from tables import refusal
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.guidance import check_area, fit_mask, guides_of, position_weights, read_mask
-from neural_style.images import write_image
+from neural_style.images import ImageError, write_image
 from neural_style.inputs import Inputs
 from neural_style.weights import Convolution, Layer, Pooling, Relu
 
@@ -63,9 +63,9 @@ def test_what_is_no_mask_is_told(tmp_path):
         ),
     ):
         path = draw(tmp_path, np.full((4, 5, 3), pixel))
-        assert message(InputError, read_mask, path, color, KEY) == f"{KEY}: {told.format(path)}"
+        assert refusal(InputError, read_mask, path, color, KEY) == f"{KEY}: {told.format(path)}"
     path.unlink()
-    missing = message(InputError, read_mask, path, None, KEY)
+    missing = refusal(ImageError, read_mask, path, None, KEY)
     assert missing.startswith(f"{KEY}: no such file: {path}; give a ")
 
 
@@ -156,9 +156,9 @@ def test_a_mask_without_area_at_a_layer_is_told_by_its_style_unless_that_weighs_
     told = f"{KEY}: the mask has no area at relu3_1 with style.guidance: "
     inside = "inside at this scale; try style.guidance: simple, or image.scales: null"
     simple = "simple at this scale; try a larger mask, or image.scales: null"
-    assert message(InputError, guides_of, style, inputs, LAYERS) == told + inside
+    assert refusal(InputError, guides_of, style, inputs, LAYERS) == told + inside
     weights = {"relu1_1": np.ones((4, 4)), "relu3_1": np.zeros((2, 2))}
-    assert message(InputError, check_area, weights, KEY, "simple") == told + simple
+    assert refusal(InputError, check_area, weights, KEY, "simple") == told + simple
     style, inputs = guided(guidance="inside", weight=0)
     assert [dict(guide.painted) for guide in guides_of(style, inputs, LAYERS)] == [{}, {}]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from messages import message
 from PIL import Image
+from tables import refusal
 
 from neural_style import images
 from neural_style.headers import DAMAGED, HeaderError, check_header
@@ -82,7 +82,7 @@ def test_too_many_pixels_for_the_limit_or_the_bytes_are_refused_before_anything_
     monkeypatch.setattr(images.cv2, decoder, lambda *_: pytest.fail("it was decoded"))
     path, make = tmp_path / "bomb", FORMATS[form]
     path.write_bytes(make(16_383, 16_383))
-    told = message(ImageError, read_image, path, "content.image")
+    told = refusal(ImageError, read_image, path, "content.image")
     assert told == f"content.image: {path} {too_many(200)}"
     assert fault(make(5000, 5000)) == ""
     assert fault(make(9000, 9001)) == (

@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
-from messages import message
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageOps
 from scipy import ndimage
+from tables import refusal
 from test_headers import PNG, chunk
 
 from neural_style import images
@@ -38,7 +38,7 @@ def png_16(samples):
 
 
 def read_error(path, key="content.image", **limit):
-    return message(ImageError, read_image, path, key, **limit)
+    return refusal(ImageError, read_image, path, key, **limit)
 
 
 def noise(rng, height=40, width=52):
@@ -274,7 +274,7 @@ def test_write_image_rounds_clips_leaves_nothing_else_and_tells_a_vanished_folde
     write_image(path, picture)
     with Image.open(path) as written:
         assert np.asarray(written)[0, :, 1].tolist() == [0, 0, 1, 2, 2, 254, 255, 255]
-    told = message(FileNotFoundError, write_image, gone, picture)
+    told = refusal(FileNotFoundError, write_image, gone, picture)
     assert told == f"[Errno 2] No such file or directory: '{gone}'"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -333,13 +333,13 @@ def test_what_a_format_cannot_hold_is_told_before_it_is_made_and_then(name, most
     path, ending = tmp_path / name, name[1:].lower()
     images.check_sides(name, (2, most))
     images.check_sides("a.png", (2, 10**6))
-    assert message(ImageError, images.check_sides, name, (2, most + 1)) == (
+    assert refusal(ImageError, images.check_sides, name, (2, most + 1)) == (
         f"output.image: {ending} holds sides of up to {most} pixels, the result has 2 x {most + 1} "
         "(height x width); write .png or .tif"
     )
     for width, letters in ((most + 1, 0), (8, 70_000))[: 1 if name == "a.webp" else 2]:
         picture = np.zeros((2, width, 3), np.float32)
-        assert message(ImageError, write_image, path, picture, settings="x" * letters) == (
+        assert refusal(ImageError, write_image, path, picture, settings="x" * letters) == (
             f"'{name}': {ending} cannot hold 2 x {width} pixels (height x width) with {letters} "
             "characters of settings; write .png or .tiff"
         )
@@ -353,5 +353,5 @@ def test_check_ending_ignores_case_and_lists_the_endings():
     endings = "expected one of .png, .jpg, .jpeg, .webp, .tif, .tiff"
     for ending, shown in ((".bmp", ".bmp"), (".\x1bpng", ".\\x1bpng"), ("", "")):
         found = f"ends in '{shown}'" if shown else "has no ending"
-        told = message(ImageError, images.check_ending, f"a{ending}")
+        told = refusal(ImageError, images.check_ending, f"a{ending}")
         assert told == f"'a{shown}' {found}; {endings}"

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 from conftest import vgg19
-from messages import message
 from numpy.testing import assert_array_equal
+from tables import refusal
 
 from neural_style import inputs as given
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import write_image
 from neural_style.inputs import Inputs, Pictures, check_layers, prepare_inputs, take_pictures
+from neural_style.weights import WeightsError
 
 
 def pictures(content=(60, 90), styles=((50, 100),), start=None) -> Pictures:
@@ -59,7 +60,7 @@ def test_style_scale_and_weight_are_of_the_picture_that_the_config_names_or_1_fo
     assert [(s.shape[:2], w) for s, w in of_own.styles] == [((30, 60), 3), ((240, 120), 1)]
     assert [weight for _, weight in of_none.styles] == [1, 1]
     masked = make_config({"style": {"images": [{"path": "a", "mask": "m.png"}]}})
-    assert message(InputError, given.for_styles, masked, 2) == (
+    assert refusal(InputError, given.for_styles, masked, 2) == (
         "styles: found 2 pictures, expected 1, as many as style.images has with masks or fine "
         "structures"
     )
@@ -75,7 +76,7 @@ def test_a_picture_too_small_for_the_deepest_layer_in_use_is_named():
     ):
         config = given.for_styles(make_config({"image": {"size": 40}}), len(styles))
         inputs = prepared(config, pictures(content, styles))
-        found = message(InputError, check_layers, config, inputs, vgg19())
+        found = refusal(InputError, check_layers, config, inputs, vgg19())
         assert found == f"{told}, or leave the deepest layers out"
     check_layers(config, prepared(config, pictures((16, 40), ((16, 40),))), vgg19())
     for weight, style in (
@@ -94,12 +95,12 @@ def test_a_picture_that_would_not_fit_into_memory_and_an_unknown_layer_are_named
         (90, 1000, "style.images[0]: 90000 x 45000", "image.size or its scale"),
     ):
         config = make_config({"style": {"images": [{"path": "a", "scale": scale}]}})
-        assert message(InputError, prepare_inputs, config, pictures(), size) == (
+        assert refusal(InputError, prepare_inputs, config, pictures(), size) == (
             f"{found} px at this size, expected at most 200 megapixels; lower {cure}, or raise "
             "image.max_megapixels"
         )
     config = make_config({"style": {"layers": ["relu3_1", "relu3_5"]}})
-    told = message(InputError, check_layers, config, prepared(config, pictures()), vgg19())
+    told = refusal(WeightsError, check_layers, config, prepared(config, pictures()), vgg19())
     assert told.startswith("style.layers: unknown layer 'relu3_5'; did you mean")
 
 
@@ -140,7 +141,7 @@ def test_arrays_that_are_no_pictures_are_named():
         (GOOD, [GOOD], {"init": {"from": "./x.png"}}, f"start: found none, {BY_PATH}"),
     ):
         config = make_config(settings)
-        assert message(InputError, take_pictures, config, content, styles, None) == told
+        assert refusal(InputError, take_pictures, config, content, styles, None) == told
 
 
 def masked(folder, styles, **files):
@@ -175,8 +176,8 @@ def test_a_mask_of_another_size_than_its_picture_is_told(tmp_path):
     for name, size in wanted.items():
         config = masked(tmp_path, [{"path": "style"}, {"path": "style", name: "m"}], **sizes)
         told = f"style.images[1].{name}: found 30 x 21 px, expected {size}"
-        assert message(InputError, given.read_pictures, config) == told
-        assert message(InputError, take_pictures, config, *arrays) == told
+        assert refusal(InputError, given.read_pictures, config) == told
+        assert refusal(InputError, take_pictures, config, *arrays) == told
 
 
 def test_fine_structure_is_read_for_the_styles_that_ask_for_it_unless_none_weighs(tmp_path):

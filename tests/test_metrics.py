@@ -5,7 +5,7 @@ import pytest
 import skimage.color
 import skimage.filters
 import skimage.metrics
-from messages import message
+from tables import refusal
 
 from neural_style.metrics import BORDER, border_score, color_distance, edge_ssim, grain, ssim
 
@@ -56,21 +56,18 @@ def test_similarity_is_1_for_equals_and_needs_a_whole_window_and_equal_sizes(mea
     assert measure(0 * picture, 0 * picture) == pytest.approx(1)
     assert measure(picture[:10], picture[:10]) is None
     assert measure(picture[:11, :11], picture[:11, :11]) == pytest.approx(1)
-    assert message(ValueError, measure, picture[:, :12], picture[:, :13]) == (
+    assert refusal(ValueError, measure, picture[:, :12], picture[:, :13]) == (
         "found pictures of 41 x 12 and 41 x 13 pixels (height x width), expected equal sizes; "
         "resize one of them first"
     )
 
 
-def test_color_distance_of_plain_pictures_is_their_distance_in_lab():
+def test_color_distance_is_that_of_plain_and_of_grey_pictures_in_lab(rng):
     plain = np.full((8, 9, 3), [200, 90, 30], np.float32), np.full((5, 4, 3), [20, 140, 99.0])
     lab = [skimage.color.rgb2lab(picture[0, 0] / 255) for picture in plain]
     expected = np.linalg.norm(lab[0] - lab[1])
     assert color_distance(plain[0], [(plain[1], 1)]) == pytest.approx(expected, rel=1e-3)
-
-
-def test_color_distance_matches_the_closed_form_of_commuting_covariances(rng):
-    """Of pictures of grey the covariances have one direction, and roots are deviations."""
+    # Covariances of grey have one direction, and their roots are deviations.
     dark, light = (rng.uniform(*ends, (40, 50, 1)) * np.ones(3) for ends in ((0, 120), (90, 250)))
     levels = [skimage.color.rgb2lab(picture / 255)[..., 0] for picture in (dark, light)]
     (m, s), (n, t) = ((level.mean(), level.std()) for level in levels)
@@ -78,15 +75,12 @@ def test_color_distance_matches_the_closed_form_of_commuting_covariances(rng):
     assert color_distance(dark, [(light, 1)]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_color_distance_is_0_for_the_same_colours_in_another_order(rng):
+def test_color_distance_is_0_for_the_same_colours_and_of_several_styles_their_mean_by_shares(rng):
     picture = rng.uniform(0, 255, (30, 40, 3)).astype(np.float32)
     shuffled = rng.permutation(picture.reshape(-1, 3)).reshape(24, 50, 3)
     assert color_distance(picture, [(shuffled, 1)]) == pytest.approx(0, abs=0.01)
     assert color_distance(picture, [(picture[..., ::-1], 1)]) > 1
     assert color_distance(0 * picture, [(0 * picture, 1)]) == pytest.approx(0, abs=1e-4)
-
-
-def test_color_distance_of_several_styles_is_their_mean_by_shares(rng):
     picture, *styles = (rng.uniform(0, high, (20, 20, 3)) for high in (255, 60, 130))
     each = [color_distance(picture, [(style, 5)]) for style in styles]
     mixed = color_distance(picture, [(styles[0], 1), (styles[1], 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -41,14 +42,12 @@ def load(path):
 
 
 def test_a_file_in_place_is_loaded_and_told_of_if_it_is_bad_or_not_the_published_one(mine):
-    def refuse(path):
-        raise WeightsError(f"{path}: is empty")
-
     loaded = []
     found = find_weights(network(mine), 0, lambda path: loaded.append(path) or load(path))
     assert (loaded, found.weights.origin, found.notice) == ([mine], "published", "")
     notice = find_weights(network(mine), 0, lambda path: weights("unpublished")).notice
     assert notice == f"{mine}: not the published VGG-19"
+    refuse = Mock(side_effect=WeightsError(f"{mine}: is empty"))
     told = refusal(WeightsError, find_weights, network(mine), 0, refuse)
     assert told == f"network.weights: {mine}: is empty"
 
@@ -83,14 +82,9 @@ def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
     assert len(asked) == 1
 
 
-def test_a_site_out_of_reach_is_told_and_if_missing_decides_but_not_on_another_file(
-    tmp_path, monkeypatch
-):
+def test_if_missing_decides_on_a_site_out_of_reach_but_not_on_another_file(tmp_path, monkeypatch):
     error = download.DownloadError("https://host: cannot be reached", unreachable=True)
-
-    def obtain(*_):
-        raise error
-
+    obtain = Mock(side_effect=error)
     monkeypatch.setattr(download, "obtain", obtain)
     path = tmp_path / supply.PUBLISHED_NAME
     told = refusal(WeightsError, find_weights, network(path), 0, load)
@@ -98,7 +92,7 @@ def test_a_site_out_of_reach_is_told_and_if_missing_decides_but_not_on_another_f
     found, notice = find_weights(network(path, if_missing="random"), 0, load)
     assert found.origin == "random"
     assert notice.startswith("https://host: cannot be reached; going on with RANDOM FILTERS")
-    error = download.DownloadError("https://host: another digest")
+    obtain.side_effect = download.DownloadError("https://host: another digest")
     wanted = network(path, if_missing="random")
     told = refusal(download.DownloadError, find_weights, wanted, 0, load)
     assert told == "https://host: another digest"

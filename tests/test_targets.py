@@ -31,9 +31,7 @@ def picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def sums_of(features: np.ndarray) -> StyleSums:
-    return StyleSums(
-        features.T @ features, len(features), features.sum(0), np.sort(features, axis=0)
-    )
+    return StyleSums(features.T @ features, len(features), features.sum(0), np.sort(features, 0))
 
 
 def assert_equal(found: StyleSums, expected: StyleSums, rtol: float = 0) -> None:
@@ -77,20 +75,15 @@ def test_a_mixture_has_the_shares_asked_for_and_averages_histograms_at_equal_qua
     assert_allclose(mixed.features / mixed.positions, expected, rtol=1e-12)
 
 
-def test_mixed_statistics_make_one_target(opened, rng):
-    session, objective = opened
+def test_several_styles_make_one_target_or_the_weighted_sum_of_the_losses_of_each(opened, rng):
     styles = [StyleSource(picture(rng, 8, 10), 3.0), StyleSource(picture(rng, 12, 6))]
-    both = measure_targets(session, objective, picture(rng, 6, 6), styles)
-    each = [measure_targets(session, objective, styles[0].image, [s]) for s in styles]
+    content, image = picture(rng, 6, 6), picture(rng, 6, 6)
+    both = measure_targets(*opened, content, styles)
+    each = [measure_targets(*opened, styles[0].image, [style]) for style in styles]
     assert both.shares == (1.0,)
     for layer, (sums,) in both.style.items():
         expected = targets._mixture([alone.style[layer][0] for alone in each], [3, 1])
         assert_equal(sums, expected, rtol=1e-6)
-
-
-def test_mixed_losses_are_the_weighted_sum_of_those_of_each_style(opened, rng):
-    styles = [StyleSource(picture(rng, 8, 10), 3.0), StyleSource(picture(rng, 12, 6))]
-    content, image = picture(rng, 6, 6), picture(rng, 6, 6)
 
     def losses(session: Any, objective: Any, *sources: StyleSource, **goals: Any) -> Any:
         found = measure_targets(session, objective, content, sources, **goals)
@@ -123,6 +116,11 @@ def test_targets_are_measured_once_while_there_is_room_and_those_used_longest_ag
     assert wanted(KeptTargets(160), "abacab") == "abcb"
     assert wanted(KeptTargets(159), "aabab") == "abab"
     assert [KeptTargets().get(None, lambda: 7) for _ in "ab"] == [7, 7]  # and no key is made
+    kept = KeptTargets(160)
+    wanted(kept, "a")
+    with pytest.raises(ZeroDivisionError):
+        kept.get(lambda: "b", lambda: 1 / 0)
+    assert wanted(kept, "ab") == "b"  # a failure to measure leaves what is kept
 
 
 def test_room_is_counted_in_bytes_of_sums_and_features():
@@ -134,14 +132,6 @@ def test_room_is_counted_in_bytes_of_sums_and_features():
     tiles = Targets([[{"relu1_1": np.zeros(10)}] * 2], {}, ())
     assert wanted(KeptTargets(320), "aba", tiles) == "ab"
     assert wanted(KeptTargets(319), "aba", tiles) == "aba"
-
-
-def test_a_failure_to_measure_leaves_what_is_kept():
-    kept = KeptTargets(160)
-    wanted(kept, "a")
-    with pytest.raises(ZeroDivisionError):
-        kept.get(lambda: "b", lambda: 1 / 0)
-    assert wanted(kept, "ab") == "b"
 
 
 def test_a_key_is_of_all_that_targets_are_measured_on(rng):

@@ -8,22 +8,9 @@ import pytest
 from conftest import MEAN, tiny_layers
 from tables import cases, refusal
 
-from neural_style import random_filters
-from neural_style import weights as module
+from neural_style import random_filters, weights
 from neural_style.random_filters import random_weights
-from neural_style.weights import (
-    Convolution,
-    Relu,
-    Unsupported,
-    VGGWeights,
-    WeightsError,
-    identify,
-    layer_table,
-    layers_needed,
-    receptive_field,
-    smallest_side,
-    transpose_kernels,
-)
+from neural_style.weights import Convolution, VGGWeights, WeightsError, layers_needed, smallest_side
 
 TINY = VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "random")
 
@@ -33,7 +20,7 @@ def test_receptive_field_has_published_sizes_and_leaves_one_position() -> None:
     # 2019, https://distill.pub/2019/computing-receptive-fields, count the same way.
     published = {"relu1_1": 3, "relu2_1": 10, "relu3_1": 24, "relu4_1": 68, "relu4_2": 84}
     published |= {"relu5_1": 156, "relu5_4": 252, "pool5": 268}
-    assert {name: receptive_field(TINY, name)[0] for name in published} == published
+    assert {name: weights.receptive_field(TINY, name)[0] for name in published} == published
     smallest = {"relu1_2": 1, "pool1": 2, "relu2_2": 2, "conv4_2": 8, "relu5_1": 16, "pool5": 32}
     assert {name: smallest_side(TINY, name) for name in smallest} == smallest
 
@@ -45,7 +32,7 @@ def test_layers_needed_end_at_the_deepest() -> None:
 
 
 def test_transposed_kernels_have_height_and_width_swapped() -> None:
-    for layer, own in zip(transpose_kernels(TINY).layers, TINY.layers, strict=True):
+    for layer, own in zip(weights.transpose_kernels(TINY).layers, TINY.layers, strict=True):
         assert layer.name == own.name
         if isinstance(own, Convolution):
             np.testing.assert_array_equal(layer.kernel, own.kernel.swapaxes(0, 1))
@@ -64,7 +51,7 @@ relu2_1 => layer 'relu2_1' comes after 'bn1_1', which is a layer of type 'bnorm'
 
 @pytest.mark.parametrize(("name", "message"), cases(MISTAKES))
 def test_a_layer_that_is_unknown_or_behind_the_end_is_named(name: str, message: str) -> None:
-    end = Unsupported("bn1_1", "a layer of type 'bnorm'", ("relu2_1",))
+    end = weights.Unsupported("bn1_1", "a layer of type 'bnorm'", ("relu2_1",))
     small = VGGWeights(tuple(tiny_layers()[:5]), np.float32(MEAN), "unpublished", "0", end)
     assert refusal(WeightsError, layers_needed, small, ["relu1_1", name]) == message
     assert refusal(WeightsError, smallest_side, small, name) == message
@@ -72,7 +59,7 @@ def test_a_layer_that_is_unknown_or_behind_the_end_is_named(name: str, message: 
 
 def test_layer_table_lists_shapes_and_parameters() -> None:
     layers = tuple(tiny_layers()[:5])
-    lines = layer_table(VGGWeights(layers, np.float32(MEAN), "random")).splitlines()
+    lines = weights.layer_table(VGGWeights(layers, np.float32(MEAN), "random")).splitlines()
     assert [line.split() for line in lines[1:]] == [
         ["conv1_1", "224", "x", "224", "x", "4", "112", "3", "1"],
         ["relu1_1", "224", "x", "224", "x", "4", "3", "1"],
@@ -83,18 +70,16 @@ def test_layer_table_lists_shapes_and_parameters() -> None:
     ]
 
 
-def test_identify_knows_the_published_files_by_their_digests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identify_knows_published_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "any.mat"
     path.write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
-    assert identify(path) == ("unpublished", sha256)
+    assert weights.identify(path) == ("unpublished", sha256)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "PUBLISHED_SHA256", sha256)
-        assert identify(path) == ("published", sha256)
-    monkeypatch.setattr(module, "PUBLISHED_BETA16_MD5", hashlib.md5(b"abc").hexdigest())
-    assert identify(path) == ("published", sha256)
+        patch.setattr(weights, "PUBLISHED_SHA256", sha256)
+        assert weights.identify(path) == ("published", sha256)
+    monkeypatch.setattr(weights, "PUBLISHED_BETA16_MD5", hashlib.md5(b"abc").hexdigest())
+    assert weights.identify(path) == ("published", sha256)
 
 
 def test_random_weights_have_the_architecture_of_vgg19(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +92,7 @@ def test_random_weights_have_the_architecture_of_vgg19(monkeypatch: pytest.Monke
     monkeypatch.setattr(random_filters, "_orthogonal", kernel)
     drawn = random_weights(1)
     assert [layer.name for layer in drawn.layers] == [layer.name for layer in tiny_layers()]
-    assert sum(isinstance(layer, Relu) for layer in drawn.layers) == 16
+    assert sum(isinstance(layer, weights.Relu) for layer in drawn.layers) == 16
     convolutions = [layer for layer in drawn.layers if isinstance(layer, Convolution)]
     assert [layer.kernel.shape for layer in convolutions] == shapes
     # 20,024,384: parameters of the convolutions of configuration E (Simonyan and Zisserman 2015).
@@ -117,9 +102,7 @@ def test_random_weights_have_the_architecture_of_vgg19(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(drawn.mean, np.float32(MEAN))
 
 
-def test_random_kernels_are_orthogonal_and_repeat_with_their_seed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_random_kernels_are_orthogonal_and_repeat_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     # A kernel of more filters than taps, 27, and wide ones.
     monkeypatch.setattr(random_filters, "VGG19_BLOCKS", ((2, 32), (1, 64)))
     drawn, again, other = (

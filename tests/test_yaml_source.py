@@ -62,16 +62,12 @@ def test_megabyte_of_nothing_is_no_setting(tmp_path: Path, text: str) -> None:
     assert time.process_time() - start < SECONDS
 
 
-def test_file_of_any_length_is_not_read_to_its_end(tmp_path: Path) -> None:
+def test_lengths_and_numbers_of_nodes_are_bounded_while_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     with path.open("wb") as file:
         file.truncate(10**12)  # a hole
-    told = refusal(ConfigError, load_config, path)
-    assert told == f"{path}: larger than 1,000,000 bytes; expected a file of settings"
-
-
-def test_number_of_nodes_is_bounded_while_they_are_composed(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
+    larger = f"{path}: larger than 1,000,000 bytes; expected a file of settings"
+    assert refusal(ConfigError, load_config, path) == larger
     assert told(path, "a: [" + "1," * 10_000 + "1]") == (
         f"{path} (line 1): over 10,000 values, its aliases counted"
     )
@@ -103,9 +99,7 @@ init: {"a\udfff": } => half a character
 
 
 @pytest.mark.parametrize(("text", "expected"), cases(ESCAPED))
-def test_what_is_in_a_file_cannot_write_to_the_terminal(
-    tmp_path: Path, text: str, expected: str
-) -> None:
+def test_a_file_cannot_write_to_the_terminal(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in told(tmp_path / "a.yaml", text.replace("RIGHT-TO-LEFT", "\u202e"))
 
 
@@ -121,9 +115,7 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
         assert told(tmp_path / "a.yaml", f"{key}{value}}}") == f"{dotted} (line 1): {problem}"
 
 
-def test_numbers_beyond_all_characters_and_versions_are_refused_with_their_line(
-    tmp_path: Path,
-) -> None:
+def test_numbers_beyond_all_characters_and_versions_are_refused_by_line(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     problem = "not valid YAML: no character or version has so large a number"
     for escape in ("\\U00110000", "\\Ud000002e", "\\Uffffffff"):
