@@ -151,7 +151,8 @@ def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(bench):
             coarse.recover()
         fine = bench.begin(settings, 1, (20, 28), before=coarse)
         start = fine.iterate()
-        assert fine.state()["shrunk"] == 0.5**recoveries
+        resumed = bench.adam.resume(bench.session, settings, 12, fine.state())
+        assert resumed.state()["shrunk"] == fine.state()["shrunk"] == 0.5**recoveries
         fine.step(1)
         moved.append(np.abs(fine.iterate() - start).max())
     assert moved[1] < 0.5 * moved[0]

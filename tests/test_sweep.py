@@ -476,8 +476,12 @@ def test_a_checkpoint_of_no_history_that_can_be_is_begun_again(told, tmp_path):
     task.folder.mkdir()
     history, decisive = record.LossHistory(["total"]), {"settings": {"optimizer": told}}
     checkpoint.write_checkpoint(task.folder, checkpoint.Checkpoint(1, history, {}, decisive))
+    for name in ("0001-half", "0001-done"):  # of other settings, under the same number
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    (tmp_path / "0001-done" / "record.json").touch()
     assert sweep._cleared(task) == task
-    assert not task.folder.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["0001-done"]
 
 
 class Killed(BaseException):
