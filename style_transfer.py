@@ -24,45 +24,39 @@ from pathlib import Path
 import numpy as np
 
 import vgg19_matconvnet as vgg
-from neural_style import (
-    checkpoint,
-    command_line,
-    files,
-    objective,
-    optimizers,
-    outputs,
-    record,
-    run_command,
-    session,
-    sweep_command,
-    tile_graph,
-)
-from neural_style.board import Board
-from neural_style.color_control import as_compared
+from neural_style import command_line, objective, optimizers
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
-from neural_style.critic import Critic, open_critic
-from neural_style.errors import printable
+from neural_style.errors import DivergedError, printable
+from neural_style.evaluation.evaluator import Critic, open_critic
 from neural_style.failures import logged_in
-from neural_style.fitting import fit, fit_within, may_be_cut, shortage
-from neural_style.guard import DivergedError, told_of_memory
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
-from neural_style.interrupts import ENDING
-from neural_style.job import Desk, Job, check_scales, decisive
-from neural_style.pyramid import schedule
-from neural_style.random_filters import normalise_filters
-from neural_style.scale_mixing import mix_scales
-from neural_style.structure import Structure, structure_of
-from neural_style.studio import Hands, Studio
-from neural_style.supply import find_weights
-from neural_style.sweep_plan import plan_sweep
-from neural_style.targets import KeptTargets
-from neural_style.tile import build_tile
-from neural_style.tiling import stages_of
-from neural_style.transfer import Moment, Watch, columns_of, optimise
-from neural_style.walk import Tick, ignore
-from neural_style.weights import VGGWeights, layers_needed, transpose_kernels
-from neural_style.workspace import Workspace, evaluate
+from neural_style.inputs.color_control import as_compared
+from neural_style.inputs.find_weights import find_weights
+from neural_style.inputs.job import Desk, Job, check_scales, decisive
+from neural_style.inputs.scale_mixing import mix_scales
+from neural_style.inputs.scales import schedule
+from neural_style.network.random_filters import normalise_filters
+from neural_style.network.weights import VGGWeights, layers_needed, transpose_kernels
+from neural_style.objective.spec import Structure, structure_of
+from neural_style.runs import checkpoint, outputs, record
+from neural_style.runs import command as run_command
+from neural_style.runs.tensorboard import Board
+from neural_style.sweeps import command as sweep_command
+from neural_style.sweeps.plan import plan_sweep
+from neural_style.system import files, tensorflow_v1
+from neural_style.system.interrupts import ENDING
+from neural_style.system.tensorflow_v1 import tf
+from neural_style.tiles.graph import build_tile_graph
+from neural_style.tiles.tile import build_tile
+from neural_style.tiles.tiling import stages_of
+from neural_style.tiles.walk import Tick, ignore
+from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
+from neural_style.transfer.graph_cache import Hands, Studio
+from neural_style.transfer.guard import told_of_memory
+from neural_style.transfer.level import Moment, Watch, columns_of, optimise
+from neural_style.transfer.session import Workspace, evaluate
+from neural_style.transfer.targets import KeptTargets
 
 log = logging.getLogger("style_transfer")
 
@@ -101,8 +95,12 @@ def stylize(
     check_scales(config, pictures, weights)
     if notice:
         log.warning("%s", notice)
-    session.import_tensorflow()
-    studio = open_studio(session.open_device(config.runtime, log.warning))
+    tensorflow_v1.import_tensorflow()
+    studio = open_studio(
+        tensorflow_v1.open_device(
+            config.runtime.device, config.runtime.threads, config.runtime.precision
+        )
+    )
     try:
         job = prepare(Job(config, pictures, weights, {}), studio.device)
         with told_of_memory(job):
@@ -115,7 +113,7 @@ def stylize(
     return result
 
 
-def open_studio(device: session.Device, kept_bytes: int = 0) -> Studio:
+def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> Studio:
     """Return what lends graphs and sessions on a device to runs."""
 
     def workspace(job: Job, structure: Structure) -> Workspace:
@@ -154,17 +152,15 @@ def open_studio(device: session.Device, kept_bytes: int = 0) -> Studio:
 def open_workspace(
     config: Config,
     weights: VGGWeights,
-    device: session.Device,
+    device: tensorflow_v1.Device,
     structure: Structure | None = None,
     kept_bytes: int = 0,
 ) -> Workspace:
     """Build the graph of a structure, the run's own if not given, finalise it and open a session
     on it, which keeps so many bytes of targets.
     """
-    import tensorflow.compat.v1 as tf
-
     precision = precision_of(config, device)
-    exact = session.wants_exact_sums(device.kind, precision)
+    exact = tensorflow_v1.wants_exact_sums(device.kind, precision)
     structure = replace(structure or structure_of([config]), exact=exact)
     used = layers_needed(weights, structure.layers)
     pooling = vgg.pooling_for(weights, config.network.pooling)
@@ -179,7 +175,7 @@ def open_workspace(
             pooling,
             precision,
             replicate=replicate,
-            transform=session.wants_winograd(device.kind, precision),
+            transform=tensorflow_v1.wants_winograd(device.kind, precision),
         )
         goal = objective.build_objective(canvas, network.features, structure)
         tiles = None
@@ -190,10 +186,10 @@ def open_workspace(
                 lambda pixels: vgg.network_input(pixels, weights.mean, config.network.white),
                 partial(vgg.roll_stage, network, pooling=pooling, replicate=replicate),
             )
-            tiles = tile_graph.build_tile_graph(goal, tile, structure)
+            tiles = build_tile_graph(goal, tile, structure)
         optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean, tiles)
         initialize = tf.global_variables_initializer()
-    opened = session.build_session(graph, device)
+    opened = tensorflow_v1.build_session(graph, device)
     network.initialize(opened)
     opened.run(initialize)
     kept = KeptTargets(kept_bytes)
@@ -211,13 +207,13 @@ def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGW
     return normalise_filters(weights, [pictures.content, *pictures.styles])
 
 
-def precision_of(config: Config, device: session.Device) -> str:
+def precision_of(config: Config, device: tensorflow_v1.Device) -> str:
     """Return the precision of a run's convolutions."""
     asked = config.runtime.precision
     return device.precision if asked == "auto" else asked
 
 
-def resolve(config: Config, weights: VGGWeights, device: session.Device) -> Config:
+def resolve(config: Config, weights: VGGWeights, device: tensorflow_v1.Device) -> Config:
     """Return settings with the pooling, device, threads and precision that a run has."""
     pooling = vgg.pooling_for(weights, config.network.pooling)
     precision = precision_of(config, device)
@@ -229,7 +225,7 @@ def resolve(config: Config, weights: VGGWeights, device: session.Device) -> Conf
     return config.model_copy(update=update)
 
 
-def prepare(job: Job, device: session.Device) -> Job:
+def prepare(job: Job, device: tensorflow_v1.Device) -> Job:
     """Return a job with all settled that `auto` leaves open, so that it fits into memory."""
     asked = resolve(job.config, job.weights, device)
     if not is_foretold(asked, device):
@@ -241,7 +237,7 @@ def prepare(job: Job, device: session.Device) -> Job:
     return replace(job, config=config)
 
 
-def is_foretold(config: Config, device: session.Device) -> bool:
+def is_foretold(config: Config, device: tensorflow_v1.Device) -> bool:
     """Tell whether it is known what a run has to fit into; a card tells when it is full."""
     return device.kind == "cpu" or config.runtime.memory is not None
 

@@ -17,16 +17,14 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from neural_style.cache import load_cached
-from neural_style.convolution import Filters, convolve, filters_of
-from neural_style.download import PUBLISHED, DownloadError, download
 from neural_style.errors import InputError, printable
-from neural_style.matconvnet import average_rgb, load_variables, parse_layers
-from neural_style.rolling import Rolled, roll
-from neural_style.tiling import Stage
-from neural_style.weights import (
+from neural_style.network.cache import load_cached
+from neural_style.network.convolution import Filters, convolve, filters_of
+from neural_style.network.download import PUBLISHED, DownloadError, download
+from neural_style.network.matconvnet import average_rgb, load_variables, parse_layers
+from neural_style.network.weights import (
     Convolution,
     Floats,
     Layer,
@@ -37,9 +35,9 @@ from neural_style.weights import (
     layer_table,
     layers_needed,
 )
-
-if TYPE_CHECKING:
-    import tensorflow.compat.v1 as tf
+from neural_style.system.tensorflow_v1 import tf
+from neural_style.tiles.rolling import Rolled, roll
+from neural_style.tiles.tiling import Stage
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 PoolingKind: TypeAlias = Literal["max", "average"]
@@ -125,8 +123,6 @@ def build_vgg(
     Raises:
         WeightsError: If the network has no such layer.
     """
-    import tensorflow.compat.v1 as tf
-
     filters: dict[str, Filters] = {}
     initializers: list[tf.Operation] = []
     feed: _Feed = ()
@@ -171,8 +167,6 @@ def roll_stage(
         rows: Where the tile begins and ends, see `rolling.Rolled`.
         pooling, replicate: As for `build_vgg`.
     """
-    import tensorflow.compat.v1 as tf
-
     number = next((filters.bias.dtype for filters in network.filters.values()), x.dtype)
 
     def between(x: tf.Tensor, layer: Layer) -> tf.Tensor:
@@ -199,8 +193,6 @@ def _build_features(
     *,
     replicate: bool,
 ) -> dict[str, tf.Tensor]:
-    import tensorflow.compat.v1 as tf
-
     features: dict[str, tf.Tensor] = {}
     for i, layer in enumerate(layers):
         with tf.name_scope(f"{scope}{layer.name}/"):
@@ -224,8 +216,6 @@ def _add_filters(
     Returns:
         The weights, what initialises them, and what that is fed with.
     """
-    import tensorflow.compat.v1 as tf
-
     feed = tuple(
         (tf.placeholder(tf.float32, array.shape, f"{name}_array"), array)
         for name, array in (("kernel", layer.kernel), ("bias", layer.bias))
@@ -251,8 +241,6 @@ def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:
 
 
 def _rectify_or_pool(x: tf.Tensor, layer: Layer, pooling: PoolingKind) -> tf.Tensor:
-    import tensorflow.compat.v1 as tf
-
     if isinstance(layer, Relu):
         return tf.nn.relu(x)
     pool = tf.nn.max_pool2d if pooling == "max" else tf.nn.avg_pool2d

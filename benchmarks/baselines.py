@@ -29,10 +29,10 @@ from benchmarks.task import (
     Task,
 )
 from neural_style.inputs import Inputs, prepare_inputs, read_pictures
-from neural_style.pixels import deprocess, preprocess
-from neural_style.session import usable_cpus
-from neural_style.start import start_image
-from neural_style.weights import Convolution, Pooling, VGGWeights, layers_needed
+from neural_style.inputs.start import start_image
+from neural_style.network.pixels import deprocess, preprocess
+from neural_style.network.weights import Convolution, Pooling, VGGWeights, layers_needed
+from neural_style.system.hardware import usable_cpus
 
 HISTORY = 100
 ADAM_RATE = 10.0

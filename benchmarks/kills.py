@@ -30,10 +30,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import report
-from neural_style import checkpoint, record
 from neural_style.config import load_config
-from neural_style.files import unfinished, write_atomically
 from neural_style.images import read_image
+from neural_style.runs import checkpoint, record
+from neural_style.system.files import unfinished, write_atomically
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = 160

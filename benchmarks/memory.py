@@ -30,13 +30,14 @@ import numpy as np
 import style_transfer as st
 import vgg19_matconvnet as vgg
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
-from neural_style import prediction, session, transfer
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import gaussian_blur
 from neural_style.inputs import Pictures
-from neural_style.product_rate import product_rate
-from neural_style.record import peak_memory_bytes
+from neural_style.runs.record import peak_memory_bytes
+from neural_style.system import hardware, tensorflow_v1
+from neural_style.transfer import level, prediction
+from neural_style.transfer.product_rate import product_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +95,7 @@ class Clock:
     def __call__(self, *_iteration: object) -> None:
         """Take the time of the iteration that has just been made."""
         self.seconds.append(time.perf_counter() - self._begin)
-        self.rates.append(product_rate(session.usable_cpus()))
+        self.rates.append(product_rate(hardware.usable_cpus()))
         self._begin = time.perf_counter()
 
 
@@ -103,12 +104,14 @@ def measure(path: Path, size: int, precision: str, optimizer: str) -> Measuremen
     config = config_of(size, precision, optimizer)
     pictures = Pictures(texture(size, 0), (texture(size, 1),))
     weights = vgg.load_weights(path)
-    session.import_tensorflow()
-    device = session.open_device(config.runtime, print)
+    tensorflow_v1.import_tensorflow()
+    device = tensorflow_v1.open_device(
+        config.runtime.device, config.runtime.threads, config.runtime.precision
+    )
     work = st.open_workspace(config, weights, device)
     clock = Clock()
     with work.session:
-        transfer.optimise(work, config, pictures, clock)
+        level.optimise(work, config, pictures, clock)
     rate = statistics.median(clock.rates)
     optimizer_once_more = {"iterations": ITERATIONS + 1}
     longer = config.model_copy(

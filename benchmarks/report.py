@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neural_style.files import write_atomically
-from neural_style.record import environment
-from neural_style.session import usable_cpus
+from neural_style.runs.record import environment
+from neural_style.system.files import write_atomically
+from neural_style.system.hardware import usable_cpus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,9 +26,9 @@ import numpy as np
 
 from neural_style.errors import InputError
 from neural_style.images import read_image
-from neural_style.random_filters import random_weights
-from neural_style.tiling import cut
-from neural_style.weights import layers_needed
+from neural_style.network.random_filters import random_weights
+from neural_style.network.weights import layers_needed
+from neural_style.tiles.tiling import cut
 
 DEEPEST = "relu5_1"  # of the default layers
 GRID = 16  # pixels, its stride

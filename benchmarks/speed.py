@@ -34,15 +34,22 @@ import numpy as np
 import style_transfer as st
 import vgg19_matconvnet as vgg
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
-from neural_style import session, workspace
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures, prepare_inputs, read_pictures
-from neural_style.lbfgs import LBFGS
+from neural_style.inputs.start import fill
+from neural_style.network.pixels import preprocess
+from neural_style.network.weights import (
+    Convolution,
+    Pooling,
+    VGGWeights,
+    layers_needed,
+    smallest_side,
+)
 from neural_style.optimizers import Run
-from neural_style.pixels import preprocess
-from neural_style.start import fill
-from neural_style.weights import Convolution, Pooling, VGGWeights, layers_needed, smallest_side
+from neural_style.optimizers.lbfgs import LBFGS
+from neural_style.system import tensorflow_v1
+from neural_style.transfer import session
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -88,7 +95,7 @@ class Measurement:
 class MatrixProduct:
     """A square matrix product, ready to be run."""
 
-    def __init__(self, device: session.Device) -> None:
+    def __init__(self, device: tensorflow_v1.Device) -> None:
         """Build it in the device's precision."""
         import tensorflow.compat.v1 as tf
 
@@ -99,7 +106,7 @@ class MatrixProduct:
             )
             self._product = tf.matmul(left, right).op
             initialize = tf.global_variables_initializer()
-        self._session = session.build_session(graph, device)
+        self._session = tensorflow_v1.build_session(graph, device)
         self._session.run(initialize)
 
     def seconds(self) -> float:
@@ -146,7 +153,11 @@ def measure(weights: VGGWeights, sizes: Sequence[int], precision: str) -> list[M
         for name in ("adam", "lbfgs")
     }
     pictures = read_pictures(settings["adam"])
-    device = session.open_device(settings["adam"].runtime, print)
+    device = tensorflow_v1.open_device(
+        settings["adam"].runtime.device,
+        settings["adam"].runtime.threads,
+        settings["adam"].runtime.precision,
+    )
     product = MatrixProduct(device)
     works = {name: st.open_workspace(config, weights, device) for name, config in settings.items()}
     evaluate = cast(LBFGS, works["lbfgs"].optimizer).graph.evaluate
@@ -193,9 +204,9 @@ def summarise(precision: str, size: int, gflop: float, rounds: np.ndarray) -> Me
     )
 
 
-def _begin(work: workspace.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
+def _begin(work: session.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
     inputs = prepare_inputs(config, pictures, None)
-    workspace.set_goal(work, config, inputs)
+    session.set_goal(work, config, inputs)
     start = preprocess(inputs.content, work.mean)
     return work.optimizer.begin(opened, config.optimizer, start, WARM_UP + ROUNDS)
 
@@ -264,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    session.import_tensorflow()
+    tensorflow_v1.import_tensorflow()
     rows = [row for precision in PRECISIONS for row in measure(weights, options.sizes, precision)]
     print(table(rows))
     values = {"machine": before, "measurements": [asdict(row) for row in rows]}

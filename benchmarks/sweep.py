@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import report
-from neural_style.record import read_record
+from neural_style.runs.record import read_record
 
 PROJECT = Path(__file__).resolve().parents[1]
 WEIGHTS = {"style.weight": (100, 500, 2500), "content.weight": (1, 5, 25)}

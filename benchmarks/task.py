@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from neural_style.config import Config, make_config
-from neural_style.session import usable_cpus
+from neural_style.system.hardware import usable_cpus
 
 CONTENT_LAYER = "relu4_2"
 STYLE_LAYERS = tuple(f"relu{block}_1" for block in range(1, 6))

@@ -25,15 +25,16 @@ import style_transfer as st
 import vgg19_matconvnet as vgg
 from benchmarks.memory import texture
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
-from neural_style import session, workspace
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.fitting import with_tile
 from neural_style.inputs import Pictures, prepare_inputs
-from neural_style.passes import Passes
-from neural_style.pixels import preprocess
-from neural_style.structure import structure_of
-from neural_style.weights import VGGWeights
+from neural_style.network.pixels import preprocess
+from neural_style.network.weights import VGGWeights
+from neural_style.objective.spec import structure_of
+from neural_style.system import tensorflow_v1
+from neural_style.tiles.passes import Passes
+from neural_style.transfer import session
+from neural_style.transfer.fitting import with_tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,13 +73,15 @@ def measure(
         }
     )
     inputs = prepare_inputs(config, Pictures(texture(size, 0), (texture(size, 1),)), size)
-    device = session.open_device(config.runtime, print)
+    device = tensorflow_v1.open_device(
+        config.runtime.device, config.runtime.threads, config.runtime.precision
+    )
     work = st.open_workspace(config, weights, device, replace(structure_of([config]), tiled=True))
     ways: dict[int | None, Passes | None] = {}
     for side in sides:
-        workspace.set_goal(work, with_tile(config, side), inputs)
+        session.set_goal(work, with_tile(config, side), inputs)
         ways[side] = work.passes
-    workspace.set_goal(work, config, inputs)
+    session.set_goal(work, config, inputs)
     ways[None] = None
     start = preprocess(inputs.content, work.mean)
     run = work.optimizer.begin(work.session, config.optimizer, start, 1000)
@@ -144,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    session.import_tensorflow()
+    tensorflow_v1.import_tensorflow()
     found = measure(weights, given.size, sorted(given.sides), given.precision, given.rounds)
     print(table(found))
     values = {"machine": before, "size": given.size, "measurements": [asdict(row) for row in found]}

@@ -33,10 +33,11 @@ from benchmarks.curves import Curve, Point, compare, plot
 from benchmarks.report import machine, parser, write_report
 from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
-from neural_style import session, transfer, workspace
 from neural_style.config import Config
 from neural_style.errors import InputError
 from neural_style.inputs import prepare_inputs, read_pictures
+from neural_style.system import tensorflow_v1
+from neural_style.transfer import level, session
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -84,23 +85,25 @@ SETTINGS = tuple(
 
 def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
     """Run this project as a setting says, in this process, and return snapshots of it."""
-    session.import_tensorflow()
+    tensorflow_v1.import_tensorflow()
     config = config_of(task, setting)
     pictures = read_pictures(config)
-    device = session.open_device(config.runtime, print)
+    device = tensorflow_v1.open_device(
+        config.runtime.device, config.runtime.threads, config.runtime.precision
+    )
     work = st.open_workspace(config, vgg.load_weights(task.weights), device)
     with work.session:
         first = dataclasses.replace(setting, steps=((1, 2),))
-        transfer.optimise(
+        level.optimise(
             work, config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first), pictures
         )
         recorder = Recorder(prepare_inputs(config, pictures, task.size).size)
 
-        def watch(moment: transfer.Moment) -> None:
+        def watch(moment: level.Moment) -> None:
             if moment.done % INTERVAL == 0:
                 recorder.take(moment.done, moment.image)
 
-        result = transfer.optimise(work, config, pictures, watch)
+        result = level.optimise(work, config, pictures, watch)
     recorder.take(sum(count for _, count in setting.steps), lambda: result.image)
     return recorder.snapshots
 
@@ -114,15 +117,17 @@ def run_baseline(task: Task, name: str, iterations: int) -> tuple[list[Snapshot]
 
 def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
     """Return the total loss of every snapshot, in float32 at full size."""
-    session.import_tensorflow()
+    tensorflow_v1.import_tensorflow()
     config = task.config({"name": "adam"})
-    device = session.open_device(config.runtime, print)
+    device = tensorflow_v1.open_device(
+        config.runtime.device, config.runtime.threads, config.runtime.precision
+    )
     work = st.open_workspace(config, vgg.load_weights(task.weights), device)
     with work.session:
-        workspace.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
+        session.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
 
         def loss(image: np.ndarray) -> float:
-            return workspace.evaluate(work, image.astype(np.float32))["total"]
+            return session.evaluate(work, image.astype(np.float32))["total"]
 
         return [
             Curve(name, tuple(Point(s.iteration, s.seconds, loss(s.image)) for s in snapshots))

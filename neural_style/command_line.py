@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from neural_style import __version__
-from neural_style.errors import InputError, printable
+from neural_style.errors import FailedRunError, InputError, printable
 from neural_style.failures import describe
-from neural_style.guard import FailedRunError
-from neural_style.interrupts import ENDING
+from neural_style.system.interrupts import ENDING
 
 log = logging.getLogger("style_transfer")
 

@@ -24,3 +24,20 @@ def printable(text: object, longest: int | None = None) -> str:
     shown = whole[:longest]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
     return escaped if len(shown) == len(whole) else f"{escaped}..."
+
+
+class FailedRunError(RuntimeError):
+    """A run that could not be made; the message is all there is to tell."""
+
+
+class DivergedError(FailedRunError):
+    """A run whose losses are no numbers, however small its steps."""
+
+
+class OutOfMemoryError(FailedRunError):
+    """A run that needs more memory than there is."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error is Python's, or TensorFlow's, for want of memory."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"

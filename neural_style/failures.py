@@ -8,8 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from neural_style.errors import InputError, printable
-from neural_style.guard import FailedRunError, is_out_of_memory
+from neural_style.errors import FailedRunError, InputError, is_out_of_memory, printable
 
 LOG = "error.log"
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 
 from neural_style.images import write_image
-from neural_style.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
+from neural_style.network.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import outputs, transfer
 from neural_style.config import Config
-from neural_style.files import write_atomically
 from neural_style.inputs import Inputs
-from neural_style.pixels import preprocess
-from neural_style.weights import VGGWeights
+from neural_style.network.pixels import preprocess
+from neural_style.network.weights import VGGWeights
+from neural_style.runs import outputs
+from neural_style.system.files import write_atomically
+from neural_style.transfer import level as transfer
 
 
 class MadeUp:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import images, outputs, record, sweep_command
+from neural_style.images import io as images
 from neural_style.inputs import Pictures
-from neural_style.sweep_results import SweepResults
-from neural_style.transfer import Moment, columns_of
+from neural_style.runs import outputs, record
+from neural_style.sweeps import command as sweep_command
+from neural_style.sweeps.report.results import SweepResults
+from neural_style.transfer.level import Moment, columns_of
 
 SMALL = (
     "content: {image: photo.png, layers: [relu2_1]}",

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neural_style import images
-from neural_style.sweep_results import Axis, RunResult, SweepResults
+from neural_style.images import io as images
+from neural_style.sweeps.report.results import Axis, RunResult, SweepResults
 
 Color = tuple[int, int, int]
 SIZE = (40, 60)  # height and width of every picture

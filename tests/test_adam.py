@@ -11,11 +11,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 from graphs import objective_session, picture, set_goal
 
-from neural_style.adam import AdamRun, build_adam, learning_rate
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.objective import set_image
-from neural_style.structure import Structure
+from neural_style.objective.spec import Structure
+from neural_style.optimizers.adam import AdamRun, build_adam, learning_rate
 
 WEIGHTS = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
 LOW, HIGH = -100, 155

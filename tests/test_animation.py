@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from PIL import Image, ImageSequence
 from tables import refusal
 
-from neural_style import animation
-from neural_style.animation import AnimationError, check_ending, write_animation
+from neural_style.images import animation
+from neural_style.images.animation import AnimationError, check_ending, write_animation
 
 COLOURS = [(220, 40, 30), (40, 200, 60), (30, 60, 210)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from neural_style.backward import descend_by_layer
+from neural_style.objective.backward import descend_by_layer
 
 Terms = Callable[..., Sequence[tf.Tensor]]
 

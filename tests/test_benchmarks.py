@@ -10,9 +10,9 @@ import pytest
 from conftest import SMALL_NETWORK, vgg19
 
 from benchmarks import curves, kills, seams, snapshots, speed, time_to_loss
-from neural_style.checkpoint import Checkpoint, write_checkpoint
 from neural_style.config import make_config
-from neural_style.record import LossHistory
+from neural_style.runs.checkpoint import Checkpoint, write_checkpoint
+from neural_style.runs.record import LossHistory
 from vgg19_matconvnet import load_weights
 
 ROOT = Path(__file__).parents[1]

@@ -24,10 +24,10 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 import style_transfer
-from neural_style.board import Board, announce, check_board, typed
 from neural_style.errors import InputError
-from neural_style.record import LossHistory
-from neural_style.transfer import Moment
+from neural_style.runs.record import LossHistory
+from neural_style.runs.tensorboard import Board, announce, check_board, typed
+from neural_style.transfer.level import Moment
 
 Image = Callable[[], np.ndarray]
 BLACK = np.zeros((2, 2, 3), np.float32)
@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_written_costs_the_events_and_not_the_run(tmp_pa
 
 
 def test_events_can_be_read_while_the_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("neural_style.board.FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr("neural_style.runs.tensorboard.FLUSH_SECONDS", 0.2)
     with Board(tmp_path, enabled=True) as board:
         iterate(board, 1)
         for _ in range(1200):  # or later on a busy machine

@@ -21,8 +21,8 @@ from tables import refusal
 from test_vgg19_matconvnet import assert_same_weights
 
 import vgg19_matconvnet as vgg
-from neural_style.cache import load_cached
-from neural_style.weights import Convolution, Relu, Unsupported, VGGWeights, WeightsError
+from neural_style.network.cache import load_cached
+from neural_style.network.weights import Convolution, Relu, Unsupported, VGGWeights, WeightsError
 
 END = Unsupported("fc6", "a layer of type 'lrn'", ("relu6", "fc7"))
 

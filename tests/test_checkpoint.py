@@ -20,11 +20,12 @@ from tables import refusal
 
 import style_transfer
 from benchmarks import kills
-from neural_style import checkpoint, images
-from neural_style.checkpoint import Checkpoint, Keeper, read_checkpoint, write_checkpoint
 from neural_style.errors import InputError
-from neural_style.record import LossHistory
-from neural_style.transfer import Moment
+from neural_style.images import io as images
+from neural_style.runs import checkpoint
+from neural_style.runs.checkpoint import Checkpoint, Keeper, read_checkpoint, write_checkpoint
+from neural_style.runs.record import LossHistory
+from neural_style.transfer.level import Moment
 
 DECISIVE = {"settings": {"style": {"weight": 500.0}}, "inputs": {"content.image": "1"}}
 

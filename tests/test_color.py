@@ -6,7 +6,7 @@ import scipy.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 from tables import refusal
 
-from neural_style import color
+from neural_style.images import color
 
 TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
 D65 = [0.9505, 1, 1.0890]

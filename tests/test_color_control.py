@@ -5,11 +5,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from test_color import CONVERT
 
-from neural_style import color
-from neural_style.color_control import as_compared, recolor, recolor_start, restore
 from neural_style.config import ColorControl, make_config
-from neural_style.images import resize
+from neural_style.images import color, resize
 from neural_style.inputs import Pictures
+from neural_style.inputs.color_control import as_compared, recolor, recolor_start, restore
 
 both_spaces = pytest.mark.parametrize("space", CONVERT)
 

@@ -16,9 +16,9 @@ import yaml
 from pydantic import ValidationError
 from tables import cases, check_told, refusal, rows
 
-from neural_style import config as module
 from neural_style.config import Config, ConfigError, load_config, make_config, to_yaml
-from neural_style.config_sweep import Ray, Sweep
+from neural_style.config import load as module
+from neural_style.config.sweep import Ray, Sweep
 from neural_style.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -209,7 +209,7 @@ def test_settings_json_tells_all_but_folders_and_the_machine(load: Load) -> None
 
 
 def test_schema_knows_the_short_forms_and_nothing_of_this_machine_and_its_file_is_up_to_date():
-    # Written by: python -m neural_style.config > config.schema.json
+    # Written by: python -m neural_style.config.load > config.schema.json
     def without_enum_of_const(part: dict[str, Any]) -> dict[str, Any]:
         # Older versions of pydantic write both.
         return {key: part[key] for key in part if key != "enum" or "const" not in part}
@@ -482,6 +482,6 @@ def test_make_config_tells_the_key(values: str, expected: str) -> None:
 def test_config_error_is_an_input_error_and_imports_no_heavy_module() -> None:
     assert issubclass(ConfigError, InputError)
     heavy = "{'tensorflow', 'cv2', 'numpy', 'scipy', 'matplotlib'}"
-    code = f"import sys, neural_style.config; print({heavy} & set(sys.modules))"
+    code = f"import sys, neural_style.config.load; print({heavy} & set(sys.modules))"
     told = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True)
     assert told == "set()\n"

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from sweeps import SIZE, Color, a_grid, a_run, changed, color_of, solid
 
-from neural_style import images
-from neural_style.contact_sheet import SheetOptions, draw_contact_sheet, write_contact_sheet
-from neural_style.sheet import Sheet, Text, shortened, text_width
-from neural_style.sweep_results import Axis, SweepResults
+from neural_style.images import io as images
+from neural_style.sweeps.report.contact_sheet import (
+    SheetOptions,
+    draw_contact_sheet,
+    write_contact_sheet,
+)
+from neural_style.sweeps.report.results import Axis, SweepResults
+from neural_style.sweeps.report.sheet import Sheet, Text, shortened, text_width
 
 TWO = {"style.weight": ["1", "10"], "content.weight": ["a", "b", "c"]}
 MANY = [str(number) for number in range(60)]

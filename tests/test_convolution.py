@@ -11,11 +11,11 @@ import tensorflow.compat.v1 as tf
 from graphs import ancestors, correlate, turned
 
 import style_transfer as st
-from neural_style import winograd
 from neural_style.config import make_config
-from neural_style.convolution import Filters, convolve, convolve_rows, gradient_rows, mirror
-from neural_style.session import Device
-from neural_style.weights import Convolution, VGGWeights
+from neural_style.network import winograd
+from neural_style.network.convolution import Filters, convolve, convolve_rows, gradient_rows, mirror
+from neural_style.network.weights import Convolution, VGGWeights
+from neural_style.system.tensorflow_v1 import Device
 
 pytestmark = pytest.mark.onednn
 

@@ -17,14 +17,15 @@ from test_gaussians import wasserstein_reference as wasserstein
 from test_vgg19_matconvnet import reference
 
 import vgg19_matconvnet as vgg
-from neural_style import critic, metrics
-from neural_style.critic import CACHED, Critic, open_critic
-from neural_style.gaussians import factorise, fit_gaussian, overlap
+from neural_style.evaluation import evaluator as critic
+from neural_style.evaluation import metrics
+from neural_style.evaluation.evaluator import CACHED, Critic, open_critic
+from neural_style.evaluation.gaussians import factorise, fit_gaussian, overlap
+from neural_style.evaluation.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
 from neural_style.images import read_image, resize
-from neural_style.recent import Recent, digest
-from neural_style.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
-from neural_style.session import Device
-from neural_style.weights import VGGWeights
+from neural_style.network.weights import VGGWeights
+from neural_style.system.lru import Recent, digest
+from neural_style.system.tensorflow_v1 import Device
 
 pytestmark = pytest.mark.onednn
 

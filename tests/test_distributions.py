@@ -12,8 +12,7 @@ from graphs import gradient
 from numpy.testing import assert_allclose
 from test_gaussians import Reference, gram_reference, mean_gram, wasserstein_reference
 
-from neural_style import distributions, losses
-from neural_style.objective import sums_present
+from neural_style.objective import distributions, losses, sums_present
 
 CHANNELS = 8
 SHIFT = -1.0

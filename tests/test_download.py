@@ -16,8 +16,8 @@ from unittest.mock import Mock, call
 import pytest
 from disks import FullDisk, named
 
-from neural_style import download as module
-from neural_style.download import PUBLISHED, DownloadError, RemoteFile, download, obtain
+from neural_style.network import download as module
+from neural_style.network.download import PUBLISHED, DownloadError, RemoteFile, download, obtain
 
 BODY = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -18,10 +18,12 @@ from conftest import command, small_layers
 from tables import refusal
 
 import style_transfer
-from neural_style import images, scale_mixing, session
 from neural_style.config import Config, load_config, make_config
-from neural_style.session import choose_device
-from neural_style.weights import VGGWeights
+from neural_style.images import io as images
+from neural_style.inputs import scale_mixing
+from neural_style.network.weights import VGGWeights
+from neural_style.system import tensorflow_v1
+from neural_style.system.tensorflow_v1 import choose_device
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -104,7 +106,7 @@ def test_random_filters_lower_the_style_loss_and_are_named_everywhere(
         return VGGWeights(tuple(small_layers(seed)), np.zeros(3, np.float32), "random")
 
     if not whole:
-        monkeypatch.setattr("neural_style.supply.random_weights", draw)
+        monkeypatch.setattr("neural_style.inputs.find_weights.random_weights", draw)
     missing = [f"network.weights={experiment.parent / 'none.mat'}", "network.if_missing=random"]
     folder = only_run(experiment, *missing, "optimizer.iterations=30")
     record = json.loads((folder / "record.json").read_text())
@@ -156,7 +158,7 @@ POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\ns
 
 
 def test_bad_input_is_one_line_exit_2_and_nothing_left(experiment, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(session, "choose_device", lambda asked, _: choose_device(asked, []))
+    monkeypatch.setattr(tensorflow_v1, "choose_device", lambda asked, _: choose_device(asked, []))
     path = tmp_path / "x.mat"
     for written, setting, told in (
         (None, "style.images=[{}]", "style.images[0]: no such file: {}"),

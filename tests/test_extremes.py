@@ -14,12 +14,13 @@ import pytest
 import yaml
 
 import style_transfer
-from neural_style import images, session
 from neural_style.config import make_config
-from neural_style.job import Desk
-from neural_style.record import Stopwatch
-from neural_style.studio import Studio
-from neural_style.transfer import Moment
+from neural_style.images import io as images
+from neural_style.inputs.job import Desk
+from neural_style.runs.record import Stopwatch
+from neural_style.system import tensorflow_v1
+from neural_style.transfer.graph_cache import Studio
+from neural_style.transfer.level import Moment
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY = "{gram: 1, mean_covariance: 1, wasserstein: 1, histogram: 1}"
@@ -46,8 +47,8 @@ PAIRS = {
 @pytest.fixture(scope="module", params=["adam", "lbfgs"])
 def studio(request: pytest.FixtureRequest) -> Iterator[tuple[str, Studio]]:
     """An optimiser with one graph for all of its runs, and one critic."""
-    session.import_tensorflow()
-    device = session.open_device(make_config({}).runtime, pytest.fail)
+    tensorflow_v1.import_tensorflow()
+    device = tensorflow_v1.open_device()
     opened = style_transfer.open_studio(device, 1 << 20)
     yield request.param, opened
     opened.close()
@@ -102,7 +103,7 @@ import json, sys, time
 import numpy as np
 import style_transfer
 from neural_style.config import make_config
-from neural_style.supply import find_weights
+from neural_style.inputs.find_weights import find_weights
 
 optimise, (threads, folder) = style_transfer.optimise, sys.argv[1:]
 

@@ -8,10 +8,9 @@ import tensorflow.compat.v1 as tf
 from conftest import write_experiment
 
 import style_transfer
-from neural_style import transfer
-from neural_style.errors import InputError
+from neural_style.errors import DivergedError, FailedRunError, InputError
 from neural_style.failures import describe, logged_in
-from neural_style.guard import DivergedError, FailedRunError
+from neural_style.transfer import level as transfer
 
 
 def a_failure() -> tf.errors.OpError:

@@ -14,16 +14,16 @@ from conftest import command
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style import supply
 from neural_style.config import Config, load_source, validate
+from neural_style.config.source import Source
+from neural_style.evaluation.metrics import ssim
 from neural_style.images import read_image, resize
-from neural_style.job import Desk
-from neural_style.metrics import ssim
-from neural_style.record import sha256_of_file
-from neural_style.survey import check_inputs
-from neural_style.sweep_plan import Plan, plan_sweep
-from neural_style.sweep_results import read_summary
-from neural_style.yaml_source import Source
+from neural_style.inputs import find_weights as supply
+from neural_style.inputs.job import Desk
+from neural_style.runs.record import sha256_of_file
+from neural_style.sweeps.estimate import check_inputs
+from neural_style.sweeps.plan import Plan, plan_sweep
+from neural_style.sweeps.report.results import read_summary
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 EXAMPLES = EXPERIMENTS.parent / "examples"

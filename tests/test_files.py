@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neural_style.files import remove_unfinished, replacing, write_atomically
+from neural_style.system.files import remove_unfinished, replacing, write_atomically
 
 
 def everything_under(folder: Path) -> dict[str, bytes]:

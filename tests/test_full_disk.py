@@ -11,7 +11,7 @@ from conftest import command
 from disks import NO_SPACE, FullDisk, contents, named, nth
 
 import style_transfer
-from neural_style import checkpoint
+from neural_style.runs import checkpoint
 
 pytestmark = pytest.mark.usefixtures("made_up")
 SWEEP = "sweep.grid.style.weight=[100, 500]"

@@ -12,9 +12,9 @@ import pytest
 from fuzz import checkpoint_bytes, corpus, run, traps
 from fuzz.mutations import CORPUS, compressed_mat, mended_png, samples
 
-from neural_style.checkpoint import decode
 from neural_style.config import load_config
 from neural_style.images import read_image
+from neural_style.runs.checkpoint import decode
 from vgg19_matconvnet import read_mat
 
 PICTURES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp")

@@ -7,8 +7,8 @@ import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose
 
-from neural_style import gaussians
-from neural_style.gaussians import Gaussian, factorise, fit_gaussian, squared_wasserstein
+from neural_style.evaluation import gaussians
+from neural_style.evaluation.gaussians import Gaussian, factorise, fit_gaussian, squared_wasserstein
 
 Reference = Callable[[np.ndarray, np.ndarray], float]
 

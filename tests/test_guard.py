@@ -12,14 +12,15 @@ from conftest import command
 from tables import refusal
 
 import style_transfer
-from neural_style import fitting
 from neural_style.config import load_config
-from neural_style.fitting import memory_advice
-from neural_style.guard import DivergedError, Guard, OutOfMemoryError, guard_of, is_out_of_memory
+from neural_style.errors import DivergedError, OutOfMemoryError, is_out_of_memory
 from neural_style.inputs import Pictures
-from neural_style.job import Job
-from neural_style.lbfgs import LBFGSRun
-from neural_style.record import LossHistory
+from neural_style.inputs.job import Job
+from neural_style.optimizers.lbfgs import LBFGSRun
+from neural_style.runs.record import LossHistory
+from neural_style.transfer import fitting
+from neural_style.transfer.fitting import memory_advice
+from neural_style.transfer.guard import Guard, guard_of
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

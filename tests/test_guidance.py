@@ -11,10 +11,16 @@ from tables import refusal
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.guidance import check_area, fit_mask, guides_of, position_weights, read_mask
 from neural_style.images import ImageError, write_image
 from neural_style.inputs import Inputs
-from neural_style.weights import Convolution, Layer, Pooling, Relu
+from neural_style.inputs.guidance import (
+    check_area,
+    fit_mask,
+    guides_of,
+    position_weights,
+    read_mask,
+)
+from neural_style.network.weights import Convolution, Layer, Pooling, Relu
 
 KEY = "style.images[0].mask"
 

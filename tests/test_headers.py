@@ -6,13 +6,13 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import pytest
 from PIL import Image
 from tables import refusal
 
-from neural_style import images
-from neural_style.headers import DAMAGED, HeaderError, check_header
 from neural_style.images import ImageError, read_image
+from neural_style.images.headers import DAMAGED, HeaderError, check_header
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -79,7 +79,7 @@ def test_too_many_pixels_for_the_limit_or_the_bytes_are_refused_before_anything_
     form, tmp_path, monkeypatch
 ):
     decoder = "imdecodeWithMetadata"
-    monkeypatch.setattr(images.cv2, decoder, lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(cv2, decoder, lambda *_: pytest.fail("it was decoded"))
     path, make = tmp_path / "bomb", FORMATS[form]
     path.write_bytes(make(16_383, 16_383))
     told = refusal(ImageError, read_image, path, "content.image")

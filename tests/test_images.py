@@ -18,8 +18,8 @@ from scipy import ndimage
 from tables import refusal
 from test_headers import PNG, chunk
 
-from neural_style import images
 from neural_style.images import ImageError, read_image, read_settings, resize, write_image
+from neural_style.images import io as images
 
 ROOT = Path(__file__).resolve().parents[1]
 GIVE = "give a PNG, JPEG, WebP, TIFF, BMP or GIF file"

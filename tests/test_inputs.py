@@ -6,12 +6,12 @@ from conftest import vgg19
 from numpy.testing import assert_array_equal
 from tables import refusal
 
-from neural_style import inputs as given
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import write_image
 from neural_style.inputs import Inputs, Pictures, check_layers, prepare_inputs, take_pictures
-from neural_style.weights import WeightsError
+from neural_style.inputs import pictures as given
+from neural_style.network.weights import WeightsError
 
 
 def pictures(content=(60, 90), styles=((50, 100),), start=None) -> Pictures:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from neural_style.interrupts import ENDING, handlers_kept, held_back
+from neural_style.system.interrupts import ENDING, handlers_kept, held_back
 
 ROOT = Path(__file__).resolve().parents[1]
 each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

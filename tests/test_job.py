@@ -15,11 +15,12 @@ from conftest import small_layers
 from painting import write_picture
 
 import vgg19_matconvnet as vgg
-from neural_style import images, job
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
-from neural_style.job import Desk, fingerprint, input_files
-from neural_style.weights import VGGWeights
+from neural_style.images import io as images
+from neural_style.inputs import job
+from neural_style.inputs.job import Desk, fingerprint, input_files
+from neural_style.network.weights import VGGWeights
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_random_filters_are_those_of_the_seed(folder, desk, monkeypatch):
     def draw(seed: int) -> VGGWeights:
         return VGGWeights(tuple(small_layers(seed)), np.full(3, seed), "random")
 
-    monkeypatch.setattr("neural_style.supply.random_weights", draw)
+    monkeypatch.setattr("neural_style.inputs.find_weights.random_weights", draw)
     for seed in (0, 1, 0, 1):
         made = desk.job(config(folder, None, init={"seed": seed}))
         assert made.weights.mean[0] == seed

@@ -15,16 +15,16 @@ import scipy.optimize
 import tensorflow.compat.v1 as tf
 from graphs import evaluate, objective_session, picture, set_goal
 
-from neural_style import vectors
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.held import build_held
-from neural_style.lbfgs import LBFGSRun, build_lbfgs
 from neural_style.objective import Canvas, Objective, set_image
-from neural_style.preconditioner import LEVELS, precondition
-from neural_style.structure import Structure
-from neural_style.two_loops import shorter
-from neural_style.vectors import CHUNK
+from neural_style.objective.spec import Structure
+from neural_style.objective.variables import build_held
+from neural_style.optimizers import vectors
+from neural_style.optimizers.lbfgs import LBFGSRun, build_lbfgs
+from neural_style.optimizers.preconditioner import LEVELS, precondition
+from neural_style.optimizers.two_loops import shorter
+from neural_style.optimizers.vectors import CHUNK
 
 NOTHING: Any = MappingProxyType({})
 OPTIONS = make_config({}).optimizer

@@ -10,8 +10,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 from graphs import evaluate, gradient
 
-from neural_style import losses, sums
-from neural_style.objective import sums_present
+from neural_style.objective import losses, sums_present
+from neural_style.system import sums
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import scipy.io
 from conftest import tiny_layers, write_mat
 from tables import refusal
 
-from neural_style.matfile import MatFileError, walk_through
+from neural_style.network.matfile import MatFileError, walk_through
 
 NAMES = ("layers", "meta", "normalization")
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"

@@ -22,12 +22,14 @@ from conftest import vgg19, write_experiment
 from test_prediction import picture
 
 import style_transfer
-from neural_style import checkpoint, fitting, free_memory, memory, outputs, targets
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
-from neural_style.prediction import predict
-from neural_style.spill import Spill, Stored
-from neural_style.walk import Walk
+from neural_style.runs import checkpoint, outputs
+from neural_style.system import free_memory
+from neural_style.tiles.spill import Spill, Stored
+from neural_style.tiles.walk import Walk
+from neural_style.transfer import fitting, memory, targets
+from neural_style.transfer.prediction import predict
 
 SQUARE = Pictures(picture(2048, 2048), (picture(2048, 2048),))
 

@@ -7,7 +7,14 @@ import skimage.filters
 import skimage.metrics
 from tables import refusal
 
-from neural_style.metrics import BORDER, border_score, color_distance, edge_ssim, grain, ssim
+from neural_style.evaluation.metrics import (
+    BORDER,
+    border_score,
+    color_distance,
+    edge_ssim,
+    grain,
+    ssim,
+)
 
 BT601 = np.array([0.299, 0.587, 0.114])
 

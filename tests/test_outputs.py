@@ -8,14 +8,15 @@ import math
 import numpy as np
 import pytest
 
-from neural_style import images, outputs
 from neural_style.config import make_config
+from neural_style.images import io as images
 from neural_style.inputs import Pictures
-from neural_style.job import Job
-from neural_style.outputs import Result, Snapshots, Verdict, describe, write_results
-from neural_style.record import LossHistory
-from neural_style.session import Device
-from neural_style.weights import VGGWeights
+from neural_style.inputs.job import Job
+from neural_style.network.weights import VGGWeights
+from neural_style.runs import outputs
+from neural_style.runs.outputs import Result, Snapshots, Verdict, describe, write_results
+from neural_style.runs.record import LossHistory
+from neural_style.system.tensorflow_v1 import Device
 
 GREY = np.full((8, 10, 3), 128, np.float32)
 

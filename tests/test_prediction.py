@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 from conftest import vgg19
 
-from neural_style import prediction
 from neural_style.config import make_config
 from neural_style.inputs import Pictures
-from neural_style.memory import PROCESS_BYTES, feature_values, sorted_values
-from neural_style.prediction import ITERATION_SECONDS, Prediction, forward_operations, predict
-from neural_style.weights import layers_needed
+from neural_style.network.weights import layers_needed
+from neural_style.transfer import prediction
+from neural_style.transfer.memory import PROCESS_BYTES, feature_values, sorted_values
+from neural_style.transfer.prediction import (
+    ITERATION_SECONDS,
+    Prediction,
+    forward_operations,
+    predict,
+)
 
 LAYERS = layers_needed(vgg19(), ["relu5_1"])
 
@@ -57,14 +62,14 @@ def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
 @pytest.mark.parametrize("in_hardware", [True, False])
 def test_bfloat16_saves_time_only_where_the_processor_has_it(monkeypatch, in_hardware):
     """Else by minimal filtering, whose kernels take eight times their own in float32."""
-    monkeypatch.setattr("neural_style.session.bfloat16_cpu", lambda: in_hardware)
+    monkeypatch.setattr("neural_style.system.hardware.bfloat16_cpu", lambda: in_hardware)
     direct, minimal = (forward_operations(LAYERS, (64, 64), transform=t) for t in (False, True))
     found = [foretell(runtime={"precision": name}) for name in ("float32", "bfloat16")]
     seconds = [each.seconds - prediction.START_SECONDS - 100 * ITERATION_SECONDS for each in found]
     ratio = 2 * minimal / direct if in_hardware else 1
     assert seconds[0] / seconds[1] == pytest.approx(ratio)
     if in_hardware:
-        monkeypatch.setattr("neural_style.session.bfloat16_cpu", lambda: False)
+        monkeypatch.setattr("neural_style.system.hardware.bfloat16_cpu", lambda: False)
         more = foretell(runtime={"precision": "bfloat16"}).peak_bytes - found[1].peak_bytes
         kernels = [layer.kernel for layer in LAYERS if hasattr(layer, "kernel")]
         wide = sum(kernel.size for kernel in kernels if kernel.shape[2] >= 64)

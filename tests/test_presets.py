@@ -17,8 +17,10 @@ from conftest import MEAN
 from peers import PEERS, Scene
 
 import vgg19_matconvnet as vgg
-from neural_style import objective, structure, targets
 from neural_style.config import Config, load_config
+from neural_style.objective import objective
+from neural_style.objective import spec as structure
+from neural_style.transfer import targets
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "presets"
 SIZE = (32, 48)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from neural_style import product_rate
+from neural_style.transfer import product_rate
 
 
 def test_rate_is_that_of_a_machine():

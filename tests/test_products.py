@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from graphs import evaluate
 
-from neural_style.products import EVEN_ROWS, PART, multiply, with_even_rows
+from neural_style.system.products import EVEN_ROWS, PART, multiply, with_even_rows
 
 
 @pytest.mark.parametrize("rows", [1, 11, 12, 13, 30])

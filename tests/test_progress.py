@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neural_style.progress import Progress, human_seconds
+from neural_style.runs.progress import Progress, human_seconds
 
 Iterates = Iterable[tuple[float, int, float]]  # seconds that it took, number, loss
 
@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the display and the bar see, in its one entry."""
     now = [1000.0]
-    for place in ("neural_style.progress.time.monotonic", "tqdm.std.time"):
+    for place in ("neural_style.runs.progress.time.monotonic", "tqdm.std.time"):
         monkeypatch.setattr(place, lambda: now[0])
     return now
 

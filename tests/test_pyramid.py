@@ -9,7 +9,7 @@ from tables import cases, refusal
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures
-from neural_style.pyramid import Scale, schedule, work
+from neural_style.inputs.scales import Scale, schedule, work
 
 
 def pictures(content=(400, 600), style=(500, 500)) -> Pictures:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from neural_style.quiet import captured_stderr
+from neural_style.system.quiet import captured_stderr
 
 
 def test_captured_stderr_tells_what_native_code_and_child_processes_print_as_it_comes(capfd):
@@ -51,7 +51,7 @@ def test_captured_stderr_can_be_nested_and_leaves_no_descriptor_open(capfd):
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """Run the code in a fresh interpreter, where standard error is a pipe of its own."""
-    code = "import os, sys\nfrom neural_style.quiet import captured_stderr\n" + code
+    code = "import os, sys\nfrom neural_style.system.quiet import captured_stderr\n" + code
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 

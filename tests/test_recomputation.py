@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from graphs import ancestors
 
-from neural_style.recomputation import computed_again
+from neural_style.objective.recomputation import computed_again
 
 
 def two_sums(x: tf.Tensor, factors: tf.Tensor) -> list[tf.Tensor]:

@@ -17,8 +17,13 @@ import numpy as np
 import pytest
 from tables import refusal
 
-from neural_style import record
-from neural_style.record import LossHistory, RecordError, check_output_folder, create_run_folder
+from neural_style.runs import record
+from neural_style.runs.record import (
+    LossHistory,
+    RecordError,
+    check_output_folder,
+    create_run_folder,
+)
 
 
 def check_refused(folder, reason, check=check_output_folder):
@@ -144,7 +149,7 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
         assert record.environment()["usable_cpus"] == 3
     heavy = "{'tensorflow', 'cv2', 'scipy', 'matplotlib'}"
-    call = "from neural_style.record import environment; environment()"
+    call = "from neural_style.runs.record import environment; environment()"
     code = f"import sys; {call}; print({heavy} & {{*sys.modules}})"
     command, root = [sys.executable, "-c", code], Path(__file__).parents[1]
     assert subprocess.check_output(command, cwd=root, text=True) == "set()\n"
@@ -168,7 +173,7 @@ def test_peak_memory_is_the_high_water_mark_of_the_kernel(monkeypatch):
 
 def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
     clock = iter([10.0, 11.5, 20.0, 22.0, 30.0, 30.25])
-    monkeypatch.setattr("neural_style.record.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("neural_style.runs.record.time.perf_counter", lambda: next(clock))
     stopwatch = record.Stopwatch()
     for phase in ("optimise", "write"):
         with stopwatch(phase):

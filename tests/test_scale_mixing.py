@@ -12,15 +12,15 @@ from tables import refusal
 
 import style_transfer
 from neural_style.config import Config, make_config
-from neural_style.guard import DivergedError
+from neural_style.errors import DivergedError
 from neural_style.inputs import Pictures
-from neural_style.job import Job
-from neural_style.outputs import Result
-from neural_style.record import LossHistory
-from neural_style.scale_mixing import mix_scales, settings_for
-from neural_style.structure import structure_of, term_weights
-from neural_style.studio import Studio
-from neural_style.weights import VGGWeights
+from neural_style.inputs.job import Job
+from neural_style.inputs.scale_mixing import mix_scales, settings_for
+from neural_style.network.weights import VGGWeights
+from neural_style.objective.spec import structure_of, term_weights
+from neural_style.runs.outputs import Result
+from neural_style.runs.record import LossHistory
+from neural_style.transfer.graph_cache import Studio
 
 CPU = SimpleNamespace(kind="cpu", precision="float32")
 

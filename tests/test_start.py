@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neural_style.config import make_config
-from neural_style.start import fill, start_image
+from neural_style.inputs.start import fill, start_image
 
 MEAN = np.array([120.0, 110.0, 100.0], np.float32)
 SIZE = (30, 40)

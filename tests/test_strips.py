@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from neural_style import color, strips
+from neural_style.images import color, strips
 
 
 @pytest.mark.parametrize("method", ["transport", "pca", "cholesky", "ycrcb", "lab"])

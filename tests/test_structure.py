@@ -12,7 +12,7 @@ from conftest import tiny_layers
 from tables import cases, rows
 
 from neural_style.config import Config, make_config
-from neural_style.structure import (
+from neural_style.objective.spec import (
     Structure,
     depth_of,
     in_depth_order,

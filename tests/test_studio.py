@@ -14,10 +14,10 @@ import yaml
 
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
-from neural_style.job import Job
-from neural_style.structure import structure_of
-from neural_style.studio import Studio, filters_of, graph_key, group
-from neural_style.weights import VGGWeights
+from neural_style.inputs.job import Job
+from neural_style.network.weights import VGGWeights
+from neural_style.objective.spec import structure_of
+from neural_style.transfer.graph_cache import Studio, filters_of, graph_key, group
 
 PICTURE = np.zeros((4, 4, 3), np.float32)
 

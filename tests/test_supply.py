@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from tables import refusal
 
-from neural_style import download, supply
 from neural_style.config import make_config
-from neural_style.supply import find_weights
-from neural_style.weights import VGGWeights, WeightsError
+from neural_style.inputs import find_weights as supply
+from neural_style.inputs.find_weights import find_weights
+from neural_style.network import download
+from neural_style.network.weights import VGGWeights, WeightsError
 
 
 def network(path, **changes):

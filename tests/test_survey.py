@@ -13,15 +13,17 @@ from conftest import small_layers
 from painting import write_small
 
 import vgg19_matconvnet as vgg
-from neural_style import images, supply, survey
 from neural_style.config import load_source, validate
 from neural_style.errors import InputError
-from neural_style.job import Desk
-from neural_style.prediction import START_SECONDS, Prediction
-from neural_style.studio import filters_of
-from neural_style.survey import Survey, check_inputs, human_bytes, survey_sweep
-from neural_style.sweep_plan import Plan, plan_sweep
-from neural_style.weights import VGGWeights
+from neural_style.images import io as images
+from neural_style.inputs import find_weights as supply
+from neural_style.inputs.job import Desk
+from neural_style.network.weights import VGGWeights
+from neural_style.sweeps import estimate as survey
+from neural_style.sweeps.estimate import Survey, check_inputs, human_bytes, survey_sweep
+from neural_style.sweeps.plan import Plan, plan_sweep
+from neural_style.transfer.graph_cache import filters_of
+from neural_style.transfer.prediction import START_SECONDS, Prediction
 
 WHOLE = "image: {size: null, scales: null}"  # 37 x 51 pixels
 

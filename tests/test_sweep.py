@@ -23,13 +23,19 @@ from conftest import small_layers
 from painting import lighten, write_picture, write_small
 
 import style_transfer
-from neural_style import checkpoint, images, job, record, supply, sweep, targets, viewer
 from neural_style.config import load_config, make_config, to_yaml
-from neural_style.fitting import with_tile
-from neural_style.structure import Structure
-from neural_style.sweep_plan import plan_sweep
-from neural_style.transfer import Moment
-from neural_style.weights import VGGWeights
+from neural_style.images import io as images
+from neural_style.inputs import find_weights as supply
+from neural_style.inputs import job
+from neural_style.network.weights import VGGWeights
+from neural_style.objective.spec import Structure
+from neural_style.runs import checkpoint, record
+from neural_style.runs import window as viewer
+from neural_style.sweeps import execution as sweep
+from neural_style.sweeps.plan import plan_sweep
+from neural_style.transfer import targets
+from neural_style.transfer.fitting import with_tile
+from neural_style.transfer.level import Moment
 
 ROOT = Path(__file__).resolve().parents[1]
 

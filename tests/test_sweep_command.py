@@ -13,11 +13,13 @@ from painting import write_small
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style import images, outputs, session, sweep_command
-from neural_style.config import make_config
-from neural_style.critic import open_critic
-from neural_style.record import read_record
-from neural_style.sweep_results import read_summary
+from neural_style.evaluation.evaluator import open_critic
+from neural_style.images import io as images
+from neural_style.runs import outputs
+from neural_style.runs.record import read_record
+from neural_style.sweeps import command as sweep_command
+from neural_style.sweeps.report.results import read_summary
+from neural_style.system import tensorflow_v1
 
 BLOCK = """
   runs: {png: {}, jpg: {output.image: x.jpg}, bad: {style.weight: 1e38}}
@@ -85,7 +87,7 @@ def test_what_is_scored_is_the_saved_file(folder, done, tiny_mat):
         images.read_image(folder.parents[1] / f"{name}.png", name, 10**6).rgb
         for name in ("photo", "paint")
     )
-    device = session.open_device(make_config({}).runtime, print)
+    device = tensorflow_v1.open_device()
     told = [read_record(path.parent) for path in done]
     with open_critic(vgg.load_weights(tiny_mat), vgg, device) as critic:
         for path, record in zip(done, told, strict=True):

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from sweeps import TWO, a_grid, a_run, changed, color_of, solid
 
-from neural_style import sweep_page
-from neural_style.sweep_page import write_page
-from neural_style.sweep_results import RunResult, SweepResults, write_summary
-from neural_style.thumbnails import jpeg_within, read_thumbnail
+from neural_style.sweeps.report import page as sweep_page
+from neural_style.sweeps.report.page import write_page
+from neural_style.sweeps.report.results import RunResult, SweepResults, write_summary
+from neural_style.sweeps.report.thumbnails import jpeg_within, read_thumbnail
 
 HOSTILE = (
     "\"><script>alert(1)</script><img src=x onerror=alert(2)> 'q' &amp; \x1b[31m \u202e \xe9\u3042"

@@ -16,7 +16,7 @@ import yaml
 
 from neural_style.config import load_config, load_source, to_yaml, validate
 from neural_style.errors import InputError
-from neural_style.sweep_plan import Plan, plan_sweep
+from neural_style.sweeps.plan import Plan, plan_sweep
 
 LABEL = "a/b\\c..\u202e\x1b[31m\nüñ💥 =,\"'" + "x" * 300
 HUGE = f"0x{'f' * 4000}"  # Python refuses to write its decimal digits
@@ -342,7 +342,7 @@ def test_as_many_runs_as_the_largest_are_made_and_more_if_allowed(plan, refusal,
         patch.setattr(np.random, "default_rng", lambda *_: pytest.fail("drew"))
         told = refusal(f"sweep: {{random: {{count: 1000000, draws: {UNIFORM}}}}}")
     assert told.startswith("sweep (line 1): found 1,000,000 runs")
-    monkeypatch.setattr("neural_style.sweep_plan.LARGEST", 4)
+    monkeypatch.setattr("neural_style.sweeps.plan.LARGEST", 4)
     assert len(plan("sweep: {grid: {init.seed: [1, 2, 3, 4]}}").experiments) == 4
     more = "grid: {init.seed: [1, 2, 3, 4, 5]}"
     assert "found 5 runs, expected at most 4" in refusal(f"sweep: {{{more}}}")

@@ -20,17 +20,18 @@ import pytest
 from painting import lighten, write_small
 
 import style_transfer
-from neural_style import files, sweep_ray
-from neural_style.checkpoint import Checkpoint, write_checkpoint
 from neural_style.config import Config, make_config
-from neural_style.config_sweep import Ray
+from neural_style.config.sweep import Ray
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures
-from neural_style.interrupts import held_back
-from neural_style.job import Job
-from neural_style.record import LossHistory, read_record
-from neural_style.sweep_results import read_summary
-from neural_style.weights import VGGWeights
+from neural_style.inputs.job import Job
+from neural_style.network.weights import VGGWeights
+from neural_style.runs.checkpoint import Checkpoint, write_checkpoint
+from neural_style.runs.record import LossHistory, read_record
+from neural_style.sweeps import on_ray as sweep_ray
+from neural_style.sweeps.report.results import read_summary
+from neural_style.system import files
+from neural_style.system.interrupts import held_back
 
 
 def test_a_dry_run_without_ray_tells_what_to_install(monkeypatch, capsys, small_mat, tmp_path):

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from sweeps import a_grid, a_run, changed
 
-from neural_style.sweep_results import SweepResults, read_summary, union_of_keys, write_summary
+from neural_style.sweeps.report.results import (
+    SweepResults,
+    read_summary,
+    union_of_keys,
+    write_summary,
+)
 
 GRID = {"style.weight": ["1", "1e2", "-3"], "init.from": ["noise", "./a b.png"]}
 

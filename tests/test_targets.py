@@ -9,12 +9,12 @@ import pytest
 from graphs import LAYERS, objective_session
 from numpy.testing import assert_allclose
 
-from neural_style import targets
-from neural_style.distributions import _moments
-from neural_style.losses import StyleSums
 from neural_style.objective import set_image, set_weights, sums_present
-from neural_style.structure import Structure
-from neural_style.targets import KeptTargets, StyleSource, Targets, key_of, measure_targets
+from neural_style.objective.distributions import _moments
+from neural_style.objective.losses import StyleSums
+from neural_style.objective.spec import Structure
+from neural_style.transfer import targets
+from neural_style.transfer.targets import KeptTargets, StyleSource, Targets, key_of, measure_targets
 
 EVERY = ("gram", "mean_covariance", "wasserstein", "histogram")
 

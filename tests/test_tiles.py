@@ -16,7 +16,15 @@ import tensorflow.compat.v1 as tf
 from conftest import MEAN
 
 import vgg19_matconvnet as vgg
-from neural_style import targets
+from neural_style.network.weights import (
+    Convolution,
+    Layer,
+    Pooling,
+    Relu,
+    VGGWeights,
+    layers_needed,
+    receptive_field,
+)
 from neural_style.objective import (
     Objective,
     build_canvas,
@@ -26,23 +34,15 @@ from neural_style.objective import (
     set_region,
     set_weights,
 )
-from neural_style.passes import Cut, Passes, measure_content, measure_style
-from neural_style.spill import Spill
-from neural_style.structure import Structure
-from neural_style.targets import StyleSource
-from neural_style.tile import build_tile
-from neural_style.tile_graph import TileGraph, build_tile_graph
-from neural_style.tiling import stages_of
-from neural_style.walk import Tick, ignore
-from neural_style.weights import (
-    Convolution,
-    Layer,
-    Pooling,
-    Relu,
-    VGGWeights,
-    layers_needed,
-    receptive_field,
-)
+from neural_style.objective.spec import Structure
+from neural_style.tiles.graph import TileGraph, build_tile_graph
+from neural_style.tiles.passes import Cut, Passes, measure_content, measure_style
+from neural_style.tiles.spill import Spill
+from neural_style.tiles.tile import build_tile
+from neural_style.tiles.tiling import stages_of
+from neural_style.tiles.walk import Tick, ignore
+from neural_style.transfer import targets
+from neural_style.transfer.targets import StyleSource
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 PAPER = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

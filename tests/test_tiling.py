@@ -8,8 +8,15 @@ from itertools import pairwise
 import pytest
 from conftest import tiny_layers, vgg19
 
-from neural_style.tiling import cut, is_larger, reach_of, stages_of, strides_of, values_carried
-from neural_style.weights import Convolution, Layer, layers_needed
+from neural_style.network.weights import Convolution, Layer, layers_needed
+from neural_style.tiles.tiling import (
+    cut,
+    is_larger,
+    reach_of,
+    stages_of,
+    strides_of,
+    values_carried,
+)
 
 
 def to(layer: str) -> tuple[Layer, ...]:

@@ -11,10 +11,13 @@ from graphs import correlate, turned
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style import inputs, objective, session, workspace
 from neural_style.config import make_config
-from neural_style.pixels import preprocess
-from neural_style.weights import Convolution, Relu, VGGWeights
+from neural_style.inputs import pictures as inputs
+from neural_style.network.pixels import preprocess
+from neural_style.network.weights import Convolution, Relu, VGGWeights
+from neural_style.objective import objective
+from neural_style.system import tensorflow_v1
+from neural_style.transfer import session as workspace
 
 pytestmark = pytest.mark.onednn
 
@@ -95,7 +98,9 @@ def test_the_gradient_of_the_total_matches_the_reference(mat, rng, request):
     config = make_config({**settings, "runtime": {"precision": "float32", "threads": None}})
     given = inputs.prepare_inputs(config, inputs.Pictures(pictures[0], (pictures[1],)), 48)
     image = rng.uniform(0, 255, (40, 48, 3)).astype(np.float32)
-    device = session.open_device(config.runtime, print)
+    device = tensorflow_v1.open_device(
+        config.runtime.device, config.runtime.threads, config.runtime.precision
+    )
     work = style_transfer.open_workspace(config, weights, device)
     with work.session as opened:
         workspace.set_goal(work, config, given)

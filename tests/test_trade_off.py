@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from sweeps import a_grid, changed
 
-from neural_style import images
-from neural_style.sweep_results import SweepResults
-from neural_style.trade_off import losses_of, pareto_optimal, trade_off_figure, write_trade_off
+from neural_style.images import io as images
+from neural_style.sweeps.report.results import SweepResults
+from neural_style.sweeps.report.trade_off import (
+    losses_of,
+    pareto_optimal,
+    trade_off_figure,
+    write_trade_off,
+)
 
 TWO = {"style.weight": ["1", "10"], "content.weight": ["a", "b", "c"]}
 

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 import style_transfer
-from neural_style import inputs, session, targets, transfer, workspace
 from neural_style.config import Config, load_config
-from neural_style.guidance import guides_of
-from neural_style.pixels import preprocess
-from neural_style.structure import term_weights
+from neural_style.inputs import pictures as inputs
+from neural_style.inputs.guidance import guides_of
+from neural_style.network.pixels import preprocess
+from neural_style.objective.spec import term_weights
+from neural_style.system import tensorflow_v1
+from neural_style.transfer import level as transfer
+from neural_style.transfer import session as workspace
+from neural_style.transfer import targets
 from vgg19_matconvnet import load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +24,9 @@ pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
 
 def open_work(config: Config, weights: Path) -> workspace.Workspace:
-    device = session.open_device(config.runtime, print)
+    device = tensorflow_v1.open_device(
+        config.runtime.device, config.runtime.threads, config.runtime.precision
+    )
     return style_transfer.open_workspace(config, load_weights(weights), device)
 
 

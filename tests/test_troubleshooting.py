@@ -15,10 +15,11 @@ import pytest
 from disks import FullDisk, named
 
 import style_transfer
-from neural_style import images, outputs
-from neural_style.record import LossHistory
-from neural_style.supply import PUBLISHED_NAME
-from neural_style.transfer import Moment
+from neural_style.images import io as images
+from neural_style.inputs.find_weights import PUBLISHED_NAME
+from neural_style.runs import outputs
+from neural_style.runs.record import LossHistory
+from neural_style.transfer.level import Moment
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 HOME = "/home/you/style"  # what the README calls the folder of the project

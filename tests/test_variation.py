@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from neural_style.variation import VARIATIONS, Framed, framed, variation_loss
+from neural_style.objective.total_variation import VARIATIONS, Framed, framed, variation_loss
 
 EXPONENT = 1.25
 # Rows and columns of the parts of a picture of 6 x 8.

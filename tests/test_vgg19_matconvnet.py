@@ -18,10 +18,10 @@ import tables
 from conftest import MEAN, tiny_layers, write_mat
 
 import vgg19_matconvnet as vgg
-from neural_style import random_filters, weights
-from neural_style.matconvnet import EXPECTED
-from neural_style.pixels import deprocess, preprocess
-from neural_style.weights import Convolution, Layer, Pooling, Relu, VGGWeights, WeightsError
+from neural_style.network import random_filters, weights
+from neural_style.network.matconvnet import EXPECTED
+from neural_style.network.pixels import deprocess, preprocess
+from neural_style.network.weights import Convolution, Layer, Pooling, Relu, VGGWeights, WeightsError
 
 pytestmark = pytest.mark.onednn
 

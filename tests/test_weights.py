@@ -8,9 +8,15 @@ import pytest
 from conftest import MEAN, tiny_layers
 from tables import cases, refusal
 
-from neural_style import random_filters, weights
-from neural_style.random_filters import random_weights
-from neural_style.weights import Convolution, VGGWeights, WeightsError, layers_needed, smallest_side
+from neural_style.network import random_filters, weights
+from neural_style.network.random_filters import random_weights
+from neural_style.network.weights import (
+    Convolution,
+    VGGWeights,
+    WeightsError,
+    layers_needed,
+    smallest_side,
+)
 
 TINY = VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "random")
 

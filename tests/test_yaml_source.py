@@ -8,8 +8,8 @@ import pytest
 from tables import cases, refusal
 
 from neural_style.config import load_config
+from neural_style.config.source import MAX_BYTES, ConfigError
 from neural_style.errors import printable
-from neural_style.yaml_source import MAX_BYTES, ConfigError
 
 SIZE = MAX_BYTES - 100
 SECONDS = 5.0  # of the processor for a megabyte

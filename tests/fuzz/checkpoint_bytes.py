@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from .mutations import OF_TEXT, among, mutated
 
 if TYPE_CHECKING:
-    from neural_style.checkpoint import Checkpoint
+    from neural_style.runs.checkpoint import Checkpoint
 
 DECISIVE: dict[str, Any] = {
     "settings": {"style": {"weight": 500.0, "layers": {"relu1_1": 1.0}}},
@@ -69,8 +69,8 @@ def inputs() -> st.SearchStrategy[bytes]:
 
 def sound() -> list[bytes]:
     """Return checkpoints of a run's beginning and of its second scale."""
-    from neural_style.checkpoint import Checkpoint
-    from neural_style.record import LossHistory
+    from neural_style.runs.checkpoint import Checkpoint
+    from neural_style.runs.record import LossHistory
 
     result = []
     for done in (1, 3):
@@ -89,7 +89,7 @@ def sound() -> list[bytes]:
 
 def _encoded(checkpoint: Checkpoint) -> bytes:
     """Return the bytes of a checkpoint's file."""
-    from neural_style.checkpoint import encode
+    from neural_style.runs.checkpoint import encode
 
     file = io.BytesIO()
     encode(checkpoint, file)
@@ -196,7 +196,7 @@ class _Lines(logging.Handler):
 
 def check(data: bytes, folder: Path) -> None:
     """Read the bytes as a run's only checkpoint; one that is whole can be used and written."""
-    from neural_style import checkpoint
+    from neural_style.runs import checkpoint
 
     path = folder / checkpoint.FOLDER / "00000001.npz"
     path.parent.mkdir(exist_ok=True)
@@ -217,10 +217,10 @@ def check(data: bytes, folder: Path) -> None:
 
 def _use(found: Checkpoint, folder: Path) -> None:
     """Do with a checkpoint what a run does that goes on."""
-    from neural_style.checkpoint import decode, find_checkpoint
     from neural_style.errors import InputError
-    from neural_style.guard import guard_of
-    from neural_style.held import check_state
+    from neural_style.objective.variables import check_state
+    from neural_style.runs.checkpoint import decode, find_checkpoint
+    from neural_style.transfer.guard import guard_of
 
     written = _encoded(found)
     if _encoded(decode(io.BytesIO(written))) != written:

@@ -54,7 +54,7 @@ def written(value: object) -> bytes:
 def check(data: bytes, folder: Path) -> None:
     """Read the bytes as a file of settings; what loads can be written and loads again."""
     from neural_style.config import load_config, to_yaml
-    from neural_style.yaml_source import ConfigError
+    from neural_style.config.source import ConfigError
 
     path = folder / "input.yaml"
     path.write_bytes(data)

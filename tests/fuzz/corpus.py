@@ -66,7 +66,7 @@ def write_weights(folder: Path) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from conftest import write_mat
 
-    from neural_style.weights import Convolution, Pooling, Relu
+    from neural_style.network.weights import Convolution, Pooling, Relu
 
     kernel = np.random.default_rng(2).normal(0, 0.3, (1, 3, 3, 1)).astype(np.float32)
     first = Convolution("conv1_1", kernel, np.ones(1, np.float32))

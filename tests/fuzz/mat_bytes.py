@@ -37,7 +37,7 @@ def inputs() -> st.SearchStrategy[bytes]:
 
 def check(data: bytes, folder: Path) -> None:
     """Read the bytes as a weights file."""
-    from neural_style.weights import Convolution, WeightsError
+    from neural_style.network.weights import Convolution, WeightsError
     from vgg19_matconvnet import read_mat
 
     path = folder / "input.mat"

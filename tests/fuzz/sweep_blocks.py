@@ -13,7 +13,7 @@ from .config_text import written
 from .mutations import CORPUS, OF_TEXT, among, mutated, samples
 
 if TYPE_CHECKING:
-    from neural_style.sweep_plan import Plan
+    from neural_style.sweeps.plan import Plan
 
 MOST = 30  # runs that are planned, of some milliseconds each
 
@@ -211,9 +211,9 @@ def check(data: bytes, folder: Path) -> None:
 def _plan(path: Path) -> Plan | None:
     """Return the plan of a file; None if it is no sweep, or one that takes too long for here."""
     from neural_style.config import load_source, validate
-    from neural_style.config_sweep import LARGEST
-    from neural_style.sweep_axes import number_of_runs
-    from neural_style.sweep_plan import plan_sweep
+    from neural_style.config.sweep import LARGEST
+    from neural_style.sweeps.axes import number_of_runs
+    from neural_style.sweeps.plan import plan_sweep
 
     source = load_source(path)
     config = validate(source, path)

@@ -1,0 +1,238 @@
+"""The settings of what is compared: content, style, masks, smoothness, colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from neural_style.config.messages import mistake, unexpected
+from neural_style.config.values import (
+    AbsolutePath,
+    Blur,
+    Channels,
+    Color,
+    Layers,
+    Number,
+    OneOf,
+    Positive,
+    Statistics,
+    Switch,
+    Weight,
+)
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class Section(BaseModel):
+    """Frozen; unknown keys are refused; docstrings of attributes are the schema's descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, values: object) -> object:
+        """A section whose keys are all commented out is null in YAML."""
+        return {} if values is None else values
+
+
+class Content(Section):
+    """What the pastiche shows."""
+
+    image: AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
+    """Path of the content image."""
+    layers: Layers = Field(default={"relu4_2": 1})
+    """Layers compared with the content image, each with its weight."""
+    weight: Weight = 5.0
+    """Weight of the content loss in the total loss."""
+    normalization: OneOf[Literal["mean", "paper", "root"]] = "mean"
+    """Mean of squared differences; the paper's half sum (Gatys et al. 2016, eq. 1); or the sum over
+    2 sqrt(C M)."""
+    normalize_gradients: Switch = False
+    """Divide each layer's gradient by its L1 norm, at the features."""
+
+
+class Mask(Section):
+    """Where in an image something counts."""
+
+    path: AbsolutePath
+    """Path of a grey image, white where it counts, or of a colour-coded segmentation."""
+    color: Color = None
+    """The colour in the segmentation; null for a grey image."""
+
+
+def _bare_path(value: object) -> object:
+    return {"path": value} if isinstance(value, str | Path) else value
+
+
+def _mask(value: object) -> object:
+    if not isinstance(value, str | Path | dict | Mask | None):
+        raise unexpected("a path, or a mapping with path and color")
+    return _bare_path(value)
+
+
+def _path_or_mapping(schema: dict[str, Any]) -> None:
+    """Let editors accept a path for the mapping."""
+    schema["anyOf"] = [{"type": "string"}, *schema.pop("anyOf")]
+
+
+AnyMask = Annotated[Mask | None, BeforeValidator(_mask), Field(json_schema_extra=_path_or_mapping)]
+
+
+class StyleImage(Section):
+    """One of the images whose style is mixed."""
+
+    path: AbsolutePath
+    """Path of the style image."""
+    weight: Weight = 1.0
+    """Share of this image in the mixture; shares are normalised to sum 1."""
+    scale: Positive = 1.0
+    """Longest side as a multiple of the content image's; larger gives larger brush strokes."""
+    mask: AnyMask = None
+    """Where in the pastiche this style is painted; null is everywhere."""
+    from_mask: AnyMask = None
+    """Which part of the style image is taken; null is all of it."""
+    fine: AbsolutePath | None = None
+    """Picture whose fine structure this image is painted in first; null leaves it as it is."""
+
+
+def style_images(value: object) -> Any:
+    """Spell a path, or each path in a list, out as a mapping."""
+    images = [value] if isinstance(value, str | Path) else value
+    if not isinstance(images, list | tuple):
+        raise unexpected("a path, or a list of paths or of mappings with path, weight and scale")
+    return tuple(map(_bare_path, images))
+
+
+def _some_weight(images: tuple[StyleImage, ...]) -> tuple[StyleImage, ...]:
+    if not images:
+        raise mistake("found no image, expected at least one")
+    if not any(image.weight for image in images):
+        raise mistake("every image has weight 0, expected at least one above 0")
+    return images
+
+
+def _also_bare_path(schema: dict[str, Any]) -> None:
+    """Let editors accept a path for each mapping, and for the whole list."""
+    path = {"type": "string"}
+    items = {"anyOf": [path, schema.pop("items")]}
+    schema["anyOf"] = [path, {"type": schema.pop("type"), "items": items, "minItems": 1}]
+
+
+StyleImages = Annotated[
+    tuple[StyleImage, ...],
+    AfterValidator(_some_weight),
+    BeforeValidator(style_images),
+    Field(json_schema_extra=_also_bare_path),
+]
+
+
+class Style(Section):
+    """How the pastiche is painted."""
+
+    images: StyleImages = Field(
+        default_factory=lambda: (StyleImage(path=PROJECT / "examples" / "painting.png"),)
+    )
+    """Paths of the style images, or mappings of path, weight and scale."""
+    layers: Layers = Field(default={f"relu{block}_1": 1 for block in range(1, 6)})
+    """Layers whose Gram matrices are compared, each with its weight; normalised to sum 1."""
+    weight: Weight = 500.0
+    """Weight of the style loss in the total loss."""
+    mix: OneOf[Literal["statistics", "losses"]] = "statistics"
+    """Several images: one blended target, or the weighted sum of a loss for each."""
+    statistic: Statistics = Field(default={"gram": 1})
+    """What is compared of a layer's features: gram, mean_covariance, wasserstein or histogram, or a
+    mapping of them to weights."""
+    activation_shift: Number = 0.0
+    """Number added to the features before their Gram matrix is taken."""
+    normalization: OneOf[Literal["mean", "paper", "sum", "raw", "pixels"]] = "mean"
+    """How Gram matrices are compared: mean of squared differences, the paper's sum (Gatys et al.
+    2016, eq. 4), or as other tools do."""
+    layer_exponent: Positive = 1.0
+    """Each layer weighs this times as much as the one before it."""
+    normalize_gradients: Switch = False
+    """Divide each layer's gradient by its L1 norm, at the features."""
+    guidance: OneOf[Literal["simple", "inside", "all"]] = "simple"
+    """How masks reach a layer: by area, what sees the inside alone, or all that sees any of it."""
+    feather: Blur = 0.0
+    """Standard deviation in pixels of the Gaussian that softens masks' edges."""
+
+    @property
+    def goals(self) -> tuple[tuple[int, ...], ...]:
+        """Which images share a target: all of them, or each its own with masks and mixed losses."""
+        each = range(len(self.images))
+        if self.mix == "losses" or self.guided:
+            return tuple((i,) for i in each)
+        return (tuple(each),)
+
+    @property
+    def guided(self) -> bool:
+        """Whether any image has a mask."""
+        return any(image.mask or image.from_mask for image in self.images)
+
+    @field_validator("statistic")
+    @classmethod
+    def _fits(cls, statistic: Mapping[str, float], info: ValidationInfo) -> Mapping[str, float]:
+        if not any(statistic.values()):
+            raise mistake("every statistic has weight 0, expected at least one above 0")
+        if statistic.get("histogram"):
+            images = info.data.get("images", ())
+            if any(image.mask or image.from_mask for image in images):
+                raise mistake("found histogram with masks, which only the other statistics heed")
+        return statistic
+
+    @field_validator("weight")
+    @classmethod
+    def _needs_layers(cls, weight: float, info: ValidationInfo) -> float:
+        if weight and not any(info.data.get("layers", {"invalid": 1}).values()):
+            raise mistake(
+                "every layer has weight 0, expected at least one above 0, or style.weight: 0",
+                sibling="layers",
+            )
+        return weight
+
+
+class TotalVariation(Section):
+    """The denoising term."""
+
+    weight: Weight = 1e-3
+    """Weight of the total variation in the total loss; 0 leaves it out."""
+    norm: OneOf[Literal["l1", "l1_mean", "l2", "l2_sum", "power", "nine_point"]] = "l1"
+    """Of differences of neighbouring pixels: sum or mean of absolute values, mean or half sum of
+    squares, sum of powers, or mean of squares in eight directions."""
+    exponent: Positive = 1.25
+    """Exponent of dx^2 + dy^2 with the norm power."""
+    channels: Channels = (1.0, 1.0, 1.0)
+    """What red, green and blue are multiplied by before."""
+
+    @field_validator("channels")
+    @classmethod
+    def _some_channel(cls, channels: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(channels):
+            raise mistake("every channel is multiplied by 0, expected at least one above 0")
+        return channels
+
+
+class ColorControl(Section):
+    """What colours the pastiche has."""
+
+    preserve: OneOf[Literal["none", "luminance", "luminance_only", "match"]] = "none"
+    """The style's colours (none); the content's, taken back at the end (luminance) or kept out of
+    it all (luminance_only); or style images in the content's colours (match)."""
+    space: OneOf[Literal["ycrcb", "lab"]] = "ycrcb"
+    """Colour space of the luminance."""
+    match: OneOf[Literal["cholesky", "pca", "transport", "histogram"]] = "transport"
+    """How the style images get the content's colours."""

@@ -1,0 +1,1 @@
+"""Every saved picture, measured in one definition."""

@@ -1,0 +1,211 @@
+"""A network that scores pastiches: one definition for all, whatever each one's own loss was.
+
+The network is float32 with zeros beyond the border and 255 for white; trained weights are pooled by
+their maximum. Layers that it lacks, or at which a picture keeps no position, are left out of every
+mean. A style layer is fetched as its mean and covariance, which hold its Gram matrix and, formed
+about the mean, keep the digits that float32 sums of raw products would lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from neural_style.evaluation.gaussians import Gaussian, factorise
+from neural_style.evaluation.metrics import color_gaussian
+from neural_style.evaluation.roots import Roots, build_roots
+from neural_style.evaluation.scores import (
+    CONTENT_LAYERS,
+    HELD_OUT_LAYERS,
+    SIMILARITY_LAYER,
+    STYLE_LAYERS,
+    Content,
+    Score,
+    Seen,
+    Style,
+    compare,
+)
+from neural_style.evaluation.self_similarity import cosine_distances
+from neural_style.images import fit_size, resize
+from neural_style.network.pixels import preprocess
+from neural_style.network.weights import VGGWeights, smallest_side
+from neural_style.system.lru import Recent, digest
+from neural_style.system.tensorflow_v1 import Device, build_session, tf
+
+LARGEST = 1024  # pixels: the longest side at which pictures are scored
+CACHED = 8  # content images, and as many styles; at 1024 px up to 55 and 25 MB each
+
+
+class NetworkModule(Protocol):
+    """What is needed of the module that builds the network."""
+
+    def pooling_for(self, weights: VGGWeights, wanted: Any) -> Any:
+        """Return the pooling to use."""
+
+    def build_vgg(
+        self, images: Any, weights: VGGWeights, layers: Collection[str], pooling: Any
+    ) -> Any:
+        """Return the network with its `features` and `initialize`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Critic:
+    """A network in a graph and session of its own, and what it saw of contents and styles.
+
+    Attributes:
+        session: Of the finalised graph; `close` ends it, as does leaving the critic as a context.
+        pixels: What is fed: [1, H, W, 3], RGB minus the mean, of any size.
+        moments: Mean and covariance of those style layers that the network has.
+        features: Features of the layers that are compared position by position.
+        roots: Of covariances.
+        sides: The smallest side of a picture that keeps a position, by layer, pixels.
+        mean: The network's, [3], RGB.
+    """
+
+    session: tf.Session
+    pixels: tf.Tensor
+    moments: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
+    features: Mapping[str, tf.Tensor]
+    roots: Roots
+    sides: Mapping[str, int]
+    mean: np.ndarray
+    _contents: Recent[Content] = field(default_factory=lambda: Recent(CACHED))
+    _styles: Recent[Style] = field(default_factory=lambda: Recent(CACHED))
+
+    def score(
+        self,
+        image: np.ndarray,
+        content: np.ndarray,
+        styles: Sequence[tuple[np.ndarray, float]],
+    ) -> Score:
+        """Return every measure of a pastiche by its name; None where there is none.
+
+        All pictures are [H, W, 3], RGB, 0..255, float32. The pastiche is scored at its own size,
+        or, if its longest side is above `LARGEST`, at that. What compares with the style is, of
+        several styles, the mean over them by their shares: of the losses, not the loss of a mixture
+        of statistics.
+
+        Args:
+            image: The picture as it is saved.
+            content: The content image, of any size; it is resized to the pastiche's.
+            styles: Style images with their weights, above 0 in sum; each is resized to the longest
+                side of the pastiche.
+
+        Returns:
+            In the order of `scores.NAMES`, less is better unless it says otherwise:
+            `content`: mean of (F - P)^2 at relu4_2.
+            `style`: mean over relu1_1 to relu5_1 of the mean of (R / C M - R_s / C M_s)^2.
+            `style_held_out`: the same over five layers that are not optimised as a rule.
+            `wasserstein`: mean over relu1_1 to relu5_1 of `wasserstein/LAYER`, the squared
+            2-Wasserstein distance of the Gaussians fitted to the features, over C.
+            `self_similarity`: of the layout with the content image's, 0..2; see that module.
+            `ssim` and `edge_ssim`: with the content image; 1 is best.
+            `color_distance`: from the styles, in L*a*b*.
+            `grain` and `border`: of the pastiche alone.
+        """
+        height, width = image.shape[:2]
+        longest = min(max(height, width), LARGEST)
+        picture = _resized(image, fit_size((height, width), longest))
+        seen = self._look(picture, self.moments, self.features)
+        goal = self._content(content, (picture.shape[0], picture.shape[1]))
+        goals = [
+            replace(self._style(style, longest), weight=float(weight)) for style, weight in styles
+        ]
+        return compare(seen, goal, goals, partial(self.roots.overlap, self.session))
+
+    def close(self) -> None:
+        """End the session and forget what was seen."""
+        self.session.close()
+        self._contents.clear()
+        self._styles.clear()
+
+    def __enter__(self) -> Critic:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _content(self, content: np.ndarray, size: tuple[int, int]) -> Content:
+        """Return what a content image is at a size."""
+
+        def make() -> Content:
+            seen = self._look(_resized(content, size), (), self.features)
+            similar = seen.features.get(SIMILARITY_LAYER)
+            distances = None if similar is None else cosine_distances(similar)
+            kept = {name: seen.features[name] for name in CONTENT_LAYERS if name in seen.features}
+            return Content(replace(seen, features=kept), distances)
+
+        return self._contents.get_or_make((digest(content), size), make)
+
+    def _style(self, style: np.ndarray, longest: int) -> Style:
+        """Return what a style image is with this longest side."""
+
+        def make() -> Style:
+            picture = _resized(style, fit_size((style.shape[0], style.shape[1]), longest))
+            moments = self._look(picture, self.moments, ()).moments
+            eigh = partial(self.roots.spectrum, self.session)
+            factors = {
+                name: factorise(moments[name].covariance, eigh)
+                for name in STYLE_LAYERS
+                if name in moments
+            }
+            return Style(moments, factors, color_gaussian(picture))
+
+        return self._styles.get_or_make((digest(style), longest), make)
+
+    def _look(self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]) -> Seen:
+        """Run the network on a picture for those of the layers that keep a position of it."""
+        side = min(picture.shape[:2])
+        fetches = (
+            {name: self.moments[name] for name in moments if self.sides[name] <= side},
+            {name: self.features[name] for name in features if self.sides[name] <= side},
+        )
+        fed = {self.pixels: preprocess(picture, self.mean)}
+        sums, maps = self.session.run(fetches, fed)
+        gaussians = {
+            name: Gaussian(mean.astype(np.float64), covariance.astype(np.float64))
+            for name, (mean, covariance) in sums.items()
+        }
+        return Seen(picture, gaussians, {name: values[0] for name, values in maps.items()})
+
+
+def open_critic(weights: VGGWeights, network: NetworkModule, device: Device) -> Critic:
+    """Build a critic's graph, finalise it and open a session on it.
+
+    Args:
+        weights: The network as it is read, kernels not transposed; random filters normalised.
+        network: The module `vgg19_matconvnet`, which this package does not import.
+        device: Where to run; its precision is not used.
+    """
+    known = {layer.name for layer in weights.layers}
+    compared = [n for n in (*CONTENT_LAYERS, SIMILARITY_LAYER) if n in known]
+    fitted = [name for name in (*STYLE_LAYERS, *HELD_OUT_LAYERS) if name in known]
+    layers = {*compared, *fitted}
+    with tf.Graph().as_default() as graph:
+        pixels = tf.placeholder(tf.float32, [1, None, None, 3])
+        pooling = network.pooling_for(weights, "max")
+        built = network.build_vgg(pixels, weights, layers, pooling)
+        moments = {name: _build_moments(built.features[name]) for name in fitted}
+        roots = build_roots()
+    session = build_session(graph, device)
+    built.initialize(session)
+    sides = {name: smallest_side(weights, name) for name in layers}
+    features = {name: built.features[name] for name in compared}
+    return Critic(session, pixels, moments, features, roots, sides, weights.mean)
+
+
+def _build_moments(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Add the mean, [C], and the covariance, [C, C], of features [1, H, W, C] over positions."""
+    flat = tf.reshape(features, [-1, features.shape[-1]])
+    mean = tf.reduce_mean(flat, axis=0)
+    centred = flat - mean
+    products = tf.matmul(centred, centred, transpose_a=True)
+    return mean, products / tf.cast(tf.shape(flat)[0], tf.float32)
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return resize(picture.astype(np.float32, copy=False), size)

@@ -1,0 +1,143 @@
+"""Measures of a picture that hold whatever was optimised, and need no network.
+
+Pictures are [H, W, 3], RGB, 0..255; luminance is Y of ITU-R BT.601, 0..255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from neural_style.evaluation.gaussians import Gaussian, fit_gaussian, squared_wasserstein
+from neural_style.images import gaussian_blur
+from neural_style.images.color import luminance
+
+BORDER = 16  # pixels
+GRAIN = 1.0  # sigma in pixels: what is finer than that counts
+WINDOW, SIGMA = 11, 1.5  # pixels: of the Gaussian window (Wang et al. 2004, section III.C)
+STABILITY = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)  # C1, C2 for values of 0..255 (the same)
+
+
+def border_score(image: np.ndarray) -> float | None:
+    """Return the mean absolute difference of neighbours in the outer 16 pixels over that in
+    the rest.
+
+    1 is an even picture; above it a frame shows, which zeros beyond the border leave
+    (`network.padding: replicate` does not). None where the picture has no interior, or a plain one.
+    """
+    values = image.astype(np.float64)
+    steps = np.abs(np.diff(values, axis=0))[:, :-1] + np.abs(np.diff(values, axis=1))[:-1]
+    inner = steps[BORDER:-BORDER, BORDER:-BORDER]
+    if not inner.size or not inner.any():
+        return None
+    outer = (steps.sum() - inner.sum()) / (steps.size - inner.size)
+    return float(outer / inner.mean())
+
+
+def ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
+    """Return the mean structural similarity of the luminances of two pictures of one size.
+
+        SSIM = (2 m n + C1) (2 cov + C2) / ((m^2 + n^2 + C1) (var_m + var_n + C2))
+
+    with the means m and n, the variances and the covariance of each window (Wang, Bovik, Sheikh
+    and Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity",
+    2004, eq. 13 and 14), Gaussian, 11 x 11 pixels, sigma 1.5. The mean is over the windows that lie
+    inside the picture whole: nothing is made up beyond its border.
+
+    Returns:
+        1 for equal luminances, about 0 for unrelated ones, not below -1; None for a picture that is
+        smaller than the window.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
+    return _structural_similarity(_luminance(image), _luminance(reference))
+
+
+def edge_ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
+    """Return the structural similarity of the edges of two pictures of one size.
+
+    As `ssim`, of E = sqrt((X^2 + Y^2) / 2) in place of the luminance, where X and Y are its Sobel
+    derivatives by the kernels [1 2 1]^T [-1 0 1] / 4 and their transpose. E is 0..255 as the
+    luminance is, which is the dynamic range in C1 and C2. The luminance repeats beyond its border.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
+    return _structural_similarity(_edges(_luminance(image)), _edges(_luminance(reference)))
+
+
+def color_distance(image: np.ndarray, styles: Sequence[tuple[np.ndarray, float]]) -> float:
+    """Return how far the colours of a picture are from those of the styles.
+
+    The 2-Wasserstein distance of the Gaussians fitted to their colours in CIE 1976 L*a*b*, in units
+    of that space, of which 2 are just seen: a picture whose colours are all shifted by 5 has 5.
+    Means and covariances are what most methods of colour transfer match, have a closed form and
+    need no random directions, as the sliced distance would; they do not see two palettes of equal
+    spread apart. Positions play no part, nor does the number of pixels.
+
+    Args:
+        image: The picture.
+        styles: Pictures of any size, each with its weight, above 0 in sum. Of several it is the
+            mean distance by their shares.
+    """
+    made = color_gaussian(image)
+    weights = np.array([weight for _, weight in styles], np.float64)
+    goals = [color_gaussian(style) for style, _ in styles]
+    distances = [np.sqrt(squared_wasserstein(made, goal)) for goal in goals]
+    return float(weights @ distances / weights.sum())
+
+
+def grain(image: np.ndarray) -> float:
+    """Return the standard deviation of the luminance minus its own blur, in grey levels.
+
+    The blur is a Gaussian of one pixel, with the picture reflected at its borders. A checkerboard
+    of single pixels that are a brighter or darker than their mean has a, white noise of deviation s
+    0.87 s, a smooth picture 0; sharp edges count as well.
+    """
+    values = luminance(image.astype(np.float32, copy=False), "ycrcb")
+    return float(np.std(values - gaussian_blur(values, GRAIN), dtype=np.float64))
+
+
+def color_gaussian(image: np.ndarray) -> Gaussian:
+    """Return the Gaussian fitted to the colours of a picture, L 0..100, a and b."""
+    scaled = np.clip(image.astype(np.float32, copy=False) / 255, 0, 1)
+    return fit_gaussian(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB).reshape(-1, 3))
+
+
+def _luminance(image: np.ndarray) -> np.ndarray:
+    return luminance(image, "ycrcb").astype(np.float64)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Return the Sobel magnitude of [H, W], 0..255 for values of 0..255."""
+    across, down = (
+        cv2.Sobel(values, -1, *order, scale=0.25, borderType=cv2.BORDER_REFLECT)
+        for order in ((1, 0), (0, 1))
+    )
+    return np.sqrt((across**2 + down**2) / 2)
+
+
+def _structural_similarity(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Return the mean SSIM of two fields [H, W] of 0..255, float64."""
+    if x.shape != y.shape:
+        sizes = " and ".join(f"{height} x {width}" for height, width in (x.shape, y.shape))
+        raise ValueError(
+            f"found pictures of {sizes} pixels (height x width), expected equal sizes; "
+            "resize one of them first"
+        )
+    if min(x.shape) < WINDOW:
+        return None
+    m, n, squares, other_squares, products = map(_windows, (x, y, x * x, y * y, x * y))
+    variance, other, covariance = squares - m * m, other_squares - n * n, products - m * n
+    c1, c2 = STABILITY
+    similar = (2 * m * n + c1) * (2 * covariance + c2)
+    return float(np.mean(similar / ((m * m + n * n + c1) * (variance + other + c2))))
+
+
+def _windows(values: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of every window that lies inside [H, W]."""
+    half = WINDOW // 2
+    return cv2.GaussianBlur(values, (WINDOW, WINDOW), SIGMA)[half:-half, half:-half]

@@ -1,0 +1,163 @@
+"""What a pastiche scores: what a network made of it, compared with its content and its styles.
+
+Content and style are those of Gatys, Ecker and Bethge, CVPR 2016, in the means of `losses.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neural_style.evaluation import metrics
+from neural_style.evaluation.gaussians import Gaussian, gram_loss, squared_wasserstein
+from neural_style.evaluation.self_similarity import cosine_distances, self_similarity
+
+CONTENT_LAYERS = ("relu4_2",)
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+HELD_OUT_LAYERS = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_3")
+# As deep as the content layer, and not that layer, which most runs optimise.
+SIMILARITY_LAYER = "relu4_1"
+NAMES = (
+    "content",
+    "style",
+    "style_held_out",
+    "wasserstein",
+    *(f"wasserstein/{name}" for name in STYLE_LAYERS),
+    "self_similarity",
+    "ssim",
+    "edge_ssim",
+    "color_distance",
+    "grain",
+    "border",
+)
+
+Score = dict[str, float | None]
+Overlap = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A picture and what the network makes of it, by layer.
+
+    Attributes:
+        picture: [H, W, 3], RGB, 0..255, float32.
+        moments: Of the features of the style layers, optimised and held out.
+        features: Of the layers that are compared position by position, [H', W', C], float32.
+    """
+
+    picture: np.ndarray
+    moments: Mapping[str, Gaussian]
+    features: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """A content image at the size of a pastiche, and its distances as of `cosine_distances`."""
+
+    seen: Seen
+    distances: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style image of the longest side of a pastiche.
+
+    Attributes:
+        moments: Of its features by layer.
+        factors: Of their covariances at `STYLE_LAYERS`, as of `factorise`.
+        colors: Moments of its colours.
+        weight: Its share, before shares are made to sum to 1.
+    """
+
+    moments: Mapping[str, Gaussian]
+    factors: Mapping[str, np.ndarray]
+    colors: Gaussian
+    weight: float = 1.0
+
+
+def compare(seen: Seen, content: Content, styles: Sequence[Style], overlap: Overlap) -> Score:
+    """Return every measure of a pastiche by its name, in the order of `NAMES`.
+
+    `Critic.score` tells what they are.
+
+    Args:
+        seen: The pastiche.
+        content: Its content image.
+        styles: Its style images.
+        overlap: `gaussians.overlap`, or one that computes elsewhere.
+    """
+    with np.errstate(all="ignore"):  # a network may overflow; what comes of it is None
+        score = _content_scores(seen, content) | _style_scores(seen, styles, overlap)
+        score |= _picture_scores(seen.picture, content.seen.picture, styles)
+    return {name: _finite(score[name]) for name in NAMES}
+
+
+def _content_scores(seen: Seen, content: Content) -> Score:
+    made, goal = seen.features, content.seen.features
+    errors = [
+        np.mean((made[name] - goal[name]) ** 2, dtype=np.float64)
+        for name in CONTENT_LAYERS
+        if name in made
+    ]
+    distances = None
+    if content.distances is not None:
+        distances = cosine_distances(made[SIMILARITY_LAYER])
+    if content.distances is None or distances is None:
+        return {"content": _mean(errors), "self_similarity": None}
+    similarity = self_similarity(distances, content.distances)
+    return {"content": _mean(errors), "self_similarity": similarity}
+
+
+def _style_scores(seen: Seen, styles: Sequence[Style], overlap: Overlap) -> Score:
+    """Return the Gram losses and the Wasserstein distances."""
+
+    def shared(measure: Callable[[Style, str], float], name: str) -> float | None:
+        if any(name not in moments for moments in (seen.moments, *(s.moments for s in styles))):
+            return None  # the network lacks the layer, or a picture is too small for it
+        return _by_shares(styles, [measure(style, name) for style in styles])
+
+    def gram(style: Style, name: str) -> float:
+        return gram_loss(seen.moments[name], style.moments[name])
+
+    def wasserstein(style: Style, name: str) -> float:
+        made, goal, factor = seen.moments[name], style.moments[name], style.factors[name]
+        return squared_wasserstein(made, goal, factor, overlap) / len(made.mean)
+
+    distances = {name: shared(wasserstein, name) for name in STYLE_LAYERS}
+    return {
+        "style": _mean(shared(gram, name) for name in STYLE_LAYERS),
+        "style_held_out": _mean(shared(gram, name) for name in HELD_OUT_LAYERS),
+        "wasserstein": _mean(distances.values()),
+        **{f"wasserstein/{name}": distance for name, distance in distances.items()},
+    }
+
+
+def _picture_scores(picture: np.ndarray, content: np.ndarray, styles: Sequence[Style]) -> Score:
+    colors = metrics.color_gaussian(picture)
+    distances = [squared_wasserstein(colors, style.colors) ** 0.5 for style in styles]
+    return {
+        "ssim": metrics.ssim(picture, content),
+        "edge_ssim": metrics.edge_ssim(picture, content),
+        "color_distance": _by_shares(styles, distances),
+        "grain": metrics.grain(picture),
+        "border": metrics.border_score(picture),
+    }
+
+
+def _by_shares(styles: Sequence[Style], values: Sequence[float]) -> float:
+    """Return the mean of a value of each style by their shares."""
+    weights = np.array([style.weight for style in styles], np.float64)
+    return float(weights @ np.array(values) / weights.sum())
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those values that there are."""
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

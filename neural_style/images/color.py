@@ -1,0 +1,252 @@
+"""Control of the pastiche's colours: match the content's, or transfer luminance alone.
+
+All pictures are [H, W, 3], RGB, 0..255, float32; what is computed on the way is float64.
+
+Sources: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
+    Transfer", 2016 (arXiv:1606.05897), and Gatys et al., "Controlling Perceptual Factors in Neural
+    Style Transfer", CVPR 2017, section 5.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from neural_style.images.strips import each_pixel, strips
+
+LinearMethod = Literal["cholesky", "pca", "transport"]
+Method = LinearMethod | Literal["histogram"]
+Space = Literal["ycrcb", "lab"]
+
+_SINGULAR = 1e-9  # of the greatest variance, or of 1: less is the rounding of float32 pixels
+_BT601 = np.array([0.299, 0.587, 0.114])  # Y of YCrCb
+_SRGB = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+# Linear sRGB to XYZ (IEC 61966-2-1) relative to its white, D65, so that grey has no chroma at all.
+_TO_XYZ = _SRGB / _SRGB.sum(axis=1, keepdims=True)
+_FROM_XYZ = np.linalg.inv(_TO_XYZ)
+_KNEE = 6 / 29  # below it CIE's cube root goes on as its tangent, of slope 1 / (3 knee^2)
+_HALVINGS = 24  # of an interval of at most 100: less than 1e-5
+
+
+def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.ndarray:
+    """Give the style image the colours of the content image.
+
+    The linear methods make the mean and the covariance of its pixels those of the content image;
+    a style image that is grey, or constant, has no variance in other directions to be stretched.
+    `histogram` makes each channel's histogram that of the content, whatever the sizes; pixels of
+    one value stay of one value, so that flat areas stay flat.
+
+    Args:
+        style: [H, W, 3], RGB, 0..255, float32.
+        content: [h, w, 3], RGB, 0..255, float32.
+        method: `histogram`, or a method of `linear_map`.
+
+    Returns:
+        [H, W, 3], RGB, float32. It is not clipped, which would change its statistics: the linear
+        methods can leave 0..255.
+    """
+    if method == "histogram":
+        channels = [_match_ranks(style[..., c], content[..., c]) for c in range(3)]
+        return np.stack(channels, axis=2).astype(np.float32)
+    style_mean, style_covariance = _moments(style)
+    content_mean, content_covariance = _moments(content)
+    matrix = linear_map(style_covariance, content_covariance, method)
+
+    @each_pixel
+    def mapped(picture: np.ndarray) -> np.ndarray:
+        return ((picture - style_mean) @ matrix.T + content_mean).astype(np.float32)
+
+    return mapped(style)
+
+
+def linear_map(
+    style_covariance: np.ndarray, content_covariance: np.ndarray, method: LinearMethod
+) -> np.ndarray:
+    """Return a matrix A, [3, 3], that takes the style's covariance S to the content's, C = A S A^T.
+
+    They all are C^1/2 U S^-1/2 with an orthogonal U. `cholesky` is L_C L_S^-1 of the triangular
+    factors, in which red comes before green and blue; `pca` is C^1/2 S^-1/2 (both Gatys et al.
+    2016). `transport` is S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2, symmetric, and changes colours least
+    (Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based
+    colour transfer", 2007). Inverses are pseudo-inverses.
+    """
+    root, whitening = _roots(style_covariance)
+    if method == "transport":
+        return whitening @ _roots(root @ content_covariance @ root)[0] @ whitening
+    content_root, _ = _roots(content_covariance)
+    if method == "pca":
+        return content_root @ whitening
+    return content_root @ _rotation(content_root) @ _rotation(root).T @ whitening
+
+
+@each_pixel
+def luminance(image: np.ndarray, space: Space) -> np.ndarray:
+    """Return the luminance of a picture, [H, W], float32.
+
+    Args:
+        image: [H, W, 3], RGB, 0..255, float32.
+        space: `ycrcb`: Y of ITU-R BT.601, 0..255. `lab`: L of CIE 1976 L*a*b*, 0..100, the picture
+            taken for sRGB.
+    """
+    values = image @ _BT601 if space == "ycrcb" else _to_lab(image)[0]
+    return values.astype(np.float32)
+
+
+@each_pixel
+def grey(values: np.ndarray, space: Space) -> np.ndarray:
+    """Return the grey picture of a luminance [H, W]: [H, W, 3], RGB, float32.
+
+    It is not clipped: a luminance beyond white or black gives pixels outside 0..255.
+    """
+    if space == "lab":
+        neutral = np.zeros(values.shape)
+        return _encode(_linear_rgb(values, neutral, neutral)).astype(np.float32)
+    return np.repeat(values[..., np.newaxis], 3, axis=2).astype(np.float32)
+
+
+def match_luminance(style: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Give the style's luminance [H, W] the mean and standard deviation of the content's [h, w].
+
+    As in Hertzmann et al., "Image Analogies", 2001; a constant stays constant. The result,
+    [H, W], float32, is not clipped.
+    """
+    deviation = style.std(dtype=np.float64)
+    scale = content.std(dtype=np.float64) / deviation if deviation > _SINGULAR**0.5 else 0.0
+    centred = style - style.mean(dtype=np.float64)
+    return (centred * scale + content.mean(dtype=np.float64)).astype(np.float32)
+
+
+def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
+    """Put another luminance under the chroma of the content image.
+
+    Chroma (Cr and Cb, or a and b) is kept. Where no RGB colour has it at the luminance wanted, the
+    nearest luminance at which one has is taken; to clip the channels would change the hue.
+
+    Args:
+        content: [H, W, 3], RGB, 0..255, float32.
+        wanted: As `luminance` gives it, [H, W], float32; of any range.
+        space: `ycrcb` or `lab`.
+
+    Returns:
+        [H, W, 3], RGB, 0..255, float32.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
+    if wanted.shape != content.shape[:2]:
+        sizes = [f"{height} x {width}" for height, width in (wanted.shape, content.shape[:2])]
+        raise ValueError(
+            f"found luminance of {sizes[0]} for a content image of {sizes[1]} pixels "
+            "(height x width), expected equal sizes; resize one of them first"
+        )
+    return _with_luminance(content, wanted, space)
+
+
+@each_pixel
+def _with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
+    if space == "ycrcb":
+        # Cr and Cb are multiples of R - Y and B - Y: to keep them is to move along the grey axis.
+        chroma = content - (content @ _BT601)[..., np.newaxis]
+        allowed = np.clip(wanted, -chroma.min(axis=2), 255 - chroma.max(axis=2))
+        image = chroma + allowed[..., np.newaxis]
+    else:
+        own, a, b = _to_lab(content)
+        image = _encode(_linear_rgb(_nearest_in_gamut(wanted, own, a, b), a, b))
+    return np.clip(image, 0, 255).astype(np.float32)  # what rounding left outside
+
+
+def preserve_luminance(pastiche: np.ndarray, content: np.ndarray, space: Space) -> np.ndarray:
+    """Return the pastiche's luminance under the content's chroma, as `with_luminance` does.
+
+    Both pictures and the result are [H, W, 3], RGB, 0..255, float32.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
+    return with_luminance(content, luminance(pastiche, space), space)
+
+
+def _match_ranks(style: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Match the histogram of one channel, [H, W], to that of another, [h, w].
+
+    A value that fills the ranks p to q of the style becomes the mean of the content's quantiles
+    from p to q, so that the mean over all is the content's.
+    """
+    _, index, counts = np.unique(style, return_inverse=True, return_counts=True)
+    # The integral of the quantile function is linear between knots, one for each content pixel.
+    integral = np.concatenate([[0], np.cumsum(np.sort(content, axis=None), dtype=np.float64)])
+    ranks = np.concatenate([[0], np.cumsum(counts)]) * (content.size / style.size)
+    means = np.diff(np.interp(ranks, np.arange(content.size + 1), integral)) / np.diff(ranks)
+    return means[index].reshape(style.shape)
+
+
+def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, [3], and the covariance, [3, 3], of the pixels of a picture."""
+    parts = [image[rows].reshape(-1, 3) for rows in strips(image)]
+    number = sum(map(len, parts))
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / number
+    centred = (part.astype(np.float64) - mean for part in parts)
+    return mean, sum(part.T @ part for part in centred) / number
+
+
+def _roots(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the root of a symmetric semidefinite matrix, and the root's pseudo-inverse."""
+    values, vectors = np.linalg.eigh(matrix)
+    root = np.maximum(values, 0) ** 0.5
+    regular = values > _SINGULAR * max(values[-1], 1)
+    inverse = regular / np.where(regular, root, 1)
+    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
+
+
+def _rotation(root: np.ndarray) -> np.ndarray:
+    """Return the orthogonal Q that makes root Q the Cholesky factor of root root^T.
+
+    Unlike the factorisation itself, it exists for a singular matrix, too.
+    """
+    rotation, upper = np.linalg.qr(root.T)  # root = upper^T rotation^T
+    return rotation * np.where(np.diag(upper) < 0, -1, 1)
+
+
+def _to_lab(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return L, a and b of an sRGB picture of 0..255, [H, W] each, float64."""
+    srgb = image.astype(np.float64) / 255
+    curved = ((np.maximum(srgb, 0) + 0.055) / 1.055) ** 2.4
+    xyz = np.where(srgb > 0.04045, curved, srgb / 12.92) @ _TO_XYZ.T
+    root = np.where(xyz > _KNEE**3, np.cbrt(xyz), xyz / (3 * _KNEE**2) + 4 / 29)
+    x, y, z = np.moveaxis(root, -1, 0)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+def _linear_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return linear sRGB, [..., 3], 0..1 inside the gamut, float64, of L, a and b."""
+    y = (lightness.astype(np.float64) + 16) / 116
+    root = np.stack([y + a / 500, y, y - b / 200], axis=-1)
+    xyz = np.where(root > _KNEE, root * root * root, 3 * _KNEE**2 * (root - 4 / 29))
+    return xyz @ _FROM_XYZ.T
+
+
+def _encode(linear: np.ndarray) -> np.ndarray:
+    """Return linear sRGB of 0..1 as pixels of 0..255."""
+    curved = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
+    return 255 * np.where(linear > 0.0031308, curved, 12.92 * linear)
+
+
+def _nearest_in_gamut(
+    wanted: np.ndarray, own: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
+    """Return the L nearest to `wanted`, on the side of `own`, that is a colour with a and b."""
+
+    def fits(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        linear = _linear_rgb(lightness, a, b)
+        return (linear.min(axis=-1) >= 0) & (linear.max(axis=-1) <= 1)
+
+    result = wanted.astype(np.float64)
+    far = ~fits(result, a, b)
+    a, b, inside, outside = a[far], b[far], own[far], result[far]
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        good = fits(middle, a, b)
+        inside, outside = np.where(good, middle, inside), np.where(good, outside, middle)
+    result[far] = inside
+    return result

@@ -1,0 +1,304 @@
+"""Image files to float32 RGB arrays, resizing, and back to files.
+
+OpenCV 5 decodes and encodes. Files are read and written as bytes, so that the path's own encoding
+does not matter on any system. Colour profiles are neither applied nor kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from neural_style.errors import InputError, printable
+from neural_style.images import exif, xmp
+from neural_style.images.headers import (
+    DAMAGED,
+    SUPPORTED,
+    TIFF_SIGNATURES,
+    HeaderError,
+    check_header,
+)
+from neural_style.system.files import write_atomically
+from neural_style.system.quiet import captured_stderr
+
+MAX_PIXELS = 200_000_000
+LARGEST = 1_000_000_000  # pixels that image.max_megapixels can allow, and OpenCV too
+MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+_JPEG = (".jpg", ".jpeg")
+LONGEST_SIDE = {".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}  # pixels, of OpenCV's writers
+_TIFF = (".tif", ".tiff")  # OpenCV 5 writes no metadata into them
+
+
+class ImageError(InputError):
+    """An image that cannot be read or written as asked."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        rgb: [H, W, 3], RGB, 0..255, float32.
+        alpha: Opacity, [H, W], 0..1, float32, or None where the file has none. It is not
+            premultiplied: the colours are those of the file.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+
+
+def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read an image upright, in colour and at its full depth.
+
+    EXIF orientation is applied, grey becomes RGB, palettes are looked up, 16 bits are scaled by
+    1 / 257 with their fractions kept. Of an animation or a multi-page file it is the first image.
+    TIFF files of grey with alpha lose their alpha, which OpenCV does not return.
+
+    Args:
+        path: The file.
+        key: The config key that named it, with which messages begin.
+        max_pixels: The most pixels it may have; more are refused by its header. Reading takes 16
+            bytes of memory for each, or 32 with transparency.
+
+    Raises:
+        ImageError: There is no such file, or it is no image that can be used.
+    """
+    try:
+        return _read(path, key, max_pixels)
+    except MemoryError:
+        told = "takes more memory to read than there is; make it smaller"
+        raise ImageError(f"{key}: {printable(path)} {told}") from None
+
+
+def _read(path: Path, key: str, max_pixels: int) -> Picture:
+    encoded = _read_bytes(path, key, max_pixels)
+    with captured_stderr():
+        # libpng and libtiff print what they find; the message below says what to do instead.
+        pixels, orientation = _decode(encoded, path, key, max_pixels)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
+        raise ImageError(
+            f"{key}: {printable(path)} has {channels} channels of {pixels.dtype}; "
+            "save it with 1, 3 or 4 channels of 8 or 16 bits"
+        )
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    values = exif.upright(pixels, orientation).astype(np.float32)
+    if pixels.dtype == np.uint16:
+        values /= 257
+    del pixels
+    if channels == 4 and encoded[:4].tobytes() in TIFF_SIGNATURES:
+        values = _straight(values)
+    rgb = np.repeat(values, 3, axis=2) if channels == 1 else values[..., 2::-1]
+    alpha = values[..., 3] / 255 if channels == 4 else None
+    return Picture(np.ascontiguousarray(rgb), alpha)
+
+
+def fit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
+    """Return the (height, width) of the same aspect ratio whose longest side is `longest`.
+
+    The other side is rounded and at least 1; None keeps the size.
+    """
+    if longest is None:
+        return size
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize by the area filter where a side shrinks and a cubic one where it grows.
+
+    Averaging over areas keeps fine structure from folding into patterns that the style statistics
+    would take for texture. Cubic overshoot is clipped to the image's own range.
+
+    Args:
+        image: [H, W] or [H, W, C], float32.
+        size: (height, width).
+
+    Returns:
+        float32; the image itself where it has that size already.
+    """
+    shrunk = min(image.shape[0], size[0]), min(image.shape[1], size[1])
+    result = image
+    if shrunk != image.shape[:2]:
+        result = cv2.resize(result, shrunk[::-1], interpolation=cv2.INTER_AREA)
+    if size != shrunk:
+        low, high = result.min(), result.max()
+        result = np.clip(cv2.resize(result, size[::-1], interpolation=cv2.INTER_CUBIC), low, high)
+    return result.reshape(*size, *image.shape[2:])  # OpenCV drops a last axis of 1
+
+
+def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Filter with a Gaussian of `sigma` pixels, reflecting the image at its borders.
+
+    The border repeats the last row, which keeps the mean. Sigma 0 returns the image itself.
+
+    Args:
+        image: [H, W] or [H, W, C], float32.
+        sigma: Standard deviation, pixels, at least 0.
+    """
+    if sigma == 0:
+        return image
+    # The size is OpenCV's own for float32, made odd: 4 sigma to either side.
+    blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return blurred.reshape(image.shape)
+
+
+def check_ending(name: str) -> str:
+    """Return the ending of a file name in lower case.
+
+    Raises:
+        ImageError: No image can be written under that name.
+    """
+    ending = Path(name).suffix.lower()
+    if ending not in ENDINGS:
+        found = f"ends in '{printable(ending)}'" if ending else "has no ending"
+        raise ImageError(f"'{printable(name)}' {found}; expected one of {', '.join(ENDINGS)}")
+    return ending
+
+
+def holds_alpha(name: str) -> bool:
+    """Tell whether the format of a file name can hold transparency."""
+    return check_ending(name) not in _JPEG
+
+
+def write_image(
+    path: Path,
+    rgb: np.ndarray,
+    alpha: np.ndarray | None = None,
+    quality: int = 95,
+    settings: str = "",
+) -> None:
+    """Write an image with 8 bits a channel in the format of the path's ending.
+
+    The same arguments give the same bytes. JPEG has no alpha: the colours are written as they are.
+
+    Args:
+        path: Where to; an existing file is replaced, and only by a whole one.
+        rgb: [H, W, 3], RGB, float32; rounded, and clipped to 0..255.
+        alpha: [H, W], 0..1, float32, or None.
+        quality: 1..100, of JPEG (with full colour resolution) and of WebP.
+        settings: Text that the file's metadata should hold (XMP, dc:description); `read_settings`
+            gives it back. TIFF files get none.
+
+    Raises:
+        ImageError: The ending is none of `ENDINGS`, or the format cannot hold the image.
+        OSError: The file cannot be written.
+    """
+    ending = check_ending(path.name)
+    channels = [rgb[..., ::-1]]
+    if alpha is not None and holds_alpha(path.name):
+        channels.append(alpha[..., np.newaxis] * 255)
+    pixels = np.clip(np.rint(np.concatenate(channels, axis=2)), 0, 255).astype(np.uint8)
+    encoded = _encode(pixels, ending, quality, settings)
+    if encoded is None:
+        height, width = rgb.shape[:2]
+        raise ImageError(
+            f"'{printable(path.name)}': {ending} cannot hold {height} x {width} pixels (height x "
+            f"width) with {len(settings)} characters of settings; write .png or .tiff"
+        )
+    write_atomically(path, encoded)
+
+
+def check_sides(name: str, size: tuple[int, int]) -> None:
+    """Check that a file of this name can hold an image (height, width).
+
+    Raises:
+        ImageError: It cannot.
+    """
+    ending = check_ending(name)
+    longest = LONGEST_SIDE.get(ending, math.inf)
+    if max(size) > longest:
+        raise ImageError(
+            f"output.image: {ending} holds sides of up to {longest} pixels, the result has "
+            f"{size[0]} x {size[1]} (height x width); write .png or .tif"
+        )
+
+
+def read_settings(path: Path) -> str | None:
+    """Return the settings that `write_image` put into a file's metadata, or None."""
+    return xmp.find_settings(path.read_bytes())
+
+
+def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
+    """Return the file's bytes, at least one, as a uint8 vector."""
+    try:
+        if path.is_dir():
+            raise ImageError(f"{key}: {printable(path)} is a folder; give {SUPPORTED}")
+        if not path.is_file():
+            found = "no regular file" if path.exists() else "no such file"
+            raise ImageError(f"{key}: {found}: {printable(path)}; give {SUPPORTED}")
+        if path.stat().st_size > 8 * max_pixels + MAX_METADATA:
+            limit = f"a picture of {max_pixels / 1e6:g} megapixels"
+            raise ImageError(
+                f"{key}: {printable(path)} is larger than {limit}; make it smaller, or "
+                "raise image.max_megapixels"
+            )
+        encoded = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ImageError(
+            f"{key}: {printable(path)} cannot be read ({error.strerror}); give {SUPPORTED}"
+        ) from error
+    if encoded.size == 0:
+        raise ImageError(f"{key}: {printable(path)} is empty; give {SUPPORTED}")
+    return encoded
+
+
+def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple[np.ndarray, int]:
+    """Return the pixels as stored, [H, W] or [H, W, C], BGR, and their EXIF orientation."""
+    try:
+        check_header(encoded.data, max_pixels)
+        # IMREAD_UNCHANGED is the one way to alpha, and ignores the orientation.
+        pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
+        if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
+            raise HeaderError(DAMAGED)
+    except (HeaderError, cv2.error) as error:
+        if getattr(error, "code", None) == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        fault = error if isinstance(error, HeaderError) else DAMAGED
+        raise ImageError(f"{key}: {printable(path)} {fault}") from None
+    block = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
+    return pixels, 1 if block is None else exif.orientation(block.tobytes())
+
+
+def _straight(values: np.ndarray) -> np.ndarray:
+    """Divide the colours of [H, W, 4] by their alpha if they are multiplied by it.
+
+    libtiff multiplies them for 8 bits a channel and does not tell. No colour then exceeds its
+    alpha, which hardly happens otherwise except where alpha is 1 and the division changes nothing.
+    """
+    colours, alpha = values[..., :3], values[..., 3:]
+    if (colours > alpha).any():
+        return values
+    colours = np.minimum(colours * 255 / np.maximum(alpha, 1), 255)
+    return np.concatenate([colours, alpha], axis=2)
+
+
+def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> bytes | None:
+    """Encode [H, W, 3 or 4], BGR, uint8; None where the format cannot hold it."""
+    packet = xmp.packet(settings)
+    options: list[int] = []
+    chunks = []
+    if ending == ".webp":
+        options = [cv2.IMWRITE_WEBP_QUALITY, quality]
+        chunks = [packet]
+    elif ending in _JPEG:
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        chunks = [xmp.JPEG_SEGMENT + packet]  # OpenCV leaves out the name of the segment
+    vectors = [np.frombuffer(chunk, np.uint8) for chunk in chunks if settings]
+    kinds = [cv2.IMAGE_METADATA_XMP] * len(vectors)
+    with captured_stderr():
+        done, encoded = cv2.imencodeWithMetadata(ending, pixels, kinds, vectors, options)
+    if not done:
+        return None
+    content = encoded.tobytes()
+    if settings and ending == ".png":
+        # OpenCV 5 would write it as Latin-1 and, reading on to a zero, what follows it in memory.
+        content = xmp.into_png(content, packet)
+    return content

@@ -1,0 +1,214 @@
+"""Guidance channels: where in an image a style counts, for each layer (Gatys et al. 2017,
+"Controlling Perceptual Factors in Neural Style Transfer", section 4).
+
+A mask is [H, W], float32, 0..1, of the size of its image. A layer's guidance channel T is the mask
+at the layer's size; its square is the weight of a position in the layer's sums, so that they are
+those of F o T. Dividing them by the sum of the weights is the paper's normalisation of T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from neural_style.errors import InputError, printable
+from neural_style.images import MAX_PIXELS, gaussian_blur, read_image, resize
+from neural_style.network.weights import Convolution, Layer, Pooling
+
+if TYPE_CHECKING:
+    from neural_style.config import Config, Style
+    from neural_style.inputs.pictures import Inputs
+
+TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour that still counts
+LEAST_AREA = 1e-3  # positions of a layer under which a mask has no area
+
+
+def read_mask(path: Path, color: str | None, key: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a mask: a grey image, or the pixels of one colour of a segmentation.
+
+    Args:
+        path: The file.
+        color: `#rrggbb`, or None for a grey image, white where the mask is 1.
+        key: The config key that named it.
+        max_pixels: The most pixels it may have.
+
+    Returns:
+        [H, W], float32, 0..1.
+
+    Raises:
+        InputError: It cannot be read, or no pixel has the colour.
+    """
+    rgb = read_image(path, key, max_pixels).rgb
+    if color is None:
+        if np.ptp(rgb, axis=2).max() > TOLERANCE:
+            raise InputError(
+                f"{key}: {printable(path)} has colours, expected greys, white where the style "
+                "counts; or give one of them, {path: ..., color: '#rrggbb'}, in quotes"
+            )
+        mask = rgb.mean(axis=2, dtype=np.float32) / 255
+        if not mask.any():
+            raise InputError(
+                f"{key}: {printable(path)} is black all over, expected white where the style counts"
+            )
+        return mask
+    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+    chosen = np.abs(rgb - wanted).max(axis=2) <= TOLERANCE
+    if not chosen.any():
+        raise InputError(
+            f"{key}: no pixel of {printable(path)} has the colour {color}, within {TOLERANCE:.0f}"
+        )
+    return chosen.astype(np.float32)
+
+
+def read_masks(
+    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
+) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
+    """Read every mask and check that it has the size of its picture."""
+    if not config.style.guided:
+        return ()
+    masks, most = [], config.image.max_pixels
+    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
+        pair = []
+        for name, mask, picture in (
+            ("mask", asked.mask, content),
+            ("from_mask", asked.from_mask, style),
+        ):
+            key = f"style.images[{i}].{name}"
+            read = read_mask(mask.path, mask.color, key, most) if mask else None
+            if read is not None and read.shape != picture.shape[:2]:
+                (height, width), (found_height, found_width) = picture.shape[:2], read.shape
+                of = "content image's" if name == "mask" else "style image's"
+                raise InputError(
+                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
+                    f"{width} x {height}"
+                )
+            pair.append(read)
+        masks.append((pair[0], pair[1]))
+    return tuple(masks)
+
+
+def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndarray:
+    """Return a mask at (height, width), its edge softened by a Gaussian of `feather` pixels."""
+    fitted = resize(mask, size)
+    if feather:
+        fitted = gaussian_blur(fitted, feather)
+    return np.clip(fitted, 0, 1).astype(np.float32)
+
+
+def position_weights(
+    mask: np.ndarray, layers: Sequence[Layer], wanted: Collection[str], kind: str
+) -> dict[str, np.ndarray]:
+    """Return the weights of the positions of each layer wanted, [H', W'], float32.
+
+    Args:
+        mask: [H, W], 0..1.
+        layers: The network's layers, in the order of depth.
+        wanted: Names of layers.
+        kind: `simple` takes the mean over what a position stands for; `inside` keeps positions
+            that see nothing outside the mask; `all` those that see anything inside.
+    """
+    convolve, pool = _PROPAGATION[kind]
+    weights: dict[str, np.ndarray] = {}
+    guide = mask
+    for layer in layers:
+        if len(weights) == len(set(wanted)):
+            break  # below the deepest one wanted, a small mask may have no position left
+        if isinstance(layer, Convolution):
+            guide = convolve(guide, layer.kernel.shape[:2])
+        elif isinstance(layer, Pooling):
+            guide = pool(guide)
+        if layer.name in wanted:
+            weights[layer.name] = np.square(guide)
+    return weights
+
+
+def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
+    """Check that a mask keeps positions at every layer.
+
+    Raises:
+        InputError: At one it has none.
+    """
+    for layer, positions in weights.items():
+        if positions.sum() < LEAST_AREA:
+            advice = "a larger mask" if kind == "simple" else "style.guidance: simple"
+            raise InputError(
+                f"{key}: the mask has no area at {layer} with style.guidance: {kind} at this "
+                f"scale; try {advice}, or image.scales: null"
+            )
+
+
+def _blocks(mask: np.ndarray) -> np.ndarray:
+    """Return the blocks of 2 x 2 of a mask, [H // 2, W // 2, 4], odd rests dropped as the network
+    drops them.
+    """
+    height, width = mask.shape[0] // 2, mask.shape[1] // 2
+    cut = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    return cut.transpose(0, 2, 1, 3).reshape(height, width, 4)
+
+
+def _erode(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
+    return cv2.erode(mask, np.ones(sides, np.uint8))
+
+
+def _dilate(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
+    return cv2.dilate(mask, np.ones(sides, np.uint8))
+
+
+# What a convolution of a height and width, and a pooling, make of a mask.
+_PROPAGATION: Mapping[
+    str,
+    tuple[Callable[[np.ndarray, tuple[int, ...]], np.ndarray], Callable[[np.ndarray], np.ndarray]],
+] = MappingProxyType(
+    {
+        "simple": (lambda mask, _sides: mask, lambda mask: _blocks(mask).mean(axis=2)),
+        "inside": (_erode, lambda mask: _blocks(mask).min(axis=2)),
+        "all": (_dilate, lambda mask: _blocks(mask).max(axis=2)),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Guides:
+    """Weights of the positions of a layer, [H', W'], by layer.
+
+    Attributes:
+        painted: Where in the pastiche a style counts.
+        taken: Which part of its image does.
+    """
+
+    painted: Mapping[str, np.ndarray]
+    taken: Mapping[str, np.ndarray]
+
+
+def guides_of(
+    style: Style, inputs: Inputs, layers: Sequence[Layer], graph: Iterable[str] = ()
+) -> list[Guides]:
+    """Return the guides of each style; none if there are no masks.
+
+    Args:
+        style: The settings.
+        inputs: The pictures and their masks, at one size.
+        layers: The network's layers, in the order of depth.
+        graph: Style layers that the graph has for other runs; all positions of these count, so that
+            there are some.
+
+    Raises:
+        InputError: A mask has no area at a layer.
+    """
+    own = [name for name, weight in style.layers.items() if style.weight * weight > 0]
+    wanted = {*own, *graph}
+    guides = []
+    for i, pair in enumerate(inputs.masks):
+        found = []
+        for name, mask in zip(("mask", "from_mask"), pair, strict=True):
+            weights = position_weights(mask, layers, wanted, style.guidance)
+            check_area({n: weights[n] for n in own}, f"style.images[{i}].{name}", style.guidance)
+            found.append({n: w if n in own else np.ones_like(w) for n, w in weights.items()})
+        guides.append(Guides(*found))
+    return guides

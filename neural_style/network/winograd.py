@@ -1,0 +1,213 @@
+"""Convolutions of 3 x 3 taps by Winograd's minimal filtering, for processors without a faster way.
+
+An output of 4 x 4 positions takes 36 products for each pair of channels in place of 144: with the
+6 x 6 inputs d that it depends on and the kernel g it is A^T ((G g G^T) * (B^T d B)) A (Lavin and
+Gray 2016, "Fast algorithms for convolutional neural networks"). The matrices are those of
+polynomials that are evaluated at six points, multiplied there, and interpolated.
+
+The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity: errors are half of those with the usual 0, 1,
+-1, 2, -2 and infinity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neural_style.system.products import EVEN_ROWS, graph_function, with_even_rows
+from neural_style.system.tensorflow_v1 import tf
+
+TAPS = 3  # of a kernel, in each direction
+OUT = 4  # positions of a tile of the output
+IN = OUT + TAPS - 1  # of the input that such a tile depends on
+POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
+LEAST_WEIGHTS = 64 * 64  # channels in times out; with fewer the transforms take what products save
+MOST_TILES = 22 * EVEN_ROWS  # of a product; what lies between the transforms stays in the caches
+FEWEST_TILES = 64  # with fewer, products are slow
+STRIPS = 2  # taken at once: the transforms of one beside the products of another
+
+# Multiplications of a product that TensorFlow takes on one thread: two of them at once are twice as
+# fast as one on two threads, and are rounded as on one.
+ALONE = 1 << 20
+
+Matrix = NDArray[np.floating[Any]]
+
+
+def suits(shape: Sequence[int]) -> bool:
+    """Tell whether a kernel, [height, width, in, out], is better transformed."""
+    return tuple(shape[:2]) == (TAPS, TAPS) and shape[2] * shape[3] >= LEAST_WEIGHTS
+
+
+def values_held(shape: Sequence[int]) -> int:
+    """Return how many values a kernel, [height, width, in, out], becomes, the mirrored included."""
+    return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
+
+
+def tiles_at_once(channels: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
+    """Return how many tiles a product has at the most, of the kernels of so many channels."""
+    alone = ALONE // (channels * filters)
+    return tf.where(alone >= FEWEST_TILES, tf.minimum(alone, MOST_TILES), MOST_TILES)
+
+
+def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
+    """Return G g G^T of a kernel [3, 3, C, K], float32: [36, C, K]."""
+    *_, channels, filters = (int(side) for side in kernel.shape)
+    both = np.kron(*[transforms().kernel] * 2).astype(np.float32)
+    flat = tf.matmul(both, tf.reshape(kernel, [TAPS * TAPS, channels * filters]))
+    return tf.reshape(flat, [IN * IN, channels, filters])
+
+
+def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Return the convolution of the same size, with zeros beyond the border.
+
+    Args:
+        x: [1, H, W, C], float32, or bfloat16, which is added up in float32.
+        kernel: [36, C, K], float32, see `transform_kernel`; it has no gradient.
+        mirrored: [36, K, C], likewise of the kernel turned by half, in and out exchanged; for the
+            gradient.
+
+    Raises:
+        ValueError: x is not known to be one image.
+    """
+    if x.shape[0] != 1:
+        raise ValueError(f"found features {x.shape}, expected those of one image, [1, H, W, C]")
+
+    def forward(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, object]:
+        def gradient(above: tf.Tensor) -> tuple[tf.Tensor, None, None]:
+            return convolve_rows(above, mirrored), None, None
+
+        return convolve_rows(x, kernel), gradient
+
+    return tf.custom_gradient(forward)(x, kernel, mirrored)
+
+
+class Transforms(NamedTuple):
+    """The matrices of one direction, for a convolution as neural networks have it, which is a
+    correlation.
+
+    Attributes:
+        kernel: G, [6, 3].
+        inputs: B^T, [6, 6].
+        output: A^T, [4, 6].
+    """
+
+    kernel: Matrix
+    inputs: Matrix
+    output: Matrix
+
+
+def transforms() -> Transforms:
+    """Return G, B^T and A^T."""
+    return Transforms(_powers(TAPS), np.linalg.inv(_powers(IN)).T, _powers(OUT).T)
+
+
+def _powers(count: int) -> Matrix:
+    """Return the powers of each point, [6, count]; of infinity, the highest alone."""
+    at_infinity = np.eye(count)[-1:]
+    return np.concatenate([np.vander(np.array(POINTS), count, increasing=True), at_infinity])
+
+
+def convolve_rows(
+    x: tf.Tensor, kernel: tf.Tensor, before: tf.Tensor | int = 0, after: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Return some rows of a convolution, which has no gradient: [1, H - before - after, W, K].
+
+    Args:
+        x: [1, H, W, C]: those rows of the input and its neighbours.
+        kernel: [36, C, K].
+        before, after: How many of the neighbours there are above and below, 0 or 1; zeros are taken
+            where there are none.
+    """
+    whole = isinstance(before, int) and before == after == 0
+    y = graph_function(_convolve_strips, x, kernel, *(() if whole else (before, after)))
+    y.set_shape([1, x.shape[1] if whole else None, x.shape[2], kernel.shape[-1]])
+    return y
+
+
+def _convolve_strips(
+    x: tf.Tensor, kernel: tf.Tensor, before: tf.Tensor | int = 0, after: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Convolve rows strip by strip; see `convolve_rows`."""
+    height, width = tf.shape(x)[1] - before - after, tf.shape(x)[2]
+    _, channels, filters = tf.unstack(tf.shape(kernel))
+    most = tiles_at_once(channels, filters)
+    down, across = -(-height // OUT), -(-width // OUT)
+    pieces = -(-across // most)  # of a row
+    across = -(-across // pieces) * pieces
+    rows = tf.maximum(most * pieces // across, 1)
+    count = tf.maximum(-(-down // rows), 1)
+    rows = -(-down // count)
+
+    def strip(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        first, last = index * rows, tf.minimum((index + 1) * rows, down)
+        begin = tf.maximum(OUT * first - 1, -before)
+        end = tf.minimum(OUT * last + 1, height + after)
+        above = begin - (OUT * first - 1)
+        below = OUT * (last - first + 1) - above - (end - begin)
+        borders = [[above, below], [1, OUT * (across + 1) - 1 - width]]
+        crops = [[0, tf.maximum(OUT * last - height, 0)], [0, OUT * across - width]]
+        part = tf.cast(x[:, begin + before : end + before], tf.float32)
+        made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
+        return index + 1, found.write(index, made[0])
+
+    found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None] * 3)
+    _, found = tf.while_loop(
+        lambda index, _: index < count, strip, (0, found), parallel_iterations=STRIPS
+    )
+    return tf.expand_dims(found.concat(), 0)
+
+
+def _convolve_tiles(
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    borders: Sequence[Sequence[tf.Tensor | int]],
+    crops: Sequence[Sequence[tf.Tensor | int]],
+    pieces: tf.Tensor,
+) -> tf.Tensor:
+    """Convolve what is, with its borders, a whole number of tiles and the two positions more that
+    the last ones see, in each direction.
+
+    Args:
+        x: [1, H, W, C].
+        kernel: [36, C, K].
+        borders: Zeros around x, above and below, left and right.
+        crops: Positions that the result has too many, likewise.
+        pieces: Products that its tiles are shared out to at each point.
+    """
+    _, inputs, output = transforms()
+    _, channels, filters = tf.unstack(tf.shape(kernel))
+    blocks = tf.space_to_batch_nd(x, [OUT, OUT], borders)  # [4 * 4, rows + 1, columns + 1, C]
+    rows, columns = (side - 1 for side in tf.unstack(tf.shape(blocks)[1:3]))
+    blocks = tf.reshape(blocks, [OUT, OUT, rows + 1, columns + 1, channels])
+    # A tile sees all of its own block, and the first two rows and columns of the next ones.
+    values = rows * columns * channels
+    parts = [
+        tf.reshape(
+            blocks[:height, :width, down : rows + down, across : columns + across],
+            [height * width, values],
+        )
+        for down, height in enumerate((OUT, IN - OUT))
+        for across, width in enumerate((OUT, IN - OUT))
+    ]
+    seen = tf.concat(parts, 0)  # [36, values]
+    spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
+    each = rows * columns // pieces
+    spread = tf.reshape(spread, [IN * IN, pieces, each, channels])
+    products = tf.matmul(with_even_rows(spread), kernel[:, tf.newaxis])
+    tiles = tf.matmul(
+        np.kron(output, output).astype(np.float32), tf.reshape(products, [IN * IN, -1])
+    )
+    tiles = tf.reshape(tiles, [OUT * OUT, pieces, -1, filters])[:, :, :each]
+    return tf.batch_to_space_nd(
+        tf.reshape(tiles, [OUT * OUT, rows, columns, filters]), [OUT, OUT], crops
+    )
+
+
+def _in_order_of_parts(matrix: Matrix) -> NDArray[np.float32]:
+    """Return the columns of a matrix, [N, 6 * 6], of a tile's own block, then of the next ones."""
+    columns = np.arange(IN * IN).reshape(IN, IN)
+    quarters = [part for half in np.split(columns, [OUT]) for part in np.split(half, [OUT], axis=1)]
+    return matrix[:, np.concatenate([part.ravel() for part in quarters])].astype(np.float32)

@@ -1,0 +1,92 @@
+"""Values that a finalised graph holds and that change between runs: the image, targets, loss
+weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neural_style.errors import InputError, printable
+from neural_style.system.tensorflow_v1 import tf
+
+Form = tuple[type, tuple[int | None, ...]]
+"""Of an array: `float` or `int` of any width, and its sides; None stands for one of any length."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A variable with the placeholder and the operation that give it another value, of another
+    size if need be.
+    """
+
+    variable: tf.Variable
+    placeholder: tf.Tensor
+    assign: tf.Operation
+
+    @property
+    def form(self) -> Form:
+        """What it takes."""
+        return float, tuple(self.placeholder.shape.as_list())
+
+
+def build_held(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> Held:
+    """Add a held value to the graph.
+
+    Args:
+        name: Name of the variable.
+        shape: Its shape; None stands for a side that may change from one assignment to the next.
+        dtype: Its type, float32 if not given.
+    """
+    dtype = dtype or tf.float32
+    start = tf.zeros([0 if side is None else side for side in shape], dtype)
+    variable = tf.Variable(
+        start, trainable=False, name=name, shape=tf.TensorShape(shape), use_resource=True
+    )
+    return held_of(variable, name)
+
+
+def held_of(variable: tf.Variable, name: str) -> Held:
+    """Make a held value of a variable that is in the graph already."""
+    placeholder = tf.placeholder(variable.dtype, variable.shape, name=f"{name}_value")
+    return Held(variable, placeholder, variable.assign(placeholder, read_value=False))
+
+
+def hold(session: tf.Session, values: Iterable[tuple[Held, Any]]) -> None:
+    """Give held values what they are to hold."""
+    pairs = list(values)
+    session.run(
+        [held.assign for held, _ in pairs],
+        {held.placeholder: np.asarray(value) for held, value in pairs},
+    )
+
+
+def check_state(state: Mapping[str, np.ndarray], forms: Mapping[str, Form]) -> None:
+    """Check that a state has arrays of these forms, and that those of one form have one shape.
+
+    Raises:
+        InputError: It is that of something else.
+    """
+    shapes: dict[Form, tuple[int, ...]] = {}
+    for name, form in forms.items():
+        kind, sides = form
+        found = state.get(name)
+        if (
+            found is None
+            or found.dtype.kind != np.dtype(kind).kind
+            or found.ndim != len(sides)
+            or any(s not in (None, n) for s, n in zip(sides, found.shape, strict=True))
+            or shapes.setdefault(form, found.shape) != found.shape
+        ):
+            raise misfit(name)
+
+
+def misfit(name: str) -> InputError:
+    """Return the error of a part of a checkpoint, by its name, that is none of the run's."""
+    return InputError(
+        f"the checkpoint does not fit the run by its '{printable(name)}'; remove the folder "
+        "'checkpoints' to begin again"
+    )

@@ -1,0 +1,333 @@
+"""Adam as a minimize operation in the graph, projected to the pixel range after each step.
+
+Kingma and Ba 2015 (arXiv:1412.6980), as TensorFlow implements it. The lowest-loss iterate is kept,
+compared at every one of them, because with a constant step the last is rarely the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from neural_style import images
+from neural_style.objective import Objective
+from neural_style.objective.variables import Held, build_held, check_state, held_of, hold
+from neural_style.system.tensorflow_v1 import tf
+
+if TYPE_CHECKING:
+    from neural_style import config
+    from neural_style.tiles.graph import TileGraph
+    from neural_style.tiles.passes import Passes
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What makes an iteration, by the loss of an image in one piece or in tiles.
+
+    Attributes:
+        losses: Terms by name and their `total`, scalars.
+        compare: Takes the current image as the best if its total is lower.
+        train: Compares, steps and projects.
+        train_and_average: The same, then takes the new iterate into the average.
+    """
+
+    losses: Mapping[str, tf.Tensor]
+    compare: tf.Operation
+    train: tf.Operation
+    train_and_average: tf.Operation
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Handles of the optimiser's graph.
+
+    Attributes:
+        objective: What is minimised.
+        best_image, best_loss: The lowest-loss iterate, [1, H, W, 3], and its total.
+        moments: Means of the gradient and of its square, [1, H, W, 3].
+        powers: beta1 and beta2 to the power of the steps made, and one more.
+        forget: Sets the step count to none.
+        whole: Steps by TensorFlow's `minimize`, of an image in one piece.
+        tiled: Steps by the gradient that tiles have left; None without them.
+        average: Mean of the iterates with exponentially falling weights, [1, H, W, 3], not yet
+            divided by their sum.
+        options: Placeholders of learning rate, beta1, beta2, epsilon and decay of the average.
+    """
+
+    objective: Objective
+    best_image: Held
+    best_loss: Held
+    moments: tuple[Held, ...]
+    powers: tuple[Held, ...]
+    forget: tf.Operation
+    whole: Steps
+    tiled: Steps | None
+    average: Held
+    options: Mapping[str, tf.Tensor]
+
+    @property
+    def losses(self) -> Mapping[str, tf.Tensor]:
+        """Terms by name and their `total`, scalars, of an image in one piece."""
+        return self.whole.losses
+
+    def begin(
+        self,
+        session: tf.Session,
+        options: config.Optimizer,
+        image: np.ndarray,
+        total: int,
+        before: Any = None,
+        passes: Passes | None = None,
+    ) -> AdamRun:
+        """Begin a run, or the next scale of one; see `Optimizer.begin`."""
+        run = AdamRun(session, self, options, total, passes)
+        run.start(image, before)
+        return run
+
+    def resume(
+        self,
+        session: tf.Session,
+        options: config.Optimizer,
+        total: int,
+        state: Mapping[str, np.ndarray],
+        passes: Passes | None = None,
+    ) -> AdamRun:
+        """Go on from a state; see `Optimizer.resume`."""
+        run = AdamRun(session, self, options, total, passes)
+        run.restore(state)
+        return run
+
+    @property
+    def held(self) -> dict[str, Held]:
+        """All that the graph holds of a run, by name."""
+        return {
+            "image": self.objective.image,
+            "best_image": self.best_image,
+            "best_loss": self.best_loss,
+            "average": self.average,
+            **{f"moment_{i}": moment for i, moment in enumerate(self.moments)},
+            **{f"power_{i}": power for i, power in enumerate(self.powers)},
+        }
+
+
+def build_adam(
+    objective: Objective,
+    box: tuple[np.ndarray, np.ndarray] | None,
+    tiles: TileGraph | None = None,
+) -> Adam:
+    """Add Adam's minimize operation to the graph.
+
+    Args:
+        objective: What to minimise.
+        box: Lowest and highest value of each channel, [3] and [3], that every iterate keeps to;
+            None for no bounds.
+        tiles: The same objective tile by tile, if there is to be one.
+    """
+    image = objective.image.variable
+    names = ("learning_rate", "beta1", "beta2", "epsilon")
+    rate, beta1, beta2, epsilon = (tf.placeholder_with_default(0.5, [], name=n) for n in names)
+    decay = tf.placeholder(tf.float32, [], "average")
+    best_image, best_loss = (
+        build_held("best_image", [1, None, None, 3]),
+        build_held("best_loss", []),
+    )
+    average = build_held("average_image", [1, None, None, 3])
+    optimizer = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon)
+
+    def steps(losses: Mapping[str, tf.Tensor], descend: Callable[[], tf.Operation]) -> Steps:
+        def take() -> tf.Operation:
+            return tf.group(
+                best_image.variable.assign(image.value(), read_value=False),
+                best_loss.variable.assign(losses["total"], read_value=False),
+            )
+
+        compare = tf.cond(losses["total"] < best_loss.variable.value(), take, tf.no_op)
+        with tf.control_dependencies([compare]):
+            train = descend()
+        if box is not None:
+            with tf.control_dependencies([train]):
+                inside = tf.clip_by_value(image.value(), *box)
+                train = image.assign(inside, read_value=False)
+        with tf.control_dependencies([train]):
+            mean = decay * average.variable.value() + (1 - decay) * image.value()
+            train_and_average = average.variable.assign(mean, read_value=False)
+        return Steps(losses, compare, train, train_and_average)
+
+    whole = steps(
+        {**objective.terms, "total": objective.total},
+        lambda: optimizer.minimize(objective.total, var_list=[image]),
+    )
+    tiled = None
+    if tiles is not None:
+        slope = tiles.gradient.variable.value()
+        tiled = steps(tiles.losses, lambda: optimizer.apply_gradients([(slope, image)]))
+    powers = optimizer._get_beta_accumulators()  # no public name; the step count lives in them
+    return Adam(
+        objective=objective,
+        best_image=best_image,
+        best_loss=best_loss,
+        moments=tuple(held_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
+        powers=tuple(held_of(power, f"power_{i}") for i, power in enumerate(powers)),
+        forget=tf.group(
+            powers[0].assign(beta1, read_value=False), powers[1].assign(beta2, read_value=False)
+        ),
+        whole=whole,
+        tiled=tiled,
+        average=average,
+        options={
+            "learning_rate": rate,
+            "beta1": beta1,
+            "beta2": beta2,
+            "epsilon": epsilon,
+            "average": decay,
+        },
+    )
+
+
+class AdamRun:
+    """A run of Adam at one scale."""
+
+    def __init__(
+        self,
+        session: tf.Session,
+        handles: Adam,
+        options: config.Optimizer,
+        total: int,
+        passes: Passes | None = None,
+    ) -> None:
+        """Prepare; `start` or `restore` puts an image in place."""
+        self._session, self._handles, self._options, self._total = session, handles, options, total
+        self._averaged = 0
+        self._shrunk = 1.0  # of the learning rate, by recoveries
+        self.use(passes)
+
+    def start(self, image: np.ndarray, before: AdamRun | None) -> None:
+        """Put an image in place with empty moments, or with those of the scale before."""
+        handles, blank = self._handles, np.zeros_like(image)
+        moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
+        self._shrunk = before._shrunk if before else 1.0
+        hold(
+            self._session,
+            [
+                (handles.objective.image, image),
+                (handles.best_image, image),
+                (handles.best_loss, math.inf),
+                (handles.average, blank),
+                *zip(handles.moments, moments, strict=True),
+            ],
+        )
+        if before is None:
+            self._session.run(handles.forget, self._feed(0))
+
+    def iterate(self) -> np.ndarray:
+        """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
+        return self._session.run(self._handles.objective.image.variable)
+
+    def use(self, passes: Passes | None) -> None:
+        """Take the objective by other passes from now on."""
+        self._passes = passes
+        self._steps = cast(Steps, self._handles.tiled) if passes else self._handles.whole
+
+    def recover(self) -> None:
+        """Go back to the best image, with empty moments and steps of half the size."""
+        self._shrunk /= 2
+        best = self.best_image()
+        blank = np.zeros_like(best)
+        places = [self._handles.average, *self._handles.moments]
+        hold(
+            self._session,
+            [(self._handles.objective.image, best), *((place, blank) for place in places)],
+        )
+        self._averaged = 0
+        self._session.run(self._handles.forget, self._feed(0))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that the next iteration depends on."""
+        values = self._session.run({n: h.variable for n, h in self._handles.held.items()})
+        return {**values, "averaged": np.array(self._averaged), "shrunk": np.array(self._shrunk)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put a state in place."""
+        held = self._handles.held
+        forms = {name: each.form for name, each in held.items()}
+        check_state(state, {**forms, "averaged": (int, ()), "shrunk": (float, ())})
+        hold(self._session, [(each, state[name]) for name, each in held.items()])
+        self._averaged = max(int(state["averaged"]), 0)
+        self._shrunk = float(state["shrunk"])
+
+    def step(self, iteration: int) -> dict[str, float]:
+        """Make one iteration and return the losses of the iterate it started from."""
+        steps = self._steps
+        train = steps.train_and_average if self._options.average else steps.train
+        fed = self._feed(iteration)
+        if self._passes:
+            losses = self._passes.evaluate()
+            self._session.run(train, fed)
+        else:
+            losses, _ = self._session.run([steps.losses, train], fed)
+        self._averaged += 1
+        return losses
+
+    def finish(self) -> dict[str, float]:
+        """Return the losses of the last iterate, which may be the best."""
+        if self._passes:
+            self._passes.losses()
+        losses, _ = self._session.run([self._steps.losses, self._steps.compare])
+        return losses
+
+    def best_image(self) -> np.ndarray:
+        """Return the lowest-loss iterate, [1, H, W, 3], RGB minus the mean."""
+        return self._session.run(self._handles.best_image.variable)
+
+    def averaged_image(self) -> np.ndarray | None:
+        """Return the average of the iterates, its bias corrected; None if none is kept."""
+        if not self._options.average or not self._averaged:
+            return None
+        weight = 1 - self._options.average**self._averaged
+        return self._session.run(self._handles.average.variable) / np.float32(weight)
+
+    def moments_at(self, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """Return both moments for an image of another shape [1, H, W, 3].
+
+        A loss that is a mean over positions has a gradient that falls with their number, and so do
+        its moments; left as they are, the second would hold back the steps for 1 / (1 - beta2)
+        iterations.
+        """
+        first, second = self._session.run([moment.variable for moment in self._handles.moments])
+        size = (shape[1], shape[2])
+        ratio = first.size / math.prod(shape)
+        mean = images.resize(first[0], size) * ratio
+        region = self._handles.objective.canvas.region
+        if region:  # enlarged, the mean reaches a little beyond it
+            mean = mean * self._session.run(region.variable)[0]
+        square = np.maximum(images.resize(second[0], size), 0) * ratio**2
+        return [mean[None].astype(np.float32), square[None].astype(np.float32)]
+
+    def _feed(self, iteration: int) -> dict[Any, float]:
+        options = self._options
+        values = {
+            "learning_rate": self._shrunk * learning_rate(options, iteration, self._total),
+            "beta1": options.beta1,
+            "beta2": options.beta2,
+            "epsilon": options.epsilon,
+            "average": options.average,
+        }
+        return {self._handles.options[name]: value for name, value in values.items()}
+
+
+def learning_rate(options: config.Optimizer, iteration: int, total: int) -> float:
+    """Return the learning rate of an iteration, counted from 0 through all scales.
+
+    `cosine` falls from the given rate to 0 at the end (Loshchilov and Hutter 2017, without
+    restarts); `exponential` multiplies it by `decay_rate` every `decay_steps` iterations,
+    continuously.
+    """
+    if options.decay == "cosine":
+        return options.learning_rate * 0.5 * (1 + math.cos(math.pi * iteration / total))
+    if options.decay == "exponential":
+        return options.learning_rate * options.decay_rate ** (iteration / options.decay_steps)
+    return options.learning_rate

@@ -1,0 +1,184 @@
+"""The loss plot of a run: every term and the total against iterations."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_style.errors import printable
+from neural_style.runs.record import LossHistory
+from neural_style.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType, LineStyleType
+
+
+class _Family(NamedTuple):
+    """How the terms are drawn whose names have the same part before the slash."""
+
+    color_map: str
+    shades: tuple[float, float]  # of the first term and of the last, 0..1 in the colour map
+    line_style: LineStyleType
+
+
+_FAMILIES = {
+    "content": _Family("Blues", (0.55, 0.9), (0, (5, 1.5))),
+    "style": _Family("plasma_r", (0.15, 0.65), "-"),
+    "total_variation": _Family("Greens", (0.75, 0.75), (0, (1, 1))),
+}
+_OTHER_FAMILY = _Family("Greys", (0.4, 0.7), (0, (5, 1.5, 1, 1.5)))
+_DECADES = 8  # on the loss axis: a term that starts at rounding noise must not flatten the rest
+_LEGEND_LINE, _LEGEND_LETTER = 0.07, 0.0092  # width of its lines and of a letter, of the figure's
+_PIXELS_AN_INCH = 120
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def plot_losses(history: LossHistory, path: Path, title: str) -> None:
+    """Write the loss plot as a PNG, the same bytes for the same history.
+
+    Args:
+        history: Terms of the loss, one of them `total`.
+        path: The file to write, in one piece or not at all.
+        title: Heading of the plot.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    png = io.BytesIO()
+    with warnings.catch_warnings():
+        # The packaged font lacks Chinese, for one: boxes in a title are not worth a warning.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = loss_figure(history, title)
+        figure.savefig(png, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
+    write_atomically(path, png.getvalue())
+
+
+def loss_figure(history: LossHistory, title: str) -> Figure:
+    """Return the loss plot; its legend names the columns of the history, `total` first.
+
+    Scales follow one another on the axis of iterations. A term that is zero throughout is left
+    out, as a log axis has no place for it.
+    """
+    from matplotlib.figure import (
+        Figure,
+    )  # never pyplot: it looks for a display and keeps every figure
+
+    # Fixed margins: a layout engine would draw everything three times to find them.
+    right = 1 - (_LEGEND_LINE + _LEGEND_LETTER * max(map(len, history.columns), default=0))
+    figure = Figure(figsize=(10, 5.6), dpi=_PIXELS_AN_INCH)
+    figure.subplots_adjust(left=0.08, right=right, bottom=0.1, top=0.91)
+    axes = figure.add_subplot(xlabel="iteration", ylabel="weighted loss", yscale="log")
+    # A dollar in the title is a dollar, not the start of a formula.
+    heading = printable(title)
+    axes.set_title(heading, loc="left", y=1, fontweight="bold", parse_math=False)
+    axes.locator_params(axis="x", integer=True)
+    axes.margins(x=0.01)
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    iterations = np.array(history.iterations, np.int64)
+    begins = [i for i in range(1, len(iterations)) if history.scales[i] != history.scales[i - 1]]
+    _draw_terms(axes, history, iterations, begins)
+    if begins:
+        _mark_scales(axes, history.scales, iterations, begins)
+    bottom, top = axes.get_ylim()
+    if top >= 100 * bottom:  # so that two powers of ten are labelled
+        _label_decades_alone(axes)
+    if axes.lines:
+        figure.legend(loc="upper left", bbox_to_anchor=(right + 0.005, 0.92), frameon=False)
+    return figure
+
+
+def _label_decades_alone(axes: Axes) -> None:
+    """Leave out ticks between decades, set no formulas, and put the axes' titles at fixed places:
+    half of the time that a plot takes.
+    """
+    box, whole = axes.get_position(), axes.figure.transFigure
+    axes.xaxis.set_label_coords((box.x0 + box.x1) / 2, 0.045, transform=whole)
+    axes.yaxis.set_label_coords(0.035, (box.y0 + box.y1) / 2, transform=whole)
+    axes.yaxis.minorticks_off()
+    axes.yaxis.set_major_formatter(lambda loss, _: _power_of_ten(loss))
+
+
+def _power_of_ten(loss: float) -> str:
+    """Return a power of ten with its exponent raised."""
+    return "10" + str(round(math.log10(loss))).translate(_RAISED)
+
+
+def _draw_terms(
+    axes: Axes,
+    history: LossHistory,
+    iterations: npt.NDArray[np.int64],
+    begins: Sequence[int],
+) -> None:
+    """Draw a curve for each term that is ever above zero, broken at the rows where scales begin.
+
+    The total is the boldest and behind the others, which stay visible where one of them rules it.
+    """
+    losses = history.values()
+    losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
+    losses = np.insert(losses, begins, np.nan, axis=0)
+    steps = np.insert(iterations, begins, iterations[begins])
+    curves = {
+        column: curve
+        for column, curve in zip(history.columns, losses.T, strict=True)
+        if np.isfinite(curve).any()
+    }
+    looks = _looks(list(curves))
+    for column in sorted(curves, key=lambda column: column != "total"):
+        color, line_style = looks[column]
+        axes.plot(
+            steps,
+            curves[column],
+            label=column,
+            color=color,
+            linestyle=line_style,
+            linewidth=3 if column == "total" else 1.5,
+            marker="o" if np.isfinite(curves[column]).sum() == 1 else None,  # no line through one
+        )
+    if curves:
+        lowest, highest = np.nanmin(losses), np.nanmax(losses)
+        axes.set_ylim(bottom=max(lowest / 1.5, highest / 10**_DECADES))
+
+
+def _looks(columns: Sequence[str]) -> dict[str, tuple[ColorType, LineStyleType]]:
+    """Return the colour and the line style of each term: darker with depth within a family."""
+    from matplotlib import colormaps
+
+    families: dict[str, list[str]] = {}
+    for column in columns:
+        families.setdefault(column.partition("/")[0], []).append(column)
+    looks: dict[str, tuple[ColorType, LineStyleType]] = {}
+    for name, members in families.items():
+        family = _FAMILIES.get(name, _OTHER_FAMILY)
+        shades = np.linspace(*family.shades[::-1], len(members))[::-1]  # a single term is darkest
+        for column, shade in zip(members, shades, strict=True):
+            looks[column] = colormaps[family.color_map](shade), family.line_style
+    return looks | {"total": ("black", "-")}
+
+
+def _mark_scales(
+    axes: Axes, scales: Sequence[str], iterations: npt.NDArray[np.int64], begins: Sequence[int]
+) -> None:
+    """Draw a line where a scale begins and write the scale beside its top."""
+    for row in [0, *begins]:
+        if row > 0:
+            axes.axvline(iterations[row], color="0.6", linewidth=1, linestyle="--")
+        axes.annotate(
+            printable(scales[row]),
+            (iterations[row], 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, -4),
+            textcoords="offset points",
+            verticalalignment="top",
+            color="0.4",
+            fontsize="small",
+        )

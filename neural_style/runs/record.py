@@ -1,0 +1,281 @@
+"""What a run leaves behind: a numbered folder, the losses, the record that it has finished."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neural_style import __version__
+from neural_style.errors import InputError, printable
+from neural_style.system.files import write_atomically
+
+# What decides the pixels; OpenCV and TensorFlow are published under several names.
+_DISTRIBUTIONS = (
+    "numpy",
+    "scipy",
+    "opencv-python",
+    "opencv-python-headless",
+    "tensorflow",
+    "tensorflow-cpu",
+)
+RECORD = "record.json"
+_LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
+_CHUNK = 1 << 20  # bytes read at a time when a file is digested
+
+
+class RecordError(InputError):
+    """The folder for the output cannot be written."""
+
+
+def check_output_folder(folder: Path) -> None:
+    """Find out, by trying, whether run folders can be made in a folder; leave nothing behind.
+
+    What is missing of the path is made inside a temporary folder in its nearest existing ancestor,
+    so that names which the file system refuses are found too, and two processes that check at once
+    do not meet.
+
+    Raises:
+        RecordError: The folder, or what is missing of it, cannot be made or written.
+    """
+    # Unlike resolve(), abspath follows no link: mkdir would stumble over a dangling one later.
+    wanted = Path(os.path.abspath(folder))  # noqa: PTH100
+    existing = wanted
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=existing) as probe:
+            (Path(probe) / wanted.relative_to(existing)).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise _cannot_write(folder, error) from error
+
+
+def create_run_folder(folder: Path, name: str) -> Path:
+    """Make `folder/0007-name`, numbered one above the highest there, and return its path.
+
+    A number is claimed by the exclusive creation of `.0007`, which then becomes the run's folder,
+    so that no two runs share a number, whatever their names and however close their starts. A claim
+    that a killed process leaves only skips its number.
+
+    Args:
+        folder: Where runs are collected; made if missing.
+        name: The run's name in any characters; those unfit for a file name become hyphens.
+
+    Raises:
+        RecordError: The folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            number = _highest_number(folder) + 1
+            claim = folder / f".{number:04d}"
+            try:
+                claim.mkdir()
+            except FileExistsError:
+                continue
+            if not any(folder.glob(f"{number:04d}-*")):
+                return claim.rename(folder / f"{number:04d}-{file_name(name)}")
+            claim.rmdir()  # the number was taken between our look and our claim
+    except (OSError, ValueError) as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _highest_number(folder: Path) -> int:
+    """Return the highest number of a run folder or of a claim to one, 0 where there is none."""
+    matches = (re.match(r"\.(\d{4,})$|(\d{4,})-", entry.name) for entry in folder.iterdir())
+    return max((int(match[1] or match[2]) for match in matches if match), default=0)
+
+
+def file_name(name: str) -> str:
+    """Return the name in characters that every file system takes."""
+    kept = (c if c.isprintable() and c not in '/\\:*?"<>|' else "-" for c in name)
+    # Windows drops dots and blanks at the end; in front, dots hide a file.
+    cut = "".join(kept).strip(". ").encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return cut.rstrip(". ") or "run"
+
+
+def _cannot_write(folder: Path, error: OSError | ValueError) -> RecordError:
+    """Return the error for an output folder that the operating system refuses."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return RecordError(
+        f"cannot write to the output folder {printable(folder)}: {printable(reason)}; "
+        "set output.folder to a folder that can be written"
+    )
+
+
+@dataclass
+class LossHistory:
+    """Every term of the loss at every iterate, in the order of time.
+
+    Attributes:
+        columns: Names of the terms: `content/relu4_2`, `style/relu1_1`, `total_variation`, `total`.
+        scales: For each row, the label of the scale, such as `384x288`.
+        iterations: For each row, the number of the iterate, counted through all scales.
+        seconds: For each row, seconds since the run began.
+        rows: For each row, the values of the terms in the order of `columns`.
+    """
+
+    columns: Sequence[str]
+    scales: list[str] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+
+    def append(
+        self,
+        iteration: int,
+        seconds: float,
+        values: Mapping[str, float] | Sequence[float] | npt.NDArray[np.floating],
+        scale: str,
+    ) -> None:
+        """Add one row.
+
+        Args:
+            iteration: Number of the iterate, counted through all scales.
+            seconds: Seconds since the run began.
+            values: The terms by name, or in the order of `columns`.
+            scale: Label of the scale, such as `384x288`.
+
+        Raises:
+            ValueError: There are more or fewer values than columns.
+            KeyError: A term is missing from the mapping.
+        """
+        if isinstance(values, Mapping):
+            values = [values[column] for column in self.columns]
+        if len(values) != len(self.columns):
+            raise ValueError(f"{len(values)} values for {len(self.columns)} columns")
+        self.rows.append(tuple(map(float, values)))
+        self.scales.append(scale)
+        self.iterations.append(int(iteration))
+        self.seconds.append(float(seconds))
+
+    def values(self) -> npt.NDArray[np.float64]:
+        """Return the terms as an array, [rows, columns], float64."""
+        return np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns))
+
+    def to_csv(self) -> bytes:
+        """Return the history as a CSV file, with nine digits: as many as tell two float32 apart."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["scale", "iteration", "seconds", *self.columns])
+        for scale, iteration, seconds, row in zip(
+            self.scales, self.iterations, self.seconds, self.rows, strict=True
+        ):
+            writer.writerow([scale, iteration, *(f"{value:.9g}" for value in (seconds, *row))])
+        return text.getvalue().encode()
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `record.json`, keys in the order given.
+
+    It is a run's last file, so its presence means that the run finished.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON cannot say.
+        TypeError: A value is none of JSON's types.
+        OSError: The file cannot be written.
+    """
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Paths that are no UTF-8 arrive as lone surrogates; their backslash form is JSON's own escape.
+    write_atomically(folder / RECORD, text.encode(errors="backslashreplace"))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a run; an empty one if there is none that can be read."""
+    try:
+        told = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def saved_loss(folder: Path) -> float:
+    """Return the total loss of a finished run's saved image; NaN if it is beyond float32."""
+    total = read_record(folder).get("losses", {}).get("saved", {}).get("total")
+    return math.nan if total is None else float(total)
+
+
+def environment() -> dict[str, Any]:
+    """Return what a run's numbers depend on: versions, read without an import, and hardware."""
+    versions = {"neural_style": __version__, "python": platform.python_version()}
+    for distribution in _DISTRIBUTIONS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[distribution] = importlib.metadata.version(distribution)
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "processor": _processor_name(),
+        "usable_cpus": _usable_cpus(),
+    }
+
+
+def _processor_name() -> str:
+    """Return the processor's marketing name, which on Linux the platform module does not know."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _usable_cpus() -> int | None:
+    """Return how many processors this process may use, or None where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 digest of a file in hexadecimal.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory this process has held at once, in bytes, or None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): KiB but on macOS
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase: `with stopwatch("optimise"): ...` adds to `seconds["optimise"]`."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Add the time spent in the block to a phase, also when the block raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start

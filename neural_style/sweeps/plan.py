@@ -1,0 +1,291 @@
+"""A sweep block -> an ordered list of named experiments, each with settings that were checked."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neural_style.config import Config, spell_out, validate
+from neural_style.config.source import ConfigError, Location, Mistake, Origin, Source, dotted
+from neural_style.config.sweep import LARGEST, Sweep
+from neural_style.errors import printable
+from neural_style.sweeps.axes import (
+    Point,
+    Points,
+    axes_of,
+    choices_of,
+    labels_of,
+    number_of_runs,
+    plain,
+)
+from neural_style.sweeps.figure import check_figure
+from neural_style.sweeps.report.results import Axis
+
+_COUNTED = 10**12  # runs that are told as a number
+_WHOLE_SWEEP = (
+    "output.folder",
+    "output.name",
+    "output.show",
+    "runtime.threads",
+    "runtime.device",
+    "sweep",
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run of a sweep.
+
+    Attributes:
+        name: Unique within the sweep, `style.weight=100,noise=0.5`.
+        place: Index of its point along each axis.
+        values: What each swept key has, as text.
+        config: Its settings.
+    """
+
+    name: str
+    place: tuple[int, ...]
+    values: Mapping[str, str]
+    config: Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep: its settings with all paths absolute, its axes, its runs in their order."""
+
+    config: Config
+    axes: tuple[Axis, ...]
+    experiments: tuple[Experiment, ...]
+
+
+def plan_sweep(source: Source, config: Config) -> Plan:
+    """Return every run of a sweep, in the order of its axes, the last varying fastest.
+
+    The axes are contents and styles of `pairs`, `runs`, each key of `grid`, `zip`, `random`. Each
+    run's settings are checked as if its values stood in the file.
+
+    Args:
+        source: The settings as they were written.
+        config: The same, checked.
+
+    Raises:
+        ConfigError: A swept key or value is wrong, two runs would have one name, or there are too
+            many.
+        InputError: A folder of images cannot be read.
+    """
+    sweep = config.sweep
+    if sweep is None:
+        raise ValueError("the settings have no sweep")
+    _check_number(number_of_runs(sweep), sweep, source)
+    axes = list(axes_of(sweep))
+    told_axes = [axis.axis() for axis in axes]
+    check_figure(source, sweep.figure, told_axes, sweep.random.draws if sweep.random else ())
+    keys = [key for axis in axes for key in axis.keys]
+    _check_keys(axes, source)
+    base = {key: value for key, value in source.values.items() if key != "sweep"}
+    short = _short_names(keys)
+    names: set[str] = set()
+    experiments = []
+    for place in itertools.product(*(range(len(axis.points)) for axis in axes)):
+        points = [axis.points[i] for axis, i in zip(axes, place, strict=True)]
+        varying = [p for p, axis in zip(points, axes, strict=True) if len(axis.points) > 1]
+        name = ",".join(_name(point, short) for point in varying or points)
+        if name in names:
+            told = f"two runs are named '{printable(name)}'"
+            wanted = "expected different values, or names for them: {name: value}"
+            raise source.refusal(_blame(varying or points), f"{told}; {wanted}")
+        names.add(name)
+        labels = [axis.labels[i] for axis, i in zip(told_axes, place, strict=True)]
+        values = dict(zip(keys, itertools.chain(*labels), strict=True))
+        settings = _settings(source, base, points, config)
+        experiments.append(Experiment(name, place, values, settings))
+    checked = _checked_values(axes, experiments)
+    first = [axis.points[0] for axis in axes]
+    for spare in choices_of(sweep):
+        if spare.written not in checked:  # never drawn, but it may be when the count grows
+            settings = _settings(source, base, [*first, Point((spare,))], config)
+            values = settings.model_dump(mode="json", by_alias=True)
+            checked[spare.written] = _at(values, _location(spare.key))
+    whole = _with_absolute_paths(config, sweep, checked)
+    return Plan(whole, tuple(told_axes), tuple(experiments))
+
+
+def _check_number(count: int, sweep: Sweep, source: Source) -> None:
+    if count > LARGEST and not sweep.allow_large:
+        found = f"{count:,}" if count <= _COUNTED else f"over {_COUNTED:,}"
+        told = f"found {found} runs, expected at most {LARGEST:,}"
+        wanted = "narrow it, or set sweep.allow_large: true"
+        raise source.refusal(("sweep",), f"{told}; {wanted}")
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return for each dotted key the shortest end of it that no other has."""
+    short = {}
+    for key in keys:
+        parts = key.split(".")
+        ends = [".".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)]
+        short[key] = next(
+            (e for e in ends if not any(o != key and f".{o}".endswith(f".{e}") for o in keys)), key
+        )
+    return short
+
+
+def _name(point: Point, short: Mapping[str, str]) -> str:
+    told = (f"{short[each.key]}={each.label}" for each in point.settings)
+    return ",".join(told) if point.name is None else point.name
+
+
+def _blame(points: Sequence[Point]) -> Location:
+    """Return where the last of the settings of some points is written."""
+    written = [each.written for point in points for each in point.settings]
+    return written[-1] if written else ("sweep",)
+
+
+def _check_keys(axes: Sequence[Points], source: Source) -> None:
+    """Check that every key is one that can be swept, and is swept once."""
+    seen: dict[str, Location] = {}
+    for axis in axes:
+        own: dict[str, Location] = {}
+        for point in axis.points:
+            here = {each.key: each.written for each in point.settings}
+            for key, written in here.items():
+                if any(_overlap(key, whole) for whole in _WHOLE_SWEEP):
+                    raise source.refusal(written, f"'{printable(key)}' is the same for all runs")
+                beside = [other for other in here if other != key]
+                for other in [*seen, *beside]:
+                    if _overlap(key, other) and not _refines(key, other, seen.get(other)):
+                        told = f"'{printable(key)}' is swept beside '{printable(other)}'; keep one"
+                        raise source.refusal(written, told)
+            if here.keys() <= own.keys():
+                continue
+            own |= here
+        seen |= own
+
+
+def _refines(key: str, other: str, written: Location | None) -> bool:
+    """Whether a key goes before what a file has set, or changes something of a pair's images."""
+    if written is None:
+        return False
+    return written[1] == "files" or (written[1] == "pairs" and len(key) > len(other))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one key is the other or lies inside it."""
+    short, long = sorted((one, other), key=len)
+    return long == short or long.startswith((f"{short}.", f"{short}["))
+
+
+def _settings(
+    source: Source, base: dict[str, Any], points: Sequence[Point], config: Config
+) -> Config:
+    """Return the checked settings of a run, which have the sweep's output."""
+    values, origins = base, dict(source.origins)
+    for point in points:
+        for each in point.settings:
+            location = _location(each.key)
+            origin = source.origin_of(each.written)
+            if origin:
+                origins = _moved(origins, each.written, location, origin)
+            values = _put(values, location, each.value, origin)
+    settings = validate(Source(values, origins))
+    shared = {"folder": config.output.folder, "name": config.output.name}
+    return settings.model_copy(update={"output": settings.output.model_copy(update=shared)})
+
+
+def _moved(
+    origins: Mapping[Location, Origin], written: Location, location: Location, origin: Origin
+) -> dict[Location, Origin]:
+    """Return origins in which what was written in the sweep block stands where it is set."""
+    depth = len(location)
+    kept = {place: known for place, known in origins.items() if place[:depth] != location}
+    for place, known in origins.items():
+        if place[: len(written)] == written:
+            kept[location + place[len(written) :]] = known
+    for n in range(1, depth + 1):
+        kept.setdefault(location[:n], origin)
+    return kept
+
+
+def _location(key: str) -> Location:
+    """Return the parts of a dotted key; `images[0]` is an item of a list."""
+    parts: list[str | int] = []
+    for part in key.split("."):
+        match = re.fullmatch(r"(.+?)((?:\[[0-9]{1,9}\])*)", part)
+        name, items = match.groups() if match else (part, "")
+        parts += [name, *map(int, re.findall(r"[0-9]+", items))]
+    return tuple(parts)
+
+
+def _put(
+    values: dict[str, Any], location: Location, value: Any, origin: Origin | None
+) -> dict[str, Any]:
+    """Return values with another one at a location; what is given stays as it is."""
+    result = dict(values)
+    spell_out(result, location)
+    inner: Any = result
+    for depth, part in enumerate(location[:-1], start=1):
+        try:
+            within = inner[part] if isinstance(part, int) else inner.get(part)
+            within = {} if within is None else within
+            inner[part] = list(within) if isinstance(within, list | tuple) else dict(within)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            told = f"{dotted(location[:depth])} holds nothing of that kind"
+            raise ConfigError(str(Mistake(origin, location, told))) from None
+        inner = inner[part]
+    try:
+        inner[location[-1]] = value
+    except (LookupError, TypeError):
+        told = f"{dotted(location[:-1])} holds nothing of that kind"
+        raise ConfigError(str(Mistake(origin, location, told))) from None
+    return result
+
+
+def _checked_values(
+    axes: Sequence[Points], experiments: Sequence[Experiment]
+) -> dict[Location, Any]:
+    """Return every swept value as it was checked, by the place where it is written."""
+    checked: dict[Location, Any] = {}
+    for experiment in experiments:
+        values: dict[str, Any] | None = None
+        for axis, i in zip(axes, experiment.place, strict=True):
+            for each in axis.points[i].settings:
+                if each.written not in checked:
+                    values = values or experiment.config.model_dump(mode="json", by_alias=True)
+                    checked[each.written] = _at(values, _location(each.key))
+    return checked
+
+
+def _with_absolute_paths(config: Config, sweep: Sweep, checked: Mapping[Location, Any]) -> Config:
+    """Return settings whose swept values are as they were checked, so that they load anywhere."""
+
+    def resolved(block: Location, key: Any, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            return {name: checked.get((*block, key, name), plain(v)) for name, v in given.items()}
+        values = [checked.get((*block, key, i), plain(v)) for i, v in enumerate(given)]
+        labels = labels_of(given)
+        if labels != labels_of(values) and len(set(labels)) == len(labels):
+            return dict(zip(labels, values, strict=True))
+        return values
+
+    update: dict[str, Any] = {}
+    for name in ("grid", "zip", "runs"):
+        block = getattr(sweep, name)
+        if block:
+            update[name] = {k: resolved(("sweep", name), k, v) for k, v in block.items()}
+    if sweep.random:
+        draws = {
+            key: {kind: resolved(("sweep", "random", "draws", key), kind, given)}
+            for key, draw in sweep.random.draws.items()
+            for kind, given in draw.items()
+        }
+        update["random"] = sweep.random.model_copy(update={"draws": draws})
+    return config.model_copy(update={"sweep": sweep.model_copy(update=update)})
+
+
+def _at(values: Any, location: Location) -> Any:
+    for part in location:
+        values = values[part]
+    return values

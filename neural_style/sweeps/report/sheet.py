@@ -1,0 +1,170 @@
+"""A sheet of pictures and text in pixels from the top left, and its two forms, PNG and PDF."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A line of text.
+
+    Attributes:
+        x: Of its left end, middle or right end, as `anchor` says, pixels from the left.
+        y: Of its vertical middle, pixels from the top.
+        text: What it says.
+        points: Font size.
+        anchor: left | center | right.
+        color: As matplotlib names it.
+        bold: Whether in bold.
+        upward: Whether it reads from bottom to top.
+        math: Whether dollars enclose formulas.
+    """
+
+    x: float
+    y: float
+    text: str
+    points: float
+    anchor: str = "center"
+    color: str = "0.15"
+    bold: bool = False
+    upward: bool = False
+    math: bool = False
+
+
+@dataclass
+class Sheet:
+    """What is on the sheet.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        dpi: Pixels an inch, which decides how large text is.
+        tiles: Left, top and picture, [h, w, 3], RGB, uint8.
+        boxes: Left, top, width and height of empty cells.
+        texts: Lines of text.
+    """
+
+    width: int
+    height: int
+    dpi: int
+    tiles: list[tuple[int, int, np.ndarray]] = field(default_factory=list)
+    boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+
+    def png(self) -> bytes:
+        """Return the sheet as a PNG in which each tile has exactly its own pixels."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        with _quiet_about_glyphs():
+            canvas = FigureCanvasAgg(self._figure())
+            canvas.draw()  # type: ignore[no-untyped-call]
+        rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        pixels = np.ascontiguousarray(rgba[..., 2::-1])
+        for left, top, tile in self.tiles:
+            pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile[..., ::-1]
+        return cv2.imencode(".png", pixels)[1].tobytes()
+
+    def pdf(self) -> bytes:
+        """Return the sheet as a PDF: text as text, every tile with all of its pixels."""
+        from matplotlib import rc_context
+
+        figure = self._figure()
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        for left, top, tile in self.tiles:
+            extent = (left, left + tile.shape[1], top + tile.shape[0], top)
+            axes.imshow(tile, extent=extent, interpolation="none")
+        axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
+        figure.suppressComposite = True  # else all tiles become one raster
+        pdf = io.BytesIO()
+        with _quiet_about_glyphs(), rc_context({"pdf.fonttype": 42}):
+            metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+            figure.savefig(pdf, format="pdf", dpi=self.dpi, metadata=metadata)
+        return pdf.getvalue()
+
+    def _figure(self) -> Figure:
+        """Return boxes and texts as a figure of the sheet's size."""
+        from matplotlib.figure import Figure  # never pyplot: it looks for a display
+        from matplotlib.patches import Rectangle
+
+        # A little more than whole pixels, which a float quotient may round down.
+        size = (self.width + 0.01) / self.dpi, (self.height + 0.01) / self.dpi
+        figure = Figure(figsize=size, dpi=self.dpi, facecolor="white")
+        for left, top, width, height in self.boxes:
+            corner = left / self.width, 1 - (top + height) / self.height
+            figure.add_artist(
+                Rectangle(corner, width / self.width, height / self.height, color="0.955", lw=0)
+            )
+        for text in self.texts:
+            figure.text(
+                text.x / self.width,
+                1 - text.y / self.height,
+                text.text,
+                size=text.points,
+                color=text.color,
+                fontweight="bold" if text.bold else "normal",
+                horizontalalignment="center" if text.upward else text.anchor,
+                verticalalignment="center" if text.upward else "center_baseline",
+                rotation=90 if text.upward else 0,
+                rotation_mode="default" if text.upward else "anchor",
+                parse_math=text.math,
+            )
+        return figure
+
+
+def text_width(text: str, points: float, dpi: int, bold: bool = False, math: bool = False) -> float:
+    """Return the width of a line of text, pixels; with `math`, dollars in it enclose formulas."""
+    from matplotlib.cbook import is_math_text
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=points, weight="bold" if bold else "normal")
+    formula: Any = math and is_math_text(text)
+    with _quiet_about_glyphs():
+        width, _, _ = text_to_path.get_text_width_height_descent(text, font, formula)
+    return width * dpi / 72
+
+
+def shortened(text: str, points: float, dpi: int, width: float) -> str:
+    """Return the text, with an ellipsis in its middle if it is wider than `width` pixels.
+
+    The middle, as values often differ at their ends and paths always do.
+    """
+    if text_width(text, points, dpi) <= width:
+        return text
+    fewest, most = 0, len(text) - 1
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        if text_width(_without_middle(text, middle), points, dpi) <= width:
+            fewest = middle
+        else:
+            most = middle - 1
+    return _without_middle(text, fewest)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    """Return so many characters of the text, a third of them in front of an ellipsis."""
+    front = kept // 3
+    return text[:front] + _ELLIPSIS + (text[-(kept - front) :] if kept else "")
+
+
+@contextmanager
+def _quiet_about_glyphs() -> Iterator[None]:
+    """Let text without its glyphs be boxes: the packaged font lacks Chinese, for one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield

@@ -1,0 +1,1 @@
+"""The machine: whole files, signals, memory, TensorFlow itself, sums that threads round alike."""

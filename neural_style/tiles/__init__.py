@@ -1,0 +1,1 @@
+"""The same objective, strip by strip."""

@@ -1,0 +1,1 @@
+"""One transfer in one process: graph and session, targets, scales, memory."""
