@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -55,6 +56,10 @@ def test_a_driver_without_libraries_is_told_with_what_to_install(monkeypatch, ca
 def run(code: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     asked = [sys.executable, "-c", code]
     return subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
+
+
+def test_tensorflow_is_that_of_the_process_where_it_is_unpickled():
+    assert pickle.loads(pickle.dumps(tensorflow_v1.tf)) is tensorflow_v1.tf
 
 
 def test_threads_are_set_for_the_process_and_cannot_change_later():

@@ -91,6 +91,14 @@ class _AtFirstUse(ModuleType):
         setattr(self, name, value)
         return value
 
+    def __reduce__(self) -> Any:
+        """Let functions that name it be sent to another process, which has its own."""
+        return _of_this_process, ()
+
+
+def _of_this_process() -> ModuleType:
+    return tf
+
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
