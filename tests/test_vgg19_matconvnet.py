@@ -16,6 +16,7 @@ import scipy.ndimage
 import scipy.signal
 import tables
 from conftest import MEAN, tiny_layers, write_mat
+from references import assert_same_weights, reference
 
 import vgg19_matconvnet as vgg
 from neural_style.network import random_filters, weights
@@ -37,27 +38,6 @@ def network_of(*layers: Layer) -> VGGWeights:
 def layer_of(rng: np.random.Generator, name: str, *shape: int) -> Convolution:
     kernel, bias = rng.normal(0, 0.1, shape), rng.normal(0, 1, shape[3])
     return Convolution(name, np.float32(kernel), np.float32(bias))
-
-
-def reference(image: np.ndarray, layers: Sequence[Layer], pooling: str = "max") -> Maps:
-    """Features of every layer for an image [H, W, 3], minus the mean, in float64."""
-    x = image.astype(np.float64)
-    features = {}
-    for layer in layers:
-        if isinstance(layer, Convolution):
-            height, width = layer.kernel.shape[:2]
-            padded = np.pad(x, ((height // 2,) * 2, (width // 2,) * 2, (0, 0)))
-            kernels = np.moveaxis(layer.kernel.astype(np.float64), 3, 0)
-            maps = [scipy.signal.correlate(padded, each, "valid", "direct") for each in kernels]
-            x = np.concatenate(maps, axis=2) + layer.bias
-        elif isinstance(layer, Relu):
-            x = np.maximum(x, 0)
-        else:
-            height, width = x.shape[0] // 2, x.shape[1] // 2
-            blocks = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1)
-            x = blocks.max(axis=(1, 3)) if pooling == "max" else blocks.mean(axis=(1, 3))
-        features[layer.name] = x
-    return features
 
 
 def features_of(network: VGGWeights, image: np.ndarray, *layers: str, **options: Any) -> Maps:
@@ -82,15 +62,6 @@ def assert_close(found: Maps, expected: Maps, most: float = 1e-5) -> None:
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     assert found.shape == expected.shape
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
-def assert_same_weights(one: VGGWeights, other: VGGWeights) -> None:
-    np.testing.assert_array_equal(one.mean, other.mean, strict=True)
-    for layer, expected in zip(one.layers, other.layers, strict=True):
-        assert (layer.name, type(layer)) == (expected.name, type(expected))
-        if isinstance(layer, Convolution):
-            np.testing.assert_array_equal(layer.kernel, expected.kernel, strict=True)
-            np.testing.assert_array_equal(layer.bias, expected.bias, strict=True)
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""Run folder, loss history, record: against the csv, json and hashlib modules and the kernel."""
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from references import ROOT
+from tables import refusal
+
+from neural_style.runs import record
+from neural_style.runs.record import (
+    LossHistory,
+    RecordError,
+    check_output_folder,
+    create_run_folder,
+)
+
+
+def check_refused(folder, reason, check=check_output_folder):
+    told = f"cannot write to the output folder {folder}: {reason}"
+    advice = "set output.folder to a folder that can be written"
+    assert refusal(RecordError, check, folder) == f"{told}; {advice}"
+
+
+def test_output_folder_check_leaves_nothing_and_refuses_what_cannot_be(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for folder in ("", "one", "one/../two/three", "missing/../../elsewhere"):
+        check_output_folder(here / folder)
+        check_output_folder(Path(folder))
+        assert list(tmp_path.rglob("*")) == [here]
+    (tmp_path / "file").write_bytes(b"kept")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "file/runs", "file/runs/deep"):
+        check_refused(tmp_path / name, "Not a directory")
+    check_refused(tmp_path / ("a" * 300), "File name too long")
+    check_refused(tmp_path / "dangling", "No such file or directory")
+    check_refused(tmp_path / "file", "File exists", lambda folder: create_run_folder(folder, "a"))
+    with pytest.raises(RecordError, match=r"folder .*/a\\x00b: .*null"):
+        check_output_folder(tmp_path / "a\0b")
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "file", "dangling"}
+    assert (tmp_path / "file").read_bytes() == b"kept"
+    monkeypatch.setattr(os, "mkdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    check_refused(tmp_path / "runs", "Permission denied")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write")
+@pytest.mark.parametrize("folder", ["/proc", "/proc/runs", "/proc/self/fdinfo/runs"])
+def test_output_folder_check_refuses_a_file_system_that_takes_no_files(folder):
+    with pytest.raises(RecordError, match=f"^cannot write to the output folder {folder}: "):
+        check_output_folder(Path(folder))
+
+
+def test_run_folders_are_numbered_above_the_highest_and_share_none_if_made_at_once(tmp_path):
+    runs = tmp_path / "deep" / "runs"
+    for number in ("0001", "0002"):
+        assert create_run_folder(runs, "first") == runs / f"{number}-first"
+    for name in ("0041-kept", "notes-9999", "123-short"):
+        (runs / name).mkdir()
+    assert create_run_folder(runs, "next") == runs / "0042-next"
+    (runs / "9999-kept").write_bytes(b"a file counts too")
+    for number in ("10000", "10001"):
+        assert create_run_folder(runs, "next") == runs / f"{number}-next"
+    assert not list(runs.glob(".*"))
+    (runs / ".10003").mkdir()  # claimed by a process that was killed
+    assert create_run_folder(runs, "a") == runs / "10004-a"
+    once = tmp_path / "once"
+    names = [f"run{i % 3}" for i in range(64)]
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda name: create_run_folder(once, name), names))
+    assert sorted(int(path.name.partition("-")[0]) for path in made) == list(range(1, 65))
+    assert [path.name.partition("-")[2] for path in made] == names
+    assert set(once.iterdir()) == set(made)
+
+
+def test_run_folder_name_is_safe(tmp_path):
+    names = {"größe 字": "größe 字", "../../etc/pass\\wd": "-..-etc-pass-wd", "..": "run"}
+    names |= {"...hidden. ": "hidden", 'a\nb\x1b[31m:*?"<>|': "a-b-[31m-------", "\udcff": "-"}
+    names |= {"x" * 79 + ".yz": "x" * 79, "字" * 100: "字" * 26, "": "run"}
+    made = [create_run_folder(tmp_path, name) for name in names]
+    expected = [tmp_path / f"{i:04}-{safe}" for i, safe in enumerate(names.values(), 1)]
+    assert made == expected == sorted(tmp_path.iterdir())
+
+
+def test_history_takes_terms_by_name_and_in_order_and_as_csv_reads_back(rng):
+    values = (10.0 ** rng.uniform(-10, 12, (50, 3))).astype(np.float32)
+    history = LossHistory(("a", "with, comma", "total"))
+    for i, row in enumerate(values):
+        history.append(i, 0.5 * i, row, "384x288")
+    header, *rows = csv.reader(io.StringIO(history.to_csv().decode()))
+    assert header == ["scale", "iteration", "seconds", "a", "with, comma", "total"]
+    assert [row[:3] for row in rows] == [["384x288", str(i), f"{0.5 * i:g}"] for i in range(50)]
+    np.testing.assert_array_equal(np.array([row[3:] for row in rows], dtype=np.float32), values)
+    history = LossHistory(("content/relu4_2", "style/relu1_1", "total"))
+    with pytest.raises(ValueError, match=r"^2 values for 3 columns$"):
+        history.append(1, 0.0, [1.0, 2.0], "96x72")
+    with pytest.raises(KeyError, match="total"):
+        history.append(1, 0.0, {"content/relu4_2": 1.0, "style/relu1_1": 1.0}, "96x72")
+    assert history == LossHistory(("content/relu4_2", "style/relu1_1", "total"))
+    assert history.values().shape == (0, 3)
+    history.append(1, 0.25, [1.5, 3e8, 300000001.5], "96x72")
+    named = {"total": 7.0, "content/relu4_2": np.float32(0.1), "style/relu1_1": 6.9}
+    history.append(2, 1 / 3, named, "192x144")
+    assert history.scales == ["96x72", "192x144"]
+    expected = [[1.5, 3e8, 300000001.5], [np.float32(0.1), 6.9, 7.0]]
+    np.testing.assert_array_equal(history.values(), expected)
+    assert history.to_csv().decode() == (
+        "scale,iteration,seconds,content/relu4_2,style/relu1_1,total\n"
+        "96x72,1,0.25,1.5,300000000,300000002\n"
+        "192x144,2,0.333333333,0.100000001,6.9,7\n"
+    )
+
+
+def test_record_reads_back_in_order_and_has_no_numbers_that_json_lacks(tmp_path):
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            record.write_record(tmp_path, {"loss": number})
+    assert list(tmp_path.iterdir()) == []
+    told = {"seed": 7, "name": "größe", "losses": {"total": 1.5, "a": None}, "digests": ["ab"]}
+    told["path"] = os.fsdecode(b"/no UTF-8\xff.png")
+    record.write_record(tmp_path, told)
+    text = (tmp_path / "record.json").read_bytes()
+    assert re.fullmatch(b'{\n  "seed": 7,\n.*%b.*}\n' % "größe".encode(), text, flags=re.DOTALL)
+    assert list(json.loads(text).items()) == list(told.items())
+
+
+def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypatch):
+    found = record.environment()
+    versions = found["versions"]
+    assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    for name in ("numpy", "tensorflow"):
+        assert versions[name] == importlib.metadata.version(name)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", versions["neural_style"])
+    assert found["processor"]
+    assert 1 <= found["usable_cpus"] <= (os.cpu_count() or 1)
+    json.dumps(found)
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+        assert record.environment()["usable_cpus"] == 3
+    heavy = "{'tensorflow', 'cv2', 'scipy', 'matplotlib'}"
+    call = "from neural_style.runs.record import environment; environment()"
+    code = f"import sys; {call}; print({heavy} & {{*sys.modules}})"
+    command, root = [sys.executable, "-c", code], ROOT
+    assert subprocess.check_output(command, cwd=root, text=True) == "set()\n"
+
+
+def test_digest_is_sha256_of_the_whole_file(tmp_path, rng):
+    path = tmp_path / "weights"
+    for size in (0, 3, (1 << 20) + 1):
+        path.write_bytes(rng.bytes(size))
+        assert record.sha256_of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_peak_memory_is_the_high_water_mark_of_the_kernel(monkeypatch):
+    peak, status = record.peak_memory_bytes(), Path("/proc/self/status").read_text()
+    (high_water,) = re.findall(r"VmHWM:\s*(\d+) kB", status)
+    assert peak == pytest.approx(1024 * int(high_water), rel=0.02)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert record.peak_memory_bytes() is None
+
+
+def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
+    clock = iter([10.0, 11.5, 20.0, 22.0, 30.0, 30.25])
+    monkeypatch.setattr("neural_style.runs.record.time.perf_counter", lambda: next(clock))
+    stopwatch = record.Stopwatch()
+    for phase in ("optimise", "write"):
+        with stopwatch(phase):
+            pass
+    with pytest.raises(RuntimeError), stopwatch("optimise"):
+        raise RuntimeError
+    assert stopwatch.seconds == {"optimise": 1.75, "write": 2.0}
