@@ -27,7 +27,7 @@ import vgg19_matconvnet as vgg
 from neural_style import command_line, objective, optimizers
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
 from neural_style.errors import DivergedError, printable
-from neural_style.evaluation.evaluator import Critic, open_critic
+from neural_style.evaluation.evaluator import Evaluator, open_evaluator
 from neural_style.failures import logged_in
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
@@ -38,10 +38,10 @@ from neural_style.inputs.scale_mixing import mix_scales
 from neural_style.inputs.scales import schedule
 from neural_style.network.random_filters import normalise_filters
 from neural_style.network.weights import VGGWeights, layers_needed, transpose_kernels
-from neural_style.objective.spec import Structure, structure_of
+from neural_style.objective.spec import ObjectiveSpec, structure_of
 from neural_style.runs import checkpoint, outputs, record
 from neural_style.runs import command as run_command
-from neural_style.runs.tensorboard import Board
+from neural_style.runs.tensorboard import TensorBoardWriter
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.plan import plan_sweep
 from neural_style.system import files, tensorflow_v1
@@ -52,10 +52,10 @@ from neural_style.tiles.tile import build_tile
 from neural_style.tiles.tiling import stages_of
 from neural_style.tiles.walk import Tick, ignore
 from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
-from neural_style.transfer.graph_cache import Hands, Studio
+from neural_style.transfer.graph_cache import GraphCache, Hands
 from neural_style.transfer.guard import told_of_memory
-from neural_style.transfer.level import Moment, Watch, columns_of, optimise
-from neural_style.transfer.session import Workspace, evaluate
+from neural_style.transfer.level import Iteration, Watch, columns_of, optimise
+from neural_style.transfer.session import TransferSession, evaluate
 from neural_style.transfer.targets import KeptTargets
 
 log = logging.getLogger("style_transfer")
@@ -113,16 +113,16 @@ def stylize(
     return result
 
 
-def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> Studio:
+def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> GraphCache:
     """Return what lends graphs and sessions on a device to runs."""
 
-    def workspace(job: Job, structure: Structure) -> Workspace:
+    def workspace(job: Job, structure: ObjectiveSpec) -> TransferSession:
         weights = fit_filters(job.config, job.weights, job.pictures)
         return open_workspace(job.config, weights, device, structure, kept_bytes)
 
-    def critic(job: Job) -> Critic:
+    def critic(job: Job) -> Evaluator:
         weights = fit_filters(make_config({}), job.weights, job.pictures)
-        return open_critic(weights, vgg, device)
+        return open_evaluator(weights, vgg, device)
 
     def mix(job: Job) -> Pictures:
         weights = fit_filters(job.config, job.weights, job.pictures)
@@ -146,16 +146,16 @@ def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> Studio:
 
         return mix_scales(job.config, job.pictures, paint)
 
-    return Studio(workspace, critic, mix, device, lasting=kept_bytes > 0)
+    return GraphCache(workspace, critic, mix, device, lasting=kept_bytes > 0)
 
 
 def open_workspace(
     config: Config,
     weights: VGGWeights,
     device: tensorflow_v1.Device,
-    structure: Structure | None = None,
+    structure: ObjectiveSpec | None = None,
     kept_bytes: int = 0,
-) -> Workspace:
+) -> TransferSession:
     """Build the graph of a structure, the run's own if not given, finalise it and open a session
     on it, which keeps so many bytes of targets.
     """
@@ -165,7 +165,7 @@ def open_workspace(
     used = layers_needed(weights, structure.layers)
     pooling = vgg.pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
-        canvas = objective.build_canvas(structure)
+        canvas = objective.build_image(structure)
         replicate = config.network.padding == "replicate"
         pixels = vgg.network_input(canvas.pixels, weights.mean, config.network.white)
         network = vgg.build_vgg(
@@ -193,7 +193,7 @@ def open_workspace(
     network.initialize(opened)
     opened.run(initialize)
     kept = KeptTargets(kept_bytes)
-    return Workspace(weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, used)
+    return TransferSession(weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, used)
 
 
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
@@ -244,7 +244,7 @@ def is_foretold(config: Config, device: tensorflow_v1.Device) -> bool:
 
 def make(
     job: Job,
-    studio: Studio,
+    studio: GraphCache,
     folder: Path,
     watch: Watch,
     clock: record.Stopwatch,
@@ -264,7 +264,7 @@ def make(
 
 
 def _make(
-    job: Job, studio: Studio, folder: Path, watch: Watch, clock: record.Stopwatch, tick: Tick
+    job: Job, studio: GraphCache, folder: Path, watch: Watch, clock: record.Stopwatch, tick: Tick
 ) -> outputs.Result:
     config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
     files.remove_unfinished(folder)
@@ -277,10 +277,10 @@ def _make(
     snapshots.find(done)
     end = schedule(config, pictures)[-1]
     last = end.first + end.iterations if config.output.keep_checkpoint else None
-    keeper = checkpoint.Keeper(folder, config.output.checkpoint_every, deciding, last)
-    with Board(folder, config.output.tensorboard, job.values, done) as board:
+    keeper = checkpoint.CheckpointManager(folder, config.output.checkpoint_every, deciding, last)
+    with TensorBoardWriter(folder, config.output.tensorboard, job.values, done) as board:
 
-        def each(moment: Moment) -> None:
+        def each(moment: Iteration) -> None:
             snapshots.take(moment.done, moment.image)
             board.iterate(moment)
             watch(moment)
@@ -307,11 +307,11 @@ def _make(
     return result
 
 
-def judge(job: Job, work: Workspace, studio: Studio, path: Path) -> outputs.Verdict:
+def judge(job: Job, work: TransferSession, studio: GraphCache, path: Path) -> outputs.Scores:
     """Return the losses of a saved picture for the goal that is set, and its measures."""
     picture = read_image(path, "output.image", job.config.image.max_pixels).rgb
     losses = evaluate(work, as_compared(job.config.color, picture))
-    return outputs.Verdict(
+    return outputs.Scores(
         {name: losses[name] for name in columns_of(job.config)},
         studio.critic(job).score(picture, job.pictures.content, job.styles),
     )

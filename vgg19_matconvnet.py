@@ -36,7 +36,7 @@ from neural_style.network.weights import (
     layers_needed,
 )
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.rolling import Rolled, roll
+from neural_style.tiles.rolling import StageOutput, roll
 from neural_style.tiles.tiling import Stage
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
@@ -157,14 +157,14 @@ def roll_stage(
     pooling: PoolingKind,
     *,
     replicate: bool = False,
-) -> Rolled:
+) -> StageOutput:
     """Add a stage of a network to the graph, as it is taken down an image tile by tile.
 
     Args:
         network: It, in the graph.
         x: The tile's rows of what the stage sees, [1, H, W, C].
         stage: Its layers.
-        rows: Where the tile begins and ends, see `rolling.Rolled`.
+        rows: Where the tile begins and ends, see `rolling.StageOutput`.
         pooling, replicate: As for `build_vgg`.
     """
     number = next((filters.bias.dtype for filters in network.filters.values()), x.dtype)

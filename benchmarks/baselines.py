@@ -28,7 +28,7 @@ from benchmarks.task import (
     VARIATION_WEIGHT,
     Task,
 )
-from neural_style.inputs import Inputs, prepare_inputs, read_pictures
+from neural_style.inputs import ScaledPictures, at_scale, read_pictures
 from neural_style.inputs.start import start_image
 from neural_style.network.pixels import deprocess, preprocess
 from neural_style.network.weights import Convolution, Pooling, VGGWeights, layers_needed
@@ -42,7 +42,7 @@ WARM_UP_SIDE = 128  # pixels
 class Objective:
     """The loss of the task, a function of the image, [1, 3, H, W], RGB minus the mean."""
 
-    def __init__(self, weights: VGGWeights, inputs: Inputs) -> None:
+    def __init__(self, weights: VGGWeights, inputs: ScaledPictures) -> None:
         """Measure the targets."""
         self._layers: list[tuple[str, Callable[[Tensor], Tensor]]] = [
             (layer.name, _convolution(layer))
@@ -106,7 +106,7 @@ def _minimise(
     task: Task, weights: VGGWeights, name: str, iterations: int
 ) -> tuple[Recorder, Objective]:
     config = task.config({"name": name})
-    inputs = prepare_inputs(config, read_pictures(config), task.size)
+    inputs = at_scale(config, read_pictures(config), task.size)
     start = start_image(config.init, None, inputs.size, weights.mean)
     image = to_tensor(start, weights.mean).requires_grad_()
     recorder = Recorder(inputs.size)

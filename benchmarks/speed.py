@@ -36,7 +36,7 @@ import vgg19_matconvnet as vgg
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, prepare_inputs, read_pictures
+from neural_style.inputs import Pictures, at_scale, read_pictures
 from neural_style.inputs.start import fill
 from neural_style.network.pixels import preprocess
 from neural_style.network.weights import (
@@ -204,8 +204,8 @@ def summarise(precision: str, size: int, gflop: float, rounds: np.ndarray) -> Me
     )
 
 
-def _begin(work: session.Workspace, opened: Any, config: Config, pictures: Pictures) -> Run:
-    inputs = prepare_inputs(config, pictures, None)
+def _begin(work: session.TransferSession, opened: Any, config: Config, pictures: Pictures) -> Run:
+    inputs = at_scale(config, pictures, None)
     session.set_goal(work, config, inputs)
     start = preprocess(inputs.content, work.mean)
     return work.optimizer.begin(opened, config.optimizer, start, WARM_UP + ROUNDS)

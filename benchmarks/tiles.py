@@ -27,12 +27,12 @@ from benchmarks.memory import texture
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, prepare_inputs
+from neural_style.inputs import Pictures, at_scale
 from neural_style.network.pixels import preprocess
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of
 from neural_style.system import tensorflow_v1
-from neural_style.tiles.passes import Passes
+from neural_style.tiles.passes import TiledEvaluation
 from neural_style.transfer import session
 from neural_style.transfer.fitting import with_tile
 
@@ -72,12 +72,12 @@ def measure(
             "runtime": {"device": "cpu", "precision": precision, "tile": "none"},
         }
     )
-    inputs = prepare_inputs(config, Pictures(texture(size, 0), (texture(size, 1),)), size)
+    inputs = at_scale(config, Pictures(texture(size, 0), (texture(size, 1),)), size)
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
     work = st.open_workspace(config, weights, device, replace(structure_of([config]), tiled=True))
-    ways: dict[int | None, Passes | None] = {}
+    ways: dict[int | None, TiledEvaluation | None] = {}
     for side in sides:
         session.set_goal(work, with_tile(config, side), inputs)
         ways[side] = work.passes

@@ -35,7 +35,7 @@ from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
 from neural_style.config import Config
 from neural_style.errors import InputError
-from neural_style.inputs import prepare_inputs, read_pictures
+from neural_style.inputs import at_scale, read_pictures
 from neural_style.system import tensorflow_v1
 from neural_style.transfer import level, session
 
@@ -97,9 +97,9 @@ def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
         level.optimise(
             work, config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first), pictures
         )
-        recorder = Recorder(prepare_inputs(config, pictures, task.size).size)
+        recorder = Recorder(at_scale(config, pictures, task.size).size)
 
-        def watch(moment: level.Moment) -> None:
+        def watch(moment: level.Iteration) -> None:
             if moment.done % INTERVAL == 0:
                 recorder.take(moment.done, moment.image)
 
@@ -124,7 +124,7 @@ def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
     )
     work = st.open_workspace(config, vgg.load_weights(task.weights), device)
     with work.session:
-        session.set_goal(work, config, prepare_inputs(config, read_pictures(config), task.size))
+        session.set_goal(work, config, at_scale(config, read_pictures(config), task.size))
 
         def loss(image: np.ndarray) -> float:
             return session.evaluate(work, image.astype(np.float32))["total"]

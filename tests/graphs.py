@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from neural_style.objective import Objective, build_canvas, build_objective, set_image, set_weights
-from neural_style.objective.spec import Structure
+from neural_style.objective import Objective, build_image, build_objective, set_image, set_weights
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 LAYERS = ("relu1_1", "relu2_1")
@@ -78,11 +78,11 @@ def two_layers(image: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @contextmanager
 def objective_session(
-    structure: Structure, add: Callable[[Objective], Any] = lambda objective: None
+    structure: ObjectiveSpec, add: Callable[[Objective], Any] = lambda objective: None
 ) -> Iterator[tuple[tf.Session, Objective, Any]]:
     """Yield a session of the two-layer network's objective, and what `add` builds upon it."""
     with tf.Graph().as_default() as graph:
-        canvas = build_canvas(structure)
+        canvas = build_image(structure)
         objective = build_objective(canvas, two_layers(canvas.pixels), structure)
         added = add(objective)
         initializer = tf.global_variables_initializer()

@@ -8,7 +8,7 @@ import pytest
 
 import style_transfer
 from neural_style.config import Config
-from neural_style.inputs import Inputs
+from neural_style.inputs import ScaledPictures
 from neural_style.network.pixels import preprocess
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import outputs
@@ -32,7 +32,7 @@ class MadeUp:
         self.goal: Any = None
         self.held: dict[str, np.ndarray] = {}
 
-    def aim(self, _config: Config, inputs: Inputs, _tick: Any) -> None:
+    def aim(self, _config: Config, inputs: ScaledPictures, _tick: Any) -> None:
         self.goal = preprocess(inputs.content, self.mean)
 
     def run(self, name: str) -> np.ndarray:
@@ -83,7 +83,7 @@ class MadeUp:
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """Make all runs without graph, scores and plot."""
-    verdict = outputs.Verdict({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
+    verdict = outputs.Scores({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
     patch.setattr(style_transfer, "open_workspace", MadeUp)
     patch.setattr(style_transfer, "judge", lambda *_: verdict)
     patch.setattr(transfer, "set_goal", MadeUp.aim)

@@ -17,7 +17,7 @@ from neural_style.inputs import Pictures
 from neural_style.runs import outputs, record
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.report.results import SweepResults
-from neural_style.transfer.level import Moment, columns_of
+from neural_style.transfer.level import Iteration, columns_of
 
 SMALL = (
     "content: {image: photo.png, layers: [relu2_1]}",
@@ -36,7 +36,7 @@ def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
     patch.setattr(sweep_command, "report", list_runs)
     patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
     patch.setattr(outputs, "plot_losses", lambda *_: None)
-    patch.setattr(style_transfer, "open_critic", lambda *_: closes)
+    patch.setattr(style_transfer, "open_evaluator", lambda *_: closes)
     if paint:
         patch.setattr(style_transfer, "evaluate", lambda *_: defaultdict(lambda: 7.0))
         patch.setattr(style_transfer, "optimise", paint_picture)
@@ -67,7 +67,7 @@ def paint_picture(
             history.append(done, 0.0, losses, "51x37")
             image = np.float32(image + 0.1 * (goal - image) * np.tanh(config.style.weight / 9))
             fetch, state = partial(np.copy, image), partial(dict, image=image)
-            moment = Moment("51x37", done + 1, losses, history, fetch, state)
+            moment = Iteration("51x37", done + 1, losses, history, fetch, state)
             watch(moment)
     except KeyboardInterrupt:
         return outputs.Result(image, None, history, True, moment=moment)

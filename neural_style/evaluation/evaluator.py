@@ -17,15 +17,15 @@ import numpy as np
 
 from neural_style.evaluation.gaussians import Gaussian, factorise
 from neural_style.evaluation.metrics import color_gaussian
-from neural_style.evaluation.roots import Roots, build_roots
+from neural_style.evaluation.roots import EigenOperations, build_roots
 from neural_style.evaluation.scores import (
     CONTENT_LAYERS,
     HELD_OUT_LAYERS,
     SIMILARITY_LAYER,
     STYLE_LAYERS,
     Content,
+    Features,
     Score,
-    Seen,
     Style,
     compare,
 )
@@ -53,7 +53,7 @@ class NetworkModule(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Critic:
+class Evaluator:
     """A network in a graph and session of its own, and what it saw of contents and styles.
 
     Attributes:
@@ -70,7 +70,7 @@ class Critic:
     pixels: tf.Tensor
     moments: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
     features: Mapping[str, tf.Tensor]
-    roots: Roots
+    roots: EigenOperations
     sides: Mapping[str, int]
     mean: np.ndarray
     _contents: Recent[Content] = field(default_factory=lambda: Recent(CACHED))
@@ -123,7 +123,7 @@ class Critic:
         self._contents.clear()
         self._styles.clear()
 
-    def __enter__(self) -> Critic:
+    def __enter__(self) -> Evaluator:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,7 +157,9 @@ class Critic:
 
         return self._styles.get_or_make((digest(style), longest), make)
 
-    def _look(self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]) -> Seen:
+    def _look(
+        self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]
+    ) -> Features:
         """Run the network on a picture for those of the layers that keep a position of it."""
         side = min(picture.shape[:2])
         fetches = (
@@ -170,10 +172,10 @@ class Critic:
             name: Gaussian(mean.astype(np.float64), covariance.astype(np.float64))
             for name, (mean, covariance) in sums.items()
         }
-        return Seen(picture, gaussians, {name: values[0] for name, values in maps.items()})
+        return Features(picture, gaussians, {name: values[0] for name, values in maps.items()})
 
 
-def open_critic(weights: VGGWeights, network: NetworkModule, device: Device) -> Critic:
+def open_evaluator(weights: VGGWeights, network: NetworkModule, device: Device) -> Evaluator:
     """Build a critic's graph, finalise it and open a session on it.
 
     Args:
@@ -195,7 +197,7 @@ def open_critic(weights: VGGWeights, network: NetworkModule, device: Device) -> 
     built.initialize(session)
     sides = {name: smallest_side(weights, name) for name in layers}
     features = {name: built.features[name] for name in compared}
-    return Critic(session, pixels, moments, features, roots, sides, weights.mean)
+    return Evaluator(session, pixels, moments, features, roots, sides, weights.mean)
 
 
 def _build_moments(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,7 +14,7 @@ from neural_style.system.tensorflow_v1 import tf
 
 
 @dataclass(frozen=True)
-class Roots:
+class EigenOperations:
     """Handles, all float64.
 
     Attributes:
@@ -41,10 +41,10 @@ class Roots:
         return float(session.run(self.trace, fed))
 
 
-def build_roots() -> Roots:
+def build_roots() -> EigenOperations:
     """Add eigenvalues of what is fed to the graph."""
     matrix, factor, covariance = (tf.placeholder(tf.float64, [None, None]) for _ in range(3))
     inner = tf.matmul(factor, tf.matmul(covariance, factor), transpose_a=True)
     values = tf.linalg.eigvalsh(inner)
     trace = tf.reduce_sum(tf.sqrt(tf.maximum(values, tf.zeros([], tf.float64))))
-    return Roots(matrix, tf.linalg.eigh(matrix), factor, covariance, trace)
+    return EigenOperations(matrix, tf.linalg.eigh(matrix), factor, covariance, trace)

@@ -39,7 +39,7 @@ Overlap = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Features:
     """A picture and what the network makes of it, by layer.
 
     Attributes:
@@ -57,7 +57,7 @@ class Seen:
 class Content:
     """A content image at the size of a pastiche, and its distances as of `cosine_distances`."""
 
-    seen: Seen
+    seen: Features
     distances: np.ndarray | None
 
 
@@ -78,10 +78,10 @@ class Style:
     weight: float = 1.0
 
 
-def compare(seen: Seen, content: Content, styles: Sequence[Style], overlap: Overlap) -> Score:
+def compare(seen: Features, content: Content, styles: Sequence[Style], overlap: Overlap) -> Score:
     """Return every measure of a pastiche by its name, in the order of `NAMES`.
 
-    `Critic.score` tells what they are.
+    `Evaluator.score` tells what they are.
 
     Args:
         seen: The pastiche.
@@ -95,7 +95,7 @@ def compare(seen: Seen, content: Content, styles: Sequence[Style], overlap: Over
     return {name: _finite(score[name]) for name in NAMES}
 
 
-def _content_scores(seen: Seen, content: Content) -> Score:
+def _content_scores(seen: Features, content: Content) -> Score:
     made, goal = seen.features, content.seen.features
     errors = [
         np.mean((made[name] - goal[name]) ** 2, dtype=np.float64)
@@ -111,7 +111,7 @@ def _content_scores(seen: Seen, content: Content) -> Score:
     return {"content": _mean(errors), "self_similarity": similarity}
 
 
-def _style_scores(seen: Seen, styles: Sequence[Style], overlap: Overlap) -> Score:
+def _style_scores(seen: Features, styles: Sequence[Style], overlap: Overlap) -> Score:
     """Return the Gram losses and the Wasserstein distances."""
 
     def shared(measure: Callable[[Style, str], float], name: str) -> float | None:

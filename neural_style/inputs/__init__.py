@@ -1,24 +1,24 @@
 """Settings to what a run is made of, all read and checked."""
 
 from neural_style.inputs.pictures import (
-    Inputs,
     Pictures,
+    ScaledPictures,
     Sizes,
+    at_scale,
     check_layers,
     for_styles,
-    prepare_inputs,
     read_pictures,
     sizes_at,
     take_pictures,
 )
 
 __all__ = [
-    "Inputs",
     "Pictures",
+    "ScaledPictures",
     "Sizes",
+    "at_scale",
     "check_layers",
     "for_styles",
-    "prepare_inputs",
     "read_pictures",
     "sizes_at",
     "take_pictures",

@@ -15,13 +15,13 @@ from neural_style.network.random_filters import random_weights
 from neural_style.network.weights import VGGWeights, WeightsError
 
 PUBLISHED_NAME = "imagenet-vgg-verydeep-19.mat"
-RANDOM_FILTERS = (
+RANDOM_NOTICE = (
     "RANDOM FILTERS, not the trained VGG-19: they carry colours and strokes, but know no objects. "
     "python vgg19_matconvnet.py fetches the trained network"
 )
 
 
-class Supply(NamedTuple):
+class FoundWeights(NamedTuple):
     """A network and a notice about it, which is empty for the published one."""
 
     weights: VGGWeights
@@ -30,7 +30,7 @@ class Supply(NamedTuple):
 
 def find_weights(
     network: config.Network, seed: int, load: Callable[[Path], VGGWeights], fetch: bool = True
-) -> Supply:
+) -> FoundWeights:
     """Return the network that the settings ask for, and what the user is to be told of it.
 
     A missing file of the published name is downloaded if the settings and the user allow it. Where
@@ -62,13 +62,15 @@ def find_weights(
         except WeightsError as error:
             raise WeightsError(f"network.weights: {error}") from None
         published = weights.origin == "published"
-        return Supply(weights, "" if published else f"{printable(path)}: not the published VGG-19")
+        return FoundWeights(
+            weights, "" if published else f"{printable(path)}: not the published VGG-19"
+        )
     if network.if_missing == "error":
         raise WeightsError(
             f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "
             "download it, or set network.if_missing: random to go on with random filters"
         )
-    return Supply(random_weights(seed), f"{reason}; going on with {RANDOM_FILTERS}")
+    return FoundWeights(random_weights(seed), f"{reason}; going on with {RANDOM_NOTICE}")
 
 
 def _terminal() -> Callable[[str], bool] | None:

@@ -23,7 +23,7 @@ from neural_style.network.weights import Convolution, Layer, Pooling
 
 if TYPE_CHECKING:
     from neural_style.config import Config, Style
-    from neural_style.inputs.pictures import Inputs
+    from neural_style.inputs.pictures import ScaledPictures
 
 TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour that still counts
 LEAST_AREA = 1e-3  # positions of a layer under which a mask has no area
@@ -187,7 +187,7 @@ class Guides:
 
 
 def guides_of(
-    style: Style, inputs: Inputs, layers: Sequence[Layer], graph: Iterable[str] = ()
+    style: Style, inputs: ScaledPictures, layers: Sequence[Layer], graph: Iterable[str] = ()
 ) -> list[Guides]:
     """Return the guides of each style; none if there are no masks.
 

@@ -14,18 +14,18 @@ import numpy as np
 
 from neural_style.config import Config, settings_json
 from neural_style.images import check_sides
-from neural_style.inputs.find_weights import Supply, find_weights
+from neural_style.inputs.find_weights import FoundWeights, find_weights
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import (
     Pictures,
+    at_scale,
     check_layers,
-    prepare_inputs,
     read_pictures,
     sizes_at,
 )
 from neural_style.inputs.scales import schedule
 from neural_style.network.weights import VGGWeights
-from neural_style.objective.spec import Structure
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs.record import sha256_of_file
 
 _KEPT_NETWORKS = 4
@@ -51,7 +51,7 @@ class Job:
     pictures: Pictures
     weights: VGGWeights
     digests: Mapping[str, str]
-    structure: Structure | None = None
+    structure: ObjectiveSpec | None = None
     mark: str = ""
     extends: str = ""
     values: Mapping[str, str | float] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Desk:
     warn: Callable[[str], None]
     fetch: bool = True
     _pictures: OrderedDict[str, Pictures] = field(default_factory=OrderedDict)
-    _weights: OrderedDict[str, Supply] = field(default_factory=OrderedDict)
+    _weights: OrderedDict[str, FoundWeights] = field(default_factory=OrderedDict)
     _told: set[str] = field(default_factory=set)
     _digests: dict[tuple[Path, int, int], str] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
@@ -111,7 +111,7 @@ class Desk:
             self._pictures.popitem(last=False)
         return pictures
 
-    def _supply(self, config: Config) -> Supply:
+    def _supply(self, config: Config) -> FoundWeights:
         network = _dump(config, {"network": {"weights", "url", "if_missing"}})
         drawn = f"{network} {config.init.seed}"  # only random filters depend on the seed
         for key in (network, drawn):
@@ -172,7 +172,7 @@ def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> Non
         InputError: Naming the layer, or the picture and its side.
     """
     for scale in schedule(config, pictures):
-        inputs = prepare_inputs(config, pictures, scale.longest)
+        inputs = at_scale(config, pictures, scale.longest)
         check_layers(config, inputs, weights)
         guides_of(config.style, inputs, weights.layers)
 

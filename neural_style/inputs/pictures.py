@@ -49,7 +49,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ScaledPictures:
     """The pictures as they are used, RGB, 0..255, float32, [H, W, 3].
 
     Attributes:
@@ -174,7 +174,7 @@ class Sizes:
 
 
 def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
-    """Return the sizes that `prepare_inputs` gives to pictures, without resizing them."""
+    """Return the sizes that `at_scale` gives to pictures, without resizing them."""
     content = images.fit_size(_shape(config, pictures), longest)
     styles = tuple(
         images.fit_size(_size(picture), max(1, round(style.scale * max(content))))
@@ -183,7 +183,7 @@ def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
     return Sizes(content, styles)
 
 
-def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> Inputs:
+def at_scale(config: Config, pictures: Pictures, longest: int | None) -> ScaledPictures:
     """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
 
     Every picture keeps its shape, enlarged or reduced; the style is never squashed into the
@@ -209,7 +209,7 @@ def prepare_inputs(config: Config, pictures: Pictures, longest: int | None) -> I
             masks.append((painted, taken))
     starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
     start = starts.get(str(config.init.source), pictures.start)
-    return Inputs(content, tuple(styles), start, tuple(masks))
+    return ScaledPictures(content, tuple(styles), start, tuple(masks))
 
 
 def narrowness(config: Config, pictures: Pictures) -> list[float]:
@@ -235,7 +235,7 @@ def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleI
     return list(zip(pictures.styles, config.style.images, strict=bool(pictures.styles)))
 
 
-def check_layers(config: Config, inputs: Inputs, weights: VGGWeights) -> None:
+def check_layers(config: Config, inputs: ScaledPictures, weights: VGGWeights) -> None:
     """Check that every layer is in the network, and that those of a weight above 0 keep a position
     of every picture.
 

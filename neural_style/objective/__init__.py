@@ -1,9 +1,9 @@
 """The losses of the papers, and the graph of their sum; no settings, no network, no file."""
 
 from neural_style.objective.objective import (
-    Canvas,
+    ImageVariable,
     Objective,
-    build_canvas,
+    build_image,
     build_objective,
     read_goals,
     set_guides,
@@ -15,9 +15,9 @@ from neural_style.objective.objective import (
 )
 
 __all__ = [
-    "Canvas",
+    "ImageVariable",
     "Objective",
-    "build_canvas",
+    "build_image",
     "build_objective",
     "read_goals",
     "set_guides",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from neural_style.system.tensorflow_v1 import tf
 
 
-def descend_by_layer(
+def layerwise_gradient(
     terms: Sequence[tf.Tensor], layers: Sequence[tf.Tensor], seen: Sequence[tf.Tensor]
 ) -> tf.Tensor:
     """Return the sum of the terms of a loss with such a gradient, by the image alone.

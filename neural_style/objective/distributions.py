@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from neural_style.objective.losses import StyleSums
+from neural_style.objective.losses import StyleStatistics
 from neural_style.system.sums import sum_of, wide
 from neural_style.system.tensorflow_v1 import tf
 
@@ -22,7 +22,7 @@ NOISE: Mapping[str, float] = MappingProxyType({"float32": 3e-7, "float64": 0.0})
 SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest, under which float64 holds no digit
 
 
-def mean_covariance_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def mean_covariance_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Mean of (mu - mu_s)^2 plus mean over C x C of ((Sigma - Sigma_s) / C)^2."""
     (mean, covariance), (goal, spread) = _moments(sums), _moments(target)
     channels = float(sums.products.shape[-1])
@@ -31,7 +31,7 @@ def mean_covariance_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     )
 
 
-def wasserstein_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Squared 2-Wasserstein distance of two Gaussians, over C (Fréchet 1957):
 
         (|mu - mu_s|^2 + tr Sigma + tr Sigma_s - 2 tr (Sigma_s^1/2 Sigma Sigma_s^1/2)^1/2) / C
@@ -54,7 +54,7 @@ def wasserstein_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     return shift + tf.cast(bures / channels, kind)
 
 
-def histogram_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Mean of (F - remap(F))^2, where remap gives each channel the histogram of the style's (Risser
     et al. 2017, eq. 8, in means): the squared 1-D Wasserstein distance, channel by channel.
 
@@ -90,7 +90,7 @@ def _resample(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     return lower + share * (upper - lower)
 
 
-def _moments(sums: StyleSums) -> tuple[tf.Tensor, tf.Tensor]:
+def _moments(sums: StyleStatistics) -> tuple[tf.Tensor, tf.Tensor]:
     """Return mu [C] and Sigma [C, C]."""
     mean = sums.features / sums.positions
     return mean, sums.products / sums.positions - mean[:, None] * mean[None, :]

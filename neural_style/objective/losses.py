@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from neural_style.objective.recomputation import computed_again
+from neural_style.objective.recomputation import recompute_gradient
 from neural_style.system.sums import count, gram_matrix, over, sum_of, total_of, wide
 from neural_style.system.tensorflow_v1 import tf
 
 
 @dataclass(frozen=True)
-class ErrorSums:
+class ContentStatistics:
     """Sums of one content layer.
 
     Attributes:
@@ -43,7 +43,7 @@ class ErrorSums:
 
 
 @dataclass(frozen=True)
-class StyleSums:
+class StyleStatistics:
     """Sums of one style layer; tensors, or the arrays that they come to.
 
     Attributes:
@@ -63,31 +63,31 @@ class StyleSums:
     matched: Any = None
 
 
-def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ErrorSums:
+def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ContentStatistics:
     """Return the squared distance of two feature maps [1, H, W, C], summed in float64."""
 
     def squares(features: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
         return [sum_of(tf.square(wide(features) - wide(target)))]
 
     channels = int(features.shape[-1])
-    return ErrorSums(
-        computed_again(squares, features, target)[0], count(features) / channels, channels
+    return ContentStatistics(
+        recompute_gradient(squares, features, target)[0], count(features) / channels, channels
     )
 
 
-def mean_squared_error(sums: ErrorSums) -> tf.Tensor:
+def mean_squared_error(sums: ContentStatistics) -> tf.Tensor:
     """Mean over positions and channels of (F - P)^2: weights carry over between layers and
     sizes.
     """
     return over(sums.squares, sums.positions * sums.channels)
 
 
-def half_squared_error(sums: ErrorSums) -> tf.Tensor:
+def half_squared_error(sums: ContentStatistics) -> tf.Tensor:
     """1/2 sum (F - P)^2 (eq. 1)."""
     return 0.5 * sums.squares
 
 
-def root_squared_error(sums: ErrorSums) -> tf.Tensor:
+def root_squared_error(sums: ContentStatistics) -> tf.Tensor:
     """Sum (F - P)^2 / (2 sqrt(C M)): between the two, as cysmith/neural-style-tf has it."""
     return over(sums.squares, 2.0 * tf.sqrt(sums.positions * sums.channels))
 
@@ -100,7 +100,7 @@ def style_statistics(
     ordered: bool = False,
     exact: bool = False,
     before: tf.Tensor | None = None,
-) -> StyleSums:
+) -> StyleStatistics:
     """Return the sums of features [1, H, W, C], in float32.
 
     Args:
@@ -124,7 +124,7 @@ def style_statistics(
     if with_means:
         rows = tf.reduce_sum(wide(weighted), axis=2)
         means = tf.reduce_sum(tf.cast(rows, kept), axis=[0, 1])
-    return StyleSums(
+    return StyleStatistics(
         products=gram_matrix(features, guide, exact=exact, before=before),
         positions=tf.cast(positions, kept),
         features=means,
@@ -132,7 +132,7 @@ def style_statistics(
     )
 
 
-def shifted(sums: StyleSums, shift: float) -> StyleSums:
+def shifted(sums: StyleStatistics, shift: float) -> StyleStatistics:
     """Return the sums that features plus a number would have.
 
     R' = R + s (f 1^T + 1 f^T) + s^2 M, where f is the sum of the features.
@@ -147,14 +147,14 @@ def shifted(sums: StyleSums, shift: float) -> StyleSums:
     )
 
 
-def gram_loss(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def gram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Mean over C x C of (R / C M - R_s / C M_s)^2: eq. 4 divided by C^2 / 4, so that weights
     carry over between layers.
     """
     return over(gram_loss_sum(sums, target), _channels(sums) ** 2)
 
 
-def gram_loss_paper(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def gram_loss_paper(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Sum of (R - R_s)^2 / (4 C^2 M^2) (eq. 4), each Gram matrix divided by its own M.
 
     The paper resizes the style image to the content's size, so that M = M_s. Here the style keeps
@@ -163,29 +163,31 @@ def gram_loss_paper(sums: StyleSums, target: StyleSums) -> tf.Tensor:
     return over(gram_loss_sum(sums, target), 4.0)
 
 
-def gram_loss_sum(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def gram_loss_sum(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Sum of (R / C M - R_s / C M_s)^2, which is the mean over C x C of (R / M - R_s / M_s)^2."""
     difference = over(sums.products, sums.positions) - target.products / target.positions
     return total_of(tf.square(over(difference, _channels(sums))))
 
 
-def gram_loss_raw(sums: StyleSums, target: StyleSums) -> tf.Tensor:
+def gram_loss_raw(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Sum of (R - R_s)^2, nothing divided: its weight depends on layer and size."""
     return total_of(tf.square(sums.products - target.products))
 
 
-CONTENT_LOSSES: Mapping[str, Callable[[ErrorSums], tf.Tensor]] = MappingProxyType(
+CONTENT_LOSSES: Mapping[str, Callable[[ContentStatistics], tf.Tensor]] = MappingProxyType(
     {"mean": mean_squared_error, "paper": half_squared_error, "root": root_squared_error}
 )
 # `pixels` is `raw` with a weight that holds the number of the pastiche's pixels.
-GRAM_LOSSES: Mapping[str, Callable[[StyleSums, StyleSums], tf.Tensor]] = MappingProxyType(
-    {
-        "mean": gram_loss,
-        "paper": gram_loss_paper,
-        "sum": gram_loss_sum,
-        "raw": gram_loss_raw,
-        "pixels": gram_loss_raw,
-    }
+GRAM_LOSSES: Mapping[str, Callable[[StyleStatistics, StyleStatistics], tf.Tensor]] = (
+    MappingProxyType(
+        {
+            "mean": gram_loss,
+            "paper": gram_loss_paper,
+            "sum": gram_loss_sum,
+            "raw": gram_loss_raw,
+            "pixels": gram_loss_raw,
+        }
+    )
 )
 
 
@@ -234,5 +236,5 @@ def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.custom_gradient(same)(features)
 
 
-def _channels(sums: StyleSums) -> float:
+def _channels(sums: StyleStatistics) -> float:
     return float(sums.products.shape[-1])

@@ -5,7 +5,7 @@
 
 (Gatys et al. 2016, eq. 7, with the denoising term that later work added). The shares u_l sum to 1.
 With several targets, which mixed losses and masks need, style_l is the sum of their losses by the
-shares of their images. What the graph is made of, layers and formulas, is a `Structure`; targets,
+shares of their images. An `ObjectiveSpec` has the layers and formulas of the graph; targets,
 masks and weights are held in it and may change between runs.
 
 The objective sees features as a mapping from layer name to tensor and never the network behind
@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 
 from neural_style.objective import losses
-from neural_style.objective.backward import descend_by_layer
-from neural_style.objective.losses import StyleSums
-from neural_style.objective.spec import Structure
-from neural_style.objective.terms import View, build_sums, build_terms
+from neural_style.objective.backward import layerwise_gradient
+from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective.terms import TermInputs, build_sums, build_terms
 from neural_style.objective.total_variation import framed
-from neural_style.objective.variables import Held, build_held, hold
+from neural_style.objective.variables import FedVariable, build_held, hold
 from neural_style.system.tensorflow_v1 import tf
 
 
 @dataclass(frozen=True)
-class Canvas:
+class ImageVariable:
     """The image being made, and which of its pixels are.
 
     Attributes:
@@ -40,8 +40,8 @@ class Canvas:
         pixels: The image, with no gradient outside the region.
     """
 
-    image: Held
-    region: Held | None
+    image: FedVariable
+    region: FedVariable | None
     pixels: tf.Tensor
 
 
@@ -64,37 +64,37 @@ class Objective:
         weights: The weight of each term.
     """
 
-    canvas: Canvas
+    canvas: ImageVariable
     terms: Mapping[str, tf.Tensor]
     total: tf.Tensor
     features: Mapping[str, tf.Tensor]
-    style_statistics: Mapping[str, tuple[StyleSums, ...]]
-    guides: Mapping[str, Held]
-    content_targets: Mapping[str, Held]
-    style_targets: Mapping[str, tuple[StyleSums, ...]]
-    shares: Held
-    weights: Mapping[str, Held]
+    style_statistics: Mapping[str, tuple[StyleStatistics, ...]]
+    guides: Mapping[str, FedVariable]
+    content_targets: Mapping[str, FedVariable]
+    style_targets: Mapping[str, tuple[StyleStatistics, ...]]
+    shares: FedVariable
+    weights: Mapping[str, FedVariable]
 
     @property
-    def image(self) -> Held:
+    def image(self) -> FedVariable:
         """The pastiche, [1, H, W, 3], RGB minus the network's mean."""
         return self.canvas.image
 
 
-def build_canvas(structure: Structure, dtype: tf.DType | None = None) -> Canvas:
+def build_image(structure: ObjectiveSpec, dtype: tf.DType | None = None) -> ImageVariable:
     """Add the image variable: the pastiche, of any size."""
     image = build_held("image", [1, None, None, 3], dtype)
     pixels = image.variable.value()
     if not structure.guided:
-        return Canvas(image, None, pixels)
+        return ImageVariable(image, None, pixels)
     region = build_held("region", [1, None, None, 1], dtype)
     inside = region.variable.value()
     still = tf.stop_gradient(pixels) * (1 - inside)
-    return Canvas(image, region, pixels * inside + still)
+    return ImageVariable(image, region, pixels * inside + still)
 
 
 def build_objective(
-    canvas: Canvas, features: Mapping[str, tf.Tensor], structure: Structure
+    canvas: ImageVariable, features: Mapping[str, tf.Tensor], structure: ObjectiveSpec
 ) -> Objective:
     """Add the total loss of a structure to the graph.
 
@@ -123,7 +123,7 @@ def build_objective(
         own = weight_of(weights, f"{section}/{layer}")
         return losses.normalize_gradient(seen[layer], own)
 
-    view = View(
+    view = TermInputs(
         features=compared,
         content={name: held.variable for name, held in content_targets.items()},
         guides={name: held.variable.value() for name, held in guides.items()},
@@ -137,7 +137,7 @@ def build_objective(
     }
     unweighted = build_terms(structure, sums, read_goals(style_targets), shares.variable.value())
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
-    total = descend_by_layer(
+    total = layerwise_gradient(
         list(terms.values()),
         [canvas.pixels, *features.values()],
         [pixels, *seen.values()],
@@ -185,12 +185,12 @@ def set_weights(session: tf.Session, objective: Objective, weights: Mapping[str,
     hold(session, [(held, weights.get(name, 0.0)) for name, held in objective.weights.items()])
 
 
-def sums_present(sums: StyleSums) -> dict[str, Any]:
+def sums_present(sums: StyleStatistics) -> dict[str, Any]:
     """Return those sums that there are, by their names."""
     return {name: value for name, value in vars(sums).items() if value is not None}
 
 
-def weight_of(weights: Mapping[str, Held], prefix: str) -> tf.Tensor:
+def weight_of(weights: Mapping[str, FedVariable], prefix: str) -> tf.Tensor:
     """Return the weight of a layer's term, or the sum of its terms' weights, `style/relu1_1`."""
     return tf.add_n(
         [
@@ -202,19 +202,21 @@ def weight_of(weights: Mapping[str, Held], prefix: str) -> tf.Tensor:
 
 
 def read_goals(
-    style_targets: Mapping[str, Sequence[StyleSums]],
-) -> dict[str, tuple[StyleSums, ...]]:
+    style_targets: Mapping[str, Sequence[StyleStatistics]],
+) -> dict[str, tuple[StyleStatistics, ...]]:
     """Return what style layers are compared with, as tensors of what is held."""
     return {
         name: tuple(
-            StyleSums(**{n: held.variable.value() for n, held in sums_present(each).items()})
+            StyleStatistics(**{n: held.variable.value() for n, held in sums_present(each).items()})
             for each in targets
         )
         for name, targets in style_targets.items()
     }
 
 
-def _build_target(layer: str, index: int, sums: StyleSums, number: tf.DType) -> StyleSums:
+def _build_target(
+    layer: str, index: int, sums: StyleStatistics, number: tf.DType
+) -> StyleStatistics:
     """Add what a layer's sums are compared with: held values in their place, of a type."""
     shapes = {name: value.shape for name, value in sums_present(sums).items()}
     if "ordered" in shapes:
@@ -223,4 +225,4 @@ def _build_target(layer: str, index: int, sums: StyleSums, number: tf.DType) -> 
         name: build_held(f"target/style/{layer}/{index}/{name}", shape, number)
         for name, shape in shapes.items()
     }
-    return StyleSums(**held)
+    return StyleStatistics(**held)

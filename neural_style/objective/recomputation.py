@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from neural_style.system.tensorflow_v1 import tf
 
 
-def computed_again(
+def recompute_gradient(
     function: Callable[..., Sequence[tf.Tensor]], x: tf.Tensor, *constants: tf.Tensor
 ) -> Sequence[tf.Tensor]:
     """Return the values of a function of x and of constants, whose gradient, by x alone, keeps

@@ -16,7 +16,7 @@ _VARIATION = ("variation_norm", "variation_exponent", "variation_channels")
 
 
 @dataclass(frozen=True)
-class Structure:
+class ObjectiveSpec:
     """What changes the objective's graph itself; two runs of one structure share a graph.
 
     Attributes:
@@ -72,7 +72,7 @@ class Structure:
         return f"style/{layer}" if len(self.statistics) == 1 else f"style/{layer}/{statistic}"
 
 
-def structure_of(configs: Iterable[Config]) -> Structure:
+def structure_of(configs: Iterable[Config]) -> ObjectiveSpec:
     """Return the structure that serves all these runs, the union of their layers of non-zero
     weight.
 
@@ -82,7 +82,7 @@ def structure_of(configs: Iterable[Config]) -> Structure:
     return reduce(merge, map(_structure, configs))
 
 
-def merge(one: Structure, other: Structure) -> Structure:
+def merge(one: ObjectiveSpec, other: ObjectiveSpec) -> ObjectiveSpec:
     """Return the structure that serves the runs of two.
 
     Raises:
@@ -150,9 +150,9 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
     }
 
 
-def _structure(config: Config) -> Structure:
+def _structure(config: Config) -> ObjectiveSpec:
     content, style, variation = config.content, config.style, config.total_variation
-    return Structure(
+    return ObjectiveSpec(
         content_layers=_in_use(content.weight, content.layers),
         style_layers=_in_use(style.weight, style.layers),
         content_normalization=content.normalization,

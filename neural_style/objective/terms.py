@@ -10,18 +10,18 @@ from types import MappingProxyType
 from typing import Any
 
 from neural_style.objective import distributions, losses
-from neural_style.objective.losses import ErrorSums, StyleSums
-from neural_style.objective.spec import Structure
+from neural_style.objective.losses import ContentStatistics, StyleStatistics
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.total_variation import (
     VARIATIONS,
-    Framed,
-    Part,
+    PaddedImage,
+    VariationStatistics,
     variation_loss,
     variation_statistics,
 )
 from neural_style.system.tensorflow_v1 import tf
 
-_DISTRIBUTIONS: Mapping[str, Callable[[StyleSums, StyleSums], Any]] = MappingProxyType(
+_DISTRIBUTIONS: Mapping[str, Callable[[StyleStatistics, StyleStatistics], Any]] = MappingProxyType(
     {
         "mean_covariance": distributions.mean_covariance_loss,
         "wasserstein": distributions.wasserstein_loss,
@@ -31,7 +31,7 @@ _DISTRIBUTIONS: Mapping[str, Callable[[StyleSums, StyleSums], Any]] = MappingPro
 
 
 @dataclass(frozen=True)
-class View:
+class TermInputs:
     """What of an image, or of a part of it, the terms are computed from.
 
     Attributes:
@@ -50,7 +50,7 @@ class View:
     content: Mapping[str, tf.Tensor]
     guides: Mapping[str, tf.Tensor]
     matches: Mapping[str, Sequence[tf.Tensor]] | None
-    pixels: Framed
+    pixels: PaddedImage
     so_far: Callable[[str, int], tf.Tensor] | None = None
 
 
@@ -63,9 +63,9 @@ class Sums:
         variation: Of the total variation; empty without it.
     """
 
-    content: Mapping[str, ErrorSums]
-    style: Mapping[str, tuple[StyleSums, ...]]
-    variation: tuple[Part, ...]
+    content: Mapping[str, ContentStatistics]
+    style: Mapping[str, tuple[StyleStatistics, ...]]
+    variation: tuple[VariationStatistics, ...]
 
     def parts(self) -> dict[str, Any]:
         """Return every sum by a name, `style/relu1_1/0/products`; numbers that are no sums are left
@@ -111,7 +111,7 @@ def _sums_in(record: Any) -> dict[str, Any]:
     return {name: v for name, v in values.items() if v is not None and name not in fixed}
 
 
-def build_sums(structure: Structure, view: View, scope: str = "") -> Sums:
+def build_sums(structure: ObjectiveSpec, view: TermInputs, scope: str = "") -> Sums:
     """Add the sums of a view to the graph.
 
     Args:
@@ -128,7 +128,7 @@ def build_sums(structure: Structure, view: View, scope: str = "") -> Sums:
     for name in structure.style_layers:
         with tf.name_scope(f"{scope}style/{name}/"):
             style[name] = _style_sums(structure, name, view)
-    variation: list[Part] = []
+    variation: list[VariationStatistics] = []
     if structure.variation_norm:
         with tf.name_scope(f"{scope}total_variation/"):
             shown = view.pixels
@@ -141,9 +141,9 @@ def build_sums(structure: Structure, view: View, scope: str = "") -> Sums:
 
 
 def build_terms(
-    structure: Structure,
+    structure: ObjectiveSpec,
     sums: Sums,
-    goals: Mapping[str, Sequence[StyleSums]],
+    goals: Mapping[str, Sequence[StyleStatistics]],
     shares: tf.Tensor,
     scope: str = "",
 ) -> dict[str, tf.Tensor]:
@@ -158,7 +158,7 @@ def build_terms(
         scope: What the names of their scopes begin with.
 
     Returns:
-        Scalars by name, in the order of `Structure.terms`.
+        Scalars by name, in the order of `ObjectiveSpec.terms`.
     """
     terms = {}
     with tf.name_scope(f"{scope}rounded/"):
@@ -177,7 +177,9 @@ def build_terms(
     return terms
 
 
-def _style_sums(structure: Structure, layer: str, view: View) -> tuple[StyleSums, ...]:
+def _style_sums(
+    structure: ObjectiveSpec, layer: str, view: TermInputs
+) -> tuple[StyleStatistics, ...]:
     """Return the sums of a layer for each target; without masks all have the same."""
     features, kinds = view.features("style", layer), set(structure.statistics)
     wanted = {
@@ -187,7 +189,7 @@ def _style_sums(structure: Structure, layer: str, view: View) -> tuple[StyleSums
         "exact": structure.exact,
     }
 
-    def sums_of(target: int, guide: tf.Tensor | None = None) -> StyleSums:
+    def sums_of(target: int, guide: tf.Tensor | None = None) -> StyleStatistics:
         before = None
         if structure.exact and view.so_far is not None:
             name = f"style/{layer}/{target}/products"
@@ -207,10 +209,10 @@ def _style_sums(structure: Structure, layer: str, view: View) -> tuple[StyleSums
 
 
 def _style_terms(
-    structure: Structure,
+    structure: ObjectiveSpec,
     layer: str,
-    sums: Sequence[StyleSums],
-    goals: Sequence[StyleSums],
+    sums: Sequence[StyleStatistics],
+    goals: Sequence[StyleStatistics],
     shares: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
     """Return a layer's loss for each statistic, summed over the targets by their shares."""
@@ -223,7 +225,9 @@ def _style_terms(
     return terms
 
 
-def _style_loss(structure: Structure, statistic: str) -> Callable[[StyleSums, StyleSums], Any]:
+def _style_loss(
+    structure: ObjectiveSpec, statistic: str
+) -> Callable[[StyleStatistics, StyleStatistics], Any]:
     if statistic != "gram":
         return _DISTRIBUTIONS[statistic]
     formula, shift = losses.GRAM_LOSSES[structure.style_normalization], structure.activation_shift

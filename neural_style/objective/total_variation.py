@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from neural_style.objective.recomputation import computed_again
+from neural_style.objective.recomputation import recompute_gradient
 from neural_style.system.sums import count, sum_of
 from neural_style.system.tensorflow_v1 import tf
 
@@ -21,7 +21,7 @@ SMOOTHING = 1e-8  # squared pixel values, under a root or power whose slope at 0
 
 
 @dataclass(frozen=True)
-class Framed:
+class PaddedImage:
     """An image or a part of it [1, H, W, 3] with a frame of one pixel: its neighbours, or beyond
     the border of the image the border repeated.
 
@@ -47,13 +47,13 @@ class Framed:
         return tf.shape(self.pixels)[axis] - left_out
 
 
-def framed(image: tf.Tensor) -> Framed:
+def framed(image: tf.Tensor) -> PaddedImage:
     """Return a whole image [1, H, W, 3] in its frame."""
-    return Framed(tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC"))
+    return PaddedImage(tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC"))
 
 
 @dataclass(frozen=True)
-class Part:
+class VariationStatistics:
     """A sum over differences, and what it counts for.
 
     Attributes:
@@ -67,25 +67,27 @@ class Part:
     number: tf.Tensor | None = None
 
 
-Form = Callable[[Framed, float], list[Part]]
+Form = Callable[[PaddedImage, float], list[VariationStatistics]]
 
 
-def variation_statistics(form: Form, image: Framed, exponent: float) -> list[Part]:
+def variation_statistics(
+    form: Form, image: PaddedImage, exponent: float
+) -> list[VariationStatistics]:
     """Return a form's sums of an image; the differences are not kept for the gradient, where they
     would take a dozen times the memory of the image.
     """
 
-    made: list[list[Part]] = []  # the first ones tell the numbers
+    made: list[list[VariationStatistics]] = []  # the first ones tell the numbers
 
     def totals(pixels: tf.Tensor) -> list[tf.Tensor]:
         made.append(form(replace(image, pixels=pixels), exponent))
         return [part.total for part in made[-1]]
 
-    again = computed_again(totals, image.pixels)
+    again = recompute_gradient(totals, image.pixels)
     return [replace(part, total=total) for part, total in zip(made[0], again, strict=True)]
 
 
-def variation_loss(parts: Sequence[Part]) -> tf.Tensor:
+def variation_loss(parts: Sequence[VariationStatistics]) -> tf.Tensor:
     """Return the loss of a whole image's sums; one that is a pixel wide may have no differences."""
     return sum(
         part.factor
@@ -94,32 +96,32 @@ def variation_loss(parts: Sequence[Part]) -> tf.Tensor:
     )
 
 
-def absolute(image: Framed, _exponent: float) -> list[Part]:
+def absolute(image: PaddedImage, _exponent: float) -> list[VariationStatistics]:
     """Sum of |dx| + |dy|: the anisotropic total variation (Rudin, Osher and Fatemi 1992,
     discretised), for an image [1, H, W, 3].
     """
-    return [Part(1, sum_of(tf.abs(d))) for d in _differences(image)]
+    return [VariationStatistics(1, sum_of(tf.abs(d))) for d in _differences(image)]
 
 
-def absolute_mean(image: Framed, _exponent: float) -> list[Part]:
+def absolute_mean(image: PaddedImage, _exponent: float) -> list[VariationStatistics]:
     """Mean of |dx| plus mean of |dy|."""
     return [_mean(1, tf.abs(d)) for d in _differences(image)]
 
 
-def squared_mean(image: Framed, _exponent: float) -> list[Part]:
+def squared_mean(image: PaddedImage, _exponent: float) -> list[VariationStatistics]:
     """Mean of dx^2 plus mean of dy^2."""
     return [_mean(1, tf.square(d)) for d in _differences(image)]
 
 
-def squared_half_sum(image: Framed, _exponent: float) -> list[Part]:
+def squared_half_sum(image: PaddedImage, _exponent: float) -> list[VariationStatistics]:
     """1/2 sum of dx^2 + dy^2 over the (H - 1) x (W - 1) pixels that have both neighbours: what the
     gradient of jcjohnson/neural-style's denoising belongs to.
     """
 
-    return [Part(0.5, sum_of(_squares(image)))]
+    return [VariationStatistics(0.5, sum_of(_squares(image)))]
 
 
-def power(image: Framed, exponent: float) -> list[Part]:
+def power(image: PaddedImage, exponent: float) -> list[VariationStatistics]:
     """Sum of (dx^2 + dy^2)^exponent over the same pixels; 1/2 is isotropic total variation, above
     it large steps count more (Mahendran and Vedaldi 2015, section 2.2, where it is beta / 2).
     """
@@ -127,10 +129,10 @@ def power(image: Framed, exponent: float) -> list[Part]:
     squares = _squares(image)
     if exponent < 1:
         squares += SMOOTHING
-    return [Part(1, sum_of(squares**exponent))]
+    return [VariationStatistics(1, sum_of(squares**exponent))]
 
 
-def nine_point(image: Framed, _exponent: float) -> list[Part]:
+def nine_point(image: PaddedImage, _exponent: float) -> list[VariationStatistics]:
     """Mean dx^2 / 3 + mean dy^2 / 3 + mean of both diagonals' / 12, the border repeated: no axis is
     favoured (crowsonkb/style-transfer-pytorch).
     """
@@ -158,7 +160,7 @@ VARIATIONS: Mapping[str, Form] = MappingProxyType(
 )
 
 
-def _differences(image: Framed) -> tuple[tf.Tensor, tf.Tensor]:
+def _differences(image: PaddedImage) -> tuple[tf.Tensor, tf.Tensor]:
     """Return dx, [1, H, W', 3], and dy, [1, H', W, 3], of pixels that have such a neighbour."""
     pixels, bottom, right = image.pixels, image.bottom, image.right
     inner = slice(1, -1)
@@ -167,7 +169,7 @@ def _differences(image: Framed) -> tuple[tf.Tensor, tf.Tensor]:
     return dx, dy
 
 
-def _squares(image: Framed) -> tf.Tensor:
+def _squares(image: PaddedImage) -> tf.Tensor:
     """Return dx^2 + dy^2 where there are both, [1, H', W', 3]."""
     dx, dy = _differences(image)
     height, width = image.size
@@ -175,7 +177,7 @@ def _squares(image: Framed) -> tf.Tensor:
     return tf.square(dx[:, :rows]) + tf.square(dy[:, :, :columns])
 
 
-def _mean(factor: float, values: tf.Tensor) -> Part:
+def _mean(factor: float, values: tf.Tensor) -> VariationStatistics:
     """Return the sum and number of values."""
 
-    return Part(factor, sum_of(values), count(values))
+    return VariationStatistics(factor, sum_of(values), count(values))

@@ -18,7 +18,7 @@ Form = tuple[type, tuple[int | None, ...]]
 
 
 @dataclass(frozen=True)
-class Held:
+class FedVariable:
     """A variable with the placeholder and the operation that give it another value, of another
     size if need be.
     """
@@ -33,7 +33,9 @@ class Held:
         return float, tuple(self.placeholder.shape.as_list())
 
 
-def build_held(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> Held:
+def build_held(
+    name: str, shape: Sequence[int | None], dtype: tf.DType | None = None
+) -> FedVariable:
     """Add a held value to the graph.
 
     Args:
@@ -49,13 +51,13 @@ def build_held(name: str, shape: Sequence[int | None], dtype: tf.DType | None = 
     return held_of(variable, name)
 
 
-def held_of(variable: tf.Variable, name: str) -> Held:
+def held_of(variable: tf.Variable, name: str) -> FedVariable:
     """Make a held value of a variable that is in the graph already."""
     placeholder = tf.placeholder(variable.dtype, variable.shape, name=f"{name}_value")
-    return Held(variable, placeholder, variable.assign(placeholder, read_value=False))
+    return FedVariable(variable, placeholder, variable.assign(placeholder, read_value=False))
 
 
-def hold(session: tf.Session, values: Iterable[tuple[Held, Any]]) -> None:
+def hold(session: tf.Session, values: Iterable[tuple[FedVariable, Any]]) -> None:
     """Give held values what they are to hold."""
     pairs = list(values)
     session.run(

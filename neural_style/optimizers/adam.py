@@ -15,13 +15,13 @@ import numpy as np
 
 from neural_style import images
 from neural_style.objective import Objective
-from neural_style.objective.variables import Held, build_held, check_state, held_of, hold
+from neural_style.objective.variables import FedVariable, build_held, check_state, held_of, hold
 from neural_style.system.tensorflow_v1 import tf
 
 if TYPE_CHECKING:
     from neural_style import config
     from neural_style.tiles.graph import TileGraph
-    from neural_style.tiles.passes import Passes
+    from neural_style.tiles.passes import TiledEvaluation
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Adam:
     """
 
     objective: Objective
-    best_image: Held
-    best_loss: Held
-    moments: tuple[Held, ...]
-    powers: tuple[Held, ...]
+    best_image: FedVariable
+    best_loss: FedVariable
+    moments: tuple[FedVariable, ...]
+    powers: tuple[FedVariable, ...]
     forget: tf.Operation
     whole: Steps
     tiled: Steps | None
-    average: Held
+    average: FedVariable
     options: Mapping[str, tf.Tensor]
 
     @property
@@ -81,7 +81,7 @@ class Adam:
         image: np.ndarray,
         total: int,
         before: Any = None,
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> AdamRun:
         """Begin a run, or the next scale of one; see `Optimizer.begin`."""
         run = AdamRun(session, self, options, total, passes)
@@ -94,7 +94,7 @@ class Adam:
         options: config.Optimizer,
         total: int,
         state: Mapping[str, np.ndarray],
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> AdamRun:
         """Go on from a state; see `Optimizer.resume`."""
         run = AdamRun(session, self, options, total, passes)
@@ -102,7 +102,7 @@ class Adam:
         return run
 
     @property
-    def held(self) -> dict[str, Held]:
+    def held(self) -> dict[str, FedVariable]:
         """All that the graph holds of a run, by name."""
         return {
             "image": self.objective.image,
@@ -197,7 +197,7 @@ class AdamRun:
         handles: Adam,
         options: config.Optimizer,
         total: int,
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> None:
         """Prepare; `start` or `restore` puts an image in place."""
         self._session, self._handles, self._options, self._total = session, handles, options, total
@@ -227,7 +227,7 @@ class AdamRun:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.objective.image.variable)
 
-    def use(self, passes: Passes | None) -> None:
+    def use(self, passes: TiledEvaluation | None) -> None:
         """Take the objective by other passes from now on."""
         self._passes = passes
         self._steps = cast(Steps, self._handles.tiled) if passes else self._handles.whole

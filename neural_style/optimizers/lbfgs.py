@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neural_style.objective import Objective
-from neural_style.objective.variables import Held, check_state, hold, misfit
+from neural_style.objective.variables import FedVariable, check_state, hold, misfit
 from neural_style.optimizers.lbfgs_graph import Graph, build_graph
 from neural_style.optimizers.two_loops import first_loop, second_loop, shorter
 from neural_style.optimizers.vectors import CHUNK, Box, blocks
@@ -25,7 +25,7 @@ from neural_style.system.tensorflow_v1 import tf
 if TYPE_CHECKING:
     from neural_style import config
     from neural_style.tiles.graph import TileGraph
-    from neural_style.tiles.passes import Passes
+    from neural_style.tiles.passes import TiledEvaluation
 
 FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the bare gradient
 GROWTH = 3.0  # of that after a step without a usable pair
@@ -52,7 +52,7 @@ class LBFGS:
         image: np.ndarray,
         total: int,
         before: Any = None,
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> LBFGSRun:
         """Begin with an empty history: pairs of another scale say nothing about this one."""
         del options, total, before
@@ -66,7 +66,7 @@ class LBFGS:
         options: config.Optimizer,
         total: int,
         state: Mapping[str, np.ndarray],
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> LBFGSRun:
         """Go on from a state; see `Optimizer.resume`."""
         del options, total
@@ -89,7 +89,9 @@ def build_lbfgs(
 class LBFGSRun:
     """A run of L-BFGS from a start image; the host's part, which sees scalars only."""
 
-    def __init__(self, session: tf.Session, handles: Graph, passes: Passes | None = None) -> None:
+    def __init__(
+        self, session: tf.Session, handles: Graph, passes: TiledEvaluation | None = None
+    ) -> None:
         """Prepare; `start` or `restore` puts an image in place."""
         self._session = session
         self._passes = passes
@@ -113,7 +115,7 @@ class LBFGSRun:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.anchor.variable)
 
-    def use(self, passes: Passes | None) -> None:
+    def use(self, passes: TiledEvaluation | None) -> None:
         """Take the objective by other passes from now on."""
         self._passes = passes
 
@@ -170,7 +172,7 @@ class LBFGSRun:
         if len(state["slope"]) != -(-state["anchor"].size // CHUNK):
             raise misfit("slope")
 
-    def _held(self) -> dict[str, Held]:
+    def _held(self) -> dict[str, FedVariable]:
         """Return what the graph holds of the run, by name: only the pairs in use."""
         handles = self._handles
         return {

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from neural_style.objective import Objective
-from neural_style.objective.variables import Held, build_held
+from neural_style.objective.variables import FedVariable, build_held
 from neural_style.optimizers.preconditioner import precondition
 from neural_style.optimizers.vectors import (
     CHUNK,
@@ -70,11 +70,11 @@ class Graph:
     """
 
     objective: Objective
-    anchor: Held
-    slope: Held
-    free: Held
-    steps: tuple[Held, ...]
-    changes: tuple[Held, ...]
+    anchor: FedVariable
+    slope: FedVariable
+    free: FedVariable
+    steps: tuple[FedVariable, ...]
+    changes: tuple[FedVariable, ...]
     losses: Mapping[str, tf.Tensor]
     history: int
     evaluate: tf.Operation

@@ -15,7 +15,7 @@ from neural_style.system.tensorflow_v1 import tf
 if TYPE_CHECKING:
     from neural_style import config
     from neural_style.tiles.graph import TileGraph
-    from neural_style.tiles.passes import Passes
+    from neural_style.tiles.passes import TiledEvaluation
 
 
 class Run(Protocol):
@@ -34,7 +34,7 @@ class Run(Protocol):
     def iterate(self) -> np.ndarray:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
 
-    def use(self, passes: Passes | None) -> None:
+    def use(self, passes: TiledEvaluation | None) -> None:
         """Take the objective by other passes from now on, from the last iterate."""
 
     def recover(self) -> None:
@@ -64,7 +64,7 @@ class Optimizer(Protocol):
         image: np.ndarray,
         total: int,
         before: Any = None,
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> Run:
         """Put an image in place and begin.
 
@@ -83,7 +83,7 @@ class Optimizer(Protocol):
         options: config.Optimizer,
         total: int,
         state: Mapping[str, np.ndarray],
-        passes: Passes | None = None,
+        passes: TiledEvaluation | None = None,
     ) -> Run:
         """Go on where a run was when it gave its state.
 

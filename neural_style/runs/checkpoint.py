@@ -26,7 +26,7 @@ from neural_style.system.archive import read_arrays, write_arrays
 from neural_style.system.files import write_atomically
 
 if TYPE_CHECKING:
-    from neural_style.transfer.level import Moment
+    from neural_style.transfer.level import Iteration
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def remove_checkpoints(folder: Path, kept: int = 0) -> None:
 
 
 @dataclass
-class Keeper:
+class CheckpointManager:
     """Writes checkpoints of a run while it goes on.
 
     Attributes:
@@ -145,12 +145,12 @@ class Keeper:
         """Count from now."""
         self._written = time.monotonic()
 
-    def keep(self, moment: Moment) -> None:
+    def keep(self, moment: Iteration) -> None:
         """Write a checkpoint if its turn has come."""
         if self._due(moment.done) or moment.done == self.last:
             self.write(moment)
 
-    def write(self, moment: Moment) -> None:
+    def write(self, moment: Iteration) -> None:
         """Write a checkpoint; after one that finds no room on the disk, none are due."""
         try:
             state = moment.state()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import FailedRunError, InputError, printable
-from neural_style.inputs.find_weights import RANDOM_FILTERS
+from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Desk, Job, decisive
 from neural_style.inputs.scales import Scale, schedule, work
 from neural_style.runs import checkpoint, outputs, record, window
@@ -30,7 +30,7 @@ from neural_style.transfer.prediction import describe, predict
 if TYPE_CHECKING:
     from neural_style.inputs import Pictures
     from neural_style.transfer.graph_cache import Hands
-    from neural_style.transfer.level import Moment
+    from neural_style.transfer.level import Iteration
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _make(
         bar = Progress(total, lambda done: work(scales, done), quiet=options.quiet, begun=begun)
         with bar, _resumable(folder):
 
-            def watch(moment: Moment) -> None:
+            def watch(moment: Iteration) -> None:
                 bar.update(moment.scale, moment.done, moment.losses["total"])
                 if pressed:
                     raise KeyboardInterrupt  # here, where all is in order
@@ -170,7 +170,7 @@ def _done_before(job: Job, folder: Path | None) -> int:
 def _tell(job: Job, folder: Path, interrupted: bool) -> int:
     """Tell what became of a run; return the exit code."""
     if job.weights.origin == "random":
-        log.warning("made with %s", RANDOM_FILTERS)
+        log.warning("made with %s", RANDOM_NOTICE)
     path = folder / job.config.output.image
     if interrupted:
         told = "interrupted; the best image so far is %s; go on with --resume %s"

@@ -28,7 +28,7 @@ from neural_style.system.files import write_atomically
 from neural_style.system.tensorflow_v1 import Device
 
 if TYPE_CHECKING:
-    from neural_style.transfer.level import Moment
+    from neural_style.transfer.level import Iteration
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Result:
     losses: LossHistory
     interrupted: bool
     failure: str = ""
-    moment: Moment | None = None
+    moment: Iteration | None = None
 
 
 @dataclass
@@ -145,7 +145,7 @@ def settings(config: Config, weights: VGGWeights) -> str:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Scores:
     """What the saved image is worth: its losses by term, and measures that hold for any run."""
 
     losses: Mapping[str, float]
@@ -153,7 +153,7 @@ class Verdict:
 
 
 def describe(
-    job: Job, device: Device, result: Result, saved: Verdict, seconds: Mapping[str, float]
+    job: Job, device: Device, result: Result, saved: Scores, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return the record of a finished run.
 

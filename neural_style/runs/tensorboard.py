@@ -27,7 +27,7 @@ from neural_style.sweeps.report.results import finite, is_number, union_of_keys
 from neural_style.system.tensorflow_v1 import import_tensorflow, tf
 
 if TYPE_CHECKING:
-    from neural_style.transfer.level import Moment
+    from neural_style.transfer.level import Iteration
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def check_board(enabled: bool) -> None:
 
 
 @dataclass
-class Board:
+class TensorBoardWriter:
     """Writes the events of one run into its folder. If they cannot be written, the run goes on
     without.
 
@@ -87,7 +87,7 @@ class Board:
     _next_image: float = field(default=0.0, init=False)
     _told: int = field(default=-1, init=False)  # the last iterate whose losses were written
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> TensorBoardWriter:
         """Begin; the hyperparameters of a sweep's run are written at once.
 
         Raises:
@@ -107,7 +107,7 @@ class Board:
         if self._writer:
             self._try(self._writer.close)
 
-    def iterate(self, moment: Moment) -> None:
+    def iterate(self, moment: Iteration) -> None:
         """Write the losses that an iteration started from, and now and then the new iterate."""
         if not self._writer:
             return
@@ -207,7 +207,7 @@ def announce(
     tags.sort(key=lambda tag: tag not in _FIRST)
     measured = [summary_v2.Metric(tag) for tag in tags]
     summary = summary_v2.hparams_config_pb(hyperparameters, measured)
-    with Board(folder, enabled=True) as board:
+    with TensorBoardWriter(folder, enabled=True) as board:
         board._write(summary.SerializeToString(), 0)
 
 

@@ -16,7 +16,7 @@ from neural_style.config import load_source, to_yaml
 from neural_style.config.sweep import Figure, Ray
 from neural_style.errors import InputError, printable
 from neural_style.evaluation import scores
-from neural_style.inputs.find_weights import RANDOM_FILTERS
+from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Desk, Job, fingerprint
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import record, window
@@ -59,7 +59,7 @@ class _Findings:
     filters: Sequence[Hashable]
     device: tensorflow_v1.Device | None = None
     marks: Sequence[str] = ()
-    homes: Sequence[execution.Home] = ()
+    homes: Sequence[execution.FoundRun] = ()
 
     @property
     def missing(self) -> list[int]:
@@ -102,7 +102,7 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
         figure = plan.config.sweep.figure if plan.config.sweep else Figure()
         report(folder, execution.results_of(plan, homes), figure)
     if any(weights.origin == "random" for weights, _ in found.checked):
-        log.warning("made with %s", RANDOM_FILTERS)
+        log.warning("made with %s", RANDOM_NOTICE)
     if interrupted:
         log.warning("interrupted; go on with --resume %s", printable(folder))
         return 130

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from neural_style.config import Config
-from neural_style.inputs import prepare_inputs
+from neural_style.inputs import at_scale
 from neural_style.inputs.job import Desk, Job, shape_key
 from neural_style.inputs.scales import schedule
 from neural_style.network.weights import VGGWeights
@@ -24,7 +24,7 @@ ROW_BYTES = 120  # of a row of losses
 
 
 @dataclass(frozen=True)
-class Survey:
+class SweepEstimate:
     """What a sweep will take on one CPU.
 
     Attributes:
@@ -73,7 +73,7 @@ def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
 
 def survey_sweep(
     configs: Sequence[Config], filters: Sequence[Hashable], desk: Desk, rate: float
-) -> Survey:
+) -> SweepEstimate:
     """Foretell what runs of a sweep will take.
 
     Args:
@@ -93,7 +93,7 @@ def survey_sweep(
             known[key] = predict(config, job.weights, job.pictures, rate), disk_bytes(job)
         taken.append(known[key])
     graphs = len(group(configs, filters))
-    return Survey(
+    return SweepEstimate(
         runs=len(taken),
         graphs=graphs,
         seconds=START_SECONDS
@@ -108,7 +108,7 @@ def survey_sweep(
 def disk_bytes(job: Job) -> float:
     """Return about how much a run writes."""
     scales = schedule(job.config, job.pictures)
-    height, width = prepare_inputs(job.config, job.pictures, scales[-1].longest).size
+    height, width = at_scale(job.config, job.pictures, scales[-1].longest).size
     every, iterations = job.config.output.save_every, scales[-1].first + scales[-1].iterations
     pictures = 1 + (iterations // every if every else 0)
     return RUN_BYTES + ROW_BYTES * iterations + PIXEL_BYTES * height * width * pictures

@@ -14,7 +14,7 @@ from pathlib import Path
 from neural_style.errors import printable
 from neural_style.failures import describe
 from neural_style.inputs.job import mark_of
-from neural_style.objective.spec import Structure
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs import checkpoint, record
 from neural_style.runs.progress import human_seconds
 from neural_style.sweeps.plan import Experiment, Plan
@@ -39,7 +39,7 @@ class Task:
     """
 
     experiment: Experiment
-    structure: Structure
+    structure: ObjectiveSpec
     folder: Path
     mark: str
 
@@ -65,7 +65,7 @@ def one_by_one(make: Callable[[Task], None]) -> Executor:
 
 
 @dataclass(frozen=True)
-class Home:
+class FoundRun:
     """The folder of a run: whether it lies there finished, and the fingerprint by which it is
     known.
     """
@@ -75,7 +75,9 @@ class Home:
     mark: str
 
 
-def find_homes(folder: Path, experiments: Sequence[Experiment], marks: Sequence[str]) -> list[Home]:
+def find_homes(
+    folder: Path, experiments: Sequence[Experiment], marks: Sequence[str]
+) -> list[FoundRun]:
     """Return the folder of each run.
 
     A finished run is known by its fingerprint, whatever its folder is called. Another gets its
@@ -91,18 +93,18 @@ def find_homes(folder: Path, experiments: Sequence[Experiment], marks: Sequence[
     homes = []
     for number, (each, mark) in enumerate(zip(experiments, marks, strict=True), start=1):
         if finished.get(mark):
-            homes.append(Home(finished[mark].pop(0), True, mark))
+            homes.append(FoundRun(finished[mark].pop(0), True, mark))
             continue
         free = number
         while f"{free:04d}" in taken:
             free = max(free, len(experiments)) + 1
         taken.add(f"{free:04d}")
-        homes.append(Home(folder / f"{free:04d}-{record.file_name(each.name)}", False, mark))
+        homes.append(FoundRun(folder / f"{free:04d}-{record.file_name(each.name)}", False, mark))
     return homes
 
 
 def tasks_of(
-    experiments: Sequence[Experiment], homes: Sequence[Home], filters: Sequence[Hashable] = ()
+    experiments: Sequence[Experiment], homes: Sequence[FoundRun], filters: Sequence[Hashable] = ()
 ) -> list[Task]:
     """Return the runs to be made, those that share a graph and its filters beside one another."""
     tasks = []
@@ -114,7 +116,7 @@ def tasks_of(
     return tasks
 
 
-def tidy(experiments: Sequence[Experiment], homes: Sequence[Home]) -> None:
+def tidy(experiments: Sequence[Experiment], homes: Sequence[FoundRun]) -> None:
     """Remove the checkpoints of finished runs whose process was killed before it could."""
     for experiment, home in zip(experiments, homes, strict=True):
         if home.finished and not experiment.config.output.keep_checkpoint:
@@ -183,7 +185,7 @@ def _is_unfinished(folder: Path) -> bool:
     return began and not (folder / record.RECORD).exists()
 
 
-def results_of(plan: Plan, homes: Sequence[Home]) -> SweepResults:
+def results_of(plan: Plan, homes: Sequence[FoundRun]) -> SweepResults:
     """Return what is found of every run in its folder."""
     varying = [i for i, axis in enumerate(plan.axes) if len(axis.labels) > 1]
     shown = varying or list(range(len(plan.axes)))

@@ -31,7 +31,7 @@ from neural_style.system.interrupts import handlers_kept
 from neural_style.tiles.walk import ignore
 
 if TYPE_CHECKING:
-    from neural_style.transfer.graph_cache import Hands, Studio
+    from neural_style.transfer.graph_cache import GraphCache, Hands
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Order:
+class RemoteRun:
     """A run as it is sent to a worker.
 
     Attributes:
@@ -59,7 +59,7 @@ class Order:
     runs: int
 
 
-class Made(NamedTuple):
+class RemoteResult(NamedTuple):
     """What has come of a run: its files by their names, and what went wrong, or nothing."""
 
     files: Mapping[str, bytes]
@@ -102,7 +102,7 @@ def on_ray(
                     # The store holds the large parts; what is sent are the settings.
                     large = map(shared, keys_of(job), (job.pictures, job.weights))
                     small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
-                    order = Order(small, task.folder, hands, options.cpus, len(tasks))
+                    order = RemoteRun(small, task.folder, hands, options.cpus, len(tasks))
                     pending[remote.remote(order, *large)] = task
                 except Exception as failure:
                     yield task, describe(failure)
@@ -206,7 +206,7 @@ def _with_threads(job: Job, options: sweep.Ray) -> Job:
     return replace(job, config=job.config.model_copy(update=update))
 
 
-def _with_memory(job: Job, order: Order) -> Job:
+def _with_memory(job: Job, order: RemoteRun) -> Job:
     """Return a job with its share of this node's memory, if it asks for no amount."""
     runtime = job.config.runtime
     if runtime.memory is not None:
@@ -230,7 +230,7 @@ def _share(cpus: float, runs: int) -> str | None:
 def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
     """Write the files of a run that has ended; return what went wrong, or nothing."""
     try:
-        made: Made = ray.get(reference)
+        made: RemoteResult = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         return describe(error.cause)
     except ray.exceptions.RayError as error:
@@ -247,10 +247,10 @@ def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
     return made.error
 
 
-_studio: Studio | None = None  # of a worker, from one run to the next
+_studio: GraphCache | None = None  # of a worker, from one run to the next
 
 
-def _make(order: Order, pictures: Any, weights: Any) -> Made:
+def _make(order: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     """Make a run in a worker."""
     global _studio
     job = replace(order.job, pictures=pictures, weights=weights)
@@ -274,4 +274,4 @@ def _make(order: Order, pictures: Any, weights: Any) -> Made:
             for path in folder.rglob("*")
             if path.is_file()
         }
-        return Made(files, error)
+        return RemoteResult(files, error)

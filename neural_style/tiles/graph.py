@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from neural_style.network.weights import Layer
 from neural_style.objective import Objective, losses, read_goals
-from neural_style.objective.spec import Structure
-from neural_style.objective.terms import Sums, View, build_sums, build_terms
-from neural_style.objective.variables import Held, build_held
+from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective.terms import Sums, TermInputs, build_sums, build_terms
+from neural_style.objective.variables import FedVariable, build_held
 from neural_style.system.sums import wide
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.stage import SCOPE, StageBuilder, TileStage, build_ledger, build_pulls
-from neural_style.tiles.tile import Carried, Tile
+from neural_style.tiles.tile import StageFeatures, Tile
 from neural_style.tiles.tiling import strides_of
 
 
@@ -43,14 +43,14 @@ class TileGraph:
 
     stages: Sequence[TileStage]
     layers: Sequence[Layer]
-    carried: Sequence[Carried]
+    carried: Sequence[StageFeatures]
     sums: Sums
     clear: tf.Operation
     losses: Mapping[str, tf.Tensor]
     settle: tf.Operation
     settle_norms: tf.Operation
     release: tf.Operation
-    gradient: Held
+    gradient: FedVariable
 
     @property
     def strides(self) -> dict[str, int]:
@@ -58,7 +58,7 @@ class TileGraph:
         return strides_of(self.layers)
 
 
-def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> TileGraph:
+def build_tile_graph(objective: Objective, tile: Tile, structure: ObjectiveSpec) -> TileGraph:
     """Add the tiled objective to the graph.
 
     Args:
@@ -70,13 +70,13 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
     number = objective.image.variable.dtype
     content, matches = _build_places(structure, features, number)
     pulls = build_pulls(objective, structure, features)
-    in_turn: dict[str, Held] = {}
+    in_turn: dict[str, FedVariable] = {}
 
     def so_far(name: str, channels: int) -> tf.Tensor:
         in_turn[name] = build_held(f"tiles/sum/{name}", [channels, channels], tf.float64)
         return in_turn[name].variable.value()
 
-    view = View(
+    view = TermInputs(
         features=lambda section, layer: (
             pulls[section, layer].features if (section, layer) in pulls else features[layer]
         ),
@@ -134,7 +134,7 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: Structure) -> 
 
 
 def _build_places(
-    structure: Structure, features: Mapping[str, tf.Tensor], number: tf.DType
+    structure: ObjectiveSpec, features: Mapping[str, tf.Tensor], number: tf.DType
 ) -> tuple[dict[str, tf.Tensor], dict[str, list[tf.Tensor]]]:
     """Add placeholders of what a tile's content layers are compared with, and its values matched
     with, for each target.
@@ -153,7 +153,7 @@ def _build_places(
     return content, matches
 
 
-def _fill(held: Mapping[str, Held], values: Mapping[str, tf.Tensor]) -> tf.Operation:
+def _fill(held: Mapping[str, FedVariable], values: Mapping[str, tf.Tensor]) -> tf.Operation:
     return tf.group(*(held[n].variable.assign(v, read_value=False) for n, v in values.items()))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from neural_style.tiles.spill import Spill
 from neural_style.tiles.stage import TileStage
-from neural_style.tiles.walk import Reached, Walk
+from neural_style.tiles.walk import Reached, TilePass
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
     return lower + share * (upper - lower)
 
 
-def values_of(walk: Walk) -> Values:
+def values_of(walk: TilePass) -> Values:
     """Return the values of the style layers at the current image, for which `clear` has made room
     between the stages.
     """

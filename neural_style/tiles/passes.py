@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from neural_style.objective import sums_present
-from neural_style.objective.losses import StyleSums
+from neural_style.objective.losses import StyleStatistics
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
 from neural_style.tiles.matching import Matches, values_of
 from neural_style.tiles.spill import Spill
 from neural_style.tiles.stage import TileStage
 from neural_style.tiles.tiling import cut
-from neural_style.tiles.walk import Fed, Kept, Place, Reached, Tick, Tiles, Walk, ignore
+from neural_style.tiles.walk import Fed, Kept, Reached, StageTile, Tick, TilePass, Tiles, ignore
 
 ContentOfTiles = Sequence[Sequence[Mapping[str, Kept]]]  # by layer, of those of each stage
 
 
 @dataclass(frozen=True)
-class Cut:
+class Tiling:
     """How images that are not taken in one piece are cut.
 
     Attributes:
@@ -47,23 +47,23 @@ class Cut:
         session: tf.Session,
         image: np.ndarray,
         content: ContentOfTiles,
-        style: Mapping[str, Sequence[StyleSums]],
-    ) -> Passes:
+        style: Mapping[str, Sequence[StyleStatistics]],
+    ) -> TiledEvaluation:
         """Return what evaluates the objective for these targets, of images as large as one,
         [1, H, W, 3].
         """
         compared = [name for stage in self.graph.stages for name in stage.values]
         ordered = {name: [sums.ordered for sums in style[name]] for name in compared}
-        return Passes(self.walk(session, image), content, ordered)
+        return TiledEvaluation(self.walk(session, image), content, ordered)
 
-    def walk(self, session: tf.Session, image: np.ndarray) -> Walk:
+    def walk(self, session: tf.Session, image: np.ndarray) -> TilePass:
         """Return what runs the graph for the tiles of images as large as one, [1, H, W, 3]."""
         tiles, width = self.tiles(image), image.shape[2]
-        return Walk(session, self.graph, tiles, width, self.spill, self.tick)
+        return TilePass(session, self.graph, tiles, width, self.spill, self.tick)
 
 
 @dataclass
-class Passes:
+class TiledEvaluation:
     """Evaluates the objective at one scale, in a session, tile by tile.
 
     Attributes:
@@ -74,11 +74,11 @@ class Passes:
             where histograms are compared.
     """
 
-    walk: Walk
+    walk: TilePass
     content: ContentOfTiles
     ordered: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
-    def unwatched(self) -> Passes:
+    def unwatched(self) -> TiledEvaluation:
         """Return the same, which is not told of."""
         return replace(self, walk=replace(self.walk, tick=ignore))
 
@@ -101,7 +101,7 @@ class Passes:
         run(graph.release)
         return losses
 
-    def _sum(self, *, returning: bool) -> tuple[Walk, Fed]:
+    def _sum(self, *, returning: bool) -> tuple[TilePass, Fed]:
         """Take the sums of all tiles; return what has run down them, and what it was fed."""
         # What is spilled has its room again at the next evaluation.
         walk = replace(self.walk, spill=replace(self.walk.spill), above=[])
@@ -110,7 +110,7 @@ class Passes:
         if self.ordered:
             matches = values_of(walk).matched_with(self.ordered, walk.spill)
 
-        def fed(stage: TileStage, at: Place) -> dict[Any, Kept]:
+        def fed(stage: TileStage, at: StageTile) -> dict[Any, Kept]:
             content = self.content[at.stage][at.tile]
             goals = {stage.content[name]: goal for name, goal in content.items()}
             return goals | matches.fed(stage, at.tile)
@@ -123,7 +123,7 @@ class Passes:
         return walk, fed
 
 
-def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> ContentOfTiles:
+def measure_content(session: tf.Session, cut: Tiling, image: np.ndarray) -> ContentOfTiles:
     """Return the features of the content layers of the current image, [1, H, W, 3], for each
     tile.
     """
@@ -141,7 +141,9 @@ def measure_content(session: tf.Session, cut: Cut, image: np.ndarray) -> Content
     return found
 
 
-def measure_style(session: tf.Session, cut: Cut, image: np.ndarray) -> dict[str, StyleSums]:
+def measure_style(
+    session: tf.Session, cut: Tiling, image: np.ndarray
+) -> dict[str, StyleStatistics]:
     """Return the sums of the style layers of the current image, [1, H, W, 3], for the first
     target.
     """
@@ -164,7 +166,7 @@ def measure_style(session: tf.Session, cut: Cut, image: np.ndarray) -> dict[str,
     values = values_of(walk) if any(stage.values for stage in graph.stages) else None
     session.run(graph.release)
     return {
-        layer: StyleSums(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
+        layer: StyleStatistics(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
         for layer, sums in found.items()
     }
 

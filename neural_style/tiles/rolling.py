@@ -22,7 +22,7 @@ Slope = Callable[[str], "tf.Tensor | None"]
 
 
 @dataclass(frozen=True)
-class Lines:
+class Halo:
     """Rows that one tile leaves for the next, at one convolution.
 
     No operation takes or returns a tensor without rows: oneDNN's operations abort on some. So
@@ -41,7 +41,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Rolled:
+class StageOutput:
     """What a stage makes of a tile.
 
     Attributes:
@@ -57,7 +57,7 @@ class Rolled:
     stage: Stage
     rows: tf.Tensor
     values: tuple[tf.Tensor, ...]
-    lines: Mapping[str, Lines]
+    lines: Mapping[str, Halo]
     filters: Mapping[str, Filters]
     replicate: bool
 
@@ -73,7 +73,7 @@ class Rolled:
         begin, end = self.rows[names.index(layer) + 1][0], self.rows[names.index(layer) + 1][1]
         return slice(begin, end)
 
-    def send_back(self, slope: tf.Tensor | None, own: Slope) -> tuple[Any, dict[str, Lines]]:
+    def send_back(self, slope: tf.Tensor | None, own: Slope) -> tuple[Any, dict[str, Halo]]:
         """Add the gradient by what the stage sees to the graph.
 
         Args:
@@ -84,7 +84,7 @@ class Rolled:
             The gradient at the tile's rows, None if there is none; and what each convolution sees
             of that of the tile below.
         """
-        lines: dict[str, Lines] = {}
+        lines: dict[str, Halo] = {}
         for i, layer in reversed(list(enumerate(self.stage.layers))):
             with tf.control_dependencies([] if slope is None else [slope]):
                 added = own(layer.name)
@@ -100,7 +100,7 @@ class Rolled:
 
     def _back_through(
         self, index: int, layer: Convolution, slope: tf.Tensor
-    ) -> tuple[tf.Tensor, Lines]:
+    ) -> tuple[tf.Tensor, Halo]:
         reach = reach_of(layer)
         (begin, end), (out_begin, out_end) = (tf.unstack(self.rows[i]) for i in (index, index + 1))
         given = tf.placeholder(slope.dtype, slope.shape, "below")
@@ -118,7 +118,7 @@ class Rolled:
         )
         seen_above = tf.maximum(begin + reach - out_begin, 1)
         kept = known[:, :seen_above]
-        return tf.ensure_shape(made, self.values[index].shape), Lines(given, known, kept)
+        return tf.ensure_shape(made, self.values[index].shape), Halo(given, known, kept)
 
 
 def roll(
@@ -129,18 +129,18 @@ def roll(
     between: Callable[[tf.Tensor, Layer], tf.Tensor],
     *,
     replicate: bool,
-) -> Rolled:
+) -> StageOutput:
     """Add a stage to the graph, as it is taken down an image.
 
     Args:
         x: The tile's rows of what the stage sees, [1, H, W, C].
         stage: Its layers.
-        rows: See `Rolled`.
+        rows: See `StageOutput`.
         filters: Weights of the convolutions, by name.
         between: Makes what any other layer makes of its input.
         replicate: Whether the border is repeated at the first convolution.
     """
-    values, lines = [x], dict[str, Lines]()
+    values, lines = [x], dict[str, Halo]()
     for i, layer in enumerate(stage.layers):
         x = values[-1]
         if not isinstance(layer, Convolution):
@@ -161,6 +161,6 @@ def roll(
             replicate=replicate and i == 0,
         )
         seen_next = tf.minimum(tf.maximum(out_end - reach, 0), end - 1)
-        lines[layer.name] = Lines(given, known, known[:, seen_next - top :])
+        lines[layer.name] = Halo(given, known, known[:, seen_next - top :])
         values.append(y)
-    return Rolled(stage, rows, tuple(values), lines, filters, replicate)
+    return StageOutput(stage, rows, tuple(values), lines, filters, replicate)

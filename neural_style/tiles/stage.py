@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from neural_style.objective import Objective, losses, weight_of
-from neural_style.objective.spec import Structure
-from neural_style.objective.terms import View, build_sums
-from neural_style.objective.variables import Held, build_held
+from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective.terms import TermInputs, build_sums
+from neural_style.objective.variables import FedVariable, build_held
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.rolling import Lines
+from neural_style.tiles.rolling import Halo
 from neural_style.tiles.tile import Tile
 from neural_style.tiles.tiling import Stage
 
@@ -28,7 +28,7 @@ class TileStage:
 
     Attributes:
         stage: Its layers.
-        rows: Where the tile begins and ends, see `rolling.Rolled`; fed.
+        rows: Where the tile begins and ends, see `rolling.StageOutput`; fed.
         features: The tile's own features by layer, [1, H', W', C], of the layers of the stage.
         values: Features of style layers as numbers of channels, [M, C], float32; where histograms
             are compared.
@@ -50,8 +50,8 @@ class TileStage:
     values: Mapping[str, tf.Tensor]
     content: Mapping[str, tf.Tensor]
     matches: Mapping[str, Sequence[tf.Tensor]]
-    above: Mapping[str, Lines]
-    below: Mapping[str, Lines]
+    above: Mapping[str, Halo]
+    below: Mapping[str, Halo]
     keep: tf.Operation | None
     add_style: Mapping[str, tf.Operation]
     add: Mapping[str, tf.Operation]
@@ -65,19 +65,19 @@ class TileStage:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class RunningStatistics:
     """Sums by name.
 
     Attributes:
         parts: The tile's own; of those in turn, with that of the tiles before.
         sums: All so far.
         slopes: Derivatives of the total by them.
-        in_turn: Names of those that are taken in turn, see `View.so_far`.
+        in_turn: Names of those that are taken in turn, see `TermInputs.so_far`.
     """
 
     parts: Mapping[str, tf.Tensor]
-    sums: Mapping[str, Held]
-    slopes: Mapping[str, Held]
+    sums: Mapping[str, FedVariable]
+    slopes: Mapping[str, FedVariable]
     in_turn: Collection[str]
 
     def of(self, layers: Collection[str]) -> dict[str, tf.Tensor]:
@@ -103,7 +103,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Pull:
+class NormalizedLayer:
     """A layer whose gradient is normalised.
 
     Attributes:
@@ -124,12 +124,12 @@ class StageBuilder:
     """What the handles of each stage are built from."""
 
     tile: Tile
-    structure: Structure
-    view: View
-    ledger: Ledger
-    pulls: Mapping[tuple[str, str], Pull]
+    structure: ObjectiveSpec
+    view: TermInputs
+    ledger: RunningStatistics
+    pulls: Mapping[tuple[str, str], NormalizedLayer]
     values: Mapping[str, tf.Tensor]
-    gradient: Held
+    gradient: FedVariable
 
     def stage(self, index: int) -> TileStage:
         """Return those of a stage, given by its number."""
@@ -184,11 +184,13 @@ class StageBuilder:
         return tile.within(tf.add_n(found)) if found else None
 
 
-def build_ledger(parts: Mapping[str, tf.Tensor], in_turn: Mapping[str, Held]) -> Ledger:
+def build_ledger(
+    parts: Mapping[str, tf.Tensor], in_turn: Mapping[str, FedVariable]
+) -> RunningStatistics:
     """Add what holds sums and slopes to the graph, but for sums in turn, which are held already."""
     others = {name: part for name, part in parts.items() if name not in in_turn}
     shared = [parts[name] for name in in_turn]  # without masks all targets have one
-    return Ledger(
+    return RunningStatistics(
         parts=parts,
         sums={**in_turn, **_held_like(others, "sum")},
         slopes=_held_like(parts, "slope"),
@@ -197,8 +199,8 @@ def build_ledger(parts: Mapping[str, tf.Tensor], in_turn: Mapping[str, Held]) ->
 
 
 def build_pulls(
-    objective: Objective, structure: Structure, features: Mapping[str, tf.Tensor]
-) -> dict[tuple[str, str], Pull]:
+    objective: Objective, structure: ObjectiveSpec, features: Mapping[str, tf.Tensor]
+) -> dict[tuple[str, str], NormalizedLayer]:
     """Add what normalises gradients of a tile to the graph, by section and layer.
 
     Args:
@@ -216,7 +218,7 @@ def build_pulls(
                 for kind, kept in (("factor", weight.dtype), ("norm", tf.float64))
             )
             scaled = losses.scale_gradient(features[layer], factor.value())
-            pulls[section, layer] = Pull(scaled, factor, norm, weight)
+            pulls[section, layer] = NormalizedLayer(scaled, factor, norm, weight)
     return pulls
 
 
@@ -231,7 +233,7 @@ def _of_a_style(name: str) -> bool:
     return name.startswith("style/") and not name.endswith("/matched")
 
 
-def _held_like(parts: Mapping[str, tf.Tensor], kind: str) -> dict[str, Held]:
+def _held_like(parts: Mapping[str, tf.Tensor], kind: str) -> dict[str, FedVariable]:
     return {
         name: build_held(f"tiles/{kind}/{name}", part.shape, part.dtype)
         for name, part in parts.items()

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from neural_style.objective import Canvas
-from neural_style.objective.total_variation import Framed
+from neural_style.objective import ImageVariable
+from neural_style.objective.total_variation import PaddedImage
 from neural_style.objective.variables import build_held
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.rolling import Rolled
+from neural_style.tiles.rolling import StageOutput
 from neural_style.tiles.tiling import Stage
 
-BuildStage = Callable[["tf.Tensor", Stage, "tf.Tensor"], Rolled]  # see `rolling.roll`
+BuildStage = Callable[["tf.Tensor", Stage, "tf.Tensor"], StageOutput]  # see `rolling.roll`
 
 
 @dataclass(frozen=True)
-class Patch:
+class TileRows:
     """Rows of the image, as wide as it is, with the one above and the one below them.
 
     Attributes:
@@ -27,11 +27,11 @@ class Patch:
 
     pixels: tf.Tensor
     first: tf.Tensor
-    frame: Framed
+    frame: PaddedImage
 
 
 @dataclass(frozen=True)
-class Carried:
+class StageFeatures:
     """What one stage makes of the whole image, for the next one to see.
 
     Attributes:
@@ -68,11 +68,11 @@ class Tile:
         carried: What each makes for the next one.
     """
 
-    canvas: Canvas
-    patch: Patch
+    canvas: ImageVariable
+    patch: TileRows
     pixels: tf.Tensor
-    stages: tuple[Rolled, ...]
-    carried: tuple[Carried, ...]
+    stages: tuple[StageOutput, ...]
+    carried: tuple[StageFeatures, ...]
 
     @property
     def size(self) -> tf.Tensor:
@@ -84,12 +84,12 @@ class Tile:
         """Which row of the image is the first one, and which the first behind it."""
         return tf.unstack(self.stages[0].rows[0])
 
-    def wider(self) -> Patch:
+    def wider(self) -> TileRows:
         """Return the tile with the rows above and below it as its own."""
         begin, end = self.rows
         return build_patch(self.canvas, tf.maximum(begin - 1, 0), tf.minimum(end + 1, self.size[0]))
 
-    def own(self, patch: Patch, pixels: tf.Tensor) -> tf.Tensor:
+    def own(self, patch: TileRows, pixels: tf.Tensor) -> tf.Tensor:
         """Return the tile's own rows of what has the form of a patch's pixels."""
         begin, end = self.rows
         return pixels[:, begin - patch.first : end - patch.first]
@@ -101,7 +101,7 @@ class Tile:
         begin, end = self.rows
         return slope * self.canvas.region.variable[:, begin:end]
 
-    def around(self, stage: int) -> tuple[Carried | None, Carried | None]:
+    def around(self, stage: int) -> tuple[StageFeatures | None, StageFeatures | None]:
         """Return what a stage, given by its number, sees and what it makes for the next one; None
         where that is the image, and where none follows.
         """
@@ -110,7 +110,10 @@ class Tile:
 
 
 def build_tile(
-    canvas: Canvas, stages: Sequence[Stage], see: Callable[[tf.Tensor], tf.Tensor], roll: BuildStage
+    canvas: ImageVariable,
+    stages: Sequence[Stage],
+    see: Callable[[tf.Tensor], tf.Tensor],
+    roll: BuildStage,
 ) -> Tile:
     """Add a tile to the graph.
 
@@ -121,7 +124,7 @@ def build_tile(
         roll: Adds a stage, of what it sees of the tile and where that and its layers' outputs
             begin and end.
     """
-    rolled, carried = list[Rolled](), list[Carried]()
+    rolled, carried = list[StageOutput](), list[StageFeatures]()
     placed = [tf.placeholder(tf.int32, [len(each.layers) + 1, 2], "rows") for each in stages]
     begin, end = tf.unstack(placed[0][0])
     patch = build_patch(canvas, begin, end)
@@ -134,7 +137,7 @@ def build_tile(
                 for kind in ("carried", "carried_gradient")
             )
             features, gradient = (each.variable for each in held)
-            carried.append(Carried(stage, features, gradient))
+            carried.append(StageFeatures(stage, features, gradient))
             x = features[:, rows[0][0] : rows[0][1]]
         else:
             x = see(pixels)
@@ -142,7 +145,7 @@ def build_tile(
     return Tile(canvas, patch, pixels, tuple(rolled), tuple(carried))
 
 
-def build_patch(canvas: Canvas, begin: tf.Tensor, end: tf.Tensor) -> Patch:
+def build_patch(canvas: ImageVariable, begin: tf.Tensor, end: tf.Tensor) -> TileRows:
     """Add rows of an image to the graph, from the first one to before the last."""
     height = tf.shape(canvas.image.variable.value())[1]
     first, last = tf.maximum(begin - 1, 0), tf.minimum(end + 1, height)
@@ -152,4 +155,4 @@ def build_patch(canvas: Canvas, begin: tf.Tensor, end: tf.Tensor) -> Patch:
         inside = canvas.region.variable[:, first:last]
         pixels = pixels * inside + tf.stop_gradient(pixels) * (1 - inside)
     frame = tf.pad(pixels, [[0, 0], [above, below], [1, 1], [0, 0]], "SYMMETRIC")
-    return Patch(pixels, first, Framed(frame, bottom=below))
+    return TileRows(pixels, first, PaddedImage(frame, bottom=below))

@@ -10,7 +10,7 @@ import numpy as np
 
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
-from neural_style.tiles.rolling import Lines
+from neural_style.tiles.rolling import Halo
 from neural_style.tiles.spill import Spill, Stored
 from neural_style.tiles.stage import PIXELS, TileStage
 from neural_style.tiles.tiling import Tile
@@ -18,7 +18,7 @@ from neural_style.tiles.tiling import Tile
 Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
 Tiles = Sequence[Sequence[Tile]]  # those of each stage
 Kept = np.ndarray | Stored
-Fed = Callable[[TileStage, "Place"], dict[Any, Kept]]
+Fed = Callable[[TileStage, "StageTile"], dict[Any, Kept]]
 Reached = Collection[str]  # layers of which a tile has rows, and `PIXELS`
 
 
@@ -26,7 +26,7 @@ def ignore(*_: object) -> None:
     """Do nothing after a tile."""
 
 
-class Place(NamedTuple):
+class StageTile(NamedTuple):
     """A tile of a stage, both given by their numbers."""
 
     stage: int
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 
 @dataclass
-class Walk:
+class TilePass:
     """Runs operations for each tile of each stage, down an image or up again.
 
     Attributes:
@@ -63,7 +63,7 @@ class Walk:
         fed: Fed = lambda *_: {},
         *,
         returning: bool = False,
-    ) -> Iterator[tuple[Place, Any]]:
+    ) -> Iterator[tuple[StageTile, Any]]:
         """Fetch something of every tile, from the first stage's first one on.
 
         Args:
@@ -115,29 +115,29 @@ class Walk:
             }
             _, kept = self.session.run([operation(stage), _kept(stage.below, seen)], feed)
 
-    def _in_turn(self, what: str, stages: Sequence[int], step: int) -> Iterator[Place]:
+    def _in_turn(self, what: str, stages: Sequence[int], step: int) -> Iterator[StageTile]:
         """Yield the tiles of some stages, down or up the image; tell of each that is done."""
-        places = [Place(i, j) for i in stages for j in range(len(self.tiles[i]))][::step]
+        places = [StageTile(i, j) for i in stages for j in range(len(self.tiles[i]))][::step]
         for done, place in enumerate(places, 1):
             yield place
             self.tick(what, done, len(places))
 
-    def _feed(self, at: Place) -> dict[Any, Any]:
+    def _feed(self, at: StageTile) -> dict[Any, Any]:
         return {self.graph.stages[at.stage].rows: self.tiles[at.stage][at.tile]}
 
-    def _reached(self, at: Place) -> Reached:
+    def _reached(self, at: StageTile) -> Reached:
         """Return the layers of which a tile has rows; of a first stage, the pixels too."""
         layers = self.graph.stages[at.stage].stage.reached(self.tiles[at.stage][at.tile])
         return layers if at.stage else (PIXELS, *layers)
 
-    def _seen(self, at: Place) -> Reached:
+    def _seen(self, at: StageTile) -> Reached:
         """Return the layers whose input has rows in a tile."""
         stage = self.graph.stages[at.stage].stage
         number = len(stage.reached(self.tiles[at.stage][at.tile])) + 1
         return [layer.name for layer in stage.layers[:number]]
 
-    def _nothing(self, lines: Mapping[str, Lines]) -> dict[str, np.ndarray]:
-        """Return the one row that stands for none where the image ends; see `Lines`."""
+    def _nothing(self, lines: Mapping[str, Halo]) -> dict[str, np.ndarray]:
+        """Return the one row that stands for none where the image ends; see `Halo`."""
         found = {}
         for name, each in lines.items():
             width = self.width // self.graph.strides[name]
@@ -146,9 +146,9 @@ class Walk:
         return found
 
 
-def _given(lines: Mapping[str, Lines], rows: Mapping[str, Kept], seen: Reached) -> dict[Any, Kept]:
+def _given(lines: Mapping[str, Halo], rows: Mapping[str, Kept], seen: Reached) -> dict[Any, Kept]:
     return {each.given: rows[name] for name, each in lines.items() if name in seen}
 
 
-def _kept(lines: Mapping[str, Lines], seen: Reached) -> dict[str, Any]:
+def _kept(lines: Mapping[str, Halo], seen: Reached) -> dict[str, Any]:
     return {name: each.kept for name, each in lines.items() if name in seen}

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from neural_style.objective.spec import Structure, depth_of, merge, structure_of
+from neural_style.objective.spec import ObjectiveSpec, depth_of, merge, structure_of
 from neural_style.transfer.fitting import may_be_cut
 
 if TYPE_CHECKING:
     from neural_style.config import Config
-    from neural_style.evaluation.evaluator import Critic
+    from neural_style.evaluation.evaluator import Evaluator
     from neural_style.inputs import Pictures
     from neural_style.inputs.job import Job
     from neural_style.network.weights import VGGWeights
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from neural_style.system.tensorflow_v1 import Device
     from neural_style.tiles.walk import Tick
     from neural_style.transfer.level import Watch
-    from neural_style.transfer.session import Workspace
+    from neural_style.transfer.session import TransferSession
 
 
 class _Closes(Protocol):
@@ -54,7 +54,7 @@ class _Kept(Generic[T]):
 
 
 @dataclass
-class Studio:
+class GraphCache:
     """Lends workspace and critic to one run after the other; what the last run's cannot serve is
     opened anew.
 
@@ -67,16 +67,16 @@ class Studio:
             critic is opened, so that the two need not fit into memory at once.
     """
 
-    open_workspace: Callable[[Job, Structure], Workspace]
-    open_critic: Callable[[Job], Critic]
+    open_workspace: Callable[[Job, ObjectiveSpec], TransferSession]
+    open_evaluator: Callable[[Job], Evaluator]
     mix: Callable[[Job], Pictures]
     device: Device
     lasting: bool = True
     _mixed: tuple[Any, Pictures] | None = None
-    _workspace: _Kept[Workspace] = field(default_factory=_Kept)
-    _critic: _Kept[Critic] = field(default_factory=_Kept)
+    _workspace: _Kept[TransferSession] = field(default_factory=_Kept)
+    _critic: _Kept[Evaluator] = field(default_factory=_Kept)
 
-    def workspace(self, job: Job) -> tuple[Workspace, Pictures]:
+    def workspace(self, job: Job) -> tuple[TransferSession, Pictures]:
         """Return a workspace for a run, and the pictures that it is used with."""
         structure = job.structure or structure_of([job.config])
         structure = replace(structure, tiled=may_be_cut(job.config))
@@ -100,12 +100,12 @@ class Studio:
             self._mixed = key, self.mix(job)
         return self._mixed[1]
 
-    def critic(self, job: Job) -> Critic:
+    def critic(self, job: Job) -> Evaluator:
         """Return the critic for a run, after its last use of the workspace."""
         if not self.lasting:
             self._workspace.close()
         key = _drawn(job) or job.weights.sha256
-        return self._critic.get(key, lambda: self.open_critic(job))
+        return self._critic.get(key, lambda: self.open_evaluator(job))
 
     def close(self) -> None:
         """Close both."""
@@ -125,10 +125,10 @@ class Hands:
         make: Makes a run in a folder, watched after every iteration and every tile.
     """
 
-    open_studio: Callable[[Device, int], Studio]
+    open_studio: Callable[[Device, int], GraphCache]
     resolve: Callable[[Config, VGGWeights, Device], Config]
     prepare: Callable[[Job, Device], Job]
-    make: Callable[[Job, Studio, Path, Watch, Stopwatch, Tick], Result]
+    make: Callable[[Job, GraphCache, Path, Watch, Stopwatch, Tick], Result]
 
 
 def graph_key(config: Config) -> str:
@@ -145,7 +145,7 @@ def graph_key(config: Config) -> str:
 
 def group(
     configs: Sequence[Config], filters: Sequence[Hashable] = ()
-) -> list[tuple[Structure, list[int]]]:
+) -> list[tuple[ObjectiveSpec, list[int]]]:
     """Return which runs share a graph: its structure, and the numbers of the runs.
 
     They share what shapes a graph but for layers, of which the graph has all; a layer that a run
@@ -157,7 +157,7 @@ def group(
         filters: What the filters of each depend on, see `filters_of`; nothing if not given.
     """
     filters = filters or [()] * len(configs)
-    groups: dict[tuple[Any, ...], list[tuple[Structure, list[int]]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[ObjectiveSpec, list[int]]]] = {}
     for index, (config, own) in enumerate(zip(configs, filters, strict=True)):
         structure = structure_of([config])
         key = (graph_key(config), max(map(depth_of, structure.layers), default=()), own)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Guard:
+class DivergenceGuard:
     """Looks at the losses of every iterate.
 
     Attributes:
@@ -66,10 +66,10 @@ class Guard:
         run.recover()
 
 
-def guard_of(history: LossHistory, most: int) -> Guard:
+def guard_of(history: LossHistory, most: int) -> DivergenceGuard:
     """Return the guard of a run that has these losses behind it, none at its beginning."""
     good = np.isfinite(history.values()).all(axis=1)
-    return Guard(most, recoveries=int((~good).sum()), good=bool(good.any()))
+    return DivergenceGuard(most, recoveries=int((~good).sum()), good=bool(good.any()))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from neural_style import objective, optimizers
 from neural_style.config import Config
 from neural_style.errors import DivergedError, is_out_of_memory
 from neural_style.images import resize
-from neural_style.inputs import Inputs, Pictures, prepare_inputs
+from neural_style.inputs import Pictures, ScaledPictures, at_scale
 from neural_style.inputs.color_control import recolor, recolor_start, restore
 from neural_style.inputs.scales import schedule
 from neural_style.inputs.start import start_image
@@ -28,7 +28,7 @@ from neural_style.runs.checkpoint import Checkpoint
 from neural_style.tiles.walk import Tick, ignore
 from neural_style.transfer.fitting import smaller_tile, with_tile
 from neural_style.transfer.guard import guard_of
-from neural_style.transfer.session import Workspace, set_goal
+from neural_style.transfer.session import TransferSession, set_goal
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Moment:
+class Iteration:
     """A run after an iteration, as those see it who watch.
 
     Attributes:
@@ -56,11 +56,11 @@ class Moment:
     state: Callable[[], dict[str, np.ndarray]]
 
 
-Watch = Callable[[Moment], None]
+Watch = Callable[[Iteration], None]
 
 
 def optimise(
-    work: Workspace,
+    work: TransferSession,
     config: Config,
     pictures: Pictures,
     watch: Watch = lambda _: None,
@@ -80,7 +80,7 @@ def optimise(
     Raises:
         InputError: What is resumed is another run.
     """
-    moment: Moment | None = None
+    moment: Iteration | None = None
     history = resumed.history if resumed else record.LossHistory(columns_of(config))
     begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
     scales, shown = schedule(config, pictures), recolor(config.color, pictures)
@@ -101,7 +101,7 @@ def optimise(
             end = scale.first + scale.iterations
             if at > end:
                 continue
-            inputs = prepare_inputs(config, shown, scale.longest)
+            inputs = at_scale(config, shown, scale.longest)
             moment = None  # what the run before has held is about to go
             leg = _Leg(work, config, inputs, tick)
             run = leg.begin(total, run, resumed.state if resumed and run is None else None)
@@ -112,7 +112,7 @@ def optimise(
                 guard.check(run, losses, inputs.label, done)
                 history.append(done, time.perf_counter() - begun, losses, inputs.label)
                 image = partial(_fetch, work, finished)
-                moment = Moment(inputs.label, done + 1, losses, history, image, run.state)
+                moment = Iteration(inputs.label, done + 1, losses, history, image, run.state)
                 watch(moment)
             history.append(end, time.perf_counter() - begun, run.finish(), inputs.label)
             config = leg.config
@@ -122,7 +122,7 @@ def optimise(
         interrupted = True
     except DivergedError as error:
         failure = str(error)
-    whole = prepare_inputs(config, shown, scales[-1].longest)
+    whole = at_scale(config, shown, scales[-1].longest)
     last = cast(optimizers.Run, run)  # there is at least one scale
 
     def full_size(image: np.ndarray) -> np.ndarray:
@@ -148,9 +148,9 @@ class _Leg:
         tick: Called after every tile.
     """
 
-    work: Workspace
+    work: TransferSession
     config: Config
-    inputs: Inputs
+    inputs: ScaledPictures
     tick: Tick
 
     def begin(
@@ -214,12 +214,12 @@ def columns_of(config: Config) -> list[str]:
     return [*structure_of([config]).terms, "total"]
 
 
-def _rgb(work: Workspace, image: np.ndarray) -> np.ndarray:
+def _rgb(work: TransferSession, image: np.ndarray) -> np.ndarray:
     return np.clip(deprocess(image, work.mean), 0, 255)
 
 
 def _start(
-    work: Workspace, config: Config, inputs: Inputs, before: optimizers.Run | None
+    work: TransferSession, config: Config, inputs: ScaledPictures, before: optimizers.Run | None
 ) -> np.ndarray:
     """Return where a scale starts: from what the one before made, or from the base image."""
     if before is None:
@@ -228,7 +228,7 @@ def _start(
     return _settle(resize(_carried(work, before), inputs.size), inputs)
 
 
-def _settle(start: np.ndarray, inputs: Inputs) -> np.ndarray:
+def _settle(start: np.ndarray, inputs: ScaledPictures) -> np.ndarray:
     """Return a start that is the content image where no style is painted, softly at soft edges."""
     if not inputs.masks:
         return start
@@ -236,12 +236,12 @@ def _settle(start: np.ndarray, inputs: Inputs) -> np.ndarray:
     return share * start + (1 - share) * inputs.content
 
 
-def _carried(work: Workspace, run: optimizers.Run) -> np.ndarray:
+def _carried(work: TransferSession, run: optimizers.Run) -> np.ndarray:
     """Return what the next scale starts from: the averaged image if there is one, or the best."""
     averaged = run.averaged_image()
     return _rgb(work, run.best_image() if averaged is None else averaged)
 
 
-def _fetch(work: Workspace, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _fetch(work: TransferSession, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Return the iterate, finished."""
     return finish(work.session.run(work.objective.image.variable))

@@ -9,14 +9,14 @@ import numpy as np
 
 from neural_style import objective, optimizers
 from neural_style.config import Config
-from neural_style.inputs import Inputs, Sizes
+from neural_style.inputs import ScaledPictures, Sizes
 from neural_style.inputs.guidance import guides_of
 from neural_style.network.pixels import preprocess
 from neural_style.network.weights import Layer
 from neural_style.objective.spec import term_weights
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
-from neural_style.tiles.passes import Cut, Passes
+from neural_style.tiles.passes import TiledEvaluation, Tiling
 from neural_style.tiles.spill import Spill
 from neural_style.tiles.walk import Tick, ignore
 from neural_style.transfer import targets
@@ -24,7 +24,7 @@ from neural_style.transfer.memory import spare_bytes
 
 
 @dataclass
-class Workspace:
+class TransferSession:
     """One graph and one session, which serve every run of a structure.
 
     Attributes:
@@ -46,14 +46,16 @@ class Workspace:
     kept: targets.KeptTargets = field(default_factory=targets.KeptTargets)
     tiles: TileGraph | None = None
     used: tuple[Layer, ...] = ()
-    passes: Passes | None = None
+    passes: TiledEvaluation | None = None
 
     def close(self) -> None:
         """End the session."""
         self.session.close()
 
 
-def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignore) -> None:
+def set_goal(
+    work: TransferSession, config: Config, inputs: ScaledPictures, tick: Tick = ignore
+) -> None:
     """Measure the targets at one scale; set them, the masks and the weights of the terms."""
     run, goal = work.session, work.objective
     work.passes = None  # and what was held of the goal before
@@ -76,17 +78,19 @@ def set_goal(work: Workspace, config: Config, inputs: Inputs, tick: Tick = ignor
     objective.set_weights(run, goal, term_weights(config, inputs.size))
 
 
-def _cut(work: Workspace, config: Config, inputs: Inputs, tick: Tick) -> Cut | None:
+def _cut(
+    work: TransferSession, config: Config, inputs: ScaledPictures, tick: Tick
+) -> Tiling | None:
     """Return how pictures are cut at one scale; None where none is."""
     side = config.runtime.tile
     if work.tiles is None or not isinstance(side, int):
         return None
     sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
     spill = Spill(spare_bytes(config, work.used, sizes))
-    return Cut(work.tiles, side, spill, tick)
+    return Tiling(work.tiles, side, spill, tick)
 
 
-def evaluate(work: Workspace, image: np.ndarray) -> dict[str, float]:
+def evaluate(work: TransferSession, image: np.ndarray) -> dict[str, float]:
     """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set; a run that
     has come so far is not interrupted.
     """

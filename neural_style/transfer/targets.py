@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from neural_style.objective import Objective, set_guides, set_image, set_region, sums_present
-from neural_style.objective.losses import StyleSums
-from neural_style.objective.variables import Held, hold
+from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.variables import FedVariable, hold
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.passes import ContentOfTiles, Cut, measure_content, measure_style
+from neural_style.tiles.passes import ContentOfTiles, Tiling, measure_content, measure_style
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Targets:
     """
 
     content: Mapping[str, np.ndarray] | ContentOfTiles
-    style: Mapping[str, tuple[StyleSums, ...]]
+    style: Mapping[str, tuple[StyleStatistics, ...]]
     shares: tuple[float, ...]
 
 
@@ -101,7 +101,7 @@ def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> 
     hold(session, [(held, content.get(name, _nothing(held))) for name, held in places])
     if not objective.style_targets:
         return
-    pairs: list[tuple[Held, Any]] = [(objective.shares, targets.shares)]
+    pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]
     for name, handles in objective.style_targets.items():
         for each, sums in zip(handles, targets.style[name], strict=True):
             held = sums_present(each)
@@ -118,7 +118,7 @@ def measure_targets(
     content: np.ndarray,
     styles: Sequence[StyleSource],
     goals: Sequence[Sequence[int]] | None = None,
-    cut: Cut | None = None,
+    cut: Tiling | None = None,
 ) -> Targets:
     """Run the network on the content image and the style images. The image variable, region and
     guides are overwritten.
@@ -152,7 +152,7 @@ def measure_targets(
 
 
 def _measure_content(
-    session: tf.Session, objective: Objective, content: np.ndarray, cut: Cut | None
+    session: tf.Session, objective: Objective, content: np.ndarray, cut: Tiling | None
 ) -> Mapping[str, np.ndarray] | ContentOfTiles:
     """Return the features of the content image by layer, or those of each tile."""
     if objective.content_targets:
@@ -168,8 +168,8 @@ def _measure_style(
     objective: Objective,
     style: StyleSource,
     targets: int,
-    cut: Cut | None,
-) -> dict[str, StyleSums]:
+    cut: Tiling | None,
+) -> dict[str, StyleStatistics]:
     """Return the sums of a style image by layer, as arrays."""
     set_region(session, objective, np.ones(style.image.shape[1:3], np.float32))
     set_image(session, objective, style.image)
@@ -180,17 +180,17 @@ def _measure_style(
     found = session.run(
         {name: sums_present(sums[0]) for name, sums in objective.style_statistics.items()}
     )
-    return {name: StyleSums(**values) for name, values in found.items()}
+    return {name: StyleStatistics(**values) for name, values in found.items()}
 
 
-def _nothing(held: Held) -> np.ndarray:
+def _nothing(held: FedVariable) -> np.ndarray:
     """Return a held value of no positions."""
     variable = held.variable
     sides = [side or 0 for side in variable.shape.as_list()]
     return np.zeros(sides, variable.dtype.as_numpy_dtype)
 
 
-def _mixture(sums: Sequence[StyleSums], weights: Sequence[float]) -> StyleSums:
+def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> StyleStatistics:
     """Return the mixture of several images' sums, each taken per position.
 
     Of one image they are its own. Ordered values are averaged at equal quantiles, which gives the
@@ -212,7 +212,7 @@ def _mixture(sums: Sequence[StyleSums], weights: Sequence[float]) -> StyleSums:
                 for share, value, each in zip(shares, values, sums, strict=True)
             )
             mixed[name] = sum(per_position) * positions
-    return StyleSums(**mixed)
+    return StyleStatistics(**mixed)
 
 
 def _quantiles(ordered: np.ndarray, number: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 import vgg19_matconvnet as vgg
 from neural_style.evaluation import evaluator as critic
 from neural_style.evaluation import metrics
-from neural_style.evaluation.evaluator import CACHED, Critic, open_critic
+from neural_style.evaluation.evaluator import CACHED, Evaluator, open_evaluator
 from neural_style.evaluation.gaussians import factorise, fit_gaussian, overlap
 from neural_style.evaluation.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
 from neural_style.images import read_image, resize
@@ -34,8 +34,8 @@ FEATURES_NEEDED = {*CONTENT_LAYERS, *STYLE_LAYERS, *HELD_OUT_LAYERS}
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Critic]:
-    with open_critic(WEIGHTS, vgg, DEVICE) as opened:
+def judge() -> Iterator[Evaluator]:
+    with open_evaluator(WEIGHTS, vgg, DEVICE) as opened:
         yield opened
 
 
@@ -57,7 +57,7 @@ def lost_of(score: dict[str, float | None]) -> list[str]:
 
 
 @pytest.fixture
-def score(judge: Critic, pictures: list[np.ndarray]) -> dict[str, float]:
+def score(judge: Evaluator, pictures: list[np.ndarray]) -> dict[str, float]:
     image, content, style, _ = pictures
     return judge.score(image, content, [(style, 1)])
 
@@ -116,7 +116,7 @@ def test_pictures_are_taken_at_the_size_of_the_pastiche(judge, pictures, monkeyp
 
 def test_scores_are_the_same_bytes_from_a_critic_that_remembers_so_much(pictures, score):
     image, content, style, _ = pictures
-    with open_critic(WEIGHTS, vgg, DEVICE) as other:
+    with open_evaluator(WEIGHTS, vgg, DEVICE) as other:
         assert other.score(image, content, [(style, 1)]) == score
         for step in range(CACHED + 3):
             other.score(image[:4, :4], content + step, [(style - step, 1)])
@@ -131,7 +131,7 @@ def test_seen_contents_and_styles_are_not_looked_at_again(judge, pictures, monke
     before = judge.score(image, content, [(style, 1), (other, 1)])
     operations = len(judge.session.graph.get_operations())
     look = Mock(side_effect=judge._look)
-    monkeypatch.setattr(Critic, "_look", look)
+    monkeypatch.setattr(Evaluator, "_look", look)
     assert judge.score(image.copy(), content.copy(), [(other, 1), (style, 1)]) == pytest.approx(
         before
     )
@@ -163,7 +163,7 @@ def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_average
     shallow = replace(WEIGHTS, layers=WEIGHTS.layers[:9])  # up to relu2_2
     whole, scores = score, []
     for origin in ("unpublished", "random"):
-        with open_critic(replace(shallow, origin=origin), vgg, DEVICE) as smaller:
+        with open_evaluator(replace(shallow, origin=origin), vgg, DEVICE) as smaller:
             scores.append(smaller.score(image, content, [(style, 1)]))
     score, averaged = scores
     missing = ["content", *(f"wasserstein/relu{b}_1" for b in range(3, 6)), "self_similarity"]
@@ -219,7 +219,7 @@ def test_measures_beyond_float32_are_none(pictures):
     kept = re.compile("(conv|relu)(._1|1_2|4_2)|pool.")
     first, *rest = (layer for layer in WEIGHTS.layers if kept.fullmatch(layer.name))
     first = replace(first, kernel=first.kernel * 1e25)
-    with open_critic(replace(WEIGHTS, layers=(first, *rest)), vgg, DEVICE) as judge:
+    with open_evaluator(replace(WEIGHTS, layers=(first, *rest)), vgg, DEVICE) as judge:
         score = judge.score(image, content, [(style, 1)])
     lost = [name for name in NAMES if name.startswith(("content", "style", "wasserstein"))]
     assert lost_of(score) == lost
@@ -255,7 +255,7 @@ def test_trained_scores_tell_style_from_content(trained_weights: Path) -> None:
     names = "photo", "painting"
     pictures = (read_image(folder / f"{name}.png", name).rgb for name in names)
     photo, painting = (resize(picture, (96, 128)) for picture in pictures)
-    with open_critic(vgg.load_weights(trained_weights), vgg, DEVICE) as judge:
+    with open_evaluator(vgg.load_weights(trained_weights), vgg, DEVICE) as judge:
         kept, painted = (judge.score(image, photo, [(painting, 1)]) for image in (photo, painting))
     assert kept["content"] == kept["self_similarity"] == 0
     assert painted["style"] == painted["style_held_out"] == 0

@@ -62,7 +62,7 @@ def test_missing_weights_are_an_error_that_says_what_to_do_or_random_filters(min
     )
     found = find_weights(network(mine, if_missing="random"), 7, load)
     assert found.weights.origin == "random"
-    assert found.notice == f"there is no file {mine}; going on with {supply.RANDOM_FILTERS}"
+    assert found.notice == f"there is no file {mine}; going on with {supply.RANDOM_NOTICE}"
 
 
 def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):

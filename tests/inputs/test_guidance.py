@@ -12,7 +12,7 @@ from tables import refusal
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.images import ImageError, write_image
-from neural_style.inputs import Inputs
+from neural_style.inputs import ScaledPictures
 from neural_style.inputs.guidance import (
     check_area,
     fit_mask,
@@ -130,7 +130,7 @@ def test_weights_are_what_a_position_sees_of_a_mask_or_the_mean_over_what_it_sta
         assert found == {"pool1": np.ones((1, 1))}
 
 
-def guided(**changes: object) -> tuple[object, Inputs]:
+def guided(**changes: object) -> tuple[object, ScaledPictures]:
     """Settings of two styles at relu1_1 and relu3_1, and pictures with their masks."""
     half, whole = np.zeros((16, 12), np.float32), np.ones((16, 12), np.float32)
     half[:, :6] = 1
@@ -139,7 +139,7 @@ def guided(**changes: object) -> tuple[object, Inputs]:
     images = [{"path": "a.png", "mask": "m.png"}, "b.png"]
     style = make_config({"style": {"images": images, "layers": layers, **changes}}).style
     masks = ((half, whole), (1 - half, whole))
-    return style, Inputs(blank, ((blank, 1.0), (blank, 1.0)), None, masks)
+    return style, ScaledPictures(blank, ((blank, 1.0), (blank, 1.0)), None, masks)
 
 
 def test_guides_are_the_weights_of_masks_at_layers_in_use_and_1_at_others_and_none_of_none():
@@ -154,7 +154,7 @@ def test_guides_are_the_weights_of_masks_at_layers_in_use_and_1_at_others_and_no
                 assert [*found] == [*expected]
                 for name, weights in expected.items():
                     assert_array_equal(found[name], weights)
-    assert guides_of(make_config({}).style, Inputs(inputs.content, (), None), LAYERS) == []
+    assert guides_of(make_config({}).style, ScaledPictures(inputs.content, (), None), LAYERS) == []
 
 
 def test_a_mask_without_area_at_a_layer_is_told_by_its_style_unless_that_weighs_nothing():
@@ -174,10 +174,10 @@ def test_region_is_where_any_style_is_painted():
     left, right = inputs.masks
     assert inputs.region.all()
     pictures = inputs.content, inputs.styles[:1], None
-    one = Inputs(*pictures, (left,))
+    one = ScaledPictures(*pictures, (left,))
     assert_array_equal(one.region, left[0])
     soft = fit_mask(left[0], (16, 12), 1)
-    feathered = Inputs(*pictures, ((soft, right[1]),))
+    feathered = ScaledPictures(*pictures, ((soft, right[1]),))
     assert_array_equal(feathered.painted, soft)
     assert_array_equal(feathered.region, soft > 0.02)
     assert one.region.sum() < feathered.region.sum() < np.count_nonzero(soft)

@@ -9,7 +9,7 @@ from tables import refusal
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import write_image
-from neural_style.inputs import Inputs, Pictures, check_layers, prepare_inputs, take_pictures
+from neural_style.inputs import Pictures, ScaledPictures, at_scale, check_layers, take_pictures
 from neural_style.inputs import pictures as given
 from neural_style.network.weights import WeightsError
 
@@ -21,9 +21,9 @@ def pictures(content=(60, 90), styles=((50, 100),), start=None) -> Pictures:
     return Pictures(blank(content), tuple(map(blank, styles)), start and blank(start))
 
 
-def prepared(config: Config, taken: Pictures) -> Inputs:
+def prepared(config: Config, taken: Pictures) -> ScaledPictures:
     """The pictures at the size of the settings, which is as told beforehand."""
-    inputs, sizes = (f(config, taken, config.image.size) for f in (prepare_inputs, given.sizes_at))
+    inputs, sizes = (f(config, taken, config.image.size) for f in (at_scale, given.sizes_at))
     assert inputs.size == sizes.content
     assert tuple(style.shape[:2] for style, _ in inputs.styles) == sizes.styles
     return inputs
@@ -95,7 +95,7 @@ def test_a_picture_that_would_not_fit_into_memory_and_an_unknown_layer_are_named
         (90, 1000, "style.images[0]: 90000 x 45000", "image.size or its scale"),
     ):
         config = make_config({"style": {"images": [{"path": "a", "scale": scale}]}})
-        assert refusal(InputError, prepare_inputs, config, pictures(), size) == (
+        assert refusal(InputError, at_scale, config, pictures(), size) == (
             f"{found} px at this size, expected at most 200 megapixels; lower {cure}, or raise "
             "image.max_megapixels"
         )
@@ -161,7 +161,7 @@ def test_masks_are_read_with_the_pictures_they_belong_to(tmp_path):
     pictures = given.read_pictures(config)
     shapes = [tuple(m if m is None else m.shape for m in pair) for pair in pictures.masks]
     assert shapes == [((20, 30), None), (None, (24, 16)), (None, None)]
-    inputs = prepare_inputs(config, pictures, 60)
+    inputs = at_scale(config, pictures, 60)
     assert inputs.size == (40, 60)
     assert [(on.shape, of.shape) for on, of in inputs.masks] == [((40, 60), (60, 40))] * 3
     assert_array_equal(inputs.masks[1][0], np.ones((40, 60)))

@@ -20,7 +20,7 @@ from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of, term_weights
 from neural_style.runs.outputs import Result
 from neural_style.runs.record import LossHistory
-from neural_style.transfer.graph_cache import Studio
+from neural_style.transfer.graph_cache import GraphCache
 
 CPU = SimpleNamespace(kind="cpu", precision="float32")
 
@@ -110,7 +110,9 @@ def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles, mo
 def test_styles_are_painted_once_for_runs_that_use_the_same():
     painted = []
     opened = SimpleNamespace(close=lambda: None)
-    studio = Studio(lambda *_: opened, None, lambda job: painted.append(1) or job.pictures, None)
+    studio = GraphCache(
+        lambda *_: opened, None, lambda job: painted.append(1) or job.pictures, None
+    )
     network = VGGWeights((), np.zeros(3, np.float32), "unpublished", "1")
     job = Job(config(), pictures(), network, {"content.image": "2"})
     other = replace(job, digests={"content.image": "3"})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from neural_style.objective.backward import descend_by_layer
+from neural_style.objective.backward import layerwise_gradient
 
 Terms = Callable[..., Sequence[tf.Tensor]]
 
@@ -33,7 +33,7 @@ def told(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
 def descend(terms: Terms, layers: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return the sum of the terms of what is seen of the layers, the image first."""
     seen = [tf.identity(layer) for layer in layers]
-    return descend_by_layer(terms(*seen), layers, seen)
+    return layerwise_gradient(terms(*seen), layers, seen)
 
 
 def test_gradient_is_tensorflows_own_whatever_layers_depend_on(rng):

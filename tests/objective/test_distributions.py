@@ -30,7 +30,7 @@ def histogram_reference(f: np.ndarray, s: np.ndarray) -> float:
     return np.mean((np.sort(f, axis=0) - goal) ** 2)
 
 
-def shifted_gram_loss(sums: losses.StyleSums, target: losses.StyleSums) -> Any:
+def shifted_gram_loss(sums: losses.StyleStatistics, target: losses.StyleStatistics) -> Any:
     return losses.gram_loss(losses.shifted(sums, SHIFT), losses.shifted(target, SHIFT))
 
 
@@ -192,7 +192,7 @@ def test_weighted_sums_are_those_of_numpy_and_of_the_papers_guided_features(feat
     assert_allclose(sums["mean"], np.average(features, axis=0, weights=guide**2), rtol=1e-12)
     assert_allclose(sums["covariance"], covariance, rtol=1e-9, atol=1e-12)
     names = ("products", "positions", "features")
-    found = losses.shifted(losses.StyleSums(**{name: sums[name] for name in names}), 2.5)
+    found = losses.shifted(losses.StyleStatistics(**{name: sums[name] for name in names}), 2.5)
     assert [*sums_present(found)] == [*names]
     for name, value in sums_present(found).items():
         assert_allclose(value, of_shifted[name], rtol=1e-12)

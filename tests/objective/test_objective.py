@@ -11,7 +11,7 @@ from graphs import LAYERS, ancestors, objective_session, picture, set_goal
 
 from neural_style.config import make_config
 from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
-from neural_style.objective.spec import Structure, structure_of
+from neural_style.objective.spec import ObjectiveSpec, structure_of
 from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 pytestmark = pytest.mark.onednn
@@ -56,7 +56,7 @@ def features_at(session: Any, objective: Objective, *images: np.ndarray) -> list
 
 
 def test_terms_match_numpy_for_images_of_every_size_in_a_gradient_that_keeps_no_differences(rng):
-    structure = Structure(("relu2_1",), LAYERS, variation_norm="l1")
+    structure = ObjectiveSpec(("relu2_1",), LAYERS, variation_norm="l1")
     with objective_session(structure, add_gradients) as (session, objective, added):
         for content_size, style_size in [((12, 16), (20, 8)), ((21, 9), (7, 30))]:
             content, style = picture(rng, *content_size), picture(rng, *style_size)
@@ -84,7 +84,7 @@ def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_b
     assert structure_of([config]).style_layers == ("relu1_1",)
     image = picture(rng, 12, 10)
     for layers in ((("relu2_1",), LAYERS), (("relu2_1",), ()), ((), ("relu1_1",))):
-        structure = Structure(*layers)
+        structure = ObjectiveSpec(*layers)
         with objective_session(structure) as (session, objective, _):
             assert tuple(objective.terms) == structure.terms
             set_goal(session, objective, WEIGHTS, image, image)
@@ -96,7 +96,7 @@ def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(pulled, 
     """jcjohnson/neural-style: each layer's gradient is divided by its L1 norm + 1e-8."""
     pulls = {f"{section}_pull": True for section in pulled}
     content, style, image = (picture(rng, *size) for size in [(12, 10), (8, 14), (12, 10)])
-    structure = Structure(("relu2_1",), LAYERS, **pulls)
+    structure = ObjectiveSpec(("relu2_1",), LAYERS, **pulls)
     with objective_session(structure, add_gradients) as (session, objective, added):
         for weights in ({}, WEIGHTS):
             set_goal(session, objective, weights, image, image)
@@ -139,7 +139,7 @@ def test_guided_style_losses_are_those_of_the_papers_guided_gram_matrices(rng):
 
     painted, taken = [guide(image) for _ in styles], [guide(style) for style in styles]
     sources = [StyleSource(*each) for each in zip(styles, (3.0, 1.0), taken, strict=True)]
-    with objective_session(Structure((), LAYERS, targets=2, guided=True)) as made:
+    with objective_session(ObjectiveSpec((), LAYERS, targets=2, guided=True)) as made:
         session, objective, _ = made
         found = measure_targets(session, objective, content, sources, [[0], [1]])
         set_targets(session, objective, found)
@@ -160,7 +160,7 @@ def test_guided_style_losses_are_those_of_the_papers_guided_gram_matrices(rng):
 
 
 def test_no_pixel_outside_the_region_has_a_gradient(rng):
-    structure = Structure(("relu2_1",), ("relu2_1",), guided=True, variation_norm="l1")
+    structure = ObjectiveSpec(("relu2_1",), ("relu2_1",), guided=True, variation_norm="l1")
     image, other, region = picture(rng, 8, 10), picture(rng, 8, 10), np.zeros((8, 10), np.float32)
     region[2:7, 3:] = 1
     whole = {"relu2_1": np.ones((4, 5), np.float32)}
@@ -186,7 +186,7 @@ def test_several_statistics_are_terms_of_their_own_weights_and_the_shift_is_of_t
     content, style, image = (picture(rng, *size) for size in [(8, 6), (6, 10), (8, 6)])
 
     def terms_of(*statistics: str, shift: float = 0) -> dict[str, float]:
-        structure = Structure((), LAYERS, statistics=statistics, activation_shift=shift)
+        structure = ObjectiveSpec((), LAYERS, statistics=statistics, activation_shift=shift)
         with objective_session(structure) as (session, objective, _):
             own = {name: weights.get(name.split("/")[-1], 1.0) for name in objective.terms}
             set_goal(session, objective, own, content, style)
@@ -208,7 +208,7 @@ def test_several_statistics_are_terms_of_their_own_weights_and_the_shift_is_of_t
 
 def test_total_variation_multiplies_each_channel_by_its_own_number(rng):
     channels, image = (0.5, 0.0, 3.0), picture(rng, 8, 6)
-    structure = Structure((), (), variation_norm="l1", variation_channels=channels)
+    structure = ObjectiveSpec((), (), variation_norm="l1", variation_channels=channels)
     with objective_session(structure) as (session, objective, _):
         assert set(objective.terms) == {"total_variation"}
         set_goal(session, objective, {"total_variation": 2.0}, image)

@@ -13,7 +13,7 @@ from tables import cases, rows
 
 from neural_style.config import Config, make_config
 from neural_style.objective.spec import (
-    Structure,
+    ObjectiveSpec,
     depth_of,
     in_depth_order,
     merge,
@@ -28,22 +28,22 @@ def config(**sections: Any) -> Config:
     return make_config(sections)
 
 
-def alone(**sections: Any) -> Structure:
+def alone(**sections: Any) -> ObjectiveSpec:
     """The structure of one run."""
     return structure_of([config(**sections)])
 
 
 def test_terms_are_named_by_layer_and_by_statistic_where_there_are_several():
-    one = Structure(("relu4_2",), ("relu1_1", "relu2_1"), variation_norm="l2")
+    one = ObjectiveSpec(("relu4_2",), ("relu1_1", "relu2_1"), variation_norm="l2")
     assert one.terms == ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation")
-    two = Structure((), ("relu1_1", "relu2_1"), statistics=("gram", "histogram"))
+    two = ObjectiveSpec((), ("relu1_1", "relu2_1"), statistics=("gram", "histogram"))
     of_first = ("style/relu1_1/gram", "style/relu1_1/histogram")
     assert two.terms == (*of_first, "style/relu2_1/gram", "style/relu2_1/histogram")
 
 
 def test_layers_are_named_once_in_the_order_in_which_the_network_has_them():
     """As VGG-19 is built: convolution, ReLU, convolution, ..., pooling, block by block."""
-    assert Structure(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu1_1", "relu2_1")
+    assert ObjectiveSpec(("relu2_1",), ("relu1_1", "relu2_1")).layers == ("relu1_1", "relu2_1")
     network = [layer.name for layer in tiny_layers()]
     assert list(in_depth_order(reversed(network))) == network
     assert len({depth_of(name) for name in network}) == len(network)
@@ -54,8 +54,11 @@ def test_layers_are_named_once_in_the_order_in_which_the_network_has_them():
 
 
 def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
-    one, other = Structure(("relu4_2",), ("relu1_1",)), Structure(("conv4_2",), ("relu5_1",))
-    expected = Structure(("conv4_2", "relu4_2"), ("relu1_1", "relu5_1"))
+    one, other = (
+        ObjectiveSpec(("relu4_2",), ("relu1_1",)),
+        ObjectiveSpec(("conv4_2",), ("relu5_1",)),
+    )
+    expected = ObjectiveSpec(("conv4_2", "relu4_2"), ("relu1_1", "relu5_1"))
     assert merge(one, other) == merge(other, one) == expected
     assert one.style_layers == ("relu1_1",)
     for pair in ((replace(one, tiled=True), other), (one, replace(other, tiled=True))):
@@ -90,7 +93,9 @@ def test_settings_that_make_the_graph_are_in_the_structure():
     found = alone(content=content, style=style, total_variation=powers)
     first = tuple(f"relu{block}_1" for block in range(1, 6))
     variation = {"variation_exponent": 0.5, "variation_channels": (1, 2, 3)}
-    expected = Structure(("relu4_2",), first, "root", "paper", variation_norm="power", **variation)
+    expected = ObjectiveSpec(
+        ("relu4_2",), first, "root", "paper", variation_norm="power", **variation
+    )
     expected = replace(expected, statistics=("gram", "wasserstein"), activation_shift=-1, targets=2)
     assert found == replace(expected, content_pull=True, style_pull=True)
 

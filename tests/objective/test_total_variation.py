@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from neural_style.objective.total_variation import VARIATIONS, Framed, framed, variation_loss
+from neural_style.objective.total_variation import VARIATIONS, PaddedImage, framed, variation_loss
 
 EXPONENT = 1.25
 # Rows and columns of the parts of a picture of 6 x 8.
@@ -25,7 +25,7 @@ class Forms:
             self.image = tf.placeholder(number, [1, None, None, 3])
             self.frame = framed(self.image).pixels
             self.ends = [tf.placeholder_with_default(1, []) for _ in range(2)]
-            part = Framed(self.frame, *self.ends)
+            part = PaddedImage(self.frame, *self.ends)
             self.parts = {name: form(part, exponent) for name, form in VARIATIONS.items()}
             self.losses = {name: variation_loss(parts) for name, parts in self.parts.items()}
             self.slopes = {n: tf.gradients(v, self.image)[0] for n, v in self.losses.items()}

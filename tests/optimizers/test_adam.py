@@ -14,7 +14,7 @@ from graphs import objective_session, picture, set_goal
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.objective import set_image
-from neural_style.objective.spec import Structure
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.optimizers.adam import AdamRun, build_adam, learning_rate
 
 WEIGHTS = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
@@ -47,7 +47,7 @@ def bench_in(box: Any) -> Iterator[Bench]:
         slope = tf.gradients(objective.total, objective.image.variable)[0]
         return build_adam(objective, box), tf.convert_to_tensor(slope)
 
-    structure = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
+    structure = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
     with objective_session(structure, add) as made:
         yield Bench(*made)
 

@@ -17,8 +17,8 @@ from graphs import evaluate, objective_session, picture, set_goal
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.objective import Canvas, Objective, set_image
-from neural_style.objective.spec import Structure
+from neural_style.objective import ImageVariable, Objective, set_image
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.variables import build_held
 from neural_style.optimizers import vectors
 from neural_style.optimizers.lbfgs import LBFGSRun, build_lbfgs
@@ -65,7 +65,7 @@ def minimiser(
     with tf.Graph().as_default():
         image = build_held("image", [1, None, None, 3], tf.float64)
         total = function(image.variable.read_value())
-        canvas = Canvas(image, None, image.variable.read_value())
+        canvas = ImageVariable(image, None, image.variable.read_value())
         objective = Objective(canvas, {"f": total}, total, *[NOTHING] * 7)
         bounds = box and tuple(np.broadcast_to(np.float64(bound), 3) for bound in box)
         handles = build_lbfgs(objective, bounds, history, preconditioned)
@@ -223,7 +223,7 @@ def test_inner_products_are_of_free_variables_and_blocks_of_rows_change_nothing(
 def test_every_step_lowers_the_loss_inside_the_box(rng):
     box = (np.full(3, -100, np.float32), np.full(3, 155, np.float32))
     weights = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
-    structure = Structure(("relu2_1",), ("relu1_1",), variation_norm="l2")
+    structure = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
     build = functools.partial(build_lbfgs, box=box, history=5, preconditioned=True)
     with objective_session(structure, build) as (session, objective, handles):
         content = picture(rng)

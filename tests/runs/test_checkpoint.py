@@ -23,9 +23,14 @@ from benchmarks import kills
 from neural_style.errors import InputError
 from neural_style.images import io as images
 from neural_style.runs import checkpoint
-from neural_style.runs.checkpoint import Checkpoint, Keeper, read_checkpoint, write_checkpoint
+from neural_style.runs.checkpoint import (
+    Checkpoint,
+    CheckpointManager,
+    read_checkpoint,
+    write_checkpoint,
+)
 from neural_style.runs.record import LossHistory
-from neural_style.transfer.level import Moment
+from neural_style.transfer.level import Iteration
 
 DECISIVE = {"settings": {"style": {"weight": 500.0}}, "inputs": {"content.image": "1"}}
 
@@ -179,10 +184,10 @@ def test_a_changed_run_is_refused_with_every_leaf_that_differs_in_a_line_with_an
     assert len(line) < 1500 + len(str(tmp_path))
 
 
-def kept_after(keeper: Keeper, done: int) -> int | None:
+def kept_after(keeper: CheckpointManager, done: int) -> int | None:
     """The checkpoint that there is after so many iterations."""
     made = a_checkpoint(done)
-    keeper.keep(Moment("48x32", done, {}, made.history, lambda: np.zeros(1), lambda: made.state))
+    keeper.keep(Iteration("48x32", done, {}, made.history, lambda: np.zeros(1), lambda: made.state))
     found = read_checkpoint(keeper.folder)
     return found.done if found else None
 
@@ -197,7 +202,7 @@ def test_checkpoints_are_written_so_often_and_at_the_end(tmp_path, monkeypatch):
     ):
         now[0], folder = 0.0, tmp_path / str(every)
         folder.mkdir()
-        keeper, found = Keeper(folder, every, DECISIVE, last), []
+        keeper, found = CheckpointManager(folder, every, DECISIVE, last), []
         for done, now[0] in enumerate((5, 11, 19, 21.5, 22, 31), 1):
             found.append(kept_after(keeper, done))
         assert found == expected
@@ -207,7 +212,7 @@ def test_a_full_disk_ends_the_checkpoints_and_not_the_run(tmp_path, monkeypatch,
     def full(path: Path, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    keeper = Keeper(tmp_path, 1, DECISIVE)
+    keeper = CheckpointManager(tmp_path, 1, DECISIVE)
     assert kept_after(keeper, 1) == 1
     monkeypatch.setattr(checkpoint, "write_atomically", full)
     assert [kept_after(keeper, done) for done in (2, 3)] == [1, 1]
@@ -234,14 +239,14 @@ def resume(run: Path, *settings: str, first: str = "-q") -> int:
 
 def after(done: int, act: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
     """Do something after an iteration, whose checkpoint is written if it is to have one."""
-    keep = Keeper.keep
+    keep = CheckpointManager.keep
 
-    def keep_and_act(keeper: Keeper, moment: Moment) -> None:
+    def keep_and_act(keeper: CheckpointManager, moment: Iteration) -> None:
         keep(keeper, moment)
         if moment.done == done:
             act()
 
-    patch.setattr(Keeper, "keep", keep_and_act)
+    patch.setattr(CheckpointManager, "keep", keep_and_act)
 
 
 def killed(experiment: Path, done: int, *settings: str) -> Path:

@@ -14,7 +14,7 @@ from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import outputs
-from neural_style.runs.outputs import Result, Snapshots, Verdict, describe, write_results
+from neural_style.runs.outputs import Result, Scores, Snapshots, describe, write_results
 from neural_style.runs.record import LossHistory
 from neural_style.system.tensorflow_v1 import Device
 
@@ -80,7 +80,7 @@ def test_the_record_names_the_lowest_loss_and_has_null_for_one_beyond_float32():
     totals = (math.nan, math.inf, 3.0, 4.0)
     saved = {"content/relu4_2": math.nan, "total": 3.0}
     device = Device("cpu", "CPU", 2)
-    losses = describe(a_job(), device, a_result(totals), Verdict(saved, {}), {})["losses"]
+    losses = describe(a_job(), device, a_result(totals), Scores(saved, {}), {})["losses"]
     assert losses == {
         "start": {"content/relu4_2": None, "total": None},
         "lowest": {"iteration": 2, "total": 3.0},

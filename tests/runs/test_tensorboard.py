@@ -27,8 +27,8 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 import style_transfer
 from neural_style.errors import InputError
 from neural_style.runs.record import LossHistory
-from neural_style.runs.tensorboard import Board, announce, check_board, typed
-from neural_style.transfer.level import Moment
+from neural_style.runs.tensorboard import TensorBoardWriter, announce, check_board, typed
+from neural_style.transfer.level import Iteration
 
 Image = Callable[[], np.ndarray]
 BLACK = np.zeros((2, 2, 3), np.float32)
@@ -41,12 +41,14 @@ def a_history(rows: int, seed: int = 0) -> LossHistory:
     return LossHistory(COLUMNS, ["5x4"] * rows, [*numbers], [*map(float, numbers)], known)
 
 
-def iterate(board: Board, done: int, image: Image = lambda: BLACK, seed: int = 0) -> None:
+def iterate(
+    board: TensorBoardWriter, done: int, image: Image = lambda: BLACK, seed: int = 0
+) -> None:
     """Tell of a run after so many iterations, whose losses are known up to the iterate before."""
-    board.iterate(Moment("5x4", done, {}, a_history(done, seed), image, dict))
+    board.iterate(Iteration("5x4", done, {}, a_history(done, seed), image, dict))
 
 
-def tell(board: Board, rows: int, seed: int = 0, picture: np.ndarray = BLACK) -> None:
+def tell(board: TensorBoardWriter, rows: int, seed: int = 0, picture: np.ndarray = BLACK) -> None:
     """Tell a board the rest of a run."""
     with board:
         for done in range(board.done + 1, rows):
@@ -81,8 +83,8 @@ def test_terms_first_iterate_and_pastiche_are_found(tmp_path, rng):
     picture = rng.integers(0, 256, (4, 5, 3)).astype(np.float32)
     with tf.Graph().as_default() as graph:
         graph.finalize()
-        tell(Board(tmp_path, enabled=True), 40, seed=1)
-        tell(Board(tmp_path, enabled=True), 30, picture=picture)
+        tell(TensorBoardWriter(tmp_path, enabled=True), 40, seed=1)
+        tell(TensorBoardWriter(tmp_path, enabled=True), 30, picture=picture)
         assert not graph.get_operations()
     check_scalars(tmp_path, a_history(30).rows)
     found = read(tmp_path)
@@ -96,8 +98,13 @@ def test_terms_first_iterate_and_pastiche_are_found(tmp_path, rng):
 def test_a_resumed_run_tells_each_iterate_once_and_as_it_was_last_and_images_in_bytes(tmp_path):
     """Of at most 1024 pixels a side."""
     odd, long = np.float32([[[-3, 0.4, 0.6], [254.6, 255, 300]]]), np.zeros((20, 1536, 3))
-    tell(Board(tmp_path, enabled=True), 10, seed=1, picture=odd)
-    tell(Board(tmp_path, enabled=True, done=5), 12, seed=2, picture=long.astype(np.float32))
+    tell(TensorBoardWriter(tmp_path, enabled=True), 10, seed=1, picture=odd)
+    tell(
+        TensorBoardWriter(tmp_path, enabled=True, done=5),
+        12,
+        seed=2,
+        picture=long.astype(np.float32),
+    )
     check_scalars(tmp_path, [*a_history(10, seed=1).rows[:5], *a_history(12, seed=2).rows[5:]])
     first, _ = read(tmp_path).Images("iterate")
     np.testing.assert_array_equal(decoded(first), [[[0, 0, 1], [255, 255, 255]]])
@@ -125,7 +132,7 @@ def test_images_of_a_run_of_a_second_an_iteration_take_a_hundredth_of_its_time(
         now[0] += cost
         return BLACK
 
-    with Board(tmp_path, enabled=True, clock=lambda: now[0]) as board:
+    with TensorBoardWriter(tmp_path, enabled=True, clock=lambda: now[0]) as board:
         for done in range(1, 401):
             now[0] += 1
             iterate(board, done, fetch)
@@ -137,7 +144,7 @@ def test_a_missing_package_is_told_in_one_line_where_it_is_needed(monkeypatch, t
     check_board(True)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     check_board(False)
-    with Board(tmp_path, enabled=False, values={"style.weight": 1.0}) as board:
+    with TensorBoardWriter(tmp_path, enabled=False, values={"style.weight": 1.0}) as board:
         iterate(board, 1, lambda: pytest.fail("an image was fetched"))
         board.result(BLACK, a_history(3))
         board.score({"total": 1.0}, {"ssim": 0.5})
@@ -146,7 +153,7 @@ def test_a_missing_package_is_told_in_one_line_where_it_is_needed(monkeypatch, t
         "output.tensorboard: found true, but TensorBoard is not installed; "
         "pip install -r requirements-tensorboard.txt, or set it to false"
     )
-    for call in (lambda: check_board(True), Board(tmp_path, enabled=True).__enter__):
+    for call in (lambda: check_board(True), TensorBoardWriter(tmp_path, enabled=True).__enter__):
         assert refusal(InputError, call) == told
     assert (ROOT / "requirements-tensorboard.txt").exists()
 
@@ -154,7 +161,7 @@ def test_a_missing_package_is_told_in_one_line_where_it_is_needed(monkeypatch, t
 def test_a_folder_that_cannot_be_written_costs_the_events_and_not_the_run(tmp_path, caplog):
     place = tmp_path / "file"
     place.write_text("no folder")
-    tell(Board(place, enabled=True), 3)
+    tell(TensorBoardWriter(place, enabled=True), 3)
     [line] = caplog.messages
     assert line.startswith(f"{place}: TensorBoard's events cannot be written: ")
     assert line.endswith("going on without")
@@ -162,7 +169,7 @@ def test_a_folder_that_cannot_be_written_costs_the_events_and_not_the_run(tmp_pa
 
 def test_events_can_be_read_while_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("neural_style.runs.tensorboard.FLUSH_SECONDS", 0.2)
-    with Board(tmp_path, enabled=True) as board:
+    with TensorBoardWriter(tmp_path, enabled=True) as board:
         iterate(board, 1)
         for _ in range(1200):  # or later on a busy machine
             found = read(tmp_path).Tags()["scalars"] if list(tmp_path.iterdir()) else []
@@ -211,7 +218,7 @@ def test_a_sweep_is_a_table_of_its_keys_and_measures(tmp_path):
     for number, row in enumerate(typed(rows), 1):
         home = tmp_path / f"{number:04d}-run"
         home.mkdir()
-        with Board(home, enabled=True, values=row) as board:
+        with TensorBoardWriter(home, enabled=True, values=row) as board:
             iterate(board, 1)
             losses = {"style/relu1_1": float("inf"), "total": 10.0 * number}
             board.score(losses, {"ssim": 0.25, "border": None})
@@ -232,7 +239,7 @@ def test_a_sweep_is_a_table_of_its_keys_and_measures(tmp_path):
 def test_a_run_is_found_before_it_has_ended_and_without_its_sweep(tmp_path):
     home = tmp_path / "0001-run"
     home.mkdir()
-    with Board(home, enabled=True, values={"init.noise": 0.5}) as board:
+    with TensorBoardWriter(home, enabled=True, values={"init.noise": 0.5}) as board:
         iterate(board, 1)
         board._writer.flush()
         experiment, groups = plugin(tmp_path)

@@ -13,7 +13,7 @@ from painting import write_small
 
 import style_transfer
 import vgg19_matconvnet as vgg
-from neural_style.evaluation.evaluator import open_critic
+from neural_style.evaluation.evaluator import open_evaluator
 from neural_style.images import io as images
 from neural_style.runs import outputs
 from neural_style.runs.record import read_record
@@ -89,7 +89,7 @@ def test_what_is_scored_is_the_saved_file(folder, done, tiny_mat):
     )
     device = tensorflow_v1.open_device()
     told = [read_record(path.parent) for path in done]
-    with open_critic(vgg.load_weights(tiny_mat), vgg, device) as critic:
+    with open_evaluator(vgg.load_weights(tiny_mat), vgg, device) as critic:
         for path, record in zip(done, told, strict=True):
             picture = images.read_image(path, "x", 10**6).rgb
             found = critic.score(picture, photo, [(paint, 1.0)])

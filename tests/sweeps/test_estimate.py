@@ -20,7 +20,7 @@ from neural_style.inputs import find_weights as supply
 from neural_style.inputs.job import Desk
 from neural_style.network.weights import VGGWeights
 from neural_style.sweeps import estimate as survey
-from neural_style.sweeps.estimate import Survey, check_inputs, human_bytes, survey_sweep
+from neural_style.sweeps.estimate import SweepEstimate, check_inputs, human_bytes, survey_sweep
 from neural_style.sweeps.plan import Plan, plan_sweep
 from neural_style.transfer.graph_cache import filters_of
 from neural_style.transfer.prediction import START_SECONDS, Prediction
@@ -46,10 +46,10 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def look(plan: Callable[..., Plan], desk: Desk) -> Callable[..., Survey]:
+def look(plan: Callable[..., Plan], desk: Desk) -> Callable[..., SweepEstimate]:
     """Survey a grid on a machine of ten thousand million operations a second."""
 
-    def found(*args: str) -> Survey:
+    def found(*args: str) -> SweepEstimate:
         made = plan(*args)
         checked = zip(made.experiments, check_inputs(made, desk), strict=True)
         filters = [filters_of(each.config, *told) for each, told in checked]

@@ -29,14 +29,14 @@ from neural_style.images import io as images
 from neural_style.inputs import find_weights as supply
 from neural_style.inputs import job
 from neural_style.network.weights import VGGWeights
-from neural_style.objective.spec import Structure
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs import checkpoint, record
 from neural_style.runs import window as viewer
 from neural_style.sweeps import execution as sweep
 from neural_style.sweeps.plan import plan_sweep
 from neural_style.transfer import targets
 from neural_style.transfer.fitting import with_tile
-from neural_style.transfer.level import Moment
+from neural_style.transfer.level import Iteration
 
 
 @pytest.fixture(autouse=True)
@@ -269,7 +269,7 @@ def test_a_wrong_sweep_is_one_line_exit_2_and_nothing_left(desk, tmp_path, capsy
 
 
 def supervised(
-    patch: pytest.MonkeyPatch, act: Callable[[Any, Moment], None] = lambda *_: None
+    patch: pytest.MonkeyPatch, act: Callable[[Any, Iteration], None] = lambda *_: None
 ) -> list[tuple[int, int]]:
     """Act after every iteration. Return a list of the seeds and iterations of runs that begin."""
     begun, optimise = [], style_transfer.optimise
@@ -277,7 +277,7 @@ def supervised(
     def follow(work: Any, config: Any, pictures: Any, watch: Any, resumed: Any, *rest: Any) -> Any:
         begun.append((config.init.seed, resumed.done if resumed else 0))
 
-        def each(moment: Moment) -> None:
+        def each(moment: Iteration) -> None:
             watch(moment)
             act(config, moment)
 
@@ -287,7 +287,7 @@ def supervised(
     return begun
 
 
-def press_in_the_second_run(config: Any, moment: Moment) -> None:
+def press_in_the_second_run(config: Any, moment: Iteration) -> None:
     """Press Ctrl-C in the first iteration of the run of seed 1, which the next heeds."""
     if config.init.seed == 1 and moment.done == 1:
         signal.raise_signal(signal.SIGINT)
@@ -330,7 +330,7 @@ def test_a_failure_and_ctrl_c_leave_the_others_as_if_alone(desk, monkeypatch, op
     """What the run left, a checkpoint included, is gone on with when the sweep is resumed."""
     config = desk("{grid: {init.seed: [0, 1, 2]}}", "output: {folder: out, checkpoint_every: 1}")
 
-    def fail(config: Any, moment: Moment) -> None:
+    def fail(config: Any, moment: Iteration) -> None:
         if config.init.seed == 1 and moment.done == 2:
             raise FloatingPointError("bad\nthing \x1b[31m")
 
@@ -477,7 +477,7 @@ def test_a_checkpoint_of_no_history_that_can_be_is_begun_again(told, tmp_path):
     config = make_config({})
     asked = {"settings": {"optimizer": {"history": config.optimizer.history}}}
     experiment: Any = SimpleNamespace(config=config)
-    task = sweep.Task(experiment, Structure((), ()), tmp_path / "0001-a", job.mark_of(asked))
+    task = sweep.Task(experiment, ObjectiveSpec((), ()), tmp_path / "0001-a", job.mark_of(asked))
     task.folder.mkdir()
     history, decisive = record.LossHistory(["total"]), {"settings": {"optimizer": told}}
     checkpoint.write_checkpoint(task.folder, checkpoint.Checkpoint(1, history, {}, decisive))

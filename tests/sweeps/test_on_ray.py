@@ -133,15 +133,15 @@ def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_pat
     ray, before = fake(), write_checkpoint(tmp_path, Checkpoint(3, LossHistory(["total"]), {}, {}))
     made = {"record.json": b"{}", "pastiche.png": b"p", "iterates/000001.png": b"i"}
 
-    def taken(get: Callable[[], sweep_ray.Made]) -> str:
+    def taken(get: Callable[[], sweep_ray.RemoteResult]) -> str:
         return sweep_ray._take(ray, get, tmp_path, 3)
 
-    assert taken(lambda: sweep_ray.Made(made, error)) == error
+    assert taken(lambda: sweep_ray.RemoteResult(made, error)) == error
     found = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert found == {*made, *([f"checkpoints/{before.name}"] if error else [])}
     full = OSError(errno.ENOSPC, "No space left on device", "pastiche.png")
     monkeypatch.setattr(files, "write_atomically", Mock(side_effect=full))
-    assert "No space left on device" in taken(lambda: sweep_ray.Made(made, ""))
+    assert "No space left on device" in taken(lambda: sweep_ray.RemoteResult(made, ""))
     lose = Mock(side_effect=LostError("gone"))
     assert taken(lose) == "ValueError: bad\\nthing"
     ray.exceptions.RayTaskError = ()
@@ -151,7 +151,7 @@ def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_pat
 @pytest.mark.parametrize(("cpus", "share"), [(1, "3.000GB"), (2, "6.000GB"), (0.5, "1.500GB")])
 def test_runs_that_are_made_at_once_share_the_memory(cpus, share, fake, monkeypatch):
     fake({"CPU": 4.0}, {"CPU": 1.0})
-    order = sweep_ray.Order(None, Path(), None, cpus, 9)
+    order = sweep_ray.RemoteRun(None, Path(), None, cpus, 9)
 
     def memory_of(free: float, **settings: object) -> str | None:
         sweep_ray._share.cache_clear()

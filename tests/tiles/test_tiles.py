@@ -27,16 +27,16 @@ from neural_style.network.weights import (
 )
 from neural_style.objective import (
     Objective,
-    build_canvas,
+    build_image,
     build_objective,
     set_guides,
     set_image,
     set_region,
     set_weights,
 )
-from neural_style.objective.spec import Structure
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.tiles.graph import TileGraph, build_tile_graph
-from neural_style.tiles.passes import Cut, Passes, measure_content, measure_style
+from neural_style.tiles.passes import TiledEvaluation, Tiling, measure_content, measure_style
 from neural_style.tiles.spill import Spill
 from neural_style.tiles.tile import build_tile
 from neural_style.tiles.tiling import stages_of
@@ -75,7 +75,7 @@ class Both:
     objective: Objective
     tiles: TileGraph
     slope: tf.Tensor
-    structure: Structure
+    structure: ObjectiveSpec
     weights: VGGWeights
 
     def compare(self, rng: np.random.Generator, size: tuple[int, int], side: int) -> Compared:
@@ -104,7 +104,7 @@ class Both:
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
         set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
-        cut = Cut(self.tiles, side, Spill(1e12))
+        cut = Tiling(self.tiles, side, Spill(1e12))
         parts = cut.tiles(image)
         assert len(parts[0]) > 1
         set_image(session, objective, content)
@@ -146,7 +146,7 @@ def graph_of() -> Iterator[Callable[..., Both]]:
     with ExitStack() as stack:
 
         @functools.cache
-        def get(structure: Structure, **ways: Any) -> Both:
+        def get(structure: ObjectiveSpec, **ways: Any) -> Both:
             network = a_network(wide=ways.get("transform", False))
             return stack.enter_context(both(structure, network, **ways))
 
@@ -154,9 +154,9 @@ def graph_of() -> Iterator[Callable[..., Both]]:
 
 
 @contextmanager
-def both(structure: Structure, weights: VGGWeights, **ways: Any) -> Iterator[Both]:
+def both(structure: ObjectiveSpec, weights: VGGWeights, **ways: Any) -> Iterator[Both]:
     with tf.Graph().as_default() as graph:
-        canvas = build_canvas(structure)
+        canvas = build_image(structure)
         net = vgg.build_vgg(canvas.pixels, weights, structure.layers, "max", **ways)
         objective = build_objective(canvas, net.features, structure)
         needed = layers_needed(weights, structure.layers)
@@ -181,9 +181,9 @@ STATISTICS = {
 NORMALISED = {"statistics": ("gram", "mean_covariance"), "style_pull": True, **MASKED}
 
 
-def a_structure(**extra: Any) -> Structure:
+def a_structure(**extra: Any) -> ObjectiveSpec:
     layers = {"content_layers": ("relu3_1",), "style_layers": STYLE, "variation_norm": "l1"}
-    return Structure(**{**layers, "tiled": True, **extra})
+    return ObjectiveSpec(**{**layers, "tiled": True, **extra})
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_tiles_give_the_loss_and_the_gradient_of_the_whole(extra, rng, graph_of)
 
 def test_tiles_give_the_wasserstein_distance_of_the_whole(rng, graph_of):
     """Its slope divides by the roots of small variances, which float32 sums tell to 1e-4."""
-    structure = Structure((), STYLE[:2], statistics=("wasserstein",), tiled=True)
+    structure = ObjectiveSpec((), STYLE[:2], statistics=("wasserstein",), tiled=True)
     graph_of(structure).compare(rng, (53, 87), 32).check(rel=1e-3)
 
 
-GRAM = Structure(("relu3_2",), (*STYLE, "pool2", "relu4_1"), variation_norm="l1", tiled=True)
+GRAM = ObjectiveSpec(("relu3_2",), (*STYLE, "pool2", "relu4_1"), variation_norm="l1", tiled=True)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (53, 87), (200, 20), (96, 96)])
@@ -223,7 +223,7 @@ def test_sizes_need_not_be_multiples_of_anything(size, side, rng, graph_of):
 
 
 def test_a_border_that_is_repeated_is_that_of_the_image(rng, graph_of):
-    structure = Structure(("relu2_1",), STYLE[:2], tiled=True)
+    structure = ObjectiveSpec(("relu2_1",), STYLE[:2], tiled=True)
     graph_of(structure, replicate=True).compare(rng, (53, 87), 16).check()
 
 
@@ -265,12 +265,12 @@ def check_no_empty_tensor(made: Both, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("statistics", [("gram",), ("wasserstein", "histogram")])
 def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, graph_of):
-    made = graph_of(Structure((), STYLE, statistics=statistics, tiled=True))
+    made = graph_of(ObjectiveSpec((), STYLE, statistics=statistics, tiled=True))
     session, objective = made.session, made.objective
     style = rng.uniform(-120, 130, (1, 70, 61, 3)).astype(np.float32)
     whole = targets.measure_targets(session, objective, style, [StyleSource(style)]).style
     set_image(session, objective, style)
-    cut = Cut(made.tiles, 24)
+    cut = Tiling(made.tiles, 24)
     assert len(cut.tiles(style)[0]) > 1
     found = measure_style(session, cut, style)
     for layer in STYLE:
@@ -288,13 +288,13 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_o
     found = targets.measure_targets(session, objective, -image, [StyleSource(-image)])
     targets.set_targets(session, objective, found)
     set_weights(session, objective, dict.fromkeys(GRAM.terms, 1.0))
-    cut = Cut(made.tiles, 16, Spill(0))
+    cut = Tiling(made.tiles, 16, Spill(0))
     set_image(session, objective, -image)
     goals = measure_content(session, cut, -image)
     set_image(session, objective, image)
 
-    def passes_with(tick: Tick) -> Passes:
-        own = Cut(made.tiles, 16, Spill(0), tick)
+    def passes_with(tick: Tick) -> TiledEvaluation:
+        own = Tiling(made.tiles, 16, Spill(0), tick)
         return own.passes(session, image, goals, found.style)
 
     passes = passes_with(ignore)
@@ -318,9 +318,9 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_o
 def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(rng, graph_of):
     layers = ("relu1_1", "relu2_1", "relu3_1")
     ways = {"variation_norm": "l1", "exact": True}
-    made = graph_of(Structure(("relu3_1",), layers, **ways), transform=True)
+    made = graph_of(ObjectiveSpec(("relu3_1",), layers, **ways), transform=True)
     made.compare(rng, (50, 121), 32).check(rel=0)
-    masked = Structure(("relu3_1",), layers, style_pull=True, **ways, **MASKED)
+    masked = ObjectiveSpec(("relu3_1",), layers, style_pull=True, **ways, **MASKED)
     made = graph_of(masked, transform=True)
     made.compare(rng, (83, 57), 32).check(rel=0)
     check_no_empty_tensor(made, rng)
@@ -335,7 +335,7 @@ CUTS = [((96, 96), 64), ((256, 256), 32), ((256, 256), 96), ((381, 515), 128), (
 def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, graph_of):
     transform = form == "minimal filtering"
     ways = {"tiled": True, "exact": transform, "variation_norm": "l1"}
-    structure = Structure(("relu4_2",), PAPER, **ways)
+    structure = ObjectiveSpec(("relu4_2",), PAPER, **ways)
     weights = vgg.load_weights(trained_weights)
     number = "bfloat16" if form == "bfloat16" else "float32"
     with both(structure, weights, dtype=number, transform=transform) as made:

@@ -17,7 +17,7 @@ from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of
-from neural_style.transfer.graph_cache import Studio, filters_of, graph_key, group
+from neural_style.transfer.graph_cache import GraphCache, filters_of, graph_key, group
 
 PICTURE = np.zeros((4, 4, 3), np.float32)
 
@@ -108,9 +108,9 @@ def job(settings: Config, origin: str = "published", **changes: Any) -> Job:
 
 
 @pytest.fixture
-def studio() -> tuple[Studio, Maker, Maker]:
+def studio() -> tuple[GraphCache, Maker, Maker]:
     workspaces, critics = Maker(), Maker()
-    return Studio(workspaces, critics, lambda job: job.pictures, None), workspaces, critics
+    return GraphCache(workspaces, critics, lambda job: job.pictures, None), workspaces, critics
 
 
 def test_a_workspace_and_a_critic_serve_as_long_as_they_fit(studio):

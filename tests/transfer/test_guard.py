@@ -20,12 +20,12 @@ from neural_style.optimizers.lbfgs import LBFGSRun
 from neural_style.runs.record import LossHistory
 from neural_style.transfer import fitting
 from neural_style.transfer.fitting import memory_advice
-from neural_style.transfer.guard import Guard, guard_of
+from neural_style.transfer.guard import DivergenceGuard, guard_of
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_sends_the_run_back_so_often_and_is_named(bad, caplog):
-    guard, run = Guard(most=2), Mock(spec=["recover"])
+    guard, run = DivergenceGuard(most=2), Mock(spec=["recover"])
     guard.check(run, {"content/relu4_2": 1.0, "total": 1.0}, "48x32", 0)
     losses = {"content/relu4_2": 1.0, "style/relu1_1": bad, "total": bad}
     for iterate in (1, 2):
@@ -36,13 +36,13 @@ def test_a_loss_that_is_no_number_sends_the_run_back_so_often_and_is_named(bad, 
     told = f"style/relu1_1 is {bad}; back to the best image, with half the step"
     assert caplog.messages == [f"[48x32] iterate {iterate}: {told}" for iterate in (1, 2)]
     with pytest.raises(DivergedError, match=r"iterate 0: total is inf from the start"):
-        Guard(most=9).check(run, {"total": math.inf}, "48x32", 0)
+        DivergenceGuard(most=9).check(run, {"total": math.inf}, "48x32", 0)
     assert run.recover.call_count == 2  # for there was nothing to go back to
     history = LossHistory(["content/relu4_2", "total"])  # of a run that goes on
     for i, total in enumerate([3.0, bad, 2.0, bad, 1.0]):
         history.append(i, 0.1 * i, [1.0, total], "48x32")
-    assert guard_of(history, 5) == Guard(5, recoveries=2, good=True)
-    assert guard_of(LossHistory(["total"]), 5) == Guard(5, recoveries=0, good=False)
+    assert guard_of(history, 5) == DivergenceGuard(5, recoveries=2, good=True)
+    assert guard_of(LossHistory(["total"]), 5) == DivergenceGuard(5, recoveries=0, good=False)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from neural_style.inputs import Pictures
 from neural_style.runs import checkpoint, outputs
 from neural_style.system import free_memory
 from neural_style.tiles.spill import Spill, Stored
-from neural_style.tiles.walk import Walk
+from neural_style.tiles.walk import TilePass
 from neural_style.transfer import fitting, memory, targets
 from neural_style.transfer.prediction import predict
 
@@ -233,15 +233,15 @@ def run_out(monkeypatch: pytest.MonkeyPatch, failing: Collection[int], sides: An
     """Let memory run out at these ways up an image, and tiles have these sides; return a list to
     which every way up adds its number.
     """
-    up, calls = Walk.up, []
+    up, calls = TilePass.up, []
 
-    def failing_now_and_then(self: Walk, *given: Any) -> None:
+    def failing_now_and_then(self: TilePass, *given: Any) -> None:
         calls.append(len(calls) + 1)
         if calls[-1] in failing:
             raise ResourceExhaustedError("OOM when allocating")
         up(self, *given)
 
-    monkeypatch.setattr(Walk, "up", failing_now_and_then)
+    monkeypatch.setattr(TilePass, "up", failing_now_and_then)
     monkeypatch.setattr(fitting, "SIDES", sides)
     return calls
 

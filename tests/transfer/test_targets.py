@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 
 from neural_style.objective import set_image, set_weights, sums_present
 from neural_style.objective.distributions import _moments
-from neural_style.objective.losses import StyleSums
-from neural_style.objective.spec import Structure
+from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer import targets
 from neural_style.transfer.targets import KeptTargets, StyleSource, Targets, key_of, measure_targets
 
@@ -22,7 +22,7 @@ EVERY = ("gram", "mean_covariance", "wasserstein", "histogram")
 @pytest.fixture(scope="module")
 def opened() -> Iterator[tuple[Any, Any]]:
     """A session of one blended target, compared in every way."""
-    with objective_session(Structure((), LAYERS, statistics=EVERY)) as (session, objective, _):
+    with objective_session(ObjectiveSpec((), LAYERS, statistics=EVERY)) as (session, objective, _):
         yield session, objective
 
 
@@ -30,11 +30,13 @@ def picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return rng.uniform(-120, 130, (1, height, width, 3)).astype(np.float32)
 
 
-def sums_of(features: np.ndarray) -> StyleSums:
-    return StyleSums(features.T @ features, len(features), features.sum(0), np.sort(features, 0))
+def sums_of(features: np.ndarray) -> StyleStatistics:
+    return StyleStatistics(
+        features.T @ features, len(features), features.sum(0), np.sort(features, 0)
+    )
 
 
-def assert_equal(found: StyleSums, expected: StyleSums, rtol: float = 0) -> None:
+def assert_equal(found: StyleStatistics, expected: StyleStatistics, rtol: float = 0) -> None:
     for name, value in sums_present(expected).items():
         assert_allclose(getattr(found, name), value, rtol=rtol, err_msg=name)
 
@@ -93,7 +95,7 @@ def test_several_styles_make_one_target_or_the_weighted_sum_of_the_losses_of_eac
         return found.shares, session.run(objective.terms)
 
     (_, first), (_, second) = (losses(*opened, style) for style in styles)
-    structure = Structure((), LAYERS, statistics=EVERY, targets=2)
+    structure = ObjectiveSpec((), LAYERS, statistics=EVERY, targets=2)
     with objective_session(structure) as (session, objective, _):
         shares, mixed = losses(session, objective, *styles, goals=[[0], [1]])
         several = [*styles, StyleSource(styles[0].image, 8.0)]
@@ -124,7 +126,7 @@ def test_targets_are_measured_once_while_there_is_room_and_those_used_longest_ag
 
 
 def test_room_is_counted_in_bytes_of_sums_and_features():
-    sums = StyleSums(products=np.zeros((4, 4)), positions=9.0)
+    sums = StyleStatistics(products=np.zeros((4, 4)), positions=9.0)
     each = Targets({}, {"relu1_1": (sums,)}, (1.0,))
     # There is room for both, whatever an absent sum counts for.
     assert wanted(KeptTargets(2 * (16 * 8 + 8 + 64)), "aba", each) == "ab"

@@ -19,8 +19,8 @@ from neural_style.images import io as images
 from neural_style.inputs.job import Desk
 from neural_style.runs.record import Stopwatch
 from neural_style.system import tensorflow_v1
-from neural_style.transfer.graph_cache import Studio
-from neural_style.transfer.level import Moment
+from neural_style.transfer.graph_cache import GraphCache
+from neural_style.transfer.level import Iteration
 
 EVERY = "{gram: 1, mean_covariance: 1, wasserstein: 1, histogram: 1}"
 
@@ -44,7 +44,7 @@ PAIRS = {
 
 
 @pytest.fixture(scope="module", params=["adam", "lbfgs"])
-def studio(request: pytest.FixtureRequest) -> Iterator[tuple[str, Studio]]:
+def studio(request: pytest.FixtureRequest) -> Iterator[tuple[str, GraphCache]]:
     """An optimiser with one graph for all of its runs, and one critic."""
     tensorflow_v1.import_tensorflow()
     device = tensorflow_v1.open_device()
@@ -64,7 +64,7 @@ runtime: {{precision: float32}}
 """
 
 
-def keep(moved: list[np.ndarray], moment: Moment) -> None:
+def keep(moved: list[np.ndarray], moment: Iteration) -> None:
     moved.append(moment.image())
 
 

@@ -51,7 +51,7 @@ def evaluate(
     made_of = structure.structure_of([config])
     shown, kept, painted = (rgb[np.newaxis] - MEAN for rgb in (image, content, style))
     with tf.Graph().as_default():
-        canvas = objective.build_canvas(made_of, tf.float64)
+        canvas = objective.build_image(made_of, tf.float64)
         seen = vgg.network_input(canvas.pixels, np.array(MEAN), config.network.white)
         goal = objective.build_objective(canvas, ladder(seen, made_of.layers), made_of)
         gradient = tf.gradients(tf.add_n([*goal.terms.values()]), canvas.image.variable)[0]

@@ -96,7 +96,7 @@ def test_the_gradient_of_the_total_matches_the_reference(mat, rng, request):
     ]
     settings = {"image": {"size": 48}, "optimizer": {"name": "lbfgs"}}
     config = make_config({**settings, "runtime": {"precision": "float32", "threads": None}})
-    given = inputs.prepare_inputs(config, inputs.Pictures(pictures[0], (pictures[1],)), 48)
+    given = inputs.at_scale(config, inputs.Pictures(pictures[0], (pictures[1],)), 48)
     image = rng.uniform(0, 255, (40, 48, 3)).astype(np.float32)
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision

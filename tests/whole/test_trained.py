@@ -23,7 +23,7 @@ from vgg19_matconvnet import load_weights
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
 
-def open_work(config: Config, weights: Path) -> workspace.Workspace:
+def open_work(config: Config, weights: Path) -> workspace.TransferSession:
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
@@ -53,7 +53,7 @@ def test_bfloat16_reaches_the_loss_of_float32_to_2_percent(trained_weights, name
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
-def distance(sums: targets.StyleSums, goal: targets.StyleSums) -> float:
+def distance(sums: targets.StyleStatistics, goal: targets.StyleStatistics) -> float:
     """Mean squared difference of two Gram matrices over C M."""
     first, second = (np.asarray(s.products) / s.positions / len(s.products) for s in (sums, goal))
     return float(np.mean((first - second) ** 2))
@@ -66,7 +66,7 @@ def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weight
     with work.session as opened:
         image = transfer.optimise(work, config, pictures).image
         saved = np.rint(np.clip(image, 0, 255)).astype(np.float32)
-        given = inputs.prepare_inputs(config, pictures, 256)
+        given = inputs.at_scale(config, pictures, 256)
         guides = guides_of(config.style, given, work.layers)
         sources = [
             targets.StyleSource(preprocess(style, work.mean), 1.0, guide.taken)
@@ -83,7 +83,7 @@ def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weight
     for layer, regions in made.items():
         for region, found in enumerate(regions):
             for style in range(2):
-                far = distance(targets.StyleSums(*found), goals[layer][style])
+                far = distance(targets.StyleStatistics(*found), goals[layer][style])
                 losses[region, style] += shares[f"style/{layer}"] * far
     print(losses)
     assert losses[0, 0] < 0.5 * losses[0, 1]

@@ -20,7 +20,7 @@ from neural_style.images import io as images
 from neural_style.inputs.find_weights import PUBLISHED_NAME
 from neural_style.runs import outputs
 from neural_style.runs.record import LossHistory
-from neural_style.transfer.level import Moment
+from neural_style.transfer.level import Iteration
 
 README = ROOT / "README.md"
 HOME = "/home/you/style"  # what the README calls the folder of the project
@@ -32,7 +32,7 @@ def rows() -> list[str]:
     return re.findall(r"^\| `(.+?)` \|", section.split("\n## ")[0], re.MULTILINE)
 
 
-class Place:
+class StageTile:
     """A project of a user's own: settings, two pictures and a network of a few channels."""
 
     def __init__(self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,25 +61,25 @@ def paint(work: object, config: object, pictures: object, watch: Callable, *_) -
     """Stands in for the optimisation: a single iterate of one colour."""
     image, history = np.full((32, 48, 3), 90, np.float32), LossHistory(["total"])
     history.append(0, 0.0, [1.0], "48x32")
-    watch(Moment("48x32", 1, {"total": 1.0}, history, lambda: image, lambda: {"image": image}))
+    watch(Iteration("48x32", 1, {"total": 1.0}, history, lambda: image, lambda: {"image": image}))
     return outputs.Result(image, None, history, interrupted=False)
 
 
-def with_settings(*settings: str) -> Callable[[Place], int]:
+def with_settings(*settings: str) -> Callable[[StageTile], int]:
     return lambda place: place.run(*settings)
 
 
-def misspelt_key(place: Place) -> int:
+def misspelt_key(place: StageTile) -> int:
     (place.folder / "config.yaml").write_text("#\n" * 12 + "style:\n  wieght: 3\n")
     return place.run()
 
 
-def small_picture(place: Place) -> int:
+def small_picture(place: StageTile) -> int:
     images.write_image(place.folder / "photo.png", np.zeros((15, 40, 3), np.float32))
     return place.run("image.size=40")
 
 
-def bomb(place: Place) -> int:
+def bomb(place: StageTile) -> int:
     data = bytearray((place.folder / "photo.png").read_bytes())
     data[16:24] = struct.pack(">II", 20_000, 20_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -87,26 +87,26 @@ def bomb(place: Place) -> int:
     return place.run()
 
 
-def cut_weights(place: Place) -> int:
+def cut_weights(place: StageTile) -> int:
     path = place.folder / "weights" / PUBLISHED_NAME
     path.parent.mkdir()
     path.write_bytes(place.weights.read_bytes()[:20_000])
     return place.run(f"network.weights={path}")
 
 
-def too_little_memory(place: Place) -> int:
+def too_little_memory(place: StageTile) -> int:
     place.put(Mock(side_effect=MemoryError))
     return place.run("image.size=2048")
 
 
-def full_disk(place: Place) -> int:
+def full_disk(place: StageTile) -> int:
     place.put(paint)
     with pytest.MonkeyPatch.context() as patch:
         FullDisk(place.folder / "runs", named("pastiche.png")).install(patch)
         return place.run()
 
 
-def changed_run(place: Place) -> int:
+def changed_run(place: StageTile) -> int:
     def killed(*args: object) -> None:
         paint(*args)
         raise SystemError("killed")
@@ -117,7 +117,7 @@ def changed_run(place: Place) -> int:
 
 
 # What is done wrong, by the beginning of the message: mistakes that end with 2, failures with 1.
-MISTAKES: dict[str, Callable[[Place], int]] = {
+MISTAKES: dict[str, Callable[[StageTile], int]] = {
     "style.wieght (line 14): unknown key": misspelt_key,
     "content.image: no such file": with_settings("content.image=phto.png"),
     "content.image: 40 x 15 px at this size": small_picture,
@@ -128,7 +128,7 @@ MISTAKES: dict[str, Callable[[Place], int]] = {
     "runtime.device: found 'gpu'": with_settings("runtime.device=gpu"),
     "runs/0001-config: cannot go on, as": changed_run,
 }
-FAILURES: dict[str, Callable[[Place], int]] = {
+FAILURES: dict[str, Callable[[StageTile], int]] = {
     "out of memory: 2048 px were predicted to need": too_little_memory,
     "[48x32] iterate 0: style/relu1_1 is inf": with_settings(
         "content.layers=[relu1_1]", "style={images: painting.png, layers: [relu1_1], weight: 1e38}"
@@ -144,6 +144,6 @@ def test_the_table_is_found_and_each_of_its_rows_is_known():
 @pytest.mark.parametrize("beginning", rows())
 def test_messages_begin_as_the_readme_says(beginning, tmp_path, tiny_mat, monkeypatch, capsys):
     act, code = (MISTAKES | FAILURES)[beginning], 1 if beginning in FAILURES else 2
-    assert act(Place(tmp_path, tiny_mat, monkeypatch)) == code
+    assert act(StageTile(tmp_path, tiny_mat, monkeypatch)) == code
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith(f"error: {beginning.replace(HOME, str(tmp_path))}")
