@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from neural_style.config.source import ConfigError, Location, Mistake, Source, dotted
-from neural_style.errors import printable
+from neural_style.config.values import found
 
-# Every type of error that the models can give. `expected` and `mistake` are our own, made by the
-# two functions below.
+# Every type of error that the models can give. `expected` and `mistake` are our own, made by
+# `unexpected` and `mistake` in values.
 _WORDING = {
     "expected": "found {found}, expected {expected}{hint}",
     "extra_forbidden": "unknown key; {near_miss}",
@@ -32,18 +32,6 @@ _HINTS = (
     (re.compile(r"[-+]?0[0-9]+"), "; write it without the leading zero"),
     (re.compile(r"[-+]?[0-9.]{1,20}(?:[eE][-+]?[0-9]+)?"), "; write it without quotes"),
 )
-
-_SHOWN = 60  # characters of a wrong value
-
-
-def unexpected(what: str) -> PydanticCustomError:
-    """The error of a value that is not what the key allows; `what` follows the word "expected"."""
-    return PydanticCustomError("expected", "expected {expected}", {"expected": what})
-
-
-def mistake(text: str, sibling: str = "") -> PydanticCustomError:
-    """The error of a value at odds with others; `sibling` is the key to blame, if another one."""
-    return PydanticCustomError("mistake", "{text}", {"text": text, "sibling": sibling})
 
 
 def first_error(
@@ -101,21 +89,6 @@ def _written(location: Location, values: object) -> Location:
             return location[:depth] or location
         values = values[part]  # type: ignore[index]  # a mapping or a sequence, as just seen
     return location
-
-
-def found(value: object) -> str:
-    """Return a value as YAML would write it, shortened."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, Mapping | BaseModel):
-        return "a mapping"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "a list"
-    try:
-        text = printable(f"'{value}'" if isinstance(value, str) else value)
-    except ValueError:  # Python refuses to print integers of over 4300 digits
-        return "a very large number"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _hint(value: object, expected: str) -> str:

@@ -12,17 +12,15 @@ from pydantic import (
     model_validator,
 )
 
-from neural_style.config.messages import mistake
 from neural_style.config.sweep import Sweep
 from neural_style.config.terms import (
-    PROJECT,
     ColorControl,
     Content,
-    Section,
     Style,
     TotalVariation,
 )
 from neural_style.config.values import (
+    PROJECT,
     AbsolutePath,
     Aspect,
     Blur,
@@ -41,6 +39,7 @@ from neural_style.config.values import (
     Quality,
     RunName,
     Scales,
+    Section,
     Seed,
     Share,
     Side,
@@ -50,6 +49,7 @@ from neural_style.config.values import (
     Tile,
     WebAddress,
     Weight,
+    mistake,
 )
 
 

@@ -18,19 +18,21 @@ from pydantic import (
     model_validator,
 )
 
-from neural_style.config.messages import found, mistake, unexpected
-from neural_style.config.terms import Section
 from neural_style.config.values import (
     Count,
     Interval,
     OneOf,
     Positive,
+    Section,
     Seed,
     Switch,
     Weight,
     absolute_path,
     expected,
+    found,
+    mistake,
     plain_text,
+    unexpected,
 )
 from neural_style.errors import printable
 

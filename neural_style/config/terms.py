@@ -8,17 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
-from neural_style.config.messages import mistake, unexpected
 from neural_style.config.values import (
+    PROJECT,
     AbsolutePath,
     Blur,
     Channels,
@@ -27,26 +24,13 @@ from neural_style.config.values import (
     Number,
     OneOf,
     Positive,
+    Section,
     Statistics,
     Switch,
     Weight,
+    mistake,
+    unexpected,
 )
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-class Section(BaseModel):
-    """Frozen; unknown keys are refused; docstrings of attributes are the schema's descriptions."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_default(cls, values: object) -> object:
-        """A section whose keys are all commented out is null in YAML."""
-        return {} if values is None else values
 
 
 class Content(Section):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copyreg
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -21,9 +23,13 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from neural_style.config.messages import mistake, unexpected
+from neural_style.errors import printable
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _LAYER = re.compile(r"(?:relu|conv)[1-9][0-9]*_[1-9][0-9]*|pool[1-9][0-9]*")
@@ -33,6 +39,46 @@ _STATISTICS_EXPECTED = (
     f"{', '.join(STATISTICS[:-1])} or {STATISTICS[-1]}, or a mapping of them to weights"
 )
 _STARTS = ("content", "style", "noise")
+_SHOWN = 60  # characters of a wrong value
+
+
+class Section(BaseModel):
+    """Frozen; unknown keys are refused; docstrings of attributes are the schema's descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, values: object) -> object:
+        """A section whose keys are all commented out is null in YAML."""
+        return {} if values is None else values
+
+
+def unexpected(what: str) -> PydanticCustomError:
+    """The error of a value that is not what the key allows; `what` follows the word "expected"."""
+    return PydanticCustomError("expected", "expected {expected}", {"expected": what})
+
+
+def mistake(text: str, sibling: str = "") -> PydanticCustomError:
+    """The error of a value at odds with others; `sibling` is the key to blame, if another one."""
+    return PydanticCustomError("mistake", "{text}", {"text": text, "sibling": sibling})
+
+
+def found(value: object) -> str:
+    """Return a value as YAML would write it, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping | BaseModel):
+        return "a mapping"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "a list"
+    try:
+        text = printable(f"'{value}'" if isinstance(value, str) else value)
+    except ValueError:  # Python refuses to print integers of over 4300 digits
+        return "a very large number"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def expected(what: str) -> WrapValidator:
