@@ -31,10 +31,9 @@ from neural_style.evaluation.evaluator import Evaluator, open_evaluator
 from neural_style.failures import logged_in
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
-from neural_style.inputs.color_control import as_compared
+from neural_style.inputs.controls import as_compared, mix_scales
 from neural_style.inputs.find_weights import find_weights
 from neural_style.inputs.job import Desk, Job, check_scales, decisive
-from neural_style.inputs.scale_mixing import mix_scales
 from neural_style.inputs.scales import schedule
 from neural_style.network.random_filters import normalise_filters
 from neural_style.network.weights import VGGWeights, layers_needed, transpose_kernels

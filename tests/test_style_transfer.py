@@ -21,7 +21,7 @@ from tables import refusal
 import style_transfer
 from neural_style.config import Config, load_config, make_config
 from neural_style.images import io as images
-from neural_style.inputs import scale_mixing
+from neural_style.inputs import controls
 from neural_style.network.weights import VGGWeights
 from neural_style.system import tensorflow_v1
 from neural_style.system.tensorflow_v1 import choose_device
@@ -202,7 +202,7 @@ def test_stylize_takes_arrays_and_returns_image_and_losses(tiny_mat, rng, tmp_pa
     """A style that is painted in the fine structure of another is another style."""
     content, style = arrays(rng)
     images.write_image(tmp_path / "fine.png", rng.uniform(0, 255, (20, 20, 3)).astype(np.float32))
-    monkeypatch.setattr(scale_mixing, "ITERATIONS", 3)
+    monkeypatch.setattr(controls, "ITERATIONS", 3)
     fine = {"images": [{"path": "a", "fine": str(tmp_path / "fine.png")}]}
     configs = small(tiny_mat), small(tiny_mat, style=fine)
     plain, mixed = (style_transfer.stylize(content, [style], each) for each in configs)

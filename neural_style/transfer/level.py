@@ -17,7 +17,7 @@ from neural_style.config import Config
 from neural_style.errors import DivergedError, is_out_of_memory
 from neural_style.images import resize
 from neural_style.inputs import Pictures, ScaledPictures, at_scale
-from neural_style.inputs.color_control import recolor, recolor_start, restore
+from neural_style.inputs.controls import recolor, recolor_start, restore
 from neural_style.inputs.scales import schedule
 from neural_style.inputs.start import start_image
 from neural_style.network.pixels import deprocess, preprocess

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from neural_style.inputs import Pictures, sizes_at
-from neural_style.inputs.scale_mixing import settings_for, side_of
+from neural_style.inputs.controls import settings_for, side_of
 from neural_style.inputs.scales import schedule
 from neural_style.network import winograd
 from neural_style.network.weights import (

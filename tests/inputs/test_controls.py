@@ -1,4 +1,4 @@
-"""Scale control: which transfers make the style images, and with what settings."""
+"""Colour control against NumPy and published formulas; scale control by its transfers."""
 
 import re
 from contextlib import nullcontext
@@ -8,19 +8,103 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import vgg19
+from numpy.testing import assert_allclose, assert_array_equal
+from references import CONVERT
 from tables import refusal
 
 import style_transfer
-from neural_style.config import Config, make_config
+from neural_style.config import ColorControl, Config, make_config
 from neural_style.errors import DivergedError
-from neural_style.inputs import Pictures
+from neural_style.images import color, resize
+from neural_style.inputs.controls import (
+    as_compared,
+    mix_scales,
+    recolor,
+    recolor_start,
+    restore,
+    settings_for,
+)
 from neural_style.inputs.job import Job
-from neural_style.inputs.scale_mixing import mix_scales, settings_for
+from neural_style.inputs.pictures import Pictures
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of, term_weights
 from neural_style.runs.outputs import Result
 from neural_style.runs.record import LossHistory
 from neural_style.transfer.graph_cache import GraphCache
+
+both_spaces = pytest.mark.parametrize("space", CONVERT)
+
+
+def control(**keys: str) -> ColorControl:
+    return make_config({"color": keys}).color
+
+
+@pytest.fixture
+def pictures(rng: np.random.Generator) -> Pictures:
+    """Of muted colours, whose luminance has room to change."""
+
+    def colours(height: int, width: int, low: float, high: float) -> np.ndarray:
+        mix = np.eye(3) * 0.5 + rng.uniform(0, 0.2, (3, 3))
+        return (rng.uniform(low, high, (height, width, 3)) @ mix).astype(np.float32)
+
+    styles = colours(20, 18, 0, 255), colours(9, 33, 100, 160)
+    alpha = np.ones((24, 30), np.float32)
+    return Pictures(colours(24, 30, 40, 200), styles, colours(10, 10, 0, 255), alpha=alpha)
+
+
+@pytest.mark.parametrize("preserve", ["none", "luminance", "match", "luminance_only"])
+def test_a_mode_leaves_alone_what_it_is_not_about(preserve, pictures):
+    asked, image = control(preserve=preserve), pictures.styles[0]
+    assert (recolor(asked, pictures) is pictures) == (preserve in ("none", "luminance"))
+    assert (restore(asked, image, pictures.content) is image) == (preserve in ("none", "match"))
+    for made in (as_compared(asked, image), recolor_start(asked, image)):
+        assert (made is image) == (preserve != "luminance_only")
+
+
+@pytest.mark.parametrize("method", ["cholesky", "pca", "transport", "histogram"])
+def test_styles_alone_are_matched_to_the_content(method, pictures):
+    matched = recolor(control(preserve="match", match=method), pictures)
+    assert matched.content is pictures.content
+    assert matched.start is pictures.start
+    for before, after in zip(pictures.styles, matched.styles, strict=True):
+        assert_array_equal(after, color.match_colors(before, pictures.content, method))
+
+
+@both_spaces
+def test_luminance_only_pictures_are_grey_and_styles_as_bright_as_the_content(space, pictures):
+    asked = control(preserve="luminance_only", space=space)
+    grey = recolor(asked, pictures)
+    assert grey.alpha is pictures.alpha
+    assert recolor(asked, Pictures(pictures.content, pictures.styles)).start is None
+    for before, after in [(pictures.content, grey.content), (pictures.start, grey.start)]:
+        light, own = (CONVERT[space](image)[..., 0] for image in (after, before))
+        assert_allclose(light, own, atol=1e-3)
+        assert_allclose(as_compared(asked, before), after, atol=1e-4)
+        start = recolor_start(asked, before)
+        assert_allclose(start, np.clip(after, 0, 255), atol=1e-4)
+    content = CONVERT[space](pictures.content)[..., 0]
+    for before, after in zip(pictures.styles, grey.styles, strict=True):
+        light, own = (CONVERT[space](image)[..., 0] for image in (after, before))
+        assert light.mean() == pytest.approx(content.mean(), rel=1e-4)
+        assert light.std() == pytest.approx(content.std(), rel=1e-4)
+        assert np.corrcoef(light.ravel(), own.ravel())[0, 1] == pytest.approx(1, abs=1e-6)
+    for image in (grey.content, grey.start, *grey.styles):
+        assert np.ptp(image, axis=2).max() < 0.01
+
+
+@pytest.mark.parametrize("preserve", ["luminance", "luminance_only"])
+@both_spaces
+def test_restored_pastiche_has_the_chroma_of_the_content_alone(preserve, space, pictures, rng):
+    chosen = control(preserve=preserve, space=space)
+    pastiche = np.repeat(rng.uniform(90, 130, (24, 30, 1)), 3, axis=2).astype(np.float32)
+    content = (110 + (pictures.content - 110) / 4).astype(np.float32)  # far from black and white
+    restored = CONVERT[space](restore(chosen, pastiche, content))
+    assert_allclose(restored[..., 0], CONVERT[space](pastiche)[..., 0], atol=1e-3)
+    assert_allclose(restored[..., 1:], CONVERT[space](content)[..., 1:], atol=1e-3)
+    small = resize(pastiche, (12, 15))  # takes the content resized
+    expected = restore(chosen, small, resize(content, (12, 15)))
+    assert_array_equal(restore(chosen, small, content), expected)
+
 
 CPU = SimpleNamespace(kind="cpu", precision="float32")
 
@@ -36,7 +120,7 @@ def config(size: int | None = 64) -> Config:
     return make_config({**values, "network": {"pooling": "average"}, "runtime": {"threads": 3}})
 
 
-def pictures() -> Pictures:
+def fine_pictures() -> Pictures:
     styles, fine = (picture(1), picture(2), picture(3)), (picture(10), None, picture(30))
     mask = np.ones((30, 40), np.float32)
     return Pictures(picture(0, 20, 50), styles, picture(5), mask, fine, ((mask, None),) * 3)
@@ -50,7 +134,7 @@ def test_styles_with_fine_structure_are_painted_in_it_at_the_size_they_are_used_
         asked.append((coarse[0, 0, 0], fine[0, 0, 0], settings.image.size))
         return coarse + fine
 
-    before = pictures()
+    before = fine_pictures()
     mixed = mix_scales(config(size), before, stylize)
     assert asked == [(1, 10, sides[0]), (3, 30, sides[1])]
     assert [style[0, 0, 0] for style in mixed.styles] == [11, 2, 33]
@@ -83,7 +167,7 @@ def paint(monkeypatch, ends, settings: Config, *results: Result) -> tuple[list[C
     work = SimpleNamespace(session=nullcontext())
     monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
     workspace = style_transfer.open_studio(CPU).workspace
-    return asked, refusal(ends, workspace, Job(settings, pictures(), vgg19(), {}))
+    return asked, refusal(ends, workspace, Job(settings, fine_pictures(), vgg19(), {}))
 
 
 DONE, STOPPED, DIVERGED = (
@@ -114,7 +198,7 @@ def test_styles_are_painted_once_for_runs_that_use_the_same():
         lambda *_: opened, None, lambda job: painted.append(1) or job.pictures, None
     )
     network = VGGWeights((), np.zeros(3, np.float32), "unpublished", "1")
-    job = Job(config(), pictures(), network, {"content.image": "2"})
+    job = Job(config(), fine_pictures(), network, {"content.image": "2"})
     other = replace(job, digests={"content.image": "3"})
     for each in (job, job, other, other):
         studio.workspace(each)

@@ -1,0 +1,122 @@
+"""Controls over colour and scale that change pictures before, or the pastiche after, a transfer.
+
+Colour: Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016, arXiv:1606.05897.
+
+Scale: Gatys et al. 2017, section 6. A transfer of its own paints a style image in the fine
+structure of another picture: the style image is its content, and the fine picture its style,
+compared at the first layers alone. The result has the large shapes of the one and the strokes of
+the other, and replaces the style image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from neural_style import images
+from neural_style.config import ColorControl, Config, StyleImage, make_config
+from neural_style.images import color
+from neural_style.inputs.pictures import Pictures
+
+LAYERS = ("relu1_1", "relu2_1")
+WEIGHT = 1000.0  # of each layer, beside 1 for the content: the authors' own
+ITERATIONS = 100
+
+Stylize: TypeAlias = Callable[[np.ndarray, np.ndarray, Config], np.ndarray]
+
+
+def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
+    """Return the pictures in the colours that the optimisation uses.
+
+    `match` gives the style images the content's colours. `luminance_only` turns all pictures grey;
+    the styles' luminance gets the content's mean and deviation.
+    """
+    content = pictures.content
+    if control.preserve == "match":
+        matched = (color.match_colors(s, content, control.match) for s in pictures.styles)
+        return replace(pictures, styles=tuple(matched))
+    if control.preserve != "luminance_only":
+        return pictures
+    light = color.luminance(content, control.space)
+    styles = (
+        color.match_luminance(color.luminance(style, control.space), light)
+        for style in pictures.styles
+    )
+    return replace(
+        pictures,
+        content=color.grey(light, control.space),
+        styles=tuple(color.grey(style, control.space) for style in styles),
+        start=None if pictures.start is None else as_compared(control, pictures.start),
+    )
+
+
+def recolor_start(control: ColorControl, start: np.ndarray) -> np.ndarray:
+    """Return the start image, RGB, 0..255, [H, W, 3], grey under `luminance_only`."""
+    compared = as_compared(control, start)
+    return compared if compared is start else np.clip(compared, 0, 255)
+
+
+def as_compared(control: ColorControl, image: np.ndarray) -> np.ndarray:
+    """Return a saved picture as the losses compare it with the targets: grey under
+    `luminance_only`.
+    """
+    if control.preserve != "luminance_only":
+        return image
+    return color.grey(color.luminance(image, control.space), control.space)
+
+
+def restore(control: ColorControl, pastiche: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Return the pastiche, with the content's chroma under `luminance` and `luminance_only`.
+
+    Args:
+        control: The settings.
+        pastiche: RGB, 0..255, [H, W, 3].
+        content: The content image in its own colours, of any size.
+    """
+    if control.preserve not in ("luminance", "luminance_only"):
+        return pastiche
+    fitted = images.resize(content, (pastiche.shape[0], pastiche.shape[1]))
+    return color.preserve_luminance(pastiche, fitted, control.space)
+
+
+def mix_scales(config: Config, pictures: Pictures, stylize: Stylize) -> Pictures:
+    """Return the pictures, each style painted in the fine structure that its settings name.
+
+    Args:
+        config: Settings of the run.
+        pictures: Its pictures.
+        stylize: Returns the pastiche of a content image, a style image and settings.
+    """
+    if not pictures.fine:
+        return pictures
+    styles = []
+    for style, asked, fine in zip(pictures.styles, config.style.images, pictures.fine, strict=True):
+        if fine is None:
+            styles.append(style)
+            continue
+        settings = settings_for(config, side_of(asked, config, pictures))
+        styles.append(stylize(style, fine, settings))
+    return replace(pictures, styles=tuple(styles), fine=())
+
+
+def side_of(style: StyleImage, config: Config, pictures: Pictures) -> int:
+    """Return the longest side of a style image at the last scale, in pixels."""
+    size = config.image.size or max(pictures.content.shape[:2])
+    return max(1, round(style.scale * size))
+
+
+def settings_for(config: Config, longest: int) -> Config:
+    """Return the settings of the transfer that paints a style image of this longest side."""
+    values = {
+        "content": {"weight": 1},
+        "style": {"layers": list(LAYERS), "weight": WEIGHT * len(LAYERS)},
+        "total_variation": {"weight": 0},
+        "init": {"from": "content", "noise": 0},
+        "image": {"size": longest, "scales": None},
+        "optimizer": {"name": "lbfgs", "iterations": ITERATIONS},
+    }
+    settings = make_config(values)
+    return settings.model_copy(update={"network": config.network, "runtime": config.runtime})
