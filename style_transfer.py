@@ -44,7 +44,7 @@ from neural_style.runs.tensorboard import TensorBoardWriter
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.plan import plan_sweep
 from neural_style.system import files, tensorflow_v1
-from neural_style.system.interrupts import ENDING
+from neural_style.system.process import ENDING
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import build_tile_graph
 from neural_style.tiles.tile import build_tile

@@ -13,7 +13,7 @@ from typing import NoReturn
 from neural_style import __version__
 from neural_style.errors import FailedRunError, InputError, printable
 from neural_style.failures import describe
-from neural_style.system.interrupts import ENDING
+from neural_style.system.process import ENDING
 
 log = logging.getLogger("style_transfer")
 

@@ -23,7 +23,7 @@ from neural_style.images.headers import (
     check_header,
 )
 from neural_style.system.files import write_atomically
-from neural_style.system.quiet import captured_stderr
+from neural_style.system.process import captured_stderr
 
 MAX_PIXELS = 200_000_000
 LARGEST = 1_000_000_000  # pixels that image.max_megapixels can allow, and OpenCV too

@@ -22,7 +22,7 @@ from neural_style.runs import checkpoint, outputs, record, window
 from neural_style.runs.progress import Progress
 from neural_style.runs.tensorboard import check_board
 from neural_style.system import files, tensorflow_v1
-from neural_style.system.interrupts import held_back
+from neural_style.system.process import held_back
 from neural_style.transfer.fitting import in_tiles
 from neural_style.transfer.guard import told_of_memory
 from neural_style.transfer.prediction import describe, predict

@@ -30,7 +30,7 @@ from neural_style.sweeps.report.page import PAGE, write_page
 from neural_style.sweeps.report.results import SweepResults, union_of_keys, write_summary
 from neural_style.sweeps.report.trade_off import write_trade_off
 from neural_style.system import files, hardware, tensorflow_v1
-from neural_style.system.interrupts import held_back
+from neural_style.system.process import held_back
 from neural_style.transfer.graph_cache import filters_of
 from neural_style.transfer.level import columns_of
 from neural_style.transfer.product_rate import product_rate

@@ -27,7 +27,7 @@ from neural_style.runs import checkpoint, record
 from neural_style.sweeps.execution import Executor, Task
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.free_memory import available_bytes
-from neural_style.system.interrupts import handlers_kept
+from neural_style.system.process import handlers_kept
 from neural_style.tiles.walk import ignore
 
 if TYPE_CHECKING:

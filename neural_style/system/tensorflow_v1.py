@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from neural_style.errors import InputError
 from neural_style.system import hardware
-from neural_style.system.quiet import captured_stderr
+from neural_style.system.process import captured_stderr
 
 __all__ = [
     "Device",

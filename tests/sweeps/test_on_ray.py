@@ -31,7 +31,7 @@ from neural_style.runs.record import LossHistory, read_record
 from neural_style.sweeps import on_ray as sweep_ray
 from neural_style.sweeps.report.results import read_summary
 from neural_style.system import files
-from neural_style.system.interrupts import held_back
+from neural_style.system.process import held_back
 
 
 def test_a_dry_run_without_ray_tells_what_to_install(monkeypatch, capsys, small_mat, tmp_path):

@@ -1,13 +1,19 @@
-"""What native libraries print to standard error, kept in a file instead of on the terminal."""
+"""The process: standard error of native libraries kept in a file, and Ctrl-C answered later."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import IO
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that ask a run to end: Ctrl-C, and what `kill` and cluster schedulers send."""
 
 _STDERR = 2
 
@@ -20,16 +26,16 @@ class CapturedText:
         self._text = ""
 
     def text(self) -> str:
-        """Return what has been printed up to now, during the block and after it."""
+        """Return what has been printed so far, during the block and after it."""
         if self._file is not None:
             _flush_python()
-            # The position is shared with descriptor 2, so that it has to end where it was.
+            # Descriptor 2 shares the position, so reading must end where writing continues.
             self._file.seek(0)
             self._text = self._file.read().decode(errors="replace")
         return self._text
 
     def finish(self) -> None:
-        """Keep the text, for the file is about to be closed."""
+        """Keep the text, as the file is about to be closed."""
         self.text()
         self._file = None
 
@@ -76,6 +82,40 @@ def _duplicate_stderr() -> int:
 
 
 def _flush_python() -> None:
-    """Let Python's own buffered text go where it was meant to; there may be no open stream."""
+    """Write out what Python has buffered for standard error, which may be closed or None."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[list[int]]:
+    """Hold back Ctrl-C and SIGTERM for the length of the block.
+
+    Yields:
+        The signals that have arrived, which the block checks where it can stop safely. It stays
+        empty in any thread but the main one, where no signal arrives.
+    """
+    pressed: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        pressed.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    with handlers_kept():
+        for number in ENDING:
+            signal.signal(number, remember)
+        yield pressed
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Restore the handlers of Ctrl-C and SIGTERM after the block, which may set its own."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,166 @@
+"""Standard error is captured at the descriptor; Ctrl-C and SIGTERM are held back meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from references import ROOT
+
+from neural_style.system.process import ENDING, captured_stderr, handlers_kept, held_back
+
+each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+def test_captured_stderr_tells_what_native_code_and_child_processes_print_as_it_comes(capfd):
+    with captured_stderr() as captured:
+        os.write(2, b"from C\n")
+        assert captured.text() == "from C\n"
+        child = r"import os; os.write(2, b'child\xff!')"
+        subprocess.run([sys.executable, "-c", child], check=True)
+    assert captured.text() == "from C\nchild\ufffd!"  # for a byte that is no text
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_captured_stderr_gives_the_descriptor_back_and_the_text(fails, capfd):
+    try:
+        with captured_stderr() as captured:
+            os.write(2, b"inside")
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    os.write(2, b"outside")
+    assert captured.text() == "inside"
+    assert capfd.readouterr().err == "outside"
+
+
+def test_captured_stderr_can_be_nested_and_leaves_no_descriptor_open(capfd):
+    def next_free() -> int:
+        descriptor = os.dup(0)
+        os.close(descriptor)
+        return descriptor
+
+    before = next_free()
+    with captured_stderr() as outer:
+        os.write(2, b"a")
+        with captured_stderr() as inner:
+            os.write(2, b"b")
+        os.write(2, b"c")
+    assert (outer.text(), inner.text(), capfd.readouterr().err) == ("ac", "b", "")
+    assert next_free() == before
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """Run the code in a fresh interpreter, where standard error is a pipe of its own."""
+    code = "import os, sys\nfrom neural_style.system.process import captured_stderr\n" + code
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_captured_stderr_flushes_python_text_to_where_it_was_meant():
+    result = run(
+        "sys.stderr = open(2, 'w', buffering=4096, closefd=False)\n"
+        "sys.stderr.write('before ')\n"
+        "with captured_stderr() as captured: sys.stderr.write('inside')\n"
+        "sys.stderr.write('after')\n"
+        "sys.stderr.flush()\n"
+        "print(captured.text())"
+    )
+    assert (result.stdout, result.stderr) == ("inside\n", "before after")
+
+
+@pytest.mark.parametrize("stream", ["sys.stderr = None", "sys.stderr.close()", "os.close(2)"])
+def test_captured_stderr_works_without_a_standard_error(stream):
+    result = run(
+        f"{stream}\n"
+        "with captured_stderr(): os.write(2, b'first')\n"
+        "with captured_stderr() as captured:\n"
+        "    os.write(2, b'inside')\n"
+        "print(captured.text())"
+    )
+    assert (result.returncode, result.stdout) == (0, "inside\n")
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Answer signals as the command line does."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@each_signal
+def test_a_signal_is_held_back_and_counted_until_the_block_has_ended_or_failed(number):
+    def press_and_fail() -> None:
+        with held_back() as pressed:
+            assert not pressed
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+            assert pressed == [number, number]
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        press_and_fail()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    with held_back():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+def test_held_back_does_nothing_in_another_thread():
+    def work() -> list[int]:
+        with held_back() as pressed:
+            return pressed
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result() == []
+
+
+# Raises a signal while the command imports its parts, or when only its own end is left.
+PROGRAM = """
+import atexit, importlib.abc, runpy, signal, sys
+
+_, script, number, moment = sys.argv
+sys.argv = [script, "-q", "--config", "no-such-file.yaml"]
+
+
+class Press(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "vgg19_matconvnet":
+            signal.raise_signal(int(number))
+
+
+if moment == "beginning":
+    sys.meta_path.insert(0, Press())
+else:
+    atexit.register(signal.raise_signal, int(number))
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+@each_signal
+@pytest.mark.parametrize(("moment", "code"), [("beginning", 130), ("end", 2)])
+def test_a_signal_at_the_very_beginning_or_end_is_no_traceback(number, moment, code):
+    program = [sys.executable, "-c", PROGRAM, str(ROOT / "style_transfer.py")]
+    done = subprocess.run(
+        [*program, str(int(number)), moment], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert done.stderr.count("\n") == (moment == "end")
+
+
+def test_handlers_that_a_block_sets_do_not_outlast_it():
+    with held_back() as pressed:
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        assert pressed == [signal.SIGTERM]
