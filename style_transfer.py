@@ -35,8 +35,13 @@ from neural_style.inputs.controls import as_compared, mix_scales
 from neural_style.inputs.find_weights import find_weights
 from neural_style.inputs.job import Desk, Job, check_scales, decisive
 from neural_style.inputs.scales import schedule
-from neural_style.network.random_filters import normalise_filters
-from neural_style.network.weights import VGGWeights, layers_needed, transpose_kernels
+from neural_style.network import (
+    VGGWeights,
+    layers_needed,
+    normalise_filters,
+    pooling_for,
+    transpose_kernels,
+)
 from neural_style.objective.spec import ObjectiveSpec, structure_of
 from neural_style.runs import checkpoint, outputs, record
 from neural_style.runs import command as run_command
@@ -162,7 +167,7 @@ def open_workspace(
     exact = tensorflow_v1.wants_exact_sums(device.kind, precision)
     structure = replace(structure or structure_of([config]), exact=exact)
     used = layers_needed(weights, structure.layers)
-    pooling = vgg.pooling_for(weights, config.network.pooling)
+    pooling = pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         canvas = objective.build_image(structure)
         replicate = config.network.padding == "replicate"
@@ -214,7 +219,7 @@ def precision_of(config: Config, device: tensorflow_v1.Device) -> str:
 
 def resolve(config: Config, weights: VGGWeights, device: tensorflow_v1.Device) -> Config:
     """Return settings with the pooling, device, threads and precision that a run has."""
-    pooling = vgg.pooling_for(weights, config.network.pooling)
+    pooling = pooling_for(weights, config.network.pooling)
     precision = precision_of(config, device)
     runtime = {"device": device.kind, "threads": device.threads, "precision": precision}
     update = {

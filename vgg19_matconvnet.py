@@ -17,7 +17,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from neural_style.errors import InputError, printable
 from neural_style.network.cache import load_cached
@@ -28,6 +28,7 @@ from neural_style.network.weights import (
     Convolution,
     Floats,
     Layer,
+    PoolingKind,
     Relu,
     VGGWeights,
     WeightsError,
@@ -40,7 +41,6 @@ from neural_style.tiles.rolling import StageOutput, roll
 from neural_style.tiles.tiling import Stage
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
-PoolingKind: TypeAlias = Literal["max", "average"]
 
 _Feed: TypeAlias = "tuple[tuple[tf.Tensor, Floats], ...]"
 
@@ -245,11 +245,6 @@ def _rectify_or_pool(x: tf.Tensor, layer: Layer, pooling: PoolingKind) -> tf.Ten
         return tf.nn.relu(x)
     pool = tf.nn.max_pool2d if pooling == "max" else tf.nn.avg_pool2d
     return pool(x, ksize=2, strides=2, padding="VALID")  # rounds down, as PyTorch does
-
-
-def pooling_for(weights: VGGWeights, wanted: PoolingKind) -> PoolingKind:
-    """Return the pooling to use: random filters take `average`, for their maxima are but grain."""
-    return "average" if weights.origin == "random" else wanted
 
 
 def main() -> int:

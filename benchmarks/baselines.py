@@ -30,7 +30,7 @@ from benchmarks.task import (
 )
 from neural_style.inputs import ScaledPictures, at_scale, read_pictures
 from neural_style.inputs.start import start_image
-from neural_style.network.pixels import deprocess, preprocess
+from neural_style.network import deprocess, preprocess
 from neural_style.network.weights import Convolution, Pooling, VGGWeights, layers_needed
 from neural_style.system.hardware import usable_cpus
 

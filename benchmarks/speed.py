@@ -38,7 +38,7 @@ from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures, at_scale, read_pictures
 from neural_style.inputs.start import fill
-from neural_style.network.pixels import preprocess
+from neural_style.network import preprocess
 from neural_style.network.weights import (
     Convolution,
     Pooling,

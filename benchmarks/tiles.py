@@ -28,7 +28,7 @@ from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures, at_scale
-from neural_style.network.pixels import preprocess
+from neural_style.network import preprocess
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of
 from neural_style.system import tensorflow_v1

@@ -9,8 +9,10 @@ import pytest
 import style_transfer
 from neural_style.config import Config
 from neural_style.inputs import ScaledPictures
-from neural_style.network.pixels import preprocess
-from neural_style.network.weights import VGGWeights
+from neural_style.network.weights import (
+    VGGWeights,
+    preprocess,
+)
 from neural_style.runs import outputs
 from neural_style.system.files import write_atomically
 from neural_style.transfer import level as transfer

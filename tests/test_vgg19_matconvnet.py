@@ -21,8 +21,16 @@ from references import assert_same_weights, reference
 import vgg19_matconvnet as vgg
 from neural_style.network import random_filters, weights
 from neural_style.network.matconvnet import EXPECTED
-from neural_style.network.pixels import deprocess, preprocess
-from neural_style.network.weights import Convolution, Layer, Pooling, Relu, VGGWeights, WeightsError
+from neural_style.network.weights import (
+    Convolution,
+    Layer,
+    Pooling,
+    Relu,
+    VGGWeights,
+    WeightsError,
+    deprocess,
+    preprocess,
+)
 
 pytestmark = pytest.mark.onednn
 

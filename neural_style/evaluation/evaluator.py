@@ -31,8 +31,7 @@ from neural_style.evaluation.scores import (
 )
 from neural_style.evaluation.self_similarity import cosine_distances
 from neural_style.images import fit_size, resize
-from neural_style.network.pixels import preprocess
-from neural_style.network.weights import VGGWeights, smallest_side
+from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
 from neural_style.system.lru import Recent, digest
 from neural_style.system.tensorflow_v1 import Device, build_session, tf
 
@@ -42,9 +41,6 @@ CACHED = 8  # content images, and as many styles; at 1024 px up to 55 and 25 MB 
 
 class NetworkModule(Protocol):
     """What is needed of the module that builds the network."""
-
-    def pooling_for(self, weights: VGGWeights, wanted: Any) -> Any:
-        """Return the pooling to use."""
 
     def build_vgg(
         self, images: Any, weights: VGGWeights, layers: Collection[str], pooling: Any
@@ -189,7 +185,7 @@ def open_evaluator(weights: VGGWeights, network: NetworkModule, device: Device) 
     layers = {*compared, *fitted}
     with tf.Graph().as_default() as graph:
         pixels = tf.placeholder(tf.float32, [1, None, None, 3])
-        pooling = network.pooling_for(weights, "max")
+        pooling = pooling_for(weights, "max")
         built = network.build_vgg(pixels, weights, layers, pooling)
         moments = {name: _build_moments(built.features[name]) for name in fitted}
         roots = build_roots()

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_style.network.convolution import convolve, filters_of
-from neural_style.network.pixels import preprocess
 from neural_style.network.weights import (
     PUBLISHED_MEAN,
     VGG19_BLOCKS,
@@ -20,6 +19,7 @@ from neural_style.network.weights import (
     Pooling,
     Relu,
     VGGWeights,
+    preprocess,
 )
 from neural_style.system.tensorflow_v1 import tf
 

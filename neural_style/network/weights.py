@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ HASH_BLOCK = 1 << 20
 
 Floats: TypeAlias = NDArray[np.float32]
 Origin: TypeAlias = Literal["published", "unpublished", "random"]
+PoolingKind: TypeAlias = Literal["max", "average"]
 
 
 class WeightsError(InputError):
@@ -205,3 +206,26 @@ def transpose_kernels(weights: VGGWeights) -> VGGWeights:
         for layer in weights.layers
     )
     return replace(weights, layers=tuple(layers))
+
+
+def preprocess(rgb: NDArray[Any], mean: Floats) -> Floats:
+    """Return an image as the network takes it.
+
+    Args:
+        rgb: [H, W, 3], RGB, 0..255.
+        mean: [3], RGB, 0..255, float32.
+
+    Returns:
+        [1, H, W, 3], RGB minus the mean, float32.
+    """
+    return (rgb.astype(np.float32) - mean)[np.newaxis]
+
+
+def deprocess(image: Floats, mean: Floats) -> Floats:
+    """Return [H, W, 3], RGB, 0..255, float32 of [1, H, W, 3], RGB minus the mean."""
+    return image[0] + mean
+
+
+def pooling_for(weights: VGGWeights, wanted: PoolingKind) -> PoolingKind:
+    """Return the pooling to use: `average` for random filters, whose maxima are mere grain."""
+    return "average" if weights.origin == "random" else wanted

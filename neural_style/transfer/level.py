@@ -20,7 +20,7 @@ from neural_style.inputs import Pictures, ScaledPictures, at_scale
 from neural_style.inputs.controls import recolor, recolor_start, restore
 from neural_style.inputs.scales import schedule
 from neural_style.inputs.start import start_image
-from neural_style.network.pixels import deprocess, preprocess
+from neural_style.network import deprocess, preprocess
 from neural_style.objective.spec import structure_of
 from neural_style.objective.variables import misfit
 from neural_style.runs import outputs, record

@@ -11,7 +11,7 @@ from neural_style import objective, optimizers
 from neural_style.config import Config
 from neural_style.inputs import ScaledPictures, Sizes
 from neural_style.inputs.guidance import guides_of
-from neural_style.network.pixels import preprocess
+from neural_style.network import preprocess
 from neural_style.network.weights import Layer
 from neural_style.objective.spec import term_weights
 from neural_style.system.tensorflow_v1 import tf

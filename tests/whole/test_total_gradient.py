@@ -13,8 +13,12 @@ import style_transfer
 import vgg19_matconvnet as vgg
 from neural_style.config import make_config
 from neural_style.inputs import pictures as inputs
-from neural_style.network.pixels import preprocess
-from neural_style.network.weights import Convolution, Relu, VGGWeights
+from neural_style.network.weights import (
+    Convolution,
+    Relu,
+    VGGWeights,
+    preprocess,
+)
 from neural_style.objective import objective
 from neural_style.system import tensorflow_v1
 from neural_style.transfer import session as workspace
