@@ -52,9 +52,9 @@ from neural_style.system import files, tensorflow_v1
 from neural_style.system.process import ENDING
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import build_tile_graph
+from neural_style.tiles.passes import Tick, ignore
 from neural_style.tiles.tile import build_tile
 from neural_style.tiles.tiling import stages_of
-from neural_style.tiles.walk import Tick, ignore
 from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
 from neural_style.transfer.graph_cache import GraphCache, Hands
 from neural_style.transfer.guard import told_of_memory

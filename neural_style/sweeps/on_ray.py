@@ -28,7 +28,7 @@ from neural_style.sweeps.execution import Executor, Task
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.free_memory import available_bytes
 from neural_style.system.process import handlers_kept
-from neural_style.tiles.walk import ignore
+from neural_style.tiles.passes import ignore
 
 if TYPE_CHECKING:
     from neural_style.transfer.graph_cache import GraphCache, Hands

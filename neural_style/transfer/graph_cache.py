@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from neural_style.runs.outputs import Result
     from neural_style.runs.record import Stopwatch
     from neural_style.system.tensorflow_v1 import Device
-    from neural_style.tiles.walk import Tick
+    from neural_style.tiles.passes import Tick
     from neural_style.transfer.level import Watch
     from neural_style.transfer.session import TransferSession
 

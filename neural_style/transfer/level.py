@@ -25,7 +25,7 @@ from neural_style.objective.spec import structure_of
 from neural_style.objective.variables import misfit
 from neural_style.runs import outputs, record
 from neural_style.runs.checkpoint import Checkpoint
-from neural_style.tiles.walk import Tick, ignore
+from neural_style.tiles.passes import Tick, ignore
 from neural_style.transfer.fitting import smaller_tile, with_tile
 from neural_style.transfer.guard import guard_of
 from neural_style.transfer.session import TransferSession, set_goal

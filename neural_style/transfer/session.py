@@ -16,9 +16,8 @@ from neural_style.network.weights import Layer
 from neural_style.objective.spec import term_weights
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
-from neural_style.tiles.passes import TiledEvaluation, Tiling
+from neural_style.tiles.passes import Tick, TiledEvaluation, Tiling, ignore
 from neural_style.tiles.spill import Spill
-from neural_style.tiles.walk import Tick, ignore
 from neural_style.transfer import targets
 from neural_style.transfer.memory import spare_bytes
 

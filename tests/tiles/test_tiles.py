@@ -36,11 +36,17 @@ from neural_style.objective import (
 )
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.tiles.graph import TileGraph, build_tile_graph
-from neural_style.tiles.passes import TiledEvaluation, Tiling, measure_content, measure_style
+from neural_style.tiles.passes import (
+    Tick,
+    TiledEvaluation,
+    Tiling,
+    ignore,
+    measure_content,
+    measure_style,
+)
 from neural_style.tiles.spill import Spill
 from neural_style.tiles.tile import build_tile
 from neural_style.tiles.tiling import stages_of
-from neural_style.tiles.walk import Tick, ignore
 from neural_style.transfer import targets
 from neural_style.transfer.targets import StyleSource
 

@@ -25,8 +25,8 @@ from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
 from neural_style.runs import checkpoint, outputs
 from neural_style.system import free_memory
+from neural_style.tiles.passes import TilePass
 from neural_style.tiles.spill import Spill, Stored
-from neural_style.tiles.walk import TilePass
 from neural_style.transfer import fitting, memory, targets
 from neural_style.transfer.prediction import predict
 
