@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from neural_style.config import Config, spell_out, validate
 from neural_style.config.source import ConfigError, Location, Mistake, Origin, Source, dotted
-from neural_style.config.sweep import LARGEST, Sweep
+from neural_style.config.sweep import LARGEST, Figure, Sweep
 from neural_style.errors import printable
 from neural_style.sweeps.axes import (
     Point,
@@ -21,7 +21,6 @@ from neural_style.sweeps.axes import (
     number_of_runs,
     plain,
 )
-from neural_style.sweeps.figure import check_figure
 from neural_style.sweeps.report.results import Axis
 
 _COUNTED = 10**12  # runs that are told as a number
@@ -82,7 +81,7 @@ def plan_sweep(source: Source, config: Config) -> Plan:
     _check_number(number_of_runs(sweep), sweep, source)
     axes = list(axes_of(sweep))
     told_axes = [axis.axis() for axis in axes]
-    check_figure(source, sweep.figure, told_axes, sweep.random.draws if sweep.random else ())
+    _check_figure(source, sweep.figure, told_axes, sweep.random.draws if sweep.random else ())
     keys = [key for axis in axes for key in axis.keys]
     _check_keys(axes, source)
     base = {key: value for key, value in source.values.items() if key != "sweep"}
@@ -289,3 +288,54 @@ def _at(values: Any, location: Location) -> Any:
     for part in location:
         values = values[part]
     return values
+
+
+def _check_figure(
+    source: Source, figure: Figure, axes: Sequence[Axis], drawn: Collection[str]
+) -> None:
+    """Check that titles and labels are those of swept keys and their values.
+
+    Args:
+        source: The settings as they were written.
+        figure: What is asked for.
+        axes: What varies.
+        drawn: Keys that are drawn at random, whose values nobody knows.
+
+    Raises:
+        ConfigError: One is not swept, or a formula cannot be set.
+    """
+    swept = {
+        key: {point[i] for point in axis.labels} for axis in axes for i, key in enumerate(axis.keys)
+    }
+    titles: Location = ("sweep", "figure", "axes")
+    for key, text in figure.axes.items():
+        _check_known(source, (*titles, key), swept)
+        _check_formula(source, (*titles, key), text)
+    labels: Location = ("sweep", "figure", "labels")
+    for key, texts in figure.labels.items():
+        _check_known(source, (*labels, key), swept)
+        for value, text in texts.items():
+            if key not in drawn:
+                _check_known(source, (*labels, key, value), swept[key])
+            _check_formula(source, (*labels, key, value), text)
+
+
+def _check_known(source: Source, location: Location, known: Collection[str]) -> None:
+    """Check that what a location ends with is one of what is known."""
+    if location[-1] not in known:
+        told = ", ".join(sorted(map(printable, known)))
+        raise source.refusal(location, f"found what is not swept, expected one of {told}")
+
+
+def _check_formula(source: Source, location: Location, text: str) -> None:
+    if "$" not in text:
+        return
+    from matplotlib.cbook import is_math_text  # half a second, for formulas only
+    from matplotlib.mathtext import MathTextParser
+
+    try:
+        if is_math_text(text):
+            MathTextParser("path").parse(text)
+    except ValueError:
+        told = f"found '{printable(text)}', expected a formula of matplotlib's mathtext"
+        raise source.refusal(location, told) from None
