@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,12 +55,20 @@ def plot_losses(history: LossHistory, path: Path, title: str) -> None:
         OSError: The file cannot be written.
     """
     png = io.BytesIO()
-    with warnings.catch_warnings():
-        # The packaged font lacks Chinese, for one: boxes in a title are not worth a warning.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with missing_glyphs_ignored():
         figure = loss_figure(history, title)
         figure.savefig(png, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
     write_atomically(path, png.getvalue())
+
+
+@contextmanager
+def missing_glyphs_ignored() -> Iterator[None]:
+    """Mute matplotlib's warnings of characters that its font lacks (Chinese, for one): it draws
+    boxes in their place.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def loss_figure(history: LossHistory, title: str) -> Figure:
@@ -68,9 +77,8 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     Scales follow one another on the axis of iterations. A term that is zero throughout is left
     out, as a log axis has no place for it.
     """
-    from matplotlib.figure import (
-        Figure,
-    )  # never pyplot: it looks for a display and keeps every figure
+    # Not pyplot, which looks for a display and keeps every figure.
+    from matplotlib.figure import Figure
 
     # Fixed margins: a layout engine would draw everything three times to find them.
     right = 1 - (_LEGEND_LINE + _LEGEND_LETTER * max(map(len, history.columns), default=0))

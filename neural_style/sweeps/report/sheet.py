@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+
+from neural_style.runs.loss_plot import missing_glyphs_ignored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +68,7 @@ class Sheet:
         """Return the sheet as a PNG in which each tile has exactly its own pixels."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        with _quiet_about_glyphs():
+        with missing_glyphs_ignored():
             canvas = FigureCanvasAgg(self._figure())
             canvas.draw()  # type: ignore[no-untyped-call]
         rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -91,7 +90,7 @@ class Sheet:
         axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
         figure.suppressComposite = True  # else all tiles become one raster
         pdf = io.BytesIO()
-        with _quiet_about_glyphs(), rc_context({"pdf.fonttype": 42}):
+        with missing_glyphs_ignored(), rc_context({"pdf.fonttype": 42}):
             metadata = {"CreationDate": None, "Creator": None, "Producer": None}
             figure.savefig(pdf, format="pdf", dpi=self.dpi, metadata=metadata)
         return pdf.getvalue()
@@ -134,7 +133,7 @@ def text_width(text: str, points: float, dpi: int, bold: bool = False, math: boo
 
     font = FontProperties(size=points, weight="bold" if bold else "normal")
     formula: Any = math and is_math_text(text)
-    with _quiet_about_glyphs():
+    with missing_glyphs_ignored():
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, formula)
     return width * dpi / 72
 
@@ -160,11 +159,3 @@ def _without_middle(text: str, kept: int) -> str:
     """Return so many characters of the text, a third of them in front of an ellipsis."""
     front = kept // 3
     return text[:front] + _ELLIPSIS + (text[-(kept - front) :] if kept else "")
-
-
-@contextmanager
-def _quiet_about_glyphs() -> Iterator[None]:
-    """Let text without its glyphs be boxes: the packaged font lacks Chinese, for one."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neural_style.errors import printable
+from neural_style.runs.loss_plot import missing_glyphs_ignored
 from neural_style.sweeps.report.results import RunResult, SweepResults, finite, is_number
 from neural_style.system.files import write_atomically
 
@@ -46,9 +46,7 @@ def write_trade_off(folder: Path, results: SweepResults) -> Path | None:
     if figure is None:
         return None
     png = io.BytesIO()
-    with warnings.catch_warnings():
-        # The packaged font lacks Chinese, for one: boxes are not worth a warning.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with missing_glyphs_ignored():
         figure.savefig(png, format="png", metadata={"Software": None})
     path = folder / TRADE_OFF
     write_atomically(path, png.getvalue())
