@@ -28,6 +28,7 @@ from neural_style.network.weights import (
     Convolution,
     Floats,
     Layer,
+    Pooling,
     PoolingKind,
     Relu,
     VGGWeights,
@@ -83,14 +84,20 @@ class Network:
     Attributes:
         features: The requested layers, shallow to deep, each [N, H / stride, W / stride, C].
         filters: The weights of each convolution, by its name.
+        pooling: The kind of pooling.
         initializer: Sets the weights from what is fed.
         feed: Placeholder and value of each weight.
     """
 
     features: Mapping[str, tf.Tensor]
     filters: Mapping[str, Filters]
+    pooling: PoolingKind
     initializer: tf.Operation
     feed: _Feed
+
+    def after(self, layer: Relu | Pooling, x: tf.Tensor) -> tf.Tensor:
+        """Return the output of a ReLU or pooling for the input x, [N, H, W, C]."""
+        return _rectify_or_pool(x, layer, self.pooling)
 
     def initialize(self, session: tf.Session) -> None:
         """Set the weights; once in a session, before the first run."""
@@ -146,7 +153,7 @@ def build_vgg(
             replicate=replicate,
         )
         initialize = tf.group(*initializers, name="initialize")
-    return Network(features, filters, initialize, feed)
+    return Network(features, filters, pooling, initialize, feed)
 
 
 def roll_stage(
