@@ -26,7 +26,7 @@ from neural_style.inputs.pictures import (
 from neural_style.inputs.scales import schedule
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.runs.record import sha256_of_file
+from neural_style.system.files import digest
 
 _KEPT_NETWORKS = 4
 _KEPT = 1 << 30  # bytes of pictures, so that the runs of a sweep need not read them again
@@ -129,7 +129,7 @@ class Desk:
     def _digest(self, path: Path) -> str:
         key = _stamp(path)
         if key not in self._digests:
-            self._digests[key] = sha256_of_file(path)
+            self._digests[key] = digest(path)
         return self._digests[key]
 
 

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from neural_style.errors import printable
-from neural_style.network.weights import PUBLISHED_SHA256, WeightsError, hexdigest
+from neural_style.network.weights import PUBLISHED_SHA256, WeightsError
+from neural_style.system.files import digest
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def download(remote: RemoteFile, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     try:
         _fetch(remote, part)
-        found = hexdigest(part, "sha256")
+        found = digest(part)
         if found != remote.sha256:
             part.unlink()
             raise DownloadError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neural_style.errors import InputError, printable
+from neural_style.system.files import digest
 
 PUBLISHED_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 # Of the beta16 version of the same network only the MD5 was ever published.
@@ -20,7 +20,6 @@ PUBLISHED_BETA16_MD5 = "8ee3263992981a1d26e73b3ca028a123"
 PUBLISHED_MEAN = (123.68, 116.779, 103.939)
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels)
 
-HASH_BLOCK = 1 << 20
 
 Floats: TypeAlias = NDArray[np.float32]
 Origin: TypeAlias = Literal["published", "unpublished", "random"]
@@ -177,19 +176,10 @@ def layer_table(weights: VGGWeights, side: int = 224) -> str:
     return "\n".join(rows)
 
 
-def hexdigest(path: Path, algorithm: str) -> str:
-    """Return the digest of a file, read in blocks; OSError is left to the caller."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def identify(path: Path) -> tuple[Origin, str]:
     """Return whether a file is one of the published ones, and its SHA-256."""
-    sha256 = hexdigest(path, "sha256")
-    published = sha256 == PUBLISHED_SHA256 or hexdigest(path, "md5") == PUBLISHED_BETA16_MD5
+    sha256 = digest(path)
+    published = sha256 == PUBLISHED_SHA256 or digest(path, "md5") == PUBLISHED_BETA16_MD5
     return ("published" if published else "unpublished"), sha256
 
 

@@ -22,8 +22,7 @@ import numpy as np
 
 from neural_style.errors import SHOWN, InputError, printable
 from neural_style.runs.record import LossHistory
-from neural_style.system.archive import read_arrays, write_arrays
-from neural_style.system.files import write_atomically
+from neural_style.system.files import read_arrays, write_arrays, write_atomically
 
 if TYPE_CHECKING:
     from neural_style.transfer.level import Iteration

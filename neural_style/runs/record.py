@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib.metadata
 import io
 import json
@@ -38,7 +37,6 @@ _DISTRIBUTIONS = (
 )
 RECORD = "record.json"
 _LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
-_CHUNK = 1 << 20  # bytes read at a time when a file is digested
 
 
 class RecordError(InputError):
@@ -240,19 +238,6 @@ def _usable_cpus() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 digest of a file in hexadecimal.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def peak_memory_bytes() -> int | None:

@@ -1,13 +1,14 @@
-"""Files that are whole or as they were, whatever ends their writing."""
+"""Files that are whole or as they were, whatever ends their writing; their digests."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from neural_style.system.files import remove_unfinished, replacing, write_atomically
+from neural_style.system.files import digest, remove_unfinished, replacing, write_atomically
 
 
 def everything_under(folder: Path) -> dict[str, bytes]:
@@ -78,3 +79,11 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert {path for path in tmp_path.rglob("*") if path.is_file()} > kept
     remove_unfinished(tmp_path)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_a_digest_is_that_of_the_whole_file(tmp_path, rng):
+    path = tmp_path / "weights"
+    for size in (0, 3, (1 << 20) + 1):
+        path.write_bytes(rng.bytes(size))
+        assert digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert digest(path, "md5") == hashlib.md5(path.read_bytes()).hexdigest()

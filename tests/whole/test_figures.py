@@ -21,10 +21,10 @@ from neural_style.evaluation.metrics import ssim
 from neural_style.images import read_image, resize
 from neural_style.inputs import find_weights as supply
 from neural_style.inputs.job import Desk
-from neural_style.runs.record import sha256_of_file
 from neural_style.sweeps.estimate import check_inputs
 from neural_style.sweeps.plan import Plan, plan_sweep
 from neural_style.sweeps.report.results import read_summary
+from neural_style.system.files import digest
 
 EXPERIMENTS = ROOT / "experiments"
 EXAMPLES = EXPERIMENTS.parent / "examples"
@@ -105,7 +105,7 @@ def test_every_figure_fits_its_pictures(path, tiny_mat, monkeypatch):
         found = check_inputs(plan, Desk(vgg.load_weights, str))
         named = {experiment.config.content.image for experiment in plan.experiments}
         assert len(found) == len(plan.experiments)
-        assert {digests["content.image"] for _, digests in found} == set(map(sha256_of_file, named))
+        assert {digests["content.image"] for _, digests in found} == set(map(digest, named))
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if "gatys201" in p.stem], ids=lambda p: p.stem)
