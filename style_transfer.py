@@ -221,12 +221,14 @@ def resolve(config: Config, weights: VGGWeights, device: tensorflow_v1.Device) -
     """Return settings with the pooling, device, threads and precision that a run has."""
     pooling = pooling_for(weights, config.network.pooling)
     precision = precision_of(config, device)
-    runtime = {"device": device.kind, "threads": device.threads, "precision": precision}
-    update = {
-        "network": config.network.model_copy(update={"pooling": pooling}),
-        "runtime": config.runtime.model_copy(update=runtime),
-    }
-    return config.model_copy(update=update)
+    return config.having(
+        {
+            "network.pooling": pooling,
+            "runtime.device": device.kind,
+            "runtime.threads": device.threads,
+            "runtime.precision": precision,
+        }
+    )
 
 
 def prepare(job: Job, device: tensorflow_v1.Device) -> Job:

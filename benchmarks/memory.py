@@ -113,10 +113,7 @@ def measure(path: Path, size: int, precision: str, optimizer: str) -> Measuremen
     with work.session:
         level.optimise(work, config, pictures, clock)
     rate = statistics.median(clock.rates)
-    optimizer_once_more = {"iterations": ITERATIONS + 1}
-    longer = config.model_copy(
-        update={"optimizer": config.optimizer.model_copy(update=optimizer_once_more)}
-    )
+    longer = config.having({"optimizer.iterations": ITERATIONS + 1})
     least, most = (prediction.predict(each, weights, pictures, rate) for each in (config, longer))
     return Measurement(
         size=size,

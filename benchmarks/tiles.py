@@ -34,7 +34,6 @@ from neural_style.objective.spec import structure_of
 from neural_style.system import tensorflow_v1
 from neural_style.tiles.passes import TiledEvaluation
 from neural_style.transfer import session
-from neural_style.transfer.fitting import with_tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +78,7 @@ def measure(
     work = st.open_workspace(config, weights, device, replace(structure_of([config]), tiled=True))
     ways: dict[int | None, TiledEvaluation | None] = {}
     for side in sides:
-        session.set_goal(work, with_tile(config, side), inputs)
+        session.set_goal(work, config.having({"runtime.tile": side}), inputs)
         ways[side] = work.passes
     session.set_goal(work, config, inputs)
     ways[None] = None

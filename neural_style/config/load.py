@@ -118,8 +118,7 @@ def validate(source: Source, path: Path | None = None) -> Config:
     if error or source.mistakes:
         raise first_error(error, source, Config) from None
     if path and config.output.name is None:
-        output = config.output.model_copy(update={"name": path.stem})
-        return config.model_copy(update={"output": output})
+        return config.having({"output.name": path.stem})
     return config
 
 

@@ -42,6 +42,9 @@ _STARTS = ("content", "style", "noise")
 _SHOWN = 60  # characters of a wrong value
 
 
+_S = TypeVar("_S", bound="Section")
+
+
 class Section(BaseModel):
     """Frozen; unknown keys are refused; docstrings of attributes are the schema's descriptions."""
 
@@ -54,6 +57,27 @@ class Section(BaseModel):
     def _empty_is_default(cls, values: object) -> object:
         """A section whose keys are all commented out is null in YAML."""
         return {} if values is None else values
+
+    def having(self: _S, changes: Mapping[str, Any]) -> _S:
+        """Return a copy with other values, by their dotted keys: `{"runtime.tile": 512}`.
+
+        The values are not validated.
+
+        Raises:
+            KeyError: There is no such key.
+        """
+        names = {info.alias or name: name for name, info in type(self).model_fields.items()}
+        update: dict[str, Any] = {}
+        for key, value in changes.items():
+            first, _, rest = key.partition(".")
+            name = names[first]
+            if rest:
+                inner = update.get(name, getattr(self, name))
+                if not isinstance(inner, Section):
+                    raise KeyError(key)
+                value = inner.having({rest: value})
+            update[name] = value
+        return self.model_copy(update=update)
 
 
 def unexpected(what: str) -> PydanticCustomError:

@@ -119,4 +119,4 @@ def settings_for(config: Config, longest: int) -> Config:
         "optimizer": {"name": "lbfgs", "iterations": ITERATIONS},
     }
     settings = make_config(values)
-    return settings.model_copy(update={"network": config.network, "runtime": config.runtime})
+    return settings.having({"network": config.network, "runtime": config.runtime})

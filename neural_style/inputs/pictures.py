@@ -162,7 +162,7 @@ def for_styles(config: Config, number: int) -> Config:
             "masks or fine structures"
         )
     images = tuple(StyleImage(path=Path(f"{i}")) for i in range(number))
-    return config.model_copy(update={"style": config.style.model_copy(update={"images": images})})
+    return config.having({"style.images": images})
 
 
 @dataclass(frozen=True)

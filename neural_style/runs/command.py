@@ -84,11 +84,11 @@ def extension(job: Job, folder: Path) -> Job:
     """
     before = load_config(folder / "config.yaml")
     own = job.config.optimizer
-    same = before.optimizer.model_copy(update={"iterations": own.iterations})
+    same = before.optimizer.having({"iterations": own.iterations})
     name = printable(folder)
     if (
-        job.config.model_copy(update={"optimizer": same, "output": before.output})
-        != (before.model_copy(update={"optimizer": same}))
+        job.config.having({"optimizer": same, "output": before.output})
+        != before.having({"optimizer": same})
         or own != same
     ):
         raise InputError(

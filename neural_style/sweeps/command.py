@@ -203,8 +203,8 @@ def _device(plan: Plan) -> tensorflow_v1.Device:
     settings, runtime = plan.config.sweep, plan.config.runtime
     if settings is None or settings.executor == "local":
         tensorflow_v1.import_tensorflow()
-        anything = runtime.model_copy(update={"precision": "auto"})  # runs may differ in it
-        return tensorflow_v1.open_device(anything.device, anything.threads, anything.precision)
+        # runs may differ in their precision
+        return tensorflow_v1.open_device(runtime.device, runtime.threads, "auto")
     if settings.ray.gpus:
         return tensorflow_v1.Device("gpu", "GPU", 1, "auto")
     precision = tensorflow_v1.choose_precision("auto", hardware.bfloat16_cpu())

@@ -67,8 +67,7 @@ def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
     """Return the settings of runs with the seed of the first: another changes nothing of their
     inputs but the values of random filters, which are large and slow to draw.
     """
-    seed = {"seed": configs[0].init.seed}
-    return [c.model_copy(update={"init": c.init.model_copy(update=seed)}) for c in configs]
+    return [config.having({"init.seed": configs[0].init.seed}) for config in configs]
 
 
 def survey_sweep(

@@ -173,9 +173,7 @@ def _history_of(begun: checkpoint.Checkpoint, task: Task) -> int | None:
 
 
 def _with_history(task: Task, history: int) -> Task:
-    config = task.experiment.config
-    optimizer = config.optimizer.model_copy(update={"history": history})
-    config = config.model_copy(update={"optimizer": optimizer})
+    config = task.experiment.config.having({"optimizer.history": history})
     return replace(task, experiment=replace(task.experiment, config=config))
 
 

@@ -200,19 +200,16 @@ def _check_request(ray: Any, options: sweep.Ray) -> None:
 
 def _with_threads(job: Job, options: sweep.Ray) -> Job:
     """Return a job with as many threads as it occupies processors, if it asks for no number."""
-    runtime = job.config.runtime
-    threads = runtime.threads or max(1, int(options.cpus))
-    update = {"runtime": runtime.model_copy(update={"threads": threads})}
-    return replace(job, config=job.config.model_copy(update=update))
+    threads = job.config.runtime.threads or max(1, int(options.cpus))
+    return replace(job, config=job.config.having({"runtime.threads": threads}))
 
 
 def _with_memory(job: Job, order: RemoteRun) -> Job:
     """Return a job with its share of this node's memory, if it asks for no amount."""
-    runtime = job.config.runtime
-    if runtime.memory is not None:
+    if job.config.runtime.memory is not None:
         return job
-    update = {"runtime": runtime.model_copy(update={"memory": _share(order.cpus, order.runs)})}
-    return replace(job, config=job.config.model_copy(update=update))
+    share = _share(order.cpus, order.runs)
+    return replace(job, config=job.config.having({"runtime.memory": share}))
 
 
 @cache  # as the worker's first run finds it, before those beside it have begun to fill it
@@ -256,8 +253,8 @@ def _make(order: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     job = replace(order.job, pictures=pictures, weights=weights)
     if _studio is None:
         tensorflow_v1.import_tensorflow()
-        anything = job.config.runtime.model_copy(update={"precision": "auto"})
-        device = tensorflow_v1.open_device(anything.device, anything.threads, anything.precision)
+        runtime = job.config.runtime  # runs may differ in its precision
+        device = tensorflow_v1.open_device(runtime.device, runtime.threads, "auto")
         _studio = order.hands.open_studio(device, KEPT_BYTES)
     if _studio.device.kind == "cpu":
         job = _with_memory(job, order)

@@ -190,8 +190,8 @@ def _settings(
                 origins = _moved(origins, each.written, location, origin)
             values = _put(values, location, each.value, origin)
     settings = validate(Source(values, origins))
-    shared = {"folder": config.output.folder, "name": config.output.name}
-    return settings.model_copy(update={"output": settings.output.model_copy(update=shared)})
+    output = config.output
+    return settings.having({"output.folder": output.folder, "output.name": output.name})
 
 
 def _moved(
@@ -269,19 +269,20 @@ def _with_absolute_paths(config: Config, sweep: Sweep, checked: Mapping[Location
             return dict(zip(labels, values, strict=True))
         return values
 
-    update: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for name in ("grid", "zip", "runs"):
         block = getattr(sweep, name)
         if block:
-            update[name] = {k: resolved(("sweep", name), k, v) for k, v in block.items()}
+            changes[f"sweep.{name}"] = {
+                k: resolved(("sweep", name), k, v) for k, v in block.items()
+            }
     if sweep.random:
-        draws = {
+        changes["sweep.random.draws"] = {
             key: {kind: resolved(("sweep", "random", "draws", key), kind, given)}
             for key, draw in sweep.random.draws.items()
             for kind, given in draw.items()
         }
-        update["random"] = sweep.random.model_copy(update={"draws": draws})
-    return config.model_copy(update={"sweep": sweep.model_copy(update=update)})
+    return config.having(changes)
 
 
 def _at(values: Any, location: Location) -> Any:

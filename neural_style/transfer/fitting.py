@@ -50,7 +50,7 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
     def needed(tried: Config) -> float:
         return peak_bytes(tried, weights, pictures, precision)
 
-    whole = with_tile(config, "none")
+    whole = config.having({"runtime.tile": "none"})
     if AMPLE * needed(whole) <= there:
         return whole
     longest = _longest_side(config, pictures)
@@ -59,9 +59,7 @@ def fit(config: Config, weights: VGGWeights, pictures: Pictures, precision: str)
     if config.optimizer.name == "lbfgs":
         histories += range(config.optimizer.history - 1, SHORTEST_HISTORY - 1, -1)
     choices = [
-        with_tile(config, side).model_copy(
-            update={"optimizer": config.optimizer.model_copy(update={"history": history})}
-        )
+        config.having({"runtime.tile": side, "optimizer.history": history})
         for history in histories
         for side in sides
     ]
@@ -76,13 +74,7 @@ def fit_within(config: Config, weights: VGGWeights, pictures: Pictures, precisio
     there = available_bytes(config.runtime.memory)
     if ROOM * peak_bytes(config, weights, pictures, precision) <= there:
         return config
-    return fit(with_tile(config, "auto"), weights, pictures, precision)
-
-
-def with_tile(config: Config, tile: int | str) -> Config:
-    """Return settings with another tile."""
-    runtime = config.runtime.model_copy(update={"tile": tile})
-    return config.model_copy(update={"runtime": runtime})
+    return fit(config.having({"runtime.tile": "auto"}), weights, pictures, precision)
 
 
 def may_be_cut(config: Config) -> bool:

@@ -26,7 +26,7 @@ from neural_style.objective.variables import misfit
 from neural_style.runs import outputs, record
 from neural_style.runs.checkpoint import Checkpoint
 from neural_style.tiles.passes import Tick, ignore
-from neural_style.transfer.fitting import smaller_tile, with_tile
+from neural_style.transfer.fitting import smaller_tile
 from neural_style.transfer.guard import guard_of
 from neural_style.transfer.session import TransferSession, set_goal
 
@@ -206,7 +206,7 @@ class _Leg:
                 if side is None or self.work.tiles is None:
                     raise
             log.warning("out of memory; going on in tiles of %d px", side)
-            self.config = with_tile(self.config, side)
+            self.config = self.config.having({"runtime.tile": side})
 
 
 def columns_of(config: Config) -> list[str]:

@@ -486,3 +486,20 @@ def test_config_error_is_an_input_error_and_imports_no_heavy_module() -> None:
     code = f"import sys, neural_style.config.load; print({heavy} & set(sys.modules))"
     told = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True)
     assert told == "set()\n"
+
+
+def test_having_changes_keys_by_their_dotted_names_in_a_copy():
+    config = make_config({"init": {"seed": 3}})
+    changed = config.having({"init.from": "noise", "init.seed": 4, "runtime.tile": 512})
+    assert changed == make_config({"init": {"from": "noise", "seed": 4}, "runtime": {"tile": 512}})
+    assert config == make_config({"init": {"seed": 3}})
+    assert config.having({"runtime": changed.runtime}).runtime.tile == 512
+    assert config.runtime.having({"tile": 512}) == changed.runtime
+
+
+@pytest.mark.parametrize(
+    "key", ["tile", "runtime.sede", "init.source", "init.seed.x", "sweep.grid"]
+)
+def test_having_refuses_a_key_that_does_not_exist(key):
+    with pytest.raises(KeyError):
+        make_config({}).having({key: 1})

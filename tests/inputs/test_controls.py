@@ -185,8 +185,7 @@ def test_ctrl_c_and_divergence_while_a_style_is_painted_end_the_run(monkeypatch)
 @pytest.mark.parametrize(("memory", "in_tiles"), [("900MB", True), ("90GB", False)])
 def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles, monkeypatch):
     """Though the run that it is for is taken in one piece."""
-    runtime = config().runtime.model_copy(update={"tile": "none", "memory": memory})
-    own = config(1024).model_copy(update={"runtime": runtime})
+    own = config(1024).having({"runtime.tile": "none", "runtime.memory": memory})
     asked, _ = paint(monkeypatch, KeyboardInterrupt, own, DONE, STOPPED)
     assert [isinstance(each.runtime.tile, int) for each in asked] == [in_tiles, in_tiles]
 

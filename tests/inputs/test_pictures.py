@@ -187,6 +187,5 @@ def test_fine_structure_is_read_for_the_styles_that_ask_for_it_unless_none_weigh
         assert taken.fine[0] is None
         assert (taken.fine[1].shape, taken.masks) == ((8, 9, 3), ())
     config = masked(tmp_path, [*styles, {"path": "style", "mask": "on"}], on=(4, 6))
-    style = config.style.model_copy(update={"weight": 0.0})
-    taken = take_pictures(config.model_copy(update={"style": style}), GOOD, [], None)
+    taken = take_pictures(config.having({"style.weight": 0.0}), GOOD, [], None)
     assert (taken.styles, taken.masks, taken.fine) == ((), (), ())

@@ -35,7 +35,6 @@ from neural_style.runs import window as viewer
 from neural_style.sweeps import execution as sweep
 from neural_style.sweeps.plan import plan_sweep
 from neural_style.transfer import targets
-from neural_style.transfer.fitting import with_tile
 from neural_style.transfer.level import Iteration
 
 
@@ -456,8 +455,7 @@ def test_what_is_no_sweep_cannot_be_resumed(finished, desk, tmp_path, capsys):
 
 def test_a_run_goes_on_with_the_history_that_it_had_room_for(desk, monkeypatch):
     def scarce(config: Any, *_: Any) -> Any:
-        optimizer = config.optimizer.model_copy(update={"history": 3})
-        return with_tile(config.model_copy(update={"optimizer": optimizer}), "none")
+        return config.having({"optimizer.history": 3, "runtime.tile": "none"})
 
     config = desk("{grid: {init.seed: [0, 1]}}", "optimizer: {name: lbfgs, iterations: 3}")
     with monkeypatch.context() as patch:

@@ -54,7 +54,8 @@ def needed(config: Config, room: float = 1.0) -> float:
 
 def larger(config: Config) -> Config:
     """The same in tiles of the next larger size."""
-    return fitting.with_tile(config, fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1])
+    larger = fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1]
+    return config.having({"runtime.tile": larger})
 
 
 def test_an_image_is_taken_in_one_piece_where_that_fits_twice_else_may_be_cut():
@@ -75,12 +76,12 @@ def test_the_largest_tile_that_fits_is_taken(amount):
 
 
 def test_where_no_tile_fits_the_history_is_shortened_and_where_none_does_the_least_is_tried():
-    there = needed(fitting.with_tile(fitted("99GB"), fitting.SIDES[-1]), fitting.ROOM) - 5e7
+    there = needed(fitted("99GB").having({"runtime.tile": fitting.SIDES[-1]}), fitting.ROOM) - 5e7
     config = fitted(f"{there / 1e9:.3f}GB")
     assert config.optimizer.history < 8
     assert needed(config, fitting.ROOM) <= there
     least = fitted("1MB")
-    smallest = needed(fitting.with_tile(least, fitting.SIDES[-1]))
+    smallest = needed(least.having({"runtime.tile": fitting.SIDES[-1]}))
     assert least.optimizer.history == fitting.SHORTEST_HISTORY
     assert needed(least) == smallest < needed(larger(least))
 

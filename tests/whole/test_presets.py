@@ -125,4 +125,4 @@ def test_gatys_notebook_and_anishathalye_are_neural_style_of_other_weights_and_m
     assert ours.total_variation.weight == theirs.total_variation.weight == 0
     ours, theirs = preset("anishathalye"), preset("neural-style")
     assert ours.content == theirs.content
-    assert ours.style.model_copy(update={"mix": theirs.style.mix}) == theirs.style
+    assert ours.having({"style.mix": theirs.style.mix}).style == theirs.style
