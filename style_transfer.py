@@ -26,7 +26,7 @@ import numpy as np
 import vgg19_matconvnet as vgg
 from neural_style import command_line, objective, optimizers
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
-from neural_style.errors import DivergedError, printable
+from neural_style.errors import DivergedError
 from neural_style.evaluation.evaluator import Evaluator, open_evaluator
 from neural_style.failures import logged_in
 from neural_style.images import read_image
@@ -51,6 +51,7 @@ from neural_style.sweeps.plan import plan_sweep
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.process import ENDING
 from neural_style.system.tensorflow_v1 import tf
+from neural_style.text import printable
 from neural_style.tiles.graph import build_tile_graph
 from neural_style.tiles.passes import Tick, ignore
 from neural_style.tiles.tile import build_tile

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.network.cache import load_cached
 from neural_style.network.convolution import Filters, convolve, filters_of
 from neural_style.network.download import PUBLISHED, DownloadError, download
@@ -38,6 +38,7 @@ from neural_style.network.weights import (
     layers_needed,
 )
 from neural_style.system.tensorflow_v1 import tf
+from neural_style.text import printable
 from neural_style.tiles.rolling import StageOutput, roll
 from neural_style.tiles.tiling import Stage
 

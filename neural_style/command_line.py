@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from neural_style import __version__
-from neural_style.errors import FailedRunError, InputError, printable
+from neural_style.errors import FailedRunError, InputError
 from neural_style.failures import describe
 from neural_style.system.process import ENDING
+from neural_style.text import printable
 
 log = logging.getLogger("style_transfer")
 

@@ -1,37 +1,20 @@
-"""The one kind of error that is the user's to mend."""
-
-SHOWN = 1000
-"""Characters of a path in a message: one that a file names can be of any length."""
+"""Errors that end a run with one line for the user: bad input, and runs that fail."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used.
+    """The user's input cannot be used.
 
     The message is one line: what was found, what was expected, what to do. The entry points print
     it and exit with 2.
     """
 
 
-def printable(text: object, longest: int | None = None) -> str:
-    """Return the text in one line, control characters escaped, fit for a terminal.
-
-    Args:
-        text: What is to be told.
-        longest: After how many characters of it to cut, with "..." in place of the rest; None
-            keeps all. What a file holds can be of any length.
-    """
-    whole = str(text)
-    shown = whole[:longest]
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-    return escaped if len(shown) == len(whole) else f"{escaped}..."
-
-
 class FailedRunError(RuntimeError):
-    """A run that could not be made; the message is all there is to tell."""
+    """A run that failed; its message says everything that the user needs."""
 
 
 class DivergedError(FailedRunError):
-    """A run whose losses are no numbers, however small its steps."""
+    """A run whose losses become NaN or infinite, however small its steps."""
 
 
 class OutOfMemoryError(FailedRunError):
@@ -39,5 +22,5 @@ class OutOfMemoryError(FailedRunError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is Python's, or TensorFlow's, for want of memory."""
+    """Return whether an error is Python's or TensorFlow's for a lack of memory."""
     return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"

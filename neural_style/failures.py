@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from neural_style.errors import FailedRunError, InputError, is_out_of_memory, printable
+from neural_style.errors import FailedRunError, InputError, is_out_of_memory
+from neural_style.text import printable
 
 LOG = "error.log"
 

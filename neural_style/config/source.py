@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from neural_style.errors import SHOWN, InputError, printable
+from neural_style.errors import InputError
+from neural_style.text import SHOWN, printable
 
 Location = tuple[str | int, ...]
 

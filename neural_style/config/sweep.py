@@ -34,7 +34,7 @@ from neural_style.config.values import (
     plain_text,
     unexpected,
 )
-from neural_style.errors import printable
+from neural_style.text import printable
 
 LARGEST = 10_000
 """Runs that a sweep may have without `allow_large`."""

@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from neural_style.errors import printable
+from neural_style.text import printable
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,6 @@ Content and style are those of Gatys, Ecker and Bethge, CVPR 2016, in the means 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numpy as np
 from neural_style.evaluation import metrics
 from neural_style.evaluation.gaussians import Gaussian, gram_loss, squared_wasserstein
 from neural_style.evaluation.self_similarity import cosine_distances, self_similarity
+from neural_style.text import finite
 
 CONTENT_LAYERS = ("relu4_2",)
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -92,7 +92,7 @@ def compare(seen: Features, content: Content, styles: Sequence[Style], overlap: 
     with np.errstate(all="ignore"):  # a network may overflow; what comes of it is None
         score = _content_scores(seen, content) | _style_scores(seen, styles, overlap)
         score |= _picture_scores(seen.picture, content.seen.picture, styles)
-    return {name: _finite(score[name]) for name in NAMES}
+    return {name: finite(score[name]) for name in NAMES}
 
 
 def _content_scores(seen: Features, content: Content) -> Score:
@@ -157,7 +157,3 @@ def _mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of those values that there are."""
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None

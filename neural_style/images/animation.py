@@ -9,10 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.images.io import resize
 from neural_style.system.files import replacing
 from neural_style.system.process import captured_stderr
+from neural_style.text import printable
 
 # OpenCV's wheels have no H.264 encoder; both of these are free to use.
 _CODECS = {".webm": "VP90", ".mp4": "mp4v"}

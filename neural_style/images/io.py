@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.images import exif, xmp
 from neural_style.images.headers import (
     DAMAGED,
@@ -24,6 +24,7 @@ from neural_style.images.headers import (
 )
 from neural_style.system.files import write_atomically
 from neural_style.system.process import captured_stderr
+from neural_style.text import printable
 
 MAX_PIXELS = 200_000_000
 LARGEST = 1_000_000_000  # pixels that image.max_megapixels can allow, and OpenCV too

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neural_style import config
-from neural_style.errors import printable
 from neural_style.network import download
 from neural_style.network.random_filters import random_weights
 from neural_style.network.weights import VGGWeights, WeightsError
+from neural_style.text import printable
 
 PUBLISHED_NAME = "imagenet-vgg-verydeep-19.mat"
 RANDOM_NOTICE = (

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.images import MAX_PIXELS, gaussian_blur, read_image, resize
 from neural_style.network.weights import Convolution, Layer, Pooling
+from neural_style.text import printable
 
 if TYPE_CHECKING:
     from neural_style.config import Config, Style

@@ -14,7 +14,6 @@ from typing import IO, Any, get_args
 
 import numpy as np
 
-from neural_style.errors import printable
 from neural_style.network.weights import (
     Convolution,
     Layer,
@@ -26,6 +25,7 @@ from neural_style.network.weights import (
     WeightsError,
 )
 from neural_style.system.files import write_atomically
+from neural_style.text import printable
 
 log = logging.getLogger(__name__)
 

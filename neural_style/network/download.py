@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from neural_style.errors import printable
 from neural_style.network.weights import PUBLISHED_SHA256, WeightsError
 from neural_style.system.files import digest
+from neural_style.text import printable
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.errors import printable
 from neural_style.network.matfile import check_variables
 from neural_style.network.weights import (
     Convolution,
@@ -19,6 +18,7 @@ from neural_style.network.weights import (
     Unsupported,
     WeightsError,
 )
+from neural_style.text import printable
 
 EXPECTED = (
     "expected the MatConvNet file of a VGG network; "

@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.system.files import digest
+from neural_style.text import printable
 
 PUBLISHED_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 # Of the beta16 version of the same network only the MD5 was ever published.

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.system.tensorflow_v1 import tf
+from neural_style.text import printable
 
 Form = tuple[type, tuple[int | None, ...]]
 """Of an array: `float` or `int` of any width, and its sides; None stands for one of any length."""

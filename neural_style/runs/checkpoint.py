@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from neural_style.errors import SHOWN, InputError, printable
+from neural_style.errors import InputError
 from neural_style.runs.record import LossHistory
 from neural_style.system.files import read_arrays, write_arrays, write_atomically
+from neural_style.text import SHOWN, printable
 
 if TYPE_CHECKING:
     from neural_style.transfer.level import Iteration

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neural_style.config import Config, load_config, to_yaml
-from neural_style.errors import FailedRunError, InputError, printable
+from neural_style.errors import FailedRunError, InputError
 from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Desk, Job, decisive
 from neural_style.inputs.scales import Scale, schedule, work
@@ -23,6 +23,7 @@ from neural_style.runs.progress import Progress
 from neural_style.runs.tensorboard import check_board
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.process import held_back
+from neural_style.text import printable
 from neural_style.transfer.fitting import in_tiles
 from neural_style.transfer.guard import told_of_memory
 from neural_style.transfer.prediction import describe, predict

@@ -15,7 +15,6 @@ import numpy as np
 
 from neural_style import __version__, images
 from neural_style.config import Config, settings_json
-from neural_style.errors import printable
 from neural_style.inputs.job import Job, fingerprint, input_files
 from neural_style.network.weights import VGGWeights
 from neural_style.runs.loss_plot import plot_losses
@@ -26,6 +25,7 @@ from neural_style.runs.record import (
 )
 from neural_style.system.files import write_atomically
 from neural_style.system.tensorflow_v1 import Device
+from neural_style.text import finite, printable
 
 if TYPE_CHECKING:
     from neural_style.transfer.level import Iteration
@@ -188,14 +188,14 @@ def describe(
         "image": config.output.image,
         "losses": {
             "start": {
-                name: _number(value)
+                name: finite(value)
                 for name, value in zip(history.columns, history.rows[0], strict=True)
             },
             "lowest": {
                 "iteration": history.iterations[lowest],
-                "total": _number(history.rows[lowest][-1]),
+                "total": finite(history.rows[lowest][-1]),
             },
-            "saved": {name: _number(value) for name, value in saved.losses.items()},
+            "saved": {name: finite(value) for name, value in saved.losses.items()},
         },
         "metrics": dict(saved.metrics),
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
@@ -211,8 +211,3 @@ def digests(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a record tells of the files that its run was made of, as `decisive` has it."""
     inputs = {key: file["sha256"] for key, file in told.get("inputs", {}).items()}
     return {"inputs": inputs, "network": told.get("network", {}).get("sha256")}
-
-
-def _number(value: float) -> float | None:
-    """Return a loss, or None for one beyond float32, which JSON cannot say."""
-    return value if math.isfinite(value) else None

@@ -9,6 +9,8 @@ from typing import NamedTuple, NoReturn, TextIO
 
 from tqdm import tqdm
 
+from neural_style.text import human_seconds
+
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}{postfix}"
 _LINES = 10  # plain lines a run, at most about
 _SECONDS_BETWEEN_LINES = 10.0
@@ -148,13 +150,3 @@ class Progress:
         pace = (last.time - first.time) / (self._work(last.number) - self._work(first.number))
         left = pace * (self._work(self._total) - self._work(last.number))
         return (f"{human_seconds(left)} left",)
-
-
-def human_seconds(seconds: float) -> str:
-    """Return a duration in its two largest units: `46 s`, `3 min 20 s`, `1 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neural_style import __version__
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.system.files import write_atomically
+from neural_style.text import printable
 
 # What decides the pixels; OpenCV and TensorFlow are published under several names.
 _DISTRIBUTIONS = (

@@ -16,8 +16,9 @@ import yaml
 from neural_style.config import validate
 from neural_style.config.source import ConfigError, CoreDumper, Location, read_source
 from neural_style.config.sweep import Pairs, RandomDraws, Sweep
-from neural_style.errors import SHOWN, InputError, printable
+from neural_style.errors import InputError
 from neural_style.sweeps.report.results import Axis
+from neural_style.text import SHOWN, printable
 
 _READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 _DIGITS = 6  # significant ones of a drawn number

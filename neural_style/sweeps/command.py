@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from neural_style.config import load_source, to_yaml
 from neural_style.config.sweep import Figure, Ray
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.evaluation import scores
 from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Desk, Job, fingerprint
@@ -31,6 +31,7 @@ from neural_style.sweeps.report.results import SweepResults, union_of_keys, writ
 from neural_style.sweeps.report.trade_off import write_trade_off
 from neural_style.system import files, hardware, tensorflow_v1
 from neural_style.system.process import held_back
+from neural_style.text import printable
 from neural_style.transfer.graph_cache import filters_of
 from neural_style.transfer.level import columns_of
 from neural_style.transfer.product_rate import product_rate

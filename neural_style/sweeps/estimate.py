@@ -11,8 +11,8 @@ from neural_style.inputs.job import Desk, Job, shape_key
 from neural_style.inputs.scales import schedule
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of
-from neural_style.runs.progress import human_seconds
 from neural_style.sweeps.plan import Plan
+from neural_style.text import human_bytes, human_seconds
 from neural_style.transfer.graph_cache import group
 from neural_style.transfer.prediction import START_SECONDS, Prediction, predict
 
@@ -111,11 +111,3 @@ def disk_bytes(job: Job) -> float:
     every, iterations = job.config.output.save_every, scales[-1].first + scales[-1].iterations
     pictures = 1 + (iterations // every if every else 0)
     return RUN_BYTES + ROW_BYTES * iterations + PIXEL_BYTES * height * width * pictures
-
-
-def human_bytes(number: float) -> str:
-    """Return a number of bytes in the largest unit: `340 kB`, `12 MB`, `1.5 GB`."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number / 1e3:.0f} kB"

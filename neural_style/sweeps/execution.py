@@ -11,15 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.errors import printable
 from neural_style.failures import describe
 from neural_style.inputs.job import mark_of
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs import checkpoint, record
-from neural_style.runs.progress import human_seconds
 from neural_style.sweeps.plan import Experiment, Plan
 from neural_style.sweeps.report.results import RunResult, SweepResults
 from neural_style.system import files
+from neural_style.text import human_seconds, printable
 from neural_style.transfer.graph_cache import group
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neural_style.config import sweep
-from neural_style.errors import InputError, printable
+from neural_style.errors import InputError
 from neural_style.failures import describe
 from neural_style.inputs.job import Job
 from neural_style.runs import checkpoint, record
@@ -28,6 +28,7 @@ from neural_style.sweeps.execution import Executor, Task
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.free_memory import available_bytes
 from neural_style.system.process import handlers_kept
+from neural_style.text import printable
 from neural_style.tiles.passes import ignore
 
 if TYPE_CHECKING:

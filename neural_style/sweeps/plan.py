@@ -11,7 +11,6 @@ from typing import Any
 from neural_style.config import Config, spell_out, validate
 from neural_style.config.source import ConfigError, Location, Mistake, Origin, Source, dotted
 from neural_style.config.sweep import LARGEST, Figure, Sweep
-from neural_style.errors import printable
 from neural_style.sweeps.axes import (
     Point,
     Points,
@@ -22,6 +21,7 @@ from neural_style.sweeps.axes import (
     plain,
 )
 from neural_style.sweeps.report.results import Axis
+from neural_style.text import printable
 
 _COUNTED = 10**12  # runs that are told as a number
 _WHOLE_SWEEP = (

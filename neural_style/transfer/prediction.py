@@ -22,8 +22,8 @@ from neural_style.network.weights import (
     output_shapes,
 )
 from neural_style.objective.spec import structure_of
-from neural_style.runs.progress import human_seconds
 from neural_style.system import hardware, tensorflow_v1
+from neural_style.text import human_seconds
 from neural_style.tiles.tiling import is_larger
 from neural_style.transfer.fitting import fit, fit_within, in_tiles, shortage
 from neural_style.transfer.memory import peak_bytes, sorted_values

@@ -9,7 +9,6 @@ from tables import cases, refusal
 
 from neural_style.config import load_config
 from neural_style.config.source import MAX_BYTES, ConfigError
-from neural_style.errors import printable
 
 SIZE = MAX_BYTES - 100
 SECONDS = 5.0  # of the processor for a megabyte
@@ -121,9 +120,3 @@ def test_numbers_beyond_all_characters_and_versions_are_refused_by_line(tmp_path
     for escape in ("\\U00110000", "\\Ud000002e", "\\Uffffffff"):
         assert told(path, f'style:\n  weight: "{escape}"\n') == f"{path} (line 2): {problem}"
     assert told(path, f"# a\n%YAML 1.{'9' * 5000}\n---\nstyle:\n") == f"{path} (line 2): {problem}"
-
-
-def test_shown_text_is_cut_where_it_is_asked_for() -> None:
-    assert [printable(text, 3) for text in ("abcdef", "abc")] == ["abc...", "abc"]
-    assert printable("\x1b\x1b", 1) == "\\x1b..."
-    assert printable("a" * 1000) == "a" * 1000

@@ -20,7 +20,7 @@ from neural_style.inputs import find_weights as supply
 from neural_style.inputs.job import Desk
 from neural_style.network.weights import VGGWeights
 from neural_style.sweeps import estimate as survey
-from neural_style.sweeps.estimate import SweepEstimate, check_inputs, human_bytes, survey_sweep
+from neural_style.sweeps.estimate import SweepEstimate, check_inputs, survey_sweep
 from neural_style.sweeps.plan import Plan, plan_sweep
 from neural_style.transfer.graph_cache import filters_of
 from neural_style.transfer.prediction import START_SECONDS, Prediction
@@ -90,8 +90,6 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
     images.write_image(tmp_path / "noise.png", noise)
     foretold = survey.PIXEL_BYTES * 200 * 300
     assert foretold / 1.6 < (tmp_path / "noise.png").stat().st_size < foretold * 1.6
-    told = ["0 kB", "340 kB", "12 MB", "1.5 GB", "2.5e+03 GB"]
-    assert [human_bytes(number) for number in (0, 340e3, 12e6, 1.5e9, 2.5e12)] == told
 
 
 @pytest.mark.parametrize(

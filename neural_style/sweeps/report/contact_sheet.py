@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from neural_style.errors import printable
 from neural_style.sweeps.report.layout import Head, Plan, plan_cells
 from neural_style.sweeps.report.results import FAILED, RunResult, SweepResults
 from neural_style.sweeps.report.sheet import Sheet, Text, shortened, text_width
 from neural_style.sweeps.report.thumbnails import fitted, read_thumbnail
 from neural_style.system.files import write_atomically
+from neural_style.text import printable
 
 SHEET = "contact_sheet.png"
 _MOST_PIXELS = 8000  # a side of the sheet

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.errors import printable
 from neural_style.sweeps.report.results import Axis, RunResult, SweepResults, union_of_keys
+from neural_style.text import printable
 
 _LONGEST_AXIS = 40  # rows or columns; a longer axis is wrapped
 _MOST_LINES = 5  # under a picture

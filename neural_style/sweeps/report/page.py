@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from neural_style.errors import printable
 from neural_style.sweeps.report.results import (
     DONE,
     FAILED,
@@ -23,12 +22,11 @@ from neural_style.sweeps.report.results import (
     Axis,
     RunResult,
     SweepResults,
-    finite,
-    is_number,
     union_of_keys,
 )
 from neural_style.sweeps.report.thumbnails import data_uri, jpeg_within
 from neural_style.system.files import write_atomically
+from neural_style.text import finite, human_seconds, is_number, printable
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +128,7 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
     others = [run for number, run in enumerate(results.runs) if number not in done]
     failed = sum(run.state == FAILED for run in others)
     sizes = [size for _, size in pictures.encoded.values()]
+    seconds = sum(finite(run.seconds) or 0 for run in results.runs)
     return {
         "title": printable(results.title),
         "rows": rows,
@@ -138,7 +137,7 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
         "failures": [_failure(folder, run) for run in others],
         "failed": failed,
         "missing": len(others) - failed,
-        "duration": _duration(sum(finite(run.seconds) or 0 for run in results.runs)),
+        "duration": human_seconds(seconds, decimals=1) if seconds else "",
         "files": [name for name in _BESIDE if (folder / name).is_file()],
         "axes": [
             _choice(number, axis)
@@ -244,16 +243,6 @@ def _href(folder: Path, path: Path) -> str:
     except ValueError:
         return quote(path.absolute().as_uri(), safe="/:%")
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in hours, minutes and seconds, the first two of them that are not zero."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds else ""
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 @dataclass(frozen=True)

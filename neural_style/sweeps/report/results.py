@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neural_style.errors import printable
 from neural_style.system.files import write_atomically
+from neural_style.text import is_number, printable
 
 SUMMARY = "summary.csv"
 DONE, FAILED, MISSING = "done", "failed", "missing"
@@ -96,11 +95,6 @@ def union_of_keys(mappings: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for mapping in mappings for key in mapping))
 
 
-def finite(value: float | None) -> float | None:
-    """Return the value, or None if it is NaN or infinite."""
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
 def write_summary(folder: Path, results: SweepResults) -> Path:
     """Write `summary.csv`: UTF-8, a line a run, an empty field where a value is missing.
 
@@ -146,15 +140,6 @@ def _guarded(text: str) -> str:
     """Return the text in one line, with an apostrophe if a spreadsheet would compute it."""
     line = printable(text)
     return f"'{line}" if line.startswith(_GUARDED) and not is_number(line) else line
-
-
-def is_number(text: str) -> bool:
-    """Tell whether the text reads as a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _digits(value: float | None) -> str:

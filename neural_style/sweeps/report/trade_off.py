@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neural_style.errors import printable
 from neural_style.runs.loss_plot import missing_glyphs_ignored
-from neural_style.sweeps.report.results import RunResult, SweepResults, finite, is_number
+from neural_style.sweeps.report.results import RunResult, SweepResults
 from neural_style.system.files import write_atomically
+from neural_style.text import finite, is_number, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

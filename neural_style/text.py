@@ -1,0 +1,59 @@
+"""Values as people read them: text in one line, durations, sizes, numbers."""
+
+from __future__ import annotations
+
+import math
+
+SHOWN = 1000
+"""Characters of a path in a message: one that a file names can be of any length."""
+
+
+def printable(text: object, longest: int | None = None) -> str:
+    """Return a text in one line, with control characters escaped, fit for a terminal.
+
+    Args:
+        text: The text, or a value that has one.
+        longest: Characters after which it is cut, with "..." in place of the rest; None keeps all.
+            What a file holds can be of any length.
+    """
+    whole = str(text)
+    shown = whole[:longest]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return escaped if len(shown) == len(whole) else f"{escaped}..."
+
+
+def human_seconds(seconds: float, decimals: int = 0) -> str:
+    """Return a duration in its two largest units: `46 s`, `3 min 20 s`, `1 h 5 min`.
+
+    Args:
+        seconds: The duration.
+        decimals: Of the seconds of a duration below a minute.
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.{decimals}f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def human_bytes(number: float) -> str:
+    """Return a number of bytes in the largest unit: `340 kB`, `12 MB`, `1.5 GB`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number / 1e3:.0f} kB"
+
+
+def finite(value: float | None) -> float | None:
+    """Return the value, or None if it is NaN or infinite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,33 @@
+"""Values as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from neural_style.text import finite, human_bytes, human_seconds, printable
+
+
+def test_shown_text_is_cut_where_it_is_asked_for() -> None:
+    assert [printable(text, 3) for text in ("abcdef", "abc")] == ["abc...", "abc"]
+    assert printable("\x1b\x1b", 1) == "\\x1b..."
+    assert printable("a" * 1000) == "a" * 1000
+
+
+def test_durations_have_their_two_largest_units() -> None:
+    units = {0.0: "0 s", 46.4: "46 s", 59.6: "1 min 0 s", 200.0: "3 min 20 s"}
+    units |= {3599.7: "1 h 0 min", 3900.0: "1 h 5 min", 90000.0: "25 h 0 min"}
+    assert {seconds: human_seconds(seconds) for seconds in units} == units
+    assert [human_seconds(each, decimals=1) for each in (0.04, 59.4, 200)] == [
+        "0.0 s",
+        "59.4 s",
+        "3 min 20 s",
+    ]
+
+
+def test_bytes_have_their_largest_unit() -> None:
+    expected = ["0 kB", "340 kB", "12 MB", "1.5 GB", "2.5e+03 GB"]
+    assert [human_bytes(number) for number in (0, 340e3, 12e6, 1.5e9, 2.5e12)] == expected
+
+
+def test_values_that_are_no_numbers_are_none() -> None:
+    assert [finite(value) for value in (None, math.nan, math.inf, 2)] == [None, None, None, 2.0]
