@@ -1,4 +1,4 @@
-"""The losses of Gatys et al., each a function of sums over positions.
+"""The losses of the papers, each a function of sums over positions.
 
 Every term comes in two halves. `*_statistics` reduces features to sums that add over disjoint
 parts of an image; a loss turns the sums of the whole image into a number. A term can therefore be
@@ -12,7 +12,10 @@ the style image over its M_s positions. With a mask, M is the sum of the positio
 Papers: Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015 (arXiv:1508.06576),
 and "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, whose equation numbers
 are used here. Novak and Nikulin, "Improving the Neural Algorithm of Artistic Style", 2016
-(arXiv:1605.04603), for the activation shift.
+(arXiv:1605.04603), for the activation shift. Risser, Wilmot and Barnes, "Stable and Controllable
+Neural Texture Synthesis and Style Transfer Using Histogram Losses", 2017 (arXiv:1701.08893): a Gram
+matrix leaves the mean mu of the features and their covariance Sigma = R / M - mu mu^T confounded
+(section 3); the losses of distributions compare both, or the histograms.
 """
 
 from __future__ import annotations
@@ -22,9 +25,15 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from neural_style.objective.recomputation import recompute_gradient
+from neural_style.objective.gradients import recompute_gradient
 from neural_style.system.sums import count, gram_matrix, over, sum_of, total_of, wide
 from neural_style.system.tensorflow_v1 import tf
+
+VARIANCE = 1e-4  # added to every channel's; as crowsonkb/style-transfer-pytorch has it
+# Of the style's largest variance, added to every direction's as well: float32 sums have seven
+# digits, and what is below 1e-7 of the largest is noise.
+NOISE: Mapping[str, float] = MappingProxyType({"float32": 3e-7, "float64": 0.0})
+SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest, under which float64 holds no digit
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,59 @@ def gram_loss_raw(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     return total_of(tf.square(sums.products - target.products))
 
 
+def mean_covariance_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
+    """Mean of (mu - mu_s)^2 plus mean over C x C of ((Sigma - Sigma_s) / C)^2."""
+    (mean, covariance), (goal, spread) = _moments(sums), _moments(target)
+    channels = float(sums.products.shape[-1])
+    return tf.reduce_mean(tf.square(mean - goal)) + tf.reduce_mean(
+        tf.square((covariance - spread) / channels)
+    )
+
+
+def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
+    """Squared 2-Wasserstein distance of two Gaussians, over C (Fréchet 1957):
+
+        (|mu - mu_s|^2 + tr Sigma + tr Sigma_s - 2 tr (Sigma_s^1/2 Sigma Sigma_s^1/2)^1/2) / C
+
+    with VARIANCE added to both diagonals, and of float32 sums a share of the style's largest
+    variance. Roots are taken in float64 by eigenvalues.
+    """
+    kind, channels = sums.products.dtype, int(sums.products.shape[-1])
+    (mean, covariance), (goal, spread) = _moments(sums), _moments(target)
+    shift = tf.reduce_mean(tf.square(mean - goal))
+    covariance, spread = (tf.cast(each, tf.float64) for each in (covariance, spread))
+    noise = NOISE[kind.name] * tf.reduce_max(tf.linalg.diag_part(spread))
+    diagonal = (VARIANCE + noise) * tf.eye(channels, dtype=tf.float64)
+    covariance, spread = covariance + diagonal, spread + diagonal
+    values, vectors = tf.linalg.eigh(spread)
+    root = tf.matmul(vectors * tf.sqrt(tf.maximum(values, 0.0)), vectors, transpose_b=True)
+    root = tf.stop_gradient(root)
+    overlap = _trace_of_root(tf.matmul(root, tf.matmul(covariance, root)))
+    bures = tf.linalg.trace(covariance) + tf.linalg.trace(spread) - 2 * overlap
+    return shift + tf.cast(bures / channels, kind)
+
+
+def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
+    """Mean of (F - remap(F))^2, where remap gives each channel the histogram of the style's (Risser
+    et al. 2017, eq. 8, in means): the squared 1-D Wasserstein distance, channel by channel.
+
+    The values in rising order are matched exactly, those of the style interpolated where it has
+    another number of positions. As in the paper, the match is held fixed for the gradient.
+    """
+    if sums.matched is not None:
+        return sums.matched / (sums.positions * float(sums.products.shape[-1]))
+    goal = tf.stop_gradient(_quantiles(target.ordered, tf.shape(sums.ordered)[0]))
+    return tf.reduce_mean(tf.square(sums.ordered - goal))
+
+
+def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
+    """Return the sum of (F - remap(F))^2 of features [1, H, W, C] for remapped ones [H W, C],
+    in float64.
+    """
+    flat = wide(tf.reshape(features, [-1, features.shape[-1]]))
+    return sum_of(tf.square(flat - match))
+
+
 CONTENT_LOSSES: Mapping[str, Callable[[ContentStatistics], tf.Tensor]] = MappingProxyType(
     {"mean": mean_squared_error, "paper": half_squared_error, "root": root_squared_error}
 )
@@ -189,52 +251,56 @@ GRAM_LOSSES: Mapping[str, Callable[[StyleStatistics, StyleStatistics], tf.Tensor
         }
     )
 )
-
-
-def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Return features whose gradient is divided by its L1 norm and multiplied by a weight.
-
-    So every layer pulls with the strength of its weight, whatever its loss (jcjohnson/neural-style,
-    `-normalize_gradients`). The value of the loss is not changed: what is descended is no gradient
-    of it.
-
-    Args:
-        features: [1, H, W, C].
-        weight: Weight of the layer's term, which the incoming gradient already has as a factor.
-    """
-
-    def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            factor = pull_factor(absolute_sum(upstream), weight)
-            return upstream * tf.cast(factor, upstream.dtype)
-
-        return tf.identity(values), gradient
-
-    return tf.custom_gradient(same)(features)
-
-
-def absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
-    """Return the L1 norm of a gradient, in float64; it adds over disjoint parts."""
-    return sum_of(tf.abs(wide(gradient)))
-
-
-def pull_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Return what a gradient of this L1 norm is multiplied by to be normalised."""
-    # Per unit of weight the norm is |gradient| / weight; 1e-8 is the tool's own guard.
-    return tf.math.divide_no_nan(weight, tf.cast(norm, weight.dtype) + 1e-8 * weight)
-
-
-def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Return features whose gradient is multiplied by a factor."""
-
-    def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * tf.cast(factor, upstream.dtype)
-
-        return tf.identity(values), gradient
-
-    return tf.custom_gradient(same)(features)
+STYLE_DISTRIBUTIONS: Mapping[str, Callable[[StyleStatistics, StyleStatistics], tf.Tensor]] = (
+    MappingProxyType(
+        {
+            "mean_covariance": mean_covariance_loss,
+            "wasserstein": wasserstein_loss,
+            "histogram": histogram_loss,
+        }
+    )
+)
 
 
 def _channels(sums: StyleStatistics) -> float:
     return float(sums.products.shape[-1])
+
+
+def _quantiles(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Return quantiles [number, C] of ordered values [N, C], the middles of equal shares."""
+    count = tf.shape(ordered)[0]
+    middles = (tf.range(tf.cast(number, tf.float64), dtype=tf.float64) + 0.5) / tf.cast(
+        number, tf.float64
+    )
+    last = tf.cast(count - 1, tf.float64)
+    places = tf.clip_by_value(middles * tf.cast(count, tf.float64) - 0.5, 0.0, last)
+    below = tf.floor(places)
+    share = tf.cast(places - below, ordered.dtype)[:, None]
+    lower = tf.gather(ordered, tf.cast(below, tf.int32))
+    upper = tf.gather(ordered, tf.cast(tf.minimum(below + 1, last), tf.int32))
+    return lower + share * (upper - lower)
+
+
+def _moments(sums: StyleStatistics) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mu [C] and Sigma [C, C]."""
+    mean = sums.features / sums.positions
+    return mean, sums.products / sums.positions - mean[:, None] * mean[None, :]
+
+
+def _trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
+    """Return tr A^1/2 of a positive semidefinite A; its gradient is 1/2 A^-1/2.
+
+    Directions without variance have no digits in A; they get the slope of the smallest that has.
+    """
+
+    def trace(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        values, vectors = tf.linalg.eigh(matrix)
+        least = tf.maximum(SMALLEST_RATIO * values[-1], VARIANCE**2)
+        roots = tf.sqrt(tf.maximum(values, least))
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream * tf.matmul(vectors * (0.5 / roots), vectors, transpose_b=True)
+
+        return tf.reduce_sum(tf.sqrt(tf.maximum(values, 0.0))), gradient
+
+    return tf.custom_gradient(trace)(matrix)

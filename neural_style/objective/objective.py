@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.objective import losses
-from neural_style.objective.backward import layerwise_gradient
+from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
 from neural_style.objective.losses import StyleStatistics
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import TermInputs, build_sums, build_terms
@@ -121,7 +120,7 @@ def build_objective(
         if not structure.pulled(section):
             return seen[layer]
         own = weight_of(weights, f"{section}/{layer}")
-        return losses.normalize_gradient(seen[layer], own)
+        return normalize_gradient(seen[layer], own)
 
     view = TermInputs(
         features=compared,

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
 from typing import Any
 
-from neural_style.objective import distributions, losses
+from neural_style.objective import losses
 from neural_style.objective.losses import ContentStatistics, StyleStatistics
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.total_variation import (
@@ -20,14 +19,6 @@ from neural_style.objective.total_variation import (
     variation_statistics,
 )
 from neural_style.system.tensorflow_v1 import tf
-
-_DISTRIBUTIONS: Mapping[str, Callable[[StyleStatistics, StyleStatistics], Any]] = MappingProxyType(
-    {
-        "mean_covariance": distributions.mean_covariance_loss,
-        "wasserstein": distributions.wasserstein_loss,
-        "histogram": distributions.histogram_loss,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -203,8 +194,7 @@ def _style_sums(
     if "histogram" not in kinds or view.matches is None:
         return (sums,) * structure.targets
     return tuple(
-        replace(sums, matched=distributions.match_error(features, match))
-        for match in view.matches[layer]
+        replace(sums, matched=losses.match_error(features, match)) for match in view.matches[layer]
     )
 
 
@@ -229,6 +219,6 @@ def _style_loss(
     structure: ObjectiveSpec, statistic: str
 ) -> Callable[[StyleStatistics, StyleStatistics], Any]:
     if statistic != "gram":
-        return _DISTRIBUTIONS[statistic]
+        return losses.STYLE_DISTRIBUTIONS[statistic]
     formula, shift = losses.GRAM_LOSSES[structure.style_normalization], structure.activation_shift
     return lambda sums, target: formula(losses.shifted(sums, shift), losses.shifted(target, shift))

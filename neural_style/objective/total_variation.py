@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from neural_style.objective.recomputation import recompute_gradient
+from neural_style.objective.gradients import recompute_gradient
 from neural_style.system.sums import count, sum_of
 from neural_style.system.tensorflow_v1 import tf
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neural_style.network.weights import Layer
-from neural_style.objective import Objective, losses, read_goals
+from neural_style.objective import Objective, read_goals
+from neural_style.objective.gradients import pull_factor
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import Sums, TermInputs, build_sums, build_terms
 from neural_style.objective.variables import FedVariable, build_held
@@ -122,9 +123,7 @@ def build_tile_graph(objective: Objective, tile: Tile, structure: ObjectiveSpec)
         ),
         settle_norms=tf.group(
             *(
-                pull.factor.assign(
-                    losses.pull_factor(pull.norm.value(), pull.weight), read_value=False
-                )
+                pull.factor.assign(pull_factor(pull.norm.value(), pull.weight), read_value=False)
                 for pull in pulls.values()
             )
         ),

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neural_style.objective import Objective, losses, weight_of
+from neural_style.objective import Objective, weight_of
+from neural_style.objective.gradients import absolute_sum, scale_gradient
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import TermInputs, build_sums
 from neural_style.objective.variables import FedVariable, build_held
@@ -150,7 +151,7 @@ class StageBuilder:
         norms: dict[str, list[tf.Operation]] = {}
         for (_, layer), pull in self.pulls.items():
             if layer in mine:
-                norm = losses.absolute_sum(ledger.slope_by(pull.features, ledger.of([layer])))
+                norm = absolute_sum(ledger.slope_by(pull.features, ledger.of([layer])))
                 update = pull.norm.assign_add(norm, read_value=False)
                 norms.setdefault(layer, []).append(update)
         return TileStage(
@@ -217,7 +218,7 @@ def build_pulls(
                 build_held(f"tiles/{kind}/{section}/{layer}", [], kept).variable
                 for kind, kept in (("factor", weight.dtype), ("norm", tf.float64))
             )
-            scaled = losses.scale_gradient(features[layer], factor.value())
+            scaled = scale_gradient(features[layer], factor.value())
             pulls[section, layer] = NormalizedLayer(scaled, factor, norm, weight)
     return pulls
 

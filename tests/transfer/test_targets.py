@@ -10,8 +10,7 @@ from graphs import LAYERS, objective_session
 from numpy.testing import assert_allclose
 
 from neural_style.objective import set_image, set_weights, sums_present
-from neural_style.objective.distributions import _moments
-from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.losses import StyleStatistics, _moments
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer import targets
 from neural_style.transfer.targets import KeptTargets, StyleSource, Targets, key_of, measure_targets

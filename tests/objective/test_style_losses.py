@@ -12,7 +12,7 @@ from graphs import gradient
 from numpy.testing import assert_allclose
 from references import Reference, gram_reference, mean_gram, wasserstein_reference
 
-from neural_style.objective import distributions, losses, sums_present
+from neural_style.objective import losses, sums_present
 
 CHANNELS = 8
 SHIFT = -1.0
@@ -41,9 +41,9 @@ STATISTICS: dict[str, tuple[Callable[..., Any], Reference]] = {
     "gram raw": (losses.GRAM_LOSSES["raw"], gram_reference(lambda c, m: 1)),
     "gram pixels": (losses.GRAM_LOSSES["pixels"], gram_reference(lambda c, m: 1)),
     "gram shifted": (shifted_gram_loss, gram_reference(lambda c, m: c * c * m, SHIFT)),
-    "mean_covariance": (distributions.mean_covariance_loss, mean_covariance_reference),
-    "wasserstein": (distributions.wasserstein_loss, wasserstein_reference),
-    "histogram": (distributions.histogram_loss, histogram_reference),
+    "mean_covariance": (losses.mean_covariance_loss, mean_covariance_reference),
+    "wasserstein": (losses.wasserstein_loss, wasserstein_reference),
+    "histogram": (losses.histogram_loss, histogram_reference),
 }
 every_statistic = pytest.mark.parametrize("name", STATISTICS)
 OF_SUMS = [name for name in STATISTICS if name != "histogram"]
@@ -63,7 +63,7 @@ class Laboratory:
             goal = losses.style_statistics(self.style[None, :, None], **wanted)
             each = {name: formula(made, goal) for name, (formula, _) in STATISTICS.items()}
             self.both = {n: (v, tf.gradients(v, self.features)[0]) for n, v in each.items()}
-            moments = distributions._moments(made)
+            moments = losses._moments(made)
             self.sums = {**sums_present(made), "mean": moments[0], "covariance": moments[1]}
         self.session = tf.Session(graph=self.graph)
 
@@ -157,7 +157,7 @@ def test_wasserstein_of_float32_has_no_slope_at_its_own_target_where_variances_f
 
     def at(style):
         sums = functools.partial(losses.style_statistics, with_means=True)
-        return gradient(lambda f: distributions.wasserstein_loss(sums(f), sums(style)), first)
+        return gradient(lambda f: losses.wasserstein_loss(sums(f), sums(style)), first)
 
     (at_own, slope), (elsewhere, steep) = at(first), at(second)
     assert abs(at_own) < 1e-6 * elsewhere
