@@ -34,7 +34,6 @@ from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import gaussian_blur
 from neural_style.inputs import Pictures
-from neural_style.runs.record import peak_memory_bytes
 from neural_style.system import hardware, tensorflow_v1
 from neural_style.transfer import level, prediction
 from neural_style.transfer.product_rate import product_rate
@@ -119,7 +118,7 @@ def measure(path: Path, size: int, precision: str, optimizer: str) -> Measuremen
         size=size,
         precision=precision,
         optimizer=optimizer,
-        peak_bytes=peak_memory_bytes() or 0,
+        peak_bytes=hardware.peak_memory_bytes(),
         predicted_bytes=least.peak_bytes,
         iteration_seconds=statistics.median(clock.seconds[WARM_UP:]),
         predicted_seconds=most.seconds - least.seconds,

@@ -21,9 +21,9 @@ from neural_style.runs.loss_plot import plot_losses
 from neural_style.runs.record import (
     LossHistory,
     environment,
-    peak_memory_bytes,
 )
 from neural_style.system.files import write_atomically
+from neural_style.system.hardware import peak_memory_bytes
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import finite, printable
 

@@ -10,7 +10,6 @@ import math
 import os
 import platform
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from neural_style import __version__
 from neural_style.errors import InputError
 from neural_style.system.files import write_atomically
+from neural_style.system.hardware import processor_name, usable_cpus
 from neural_style.text import printable
 
 # What decides the pixels; OpenCV and TensorFlow are published under several names.
@@ -220,35 +220,9 @@ def environment() -> dict[str, Any]:
     return {
         "versions": versions,
         "platform": platform.platform(),
-        "processor": _processor_name(),
-        "usable_cpus": _usable_cpus(),
+        "processor": processor_name(),
+        "usable_cpus": usable_cpus(),
     }
-
-
-def _processor_name() -> str:
-    """Return the processor's marketing name, which on Linux the platform module does not know."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _usable_cpus() -> int | None:
-    """Return how many processors this process may use, or None where the system does not tell."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the most memory this process has held at once, in bytes, or None on Windows."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): KiB but on macOS
 
 
 @dataclass

@@ -26,7 +26,7 @@ from neural_style.inputs.job import Job
 from neural_style.runs import checkpoint, record
 from neural_style.sweeps.execution import Executor, Task
 from neural_style.system import files, tensorflow_v1
-from neural_style.system.free_memory import available_bytes
+from neural_style.system.hardware import available_bytes
 from neural_style.system.process import handlers_kept
 from neural_style.text import printable
 from neural_style.tiles.passes import ignore

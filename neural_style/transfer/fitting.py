@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from neural_style.inputs import Pictures, sizes_at
 from neural_style.inputs.scales import schedule
 from neural_style.network.weights import VGGWeights
-from neural_style.system.free_memory import available_bytes
+from neural_style.system.hardware import available_bytes
 from neural_style.tiles.tiling import is_larger
 from neural_style.transfer.memory import PROCESS_BYTES, peak_bytes, picture_bytes
 

@@ -21,7 +21,7 @@ from neural_style.network.weights import (
 )
 from neural_style.objective.spec import structure_of
 from neural_style.system import tensorflow_v1
-from neural_style.system.free_memory import available_bytes, resident_bytes
+from neural_style.system.hardware import available_bytes, resident_bytes
 from neural_style.tiles.tiling import Stage, Tile, cut, values_carried
 
 if TYPE_CHECKING:

@@ -155,15 +155,6 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
     assert subprocess.check_output(command, cwd=root, text=True) == "set()\n"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_peak_memory_is_the_high_water_mark_of_the_kernel(monkeypatch):
-    peak, status = record.peak_memory_bytes(), Path("/proc/self/status").read_text()
-    (high_water,) = re.findall(r"VmHWM:\s*(\d+) kB", status)
-    assert peak == pytest.approx(1024 * int(high_water), rel=0.02)
-    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
-    assert record.peak_memory_bytes() is None
-
-
 def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
     clock = iter([10.0, 11.5, 20.0, 22.0, 30.0, 30.25])
     monkeypatch.setattr("neural_style.runs.record.time.perf_counter", lambda: next(clock))

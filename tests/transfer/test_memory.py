@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import math
 import os
 import re
 import signal
@@ -24,7 +23,6 @@ import style_transfer
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
 from neural_style.runs import checkpoint, outputs
-from neural_style.system import free_memory
 from neural_style.tiles.passes import TilePass
 from neural_style.tiles.spill import Spill, Stored
 from neural_style.transfer import fitting, memory, targets
@@ -120,32 +118,6 @@ def test_a_tile_that_is_asked_for_is_kept_and_one_that_is_chosen_could_be_asked_
 def test_a_smaller_tile_is_cut_from_what_is_seen_now(tile, side, smaller):
     config = make_config({"runtime": {"tile": tile}})
     assert fitting.smaller_tile(config, side * side) == smaller
-
-
-def test_memory_that_is_asked_for_is_what_there_is():
-    assert free_memory.available_bytes("4GB") == 4e9
-    assert free_memory.available_bytes("900 MB") == 9e8
-    assert 0 < free_memory.available_bytes() < math.inf
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_the_limit_of_a_control_group_counts_less_what_it_holds(version, monkeypatch, tmp_path):
-    group = tmp_path / "sys" / ("memory" if version == 1 else "") / "outer" / "inner"
-    group.mkdir(parents=True)
-    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    limit, used = names if version == 1 else ("memory.max", "memory.current")
-    (group.parent / limit).write_text("300000000\n")
-    (group.parent / used).write_text("100000000\n")
-    (group.parent / "memory.stat").write_text("anon 5\ninactive_file 40000000\n")
-    (group / limit).write_text("max\n" if version == 2 else str(2**60))
-    (group / used).write_text("7\n")
-    listing = tmp_path / "cgroup"
-    listing.write_text(("5:cpu,memory:" if version == 1 else "0::") + "/outer/inner\n")
-    monkeypatch.setattr(free_memory, "GROUP_LIST", listing)
-    monkeypatch.setattr(free_memory, "GROUPS", tmp_path / "sys")
-    monkeypatch.setattr(free_memory, "resident_bytes", lambda: 10_000_000)
-    # 300 MB less 100 MB, of which 40 MB are files' that can go; and what the process has itself.
-    assert free_memory.available_bytes() == 250_000_000
 
 
 def test_arrays_are_held_in_memory_while_there_is_room_and_in_files_beyond():
