@@ -1,21 +1,94 @@
-"""The process: standard error of native libraries kept in a file, and Ctrl-C answered later."""
+"""Processes: a function run in one of its own, captured standard error, Ctrl-C answered later."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to end: Ctrl-C, and what `kill` and cluster schedulers send."""
 
 _STDERR = 2
+_CHILD = """
+import pickle, sys
+sys.path, *call = pickle.load(sys.stdin.buffer)
+from neural_style.system.process import _answer
+_answer(*call)
+"""
+
+
+class CrashError(RuntimeError):
+    """A function that ran in a process of its own crashed it, or took too long."""
+
+
+def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds: float) -> Any:
+    """Call a function in a Python process of its own, which a crash or endless loop ends alone.
+
+    The process imports the module of the function and nothing else, unlike those that
+    `multiprocessing` spawns, which run the caller's `__main__` again. Its output is discarded.
+
+    Args:
+        function: A function of a module; arguments and result can be pickled.
+        most_bytes: Memory it may reserve beyond its imports, where the system has such a limit.
+        seconds: After so many the process is killed.
+
+    Raises:
+        CrashError: The process ended without a result.
+        Exception: What the function raises.
+    """
+    module = function.__module__
+    if module == "__main__":
+        module = Path(function.__code__.co_filename).stem
+    root = str(Path(__file__).resolve().parents[2])
+    call = ([root, *sys.path], module, function.__qualname__, args, most_bytes)
+    command = [sys.executable, "-c", _CHILD]
+    options: Any = {"capture_output": True, "timeout": seconds}
+    try:  # in a session of its own: Ctrl-C reaches this process, which then kills the other
+        done = subprocess.run(command, input=pickle.dumps(call), start_new_session=True, **options)
+    except subprocess.TimeoutExpired:
+        raise CrashError(f"no result within {seconds:.0f} s") from None
+    if done.returncode or not done.stdout:
+        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise CrashError(last_line or f"its process ended with code {done.returncode}")
+    returned, value = pickle.loads(done.stdout)
+    if not returned:
+        raise value
+    return value
+
+
+def _answer(module: str, name: str, args: tuple[Any, ...], most_bytes: int) -> None:
+    """Call a function and write its pickled result to standard output, which it cannot reach."""
+    with os.fdopen(os.dup(1), "wb") as output:
+        os.dup2(_STDERR, 1)
+        function = getattr(importlib.import_module(module), name)
+        _limit_memory(most_bytes)
+        try:
+            answer = True, function(*args)
+        except Exception as error:
+            answer = False, error
+        pickle.dump(answer, output)
+
+
+def _limit_memory(most_bytes: int) -> None:
+    """Limit the address space to so many bytes more than now; without effect on Windows."""
+    import psutil
+
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = psutil.Process().memory_info().vms + most_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 class CapturedText:

@@ -1,18 +1,28 @@
-"""Standard error is captured at the descriptor; Ctrl-C and SIGTERM are held back meanwhile."""
+"""Functions in processes of their own; captured standard error; signals held back."""
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from references import ROOT
 
-from neural_style.system.process import ENDING, captured_stderr, handlers_kept, held_back
+from neural_style.system.process import (
+    ENDING,
+    CrashError,
+    captured_stderr,
+    handlers_kept,
+    held_back,
+    run_apart,
+)
 
 each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -164,3 +174,61 @@ def test_handlers_that_a_block_sets_do_not_outlast_it():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
         assert pressed == [signal.SIGTERM]
+
+
+LIMITS = {"most_bytes": 2**30, "seconds": 60.0}
+
+
+def test_function_run_apart_gives_its_result_or_its_error_and_prints_nothing(capfd):
+    assert run_apart(operator.floordiv, 7, 2, **LIMITS) == 3
+    assert run_apart(os.getpid, **LIMITS) != os.getpid()
+    assert run_apart(print, "noise", **LIMITS) is None
+    for function, argument, error in (
+        (operator.neg, "text", TypeError),
+        (bytes, 2**34, MemoryError),
+        (os.abort, None, CrashError),
+        (os._exit, 0, CrashError),
+        (sys.exit, "a last line", CrashError),
+    ):
+        with pytest.raises(error) as caught:
+            run_apart(function, *([] if argument is None else [argument]), **LIMITS)
+    assert str(caught.value) == "a last line"
+    with pytest.raises(CrashError, match="no result within 1 s"):
+        run_apart(time.sleep, 60, **LIMITS | {"seconds": 1.0})
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("way", ["-c", "-", "daemon"])
+def test_function_is_run_apart_from_any_kind_of_process_and_ended_by_its_end(way):
+    """A program without a guard around its main part is not run again."""
+    code = (
+        "import multiprocessing, sys, time\n"
+        "from neural_style.system.process import run_apart\n"
+        "def sleep():\n"
+        f"    print(run_apart(str, 5, **{LIMITS}), flush=True)\n"
+        f"    run_apart(time.sleep, 60, **{LIMITS})\n"
+    )
+    if way == "daemon":
+        code += (
+            "child = multiprocessing.get_context('fork').Process(target=sleep, daemon=True)\n"
+            "child.start()\n"
+            "child.join()\n"
+        )
+    else:
+        code += "sleep()\n"
+    command = [sys.executable, *(["-"] if way == "-" else ["-c", code])]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, **pipes)
+    if way == "-":
+        process.stdin.write(code)
+    process.stdin.close()
+    assert process.stdout.readline() == "5\n"
+    within = 1 if way == "daemon" else 0
+    while len(found := psutil.Process(process.pid).children(recursive=True)) <= within:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(10) != 0
+    psutil.wait_procs(found, 10)
+    assert not any(child.is_running() for child in found)
+    assert process.stdout.read() == ""
+    assert "KeyboardInterrupt" in process.stderr.read()
