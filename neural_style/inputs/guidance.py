@@ -10,96 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from neural_style.config import Style
 from neural_style.errors import InputError
-from neural_style.images import MAX_PIXELS, gaussian_blur, read_image, resize
+from neural_style.inputs.scales import Masks
 from neural_style.network.weights import Convolution, Layer, Pooling
-from neural_style.text import printable
 
-if TYPE_CHECKING:
-    from neural_style.config import Config, Style
-    from neural_style.inputs.pictures import ScaledPictures
-
-TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour that still counts
 LEAST_AREA = 1e-3  # positions of a layer under which a mask has no area
-
-
-def read_mask(path: Path, color: str | None, key: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a mask: a grey image, or the pixels of one colour of a segmentation.
-
-    Args:
-        path: The file.
-        color: `#rrggbb`, or None for a grey image, white where the mask is 1.
-        key: The config key that named it.
-        max_pixels: The most pixels it may have.
-
-    Returns:
-        [H, W], float32, 0..1.
-
-    Raises:
-        InputError: It cannot be read, or no pixel has the colour.
-    """
-    rgb = read_image(path, key, max_pixels).rgb
-    if color is None:
-        if np.ptp(rgb, axis=2).max() > TOLERANCE:
-            raise InputError(
-                f"{key}: {printable(path)} has colours, expected greys, white where the style "
-                "counts; or give one of them, {path: ..., color: '#rrggbb'}, in quotes"
-            )
-        mask = rgb.mean(axis=2, dtype=np.float32) / 255
-        if not mask.any():
-            raise InputError(
-                f"{key}: {printable(path)} is black all over, expected white where the style counts"
-            )
-        return mask
-    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
-    chosen = np.abs(rgb - wanted).max(axis=2) <= TOLERANCE
-    if not chosen.any():
-        raise InputError(
-            f"{key}: no pixel of {printable(path)} has the colour {color}, within {TOLERANCE:.0f}"
-        )
-    return chosen.astype(np.float32)
-
-
-def read_masks(
-    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
-) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
-    """Read every mask and check that it has the size of its picture."""
-    if not config.style.guided:
-        return ()
-    masks, most = [], config.image.max_pixels
-    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
-        pair = []
-        for name, mask, picture in (
-            ("mask", asked.mask, content),
-            ("from_mask", asked.from_mask, style),
-        ):
-            key = f"style.images[{i}].{name}"
-            read = read_mask(mask.path, mask.color, key, most) if mask else None
-            if read is not None and read.shape != picture.shape[:2]:
-                (height, width), (found_height, found_width) = picture.shape[:2], read.shape
-                of = "content image's" if name == "mask" else "style image's"
-                raise InputError(
-                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
-                    f"{width} x {height}"
-                )
-            pair.append(read)
-        masks.append((pair[0], pair[1]))
-    return tuple(masks)
-
-
-def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndarray:
-    """Return a mask at (height, width), its edge softened by a Gaussian of `feather` pixels."""
-    fitted = resize(mask, size)
-    if feather:
-        fitted = gaussian_blur(fitted, feather)
-    return np.clip(fitted, 0, 1).astype(np.float32)
 
 
 def position_weights(
@@ -188,13 +109,13 @@ class Guides:
 
 
 def guides_of(
-    style: Style, inputs: ScaledPictures, layers: Sequence[Layer], graph: Iterable[str] = ()
+    style: Style, masks: Masks, layers: Sequence[Layer], graph: Iterable[str] = ()
 ) -> list[Guides]:
     """Return the guides of each style; none if there are no masks.
 
     Args:
         style: The settings.
-        inputs: The pictures and their masks, at one size.
+        masks: Those of each style at one scale.
         layers: The network's layers, in the order of depth.
         graph: Style layers that the graph has for other runs; all positions of these count, so that
             there are some.
@@ -205,7 +126,7 @@ def guides_of(
     own = [name for name, weight in style.layers.items() if style.weight * weight > 0]
     wanted = {*own, *graph}
     guides = []
-    for i, pair in enumerate(inputs.masks):
+    for i, pair in enumerate(masks):
         found = []
         for name, mask in zip(("mask", "from_mask"), pair, strict=True):
             weights = position_weights(mask, layers, wanted, style.guidance)

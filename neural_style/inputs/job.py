@@ -16,14 +16,8 @@ from neural_style.config import Config, settings_json
 from neural_style.images import check_sides
 from neural_style.inputs.find_weights import FoundWeights, find_weights
 from neural_style.inputs.guidance import guides_of
-from neural_style.inputs.pictures import (
-    Pictures,
-    at_scale,
-    check_layers,
-    read_pictures,
-    sizes_at,
-)
-from neural_style.inputs.scales import schedule
+from neural_style.inputs.pictures import Pictures, read_pictures
+from neural_style.inputs.scales import check_layers, masks_at, schedule, sizes_at
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.system.files import digest
@@ -172,9 +166,9 @@ def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> Non
         InputError: Naming the layer, or the picture and its side.
     """
     for scale in schedule(config, pictures):
-        inputs = at_scale(config, pictures, scale.longest)
-        check_layers(config, inputs, weights)
-        guides_of(config.style, inputs, weights.layers)
+        sizes = sizes_at(config, pictures, scale.longest)
+        check_layers(config, sizes, weights)
+        guides_of(config.style, masks_at(config, pictures, sizes), weights.layers)
 
 
 def input_files(config: Config) -> dict[str, Path]:

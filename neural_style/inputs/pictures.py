@@ -1,28 +1,20 @@
-"""The pictures of a run: read from the config's paths, brought to the sizes they are used at,
-checked.
-"""
+"""The pictures and masks of a run, read from the config's paths or taken from arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from neural_style import images
-from neural_style.config import StyleImage
+from neural_style.config import Config, StyleImage
 from neural_style.errors import InputError
-from neural_style.inputs import guidance
-from neural_style.network.weights import VGGWeights, WeightsError, smallest_side
+from neural_style.text import printable
 
-if TYPE_CHECKING:
-    from neural_style.config import Config
-
-
-LEAST_PAINT = 0.02  # of a soft mask, under which the content stays
+TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour that still counts
 
 
 @dataclass(frozen=True)
@@ -48,49 +40,6 @@ class Pictures:
     masks: tuple[tuple[np.ndarray | None, np.ndarray | None], ...] = ()
 
 
-@dataclass(frozen=True)
-class ScaledPictures:
-    """The pictures as they are used, RGB, 0..255, float32, [H, W, 3].
-
-    Attributes:
-        content: Content image; the pastiche has its size.
-        styles: Style images, each of its own shape, with their weights.
-        start: What the optimisation starts from, before blur and noise; None for noise alone.
-        masks: For each style, where it is painted and which part of it is taken, [H, W], 0..1, of
-            the sizes here. Empty if there are no masks.
-    """
-
-    content: np.ndarray
-    styles: tuple[tuple[np.ndarray, float], ...]
-    start: np.ndarray | None
-    masks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
-
-    @property
-    def painted(self) -> np.ndarray:
-        """How much any style is painted, [H, W], 0..1, float32; 0 where the content stays."""
-        if not self.masks:
-            return np.ones(self.size, np.float32)
-        counting = [
-            m for (m, _), (_, weight) in zip(self.masks, self.styles, strict=True) if weight
-        ]
-        return np.max(counting, axis=0)
-
-    @property
-    def region(self) -> np.ndarray:
-        """1 where pixels may change, [H, W], float32."""
-        return (self.painted > LEAST_PAINT).astype(np.float32)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the pastiche in pixels."""
-        return self.content.shape[0], self.content.shape[1]
-
-    @property
-    def label(self) -> str:
-        """The size as people write it, width first."""
-        return f"{self.content.shape[1]}x{self.content.shape[0]}"
-
-
 def read_pictures(config: Config) -> Pictures:
     """Read every picture that the config names.
 
@@ -106,7 +55,7 @@ def read_pictures(config: Config) -> Pictures:
     path = config.init.path
     start = images.read_image(path, "init.from", most).rgb if path else None
     rgb = tuple(style.rgb for style in styles)
-    masks = guidance.read_masks(config, content.rgb, rgb)
+    masks = read_masks(config, content.rgb, rgb)
     return Pictures(content.rgb, rgb, start, content.alpha, _read_fine(config), masks)
 
 
@@ -142,7 +91,7 @@ def take_pictures(
         taken,
         None if start is None else _take_picture(start, "start"),
         fine=_read_fine(config) if taken else (),
-        masks=guidance.read_masks(config, picture, taken) if taken else (),
+        masks=read_masks(config, picture, taken) if taken else (),
     )
 
 
@@ -165,104 +114,68 @@ def for_styles(config: Config, number: int) -> Config:
     return config.having({"style.images": images})
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """(height, width) of the pictures of a run at one scale, in pixels."""
+def read_mask(path: Path, color: str | None, key: str, max_pixels: int) -> np.ndarray:
+    """Read a mask: a grey image, or the pixels of one colour of a segmentation.
 
-    content: tuple[int, int]
-    styles: tuple[tuple[int, int], ...]
+    Args:
+        path: The file.
+        color: `#rrggbb`, or None for a grey image, white where the mask is 1.
+        key: The config key that named it.
+        max_pixels: The most pixels it may have.
 
-
-def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
-    """Return the sizes that `at_scale` gives to pictures, without resizing them."""
-    content = images.fit_size(_shape(config, pictures), longest)
-    styles = tuple(
-        images.fit_size(_size(picture), max(1, round(style.scale * max(content))))
-        for picture, style in _styles(config, pictures)
-    )
-    return Sizes(content, styles)
-
-
-def at_scale(config: Config, pictures: Pictures, longest: int | None) -> ScaledPictures:
-    """Resize pictures: the content's longest side to `longest`, a style's to `scale` times that.
-
-    Every picture keeps its shape, enlarged or reduced; the style is never squashed into the
-    content's. `image.aspect` gives the pastiche another shape than the content's.
+    Returns:
+        [H, W], float32, 0..1.
 
     Raises:
-        InputError: One would be too large.
+        InputError: It cannot be read, or no pixel has the colour.
     """
-    most = config.image.max_pixels
-    content = _fit(pictures.content, _shape(config, pictures), longest, "content.image", most)
-    styles, masks = [], []
-    for i, (picture, style) in enumerate(_styles(config, pictures)):
-        side = max(1, round(style.scale * max(_size(content))))
-        fitted = _fit(picture, _size(picture), side, f"style.images[{i}]", most)
-        styles.append((fitted, style.weight))
-        if pictures.masks and config.style.weight:
-            feather = config.style.feather
-            whole = (np.ones(_size(content), np.float32), np.ones(_size(styles[i][0]), np.float32))
-            painted, taken = (
-                everywhere if mask is None else guidance.fit_mask(mask, _size(everywhere), feather)
-                for mask, everywhere in zip(pictures.masks[i], whole, strict=True)
-            )
-            masks.append((painted, taken))
-    starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
-    start = starts.get(str(config.init.source), pictures.start)
-    return ScaledPictures(content, tuple(styles), start, tuple(masks))
-
-
-def narrowness(config: Config, pictures: Pictures) -> list[float]:
-    """Return the shorter side of each picture over the content's longest, at any scale."""
-    shape = _shape(config, pictures)
-    styles = [
-        style.scale * min(_size(picture)) / max(_size(picture))
-        for picture, style in _styles(config, pictures)
-    ]
-    return [min(shape) / max(shape), *styles]
-
-
-def _shape(config: Config, pictures: Pictures) -> tuple[int, int]:
-    """Return the (height, width) whose shape the pastiche has."""
-    height, width = _size(pictures.content)
-    if config.image.aspect is None:
-        return height, width
-    longest, aspect = max(height, width), config.image.aspect
-    return max(1, round(longest / max(aspect, 1))), max(1, round(longest * min(aspect, 1)))
-
-
-def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleImage]]:
-    return list(zip(pictures.styles, config.style.images, strict=bool(pictures.styles)))
-
-
-def check_layers(config: Config, inputs: ScaledPictures, weights: VGGWeights) -> None:
-    """Check that every layer is in the network, and that those of a weight above 0 keep a position
-    of every picture.
-
-    Raises:
-        InputError: Naming the layer, or the picture and its side.
-    """
-    sides = {}
-    for key, section in (("content", config.content), ("style", config.style)):
-        for layer, weight in section.layers.items():
-            try:
-                side = smallest_side(weights, layer)
-            except WeightsError as error:
-                raise WeightsError(f"{key}.layers: {error}") from None
-            if section.weight * weight > 0:
-                sides[layer] = side
-    if not sides:
-        return  # total variation alone needs no network
-    least, deepest = max((side, layer) for layer, side in sides.items())
-    pictures = {"content.image": inputs.content}
-    pictures |= {f"style.images[{i}]": style for i, (style, _) in enumerate(inputs.styles)}
-    for key, picture in pictures.items():
-        height, width = _size(picture)
-        if min(height, width) < least:
+    rgb = images.read_image(path, key, max_pixels).rgb
+    if color is None:
+        if np.ptp(rgb, axis=2).max() > TOLERANCE:
             raise InputError(
-                f"{key}: {width} x {height} px at this size, expected at least {least} px a side "
-                f"for {deepest}; raise {_what_sizes(key)}, or leave the deepest layers out"
+                f"{key}: {printable(path)} has colours, expected greys, white where the style "
+                "counts; or give one of them, {path: ..., color: '#rrggbb'}, in quotes"
             )
+        mask = rgb.mean(axis=2, dtype=np.float32) / 255
+        if not mask.any():
+            raise InputError(
+                f"{key}: {printable(path)} is black all over, expected white where the style counts"
+            )
+        return mask
+    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+    chosen = np.abs(rgb - wanted).max(axis=2) <= TOLERANCE
+    if not chosen.any():
+        raise InputError(
+            f"{key}: no pixel of {printable(path)} has the colour {color}, within {TOLERANCE:.0f}"
+        )
+    return chosen.astype(np.float32)
+
+
+def read_masks(
+    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
+) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
+    """Read every mask and check that it has the size of its picture."""
+    if not config.style.guided:
+        return ()
+    masks, most = [], config.image.max_pixels
+    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
+        pair = []
+        for name, mask, picture in (
+            ("mask", asked.mask, content),
+            ("from_mask", asked.from_mask, style),
+        ):
+            key = f"style.images[{i}].{name}"
+            read = read_mask(mask.path, mask.color, key, most) if mask else None
+            if read is not None and read.shape != picture.shape[:2]:
+                (height, width), (found_height, found_width) = picture.shape[:2], read.shape
+                of = "content image's" if name == "mask" else "style image's"
+                raise InputError(
+                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
+                    f"{width} x {height}"
+                )
+            pair.append(read)
+        masks.append((pair[0], pair[1]))
+    return tuple(masks)
 
 
 def _take_picture(value: ArrayLike, name: str) -> np.ndarray:
@@ -278,24 +191,3 @@ def _take_picture(value: ArrayLike, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and 0 < high <= 1:
         raise InputError(f"{name}: found no value above {high:g}, expected 0 to 255; times 255?")
     return np.ascontiguousarray(array, np.float32)
-
-
-def _fit(
-    picture: np.ndarray, shape: tuple[int, int], longest: int | None, key: str, most: int
-) -> np.ndarray:
-    """Resize a picture to a shape of this longest side, if that has no more pixels than allowed."""
-    height, width = size = images.fit_size(shape, longest)
-    if height * width > most:
-        raise InputError(
-            f"{key}: {width} x {height} px at this size, expected at most {most / 1e6:g} "
-            f"megapixels; lower {_what_sizes(key)}, or raise image.max_megapixels"
-        )
-    return images.resize(picture, size)
-
-
-def _what_sizes(key: str) -> str:
-    return "image.size" if key == "content.image" else "image.size or its scale"
-
-
-def _size(picture: np.ndarray) -> tuple[int, int]:
-    return picture.shape[0], picture.shape[1]

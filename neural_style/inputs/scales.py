@@ -1,7 +1,7 @@
-"""Coarse to fine: the scales of a run and how the image moves between them.
+"""The scales of a run, coarse to fine, and its pictures at each of them.
 
-Large structures are settled where an iteration is cheap, and the strokes they are made of are as
-large as the receptive fields are there (Gatys et al. 2017, section 6).
+Coarse scales settle large structures where an iteration is cheap, with strokes as large as the
+receptive fields are there (Gatys et al. 2017, section 6).
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
+import numpy as np
+
+from neural_style import images
+from neural_style.config import Config, StyleImage
 from neural_style.errors import InputError
-from neural_style.inputs.pictures import narrowness
-
-if TYPE_CHECKING:
-    from neural_style.config import Config
-    from neural_style.inputs.pictures import Pictures
+from neural_style.inputs.pictures import Pictures
+from neural_style.network.weights import VGGWeights, WeightsError, smallest_side
 
 SMALLEST = 128  # px, the longest side at which `auto` begins
 NARROWEST = 32  # px, the shortest side of any picture there
+LEAST_PAINT = 0.02  # of a soft mask, under which the content stays
+
+Masks: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], ...]"
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,181 @@ def _sides(config: Config, pictures: Pictures) -> list[int]:
             "expected sizes that grow and do not exceed image.size"
         )
     return sides
+
+
+@dataclass(frozen=True)
+class ScaledPictures:
+    """The pictures as they are used, RGB, 0..255, float32, [H, W, 3].
+
+    Attributes:
+        content: Content image; the pastiche has its size.
+        styles: Style images, each of its own shape, with their weights.
+        start: What the optimisation starts from, before blur and noise; None for noise alone.
+        masks: For each style, where it is painted and which part of it is taken, [H, W], 0..1, of
+            the sizes here. Empty if there are no masks.
+    """
+
+    content: np.ndarray
+    styles: tuple[tuple[np.ndarray, float], ...]
+    start: np.ndarray | None
+    masks: Masks = ()
+
+    @property
+    def painted(self) -> np.ndarray:
+        """How much any style is painted, [H, W], 0..1, float32; 0 where the content stays."""
+        if not self.masks:
+            return np.ones(self.size, np.float32)
+        counting = [
+            m for (m, _), (_, weight) in zip(self.masks, self.styles, strict=True) if weight
+        ]
+        return np.max(counting, axis=0)
+
+    @property
+    def region(self) -> np.ndarray:
+        """1 where pixels may change, [H, W], float32."""
+        return (self.painted > LEAST_PAINT).astype(np.float32)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pastiche in pixels."""
+        return self.content.shape[0], self.content.shape[1]
+
+    @property
+    def label(self) -> str:
+        """The size as people write it, width first."""
+        return f"{self.content.shape[1]}x{self.content.shape[0]}"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """(height, width) of the pictures of a run at one scale, in pixels."""
+
+    content: tuple[int, int]
+    styles: tuple[tuple[int, int], ...]
+
+
+def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
+    """Return the sizes of pictures at a scale.
+
+    The content's longest side becomes `longest`, or stays if that is None; a style's becomes
+    `scale` times that. Every picture keeps its shape, enlarged or reduced: the style is never
+    squashed into the content's. `image.aspect` gives the pastiche another shape than the content's.
+
+    Raises:
+        InputError: One would be too large.
+    """
+    most = config.image.max_pixels
+    content = _fit(_shape(config, pictures), longest, "content.image", most)
+    styles = tuple(
+        _fit(_size(picture), max(1, round(style.scale * max(content))), f"style.images[{i}]", most)
+        for i, (picture, style) in enumerate(_styles(config, pictures))
+    )
+    return Sizes(content, styles)
+
+
+def at_scale(config: Config, pictures: Pictures, longest: int | None) -> ScaledPictures:
+    """Return the pictures resized to a scale; see `sizes_at`."""
+    sizes = sizes_at(config, pictures, longest)
+    content = images.resize(pictures.content, sizes.content)
+    styles = tuple(
+        (images.resize(picture, size), style.weight)
+        for (picture, style), size in zip(_styles(config, pictures), sizes.styles, strict=True)
+    )
+    starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
+    start = starts.get(str(config.init.source), pictures.start)
+    return ScaledPictures(content, styles, start, masks_at(config, pictures, sizes))
+
+
+def masks_at(config: Config, pictures: Pictures, sizes: Sizes) -> Masks:
+    """Return the masks of the styles at these sizes; none if no style counts."""
+    if not (pictures.masks and config.style.weight):
+        return ()
+
+    def fit(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
+        if mask is None:
+            return np.ones(size, np.float32)
+        return fit_mask(mask, size, config.style.feather)
+
+    return tuple(
+        (fit(painted, sizes.content), fit(taken, size))
+        for (painted, taken), size in zip(pictures.masks, sizes.styles, strict=True)
+    )
+
+
+def narrowness(config: Config, pictures: Pictures) -> list[float]:
+    """Return the shorter side of each picture over the content's longest, at any scale."""
+    shape = _shape(config, pictures)
+    styles = [
+        style.scale * min(_size(picture)) / max(_size(picture))
+        for picture, style in _styles(config, pictures)
+    ]
+    return [min(shape) / max(shape), *styles]
+
+
+def _shape(config: Config, pictures: Pictures) -> tuple[int, int]:
+    """Return the (height, width) whose shape the pastiche has."""
+    height, width = _size(pictures.content)
+    if config.image.aspect is None:
+        return height, width
+    longest, aspect = max(height, width), config.image.aspect
+    return max(1, round(longest / max(aspect, 1))), max(1, round(longest * min(aspect, 1)))
+
+
+def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleImage]]:
+    return list(zip(pictures.styles, config.style.images, strict=bool(pictures.styles)))
+
+
+def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
+    """Check that the network has every layer, and that each layer of a weight above 0 keeps a
+    position of every picture.
+
+    Raises:
+        InputError: Naming the layer, or the picture and its side.
+    """
+    sides = {}
+    for key, section in (("content", config.content), ("style", config.style)):
+        for layer, weight in section.layers.items():
+            try:
+                side = smallest_side(weights, layer)
+            except WeightsError as error:
+                raise WeightsError(f"{key}.layers: {error}") from None
+            if section.weight * weight > 0:
+                sides[layer] = side
+    if not sides:
+        return  # total variation alone needs no network
+    least, deepest = max((side, layer) for layer, side in sides.items())
+    named = {"content.image": sizes.content}
+    named |= {f"style.images[{i}]": size for i, size in enumerate(sizes.styles)}
+    for key, (height, width) in named.items():
+        if min(height, width) < least:
+            raise InputError(
+                f"{key}: {width} x {height} px at this size, expected at least {least} px a side "
+                f"for {deepest}; raise {_what_sizes(key)}, or leave the deepest layers out"
+            )
+
+
+def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndarray:
+    """Return a mask at (height, width), its edge softened by a Gaussian of `feather` pixels."""
+    fitted = images.resize(mask, size)
+    if feather:
+        fitted = images.gaussian_blur(fitted, feather)
+    return np.clip(fitted, 0, 1).astype(np.float32)
+
+
+def _fit(shape: tuple[int, int], longest: int | None, key: str, most: int) -> tuple[int, int]:
+    """Return the size of this shape and longest side, if it has no more pixels than allowed."""
+    height, width = images.fit_size(shape, longest)
+    if height * width > most:
+        raise InputError(
+            f"{key}: {width} x {height} px at this size, expected at most {most / 1e6:g} "
+            f"megapixels; lower {_what_sizes(key)}, or raise image.max_megapixels"
+        )
+    return height, width
+
+
+def _what_sizes(key: str) -> str:
+    return "image.size" if key == "content.image" else "image.size or its scale"
+
+
+def _size(picture: np.ndarray) -> tuple[int, int]:
+    return picture.shape[0], picture.shape[1]

@@ -59,7 +59,7 @@ def set_goal(
     run, goal = work.session, work.objective
     work.passes = None  # and what was held of the goal before
     content = preprocess(inputs.content, work.mean)
-    guides = guides_of(config.style, inputs, work.layers, goal.guides)
+    guides = guides_of(config.style, inputs.masks, work.layers, goal.guides)
     sources = [
         targets.StyleSource(preprocess(style, work.mean), weight, guides[i].taken if guides else {})
         for i, (style, weight) in enumerate(inputs.styles)

@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_resized(
     with pytest.raises(InputError, match="unknown layer 'relu9_9'"):
         desk.job(config(folder, small_mat, style={"layers": ["relu9_9"]}))
     monkeypatch.setitem(images.LONGEST_SIDE, ".webp", 19)
-    monkeypatch.setattr(job, "at_scale", pytest.fail)
+    monkeypatch.setattr("neural_style.images.resize", pytest.fail)
     with pytest.raises(InputError, match=r"output\.image: \.webp holds sides of up to 19 pixels"):
         desk.job(config(folder, small_mat, output={"image": "a.webp"}))
 

@@ -67,7 +67,7 @@ def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weight
         image = transfer.optimise(work, config, pictures).image
         saved = np.rint(np.clip(image, 0, 255)).astype(np.float32)
         given = inputs.at_scale(config, pictures, 256)
-        guides = guides_of(config.style, given, work.layers)
+        guides = guides_of(config.style, given.masks, work.layers)
         sources = [
             targets.StyleSource(preprocess(style, work.mean), 1.0, guide.taken)
             for (style, _), guide in zip(given.styles, guides, strict=True)
