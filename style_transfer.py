@@ -59,8 +59,9 @@ from neural_style.tiles.tiling import stages_of
 from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
 from neural_style.transfer.graph_cache import GraphCache, Hands
 from neural_style.transfer.guard import told_of_memory
-from neural_style.transfer.level import Iteration, Watch, columns_of, optimise
+from neural_style.transfer.level import columns_of, optimise
 from neural_style.transfer.session import TransferSession, evaluate
+from neural_style.transfer.state import Iteration, Result, Scores, Stopwatch, Watch
 from neural_style.transfer.targets import KeptTargets
 
 log = logging.getLogger("style_transfer")
@@ -73,7 +74,7 @@ def stylize(
     *,
     weights: VGGWeights | None = None,
     start: np.ndarray | None = None,
-) -> outputs.Result:
+) -> Result:
     """Paint a content image in the manner of style images.
 
     Args:
@@ -254,9 +255,9 @@ def make(
     studio: GraphCache,
     folder: Path,
     watch: Watch,
-    clock: record.Stopwatch,
+    clock: Stopwatch,
     tick: Tick = ignore,
-) -> outputs.Result:
+) -> Result:
     """Make a pastiche and leave all that belongs to it in a folder; go on where it ended early.
 
     Raises:
@@ -271,8 +272,8 @@ def make(
 
 
 def _make(
-    job: Job, studio: GraphCache, folder: Path, watch: Watch, clock: record.Stopwatch, tick: Tick
-) -> outputs.Result:
+    job: Job, studio: GraphCache, folder: Path, watch: Watch, clock: Stopwatch, tick: Tick
+) -> Result:
     config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
     files.remove_unfinished(folder)
     resumed = checkpoint.find_checkpoint(folder, deciding)
@@ -296,8 +297,8 @@ def _make(
         with clock("optimise"):
             result = optimise(work, config, pictures, each, resumed, tick)
         with clock("write"):
-            if result.interrupted and result.moment:
-                keeper.write(result.moment)
+            if result.interrupted and result.last:
+                keeper.write(result.last)
             path = outputs.write_results(job, folder, result)
             board.result(result.image, result.losses)
             if config.output.animation != "none":
@@ -314,11 +315,11 @@ def _make(
     return result
 
 
-def judge(job: Job, work: TransferSession, studio: GraphCache, path: Path) -> outputs.Scores:
+def judge(job: Job, work: TransferSession, studio: GraphCache, path: Path) -> Scores:
     """Return the losses of a saved picture for the goal that is set, and its measures."""
     picture = read_image(path, "output.image", job.config.image.max_pixels).rgb
     losses = evaluate(work, as_compared(job.config.color, picture))
-    return outputs.Scores(
+    return Scores(
         {name: losses[name] for name in columns_of(job.config)},
         studio.critic(job).score(picture, job.pictures.content, job.styles),
     )
@@ -327,7 +328,7 @@ def judge(job: Job, work: TransferSession, studio: GraphCache, path: Path) -> ou
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see `command_line.exit_code`."""
     options = command_line.parse(arguments)
-    clock = record.Stopwatch()
+    clock = Stopwatch()
 
     def obey() -> int:
         path = options.config or (options.resume and options.resume / "config.yaml")

@@ -16,6 +16,7 @@ from neural_style.network.weights import (
 from neural_style.runs import outputs
 from neural_style.system.files import write_atomically
 from neural_style.transfer import level as transfer
+from neural_style.transfer.state import Scores
 
 
 class MadeUp:
@@ -85,7 +86,7 @@ class MadeUp:
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """Make all runs without graph, scores and plot."""
-    verdict = outputs.Scores({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
+    verdict = Scores({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
     patch.setattr(style_transfer, "open_workspace", MadeUp)
     patch.setattr(style_transfer, "judge", lambda *_: verdict)
     patch.setattr(transfer, "set_goal", MadeUp.aim)

@@ -14,10 +14,11 @@ import pytest
 import style_transfer
 from neural_style.images import io as images
 from neural_style.inputs import Pictures
-from neural_style.runs import outputs, record
+from neural_style.runs import outputs
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.report.results import SweepResults
-from neural_style.transfer.level import Iteration, columns_of
+from neural_style.transfer.level import columns_of
+from neural_style.transfer.state import Iteration, LossHistory, Result
 
 SMALL = (
     "content: {image: photo.png, layers: [relu2_1]}",
@@ -52,10 +53,10 @@ def list_runs(folder: Path, results: SweepResults, *_: Any) -> None:
 
 def paint_picture(
     work: Any, config: Any, pictures: Pictures, watch: Any, resumed: Any = None, *_: Any
-) -> outputs.Result:
+) -> Result:
     """Let the content image, with noise, take on the colours of the styles step by step."""
     columns, noise = columns_of(config), np.random.default_rng(config.init.seed)
-    history = resumed.history if resumed else record.LossHistory(columns)
+    history = resumed.history if resumed else LossHistory(columns)
     image = resumed.state["image"] if resumed else pictures.content
     if not resumed:
         image = np.float32(image + noise.uniform(-20, 20, image.shape))
@@ -70,8 +71,8 @@ def paint_picture(
             moment = Iteration("51x37", done + 1, losses, history, fetch, state)
             watch(moment)
     except KeyboardInterrupt:
-        return outputs.Result(image, None, history, True, moment=moment)
-    return outputs.Result(image, None, history, False)
+        return Result(image, None, history, True, last=moment)
+    return Result(image, None, history, False)
 
 
 def write_picture(path: Path, seed: int, height: int = 30, width: int = 30) -> Path:

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from neural_style.errors import InputError
-from neural_style.runs.record import LossHistory
 from neural_style.system.files import read_arrays, write_arrays, write_atomically
 from neural_style.text import SHOWN, printable
+from neural_style.transfer.state import Checkpoint, LossHistory
 
 if TYPE_CHECKING:
-    from neural_style.transfer.level import Iteration
+    from neural_style.transfer.state import Iteration
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +37,6 @@ _STATE, _TOLD = "state/", "told"
 _DIGEST = 64  # letters
 _BLOCK = 2**20  # bytes that are read at once
 _DEEPEST = 20  # lists and mappings within one another; settings have less than half of that
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A run after an iteration.
-
-    Attributes:
-        done: Iterations made, through all scales.
-        history: Losses up to here.
-        state: Of the optimiser; emptied when it goes on, for it is as large as the run.
-        decisive: What decided the run: its settings and the digests of its inputs.
-    """
-
-    done: int
-    history: LossHistory
-    state: dict[str, np.ndarray]
-    decisive: Mapping[str, Any]
 
 
 class BrokenCheckpointError(ValueError):
@@ -95,7 +78,7 @@ def find_checkpoint(folder: Path, decisive: Mapping[str, Any]) -> Checkpoint | N
     found = read_checkpoint(folder)
     if found is None:
         return None
-    check_unchanged(folder, found.decisive, decisive)
+    check_unchanged(folder, found.identity, decisive)
     return found
 
 
@@ -191,7 +174,7 @@ def encode(checkpoint: Checkpoint, file: BinaryIO) -> None:
     history = checkpoint.history
     told = {
         "done": checkpoint.done,
-        "decisive": checkpoint.decisive,
+        "decisive": checkpoint.identity,
         "columns": list(history.columns),
         "scales": history.scales,
         "iterations": history.iterations,

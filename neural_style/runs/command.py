@@ -27,18 +27,17 @@ from neural_style.text import printable
 from neural_style.transfer.fitting import in_tiles
 from neural_style.transfer.guard import told_of_memory
 from neural_style.transfer.prediction import describe, predict
+from neural_style.transfer.state import Stopwatch
 
 if TYPE_CHECKING:
     from neural_style.inputs import Pictures
     from neural_style.transfer.graph_cache import Hands
-    from neural_style.transfer.level import Iteration
+    from neural_style.transfer.state import Iteration
 
 log = logging.getLogger(__name__)
 
 
-def conduct(
-    config: Config, desk: Desk, hands: Hands, options: Namespace, clock: record.Stopwatch
-) -> int:
+def conduct(config: Config, desk: Desk, hands: Hands, options: Namespace, clock: Stopwatch) -> int:
     """Make a run; return the exit code.
 
     Args:
@@ -115,14 +114,12 @@ def extension(job: Job, folder: Path) -> Job:
 def _check_inputs(job: Job, folder: Path) -> None:
     """Check that a finished run would still be made of what it was made of."""
     kept = checkpoint.read_checkpoint(folder)
-    told = kept.decisive if kept else outputs.digests(record.read_record(folder))
+    told = kept.identity if kept else outputs.digests(record.read_record(folder))
     deciding = _deciding(job)
     checkpoint.check_unchanged(folder, told, {key: deciding[key] for key in told})
 
 
-def _make(
-    job: Job, hands: Hands, clock: record.Stopwatch, options: Namespace, folder: Path | None
-) -> int:
+def _make(job: Job, hands: Hands, clock: Stopwatch, options: Namespace, folder: Path | None) -> int:
     """Make a run in a folder, a new one if not given."""
     with clock("start"):
         tensorflow_v1.import_tensorflow()
@@ -221,7 +218,7 @@ def _carry_over(old: Path, new: Path, job: Job) -> None:
     if found is None:
         log.info("%s: no checkpoint was kept, so it is made from the start", printable(old))
         return
-    checkpoint.write_checkpoint(new, replace(found, decisive=_deciding(job)))
+    checkpoint.write_checkpoint(new, replace(found, identity=_deciding(job)))
 
 
 def _deciding(job: Job) -> dict[str, object]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neural_style.runs.record import LossHistory
 from neural_style.system.files import write_atomically
 from neural_style.text import printable
+from neural_style.transfer.state import LossHistory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

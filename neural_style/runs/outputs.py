@@ -18,43 +18,19 @@ from neural_style.config import Config, settings_json
 from neural_style.inputs.job import Job, fingerprint, input_files
 from neural_style.network.weights import VGGWeights
 from neural_style.runs.loss_plot import plot_losses
-from neural_style.runs.record import (
-    LossHistory,
-    environment,
-)
+from neural_style.runs.record import environment
 from neural_style.system.files import write_atomically
 from neural_style.system.hardware import peak_memory_bytes
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import finite, printable
+from neural_style.transfer.state import Result, Scores
 
 if TYPE_CHECKING:
-    from neural_style.transfer.level import Iteration
+    pass
 
 log = logging.getLogger(__name__)
 
 FRAMES_PER_SECOND = 10
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run made.
-
-    Attributes:
-        image: The lowest-loss iterate of the last scale, RGB, 0..255, float32, [H, W, 3].
-        averaged: The average of its iterates in the same form, if `optimizer.average` asks for it.
-        losses: Every term at every iterate.
-        interrupted: Whether Ctrl-C stopped it; then the image is the best so far, enlarged to the
-            final size if need be.
-        failure: Why it could not go on; then the image is the best so far, too. Empty if it did.
-        moment: The last one of the last scale, while the session still holds it; else None.
-    """
-
-    image: np.ndarray
-    averaged: np.ndarray | None
-    losses: LossHistory
-    interrupted: bool
-    failure: str = ""
-    moment: Iteration | None = None
 
 
 @dataclass
@@ -142,14 +118,6 @@ def settings(config: Config, weights: VGGWeights) -> str:
     return json.dumps(
         {"software": software, "network": network, "settings": json.loads(settings_json(config))}
     )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the saved image is worth: its losses by term, and measures that hold for any run."""
-
-    losses: Mapping[str, float]
-    metrics: Mapping[str, float | None]
 
 
 def describe(

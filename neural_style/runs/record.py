@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
-import io
 import json
 import math
 import os
 import platform
 import re
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from neural_style import __version__
 from neural_style.errors import InputError
@@ -119,68 +112,6 @@ def _cannot_write(folder: Path, error: OSError | ValueError) -> RecordError:
     )
 
 
-@dataclass
-class LossHistory:
-    """Every term of the loss at every iterate, in the order of time.
-
-    Attributes:
-        columns: Names of the terms: `content/relu4_2`, `style/relu1_1`, `total_variation`, `total`.
-        scales: For each row, the label of the scale, such as `384x288`.
-        iterations: For each row, the number of the iterate, counted through all scales.
-        seconds: For each row, seconds since the run began.
-        rows: For each row, the values of the terms in the order of `columns`.
-    """
-
-    columns: Sequence[str]
-    scales: list[str] = field(default_factory=list)
-    iterations: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-
-    def append(
-        self,
-        iteration: int,
-        seconds: float,
-        values: Mapping[str, float] | Sequence[float] | npt.NDArray[np.floating],
-        scale: str,
-    ) -> None:
-        """Add one row.
-
-        Args:
-            iteration: Number of the iterate, counted through all scales.
-            seconds: Seconds since the run began.
-            values: The terms by name, or in the order of `columns`.
-            scale: Label of the scale, such as `384x288`.
-
-        Raises:
-            ValueError: There are more or fewer values than columns.
-            KeyError: A term is missing from the mapping.
-        """
-        if isinstance(values, Mapping):
-            values = [values[column] for column in self.columns]
-        if len(values) != len(self.columns):
-            raise ValueError(f"{len(values)} values for {len(self.columns)} columns")
-        self.rows.append(tuple(map(float, values)))
-        self.scales.append(scale)
-        self.iterations.append(int(iteration))
-        self.seconds.append(float(seconds))
-
-    def values(self) -> npt.NDArray[np.float64]:
-        """Return the terms as an array, [rows, columns], float64."""
-        return np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns))
-
-    def to_csv(self) -> bytes:
-        """Return the history as a CSV file, with nine digits: as many as tell two float32 apart."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["scale", "iteration", "seconds", *self.columns])
-        for scale, iteration, seconds, row in zip(
-            self.scales, self.iterations, self.seconds, self.rows, strict=True
-        ):
-            writer.writerow([scale, iteration, *(f"{value:.9g}" for value in (seconds, *row))])
-        return text.getvalue().encode()
-
-
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write `record.json`, keys in the order given.
 
@@ -223,19 +154,3 @@ def environment() -> dict[str, Any]:
         "processor": processor_name(),
         "usable_cpus": usable_cpus(),
     }
-
-
-@dataclass
-class Stopwatch:
-    """Seconds by phase: `with stopwatch("optimise"): ...` adds to `seconds["optimise"]`."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        """Add the time spent in the block to a phase, also when the block raises."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start

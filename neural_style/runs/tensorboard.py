@@ -22,13 +22,13 @@ import numpy as np
 
 from neural_style.errors import InputError
 from neural_style.images import fit_size, resize
-from neural_style.runs.record import LossHistory
 from neural_style.sweeps.report.results import union_of_keys
 from neural_style.system.tensorflow_v1 import import_tensorflow, tf
 from neural_style.text import finite, is_number, printable
+from neural_style.transfer.state import LossHistory
 
 if TYPE_CHECKING:
-    from neural_style.transfer.level import Iteration
+    from neural_style.transfer.state import Iteration
 
 log = logging.getLogger(__name__)
 

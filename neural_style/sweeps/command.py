@@ -35,6 +35,7 @@ from neural_style.text import printable
 from neural_style.transfer.graph_cache import filters_of
 from neural_style.transfer.level import columns_of
 from neural_style.transfer.product_rate import product_rate
+from neural_style.transfer.state import Stopwatch
 
 if TYPE_CHECKING:
     from neural_style.transfer.graph_cache import Hands
@@ -269,7 +270,7 @@ def _in_process(
         job = job_of(task)
         job = hands.prepare(job, device)
         try:
-            result = hands.make(job, studio, task.folder, watch, record.Stopwatch(), watch)
+            result = hands.make(job, studio, task.folder, watch, Stopwatch(), watch)
         except Exception:
             studio.close()  # what failed may have left the graph or the memory in any state
             raise

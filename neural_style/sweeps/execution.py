@@ -20,6 +20,7 @@ from neural_style.sweeps.report.results import RunResult, SweepResults
 from neural_style.system import files
 from neural_style.text import human_seconds, printable
 from neural_style.transfer.graph_cache import group
+from neural_style.transfer.state import Checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -161,13 +162,13 @@ def _cleared(task: Task) -> Task:
     return task
 
 
-def _history_of(begun: checkpoint.Checkpoint, task: Task) -> int | None:
+def _history_of(begun: Checkpoint, task: Task) -> int | None:
     """Return the history of a checkpoint's run; None if it is none of the task's, but for that."""
-    settings = begun.decisive.get("settings", {})
+    settings = begun.identity.get("settings", {})
     optimizer = settings.get("optimizer", {})
     kept, asked = optimizer.get("history"), task.experiment.config.optimizer.history
     as_asked = settings | {"optimizer": optimizer | {"history": asked}}
-    same = mark_of({**begun.decisive, "settings": as_asked}) == task.mark
+    same = mark_of({**begun.identity, "settings": as_asked}) == task.mark
     return kept if same and isinstance(kept, int) and 0 < kept <= asked else None
 
 

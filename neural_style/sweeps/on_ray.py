@@ -30,6 +30,7 @@ from neural_style.system.hardware import available_bytes
 from neural_style.system.process import handlers_kept
 from neural_style.text import printable
 from neural_style.tiles.passes import ignore
+from neural_style.transfer.state import Stopwatch
 
 if TYPE_CHECKING:
     from neural_style.transfer.graph_cache import GraphCache, Hands
@@ -263,7 +264,7 @@ def _make(order: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     with tempfile.TemporaryDirectory() as place:
         folder, error = Path(place) / "run", ""
         try:
-            order.hands.make(job, _studio, folder, ignore, record.Stopwatch(), ignore)
+            order.hands.make(job, _studio, folder, ignore, Stopwatch(), ignore)
         except Exception as failure:
             _studio.close()  # what failed may have left the graph or the memory in any state
             error = describe(failure).replace(printable(folder), printable(order.folder))

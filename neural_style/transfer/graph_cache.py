@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from neural_style.inputs import Pictures
     from neural_style.inputs.job import Job
     from neural_style.network.weights import VGGWeights
-    from neural_style.runs.outputs import Result
-    from neural_style.runs.record import Stopwatch
     from neural_style.system.tensorflow_v1 import Device
     from neural_style.tiles.passes import Tick
-    from neural_style.transfer.level import Watch
     from neural_style.transfer.session import TransferSession
+    from neural_style.transfer.state import Result, Stopwatch, Watch
 
 
 class _Closes(Protocol):

@@ -17,7 +17,7 @@ from neural_style.transfer.fitting import memory_advice
 if TYPE_CHECKING:
     from neural_style.inputs.job import Job
     from neural_style.optimizers import Run
-    from neural_style.runs.record import LossHistory
+    from neural_style.transfer.state import LossHistory
 
 log = logging.getLogger(__name__)
 

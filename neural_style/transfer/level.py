@@ -23,40 +23,15 @@ from neural_style.inputs.start import start_image
 from neural_style.network import deprocess, preprocess
 from neural_style.objective.spec import structure_of
 from neural_style.objective.variables import misfit
-from neural_style.runs import outputs, record
-from neural_style.runs.checkpoint import Checkpoint
 from neural_style.tiles.passes import Tick, ignore
 from neural_style.transfer.fitting import smaller_tile
 from neural_style.transfer.guard import guard_of
 from neural_style.transfer.session import TransferSession, set_goal
+from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Watch
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """A run after an iteration, as those see it who watch.
-
-    Attributes:
-        scale: Label of the scale, `384x288`.
-        done: Iterations made, through all scales.
-        losses: Of the iterate that the last one started from, by term.
-        history: Of all iterates before.
-        image: Fetches the new iterate, RGB, 0..255, [H, W, 3].
-        state: Fetches the optimiser's state.
-    """
-
-    scale: str
-    done: int
-    losses: Mapping[str, float]
-    history: record.LossHistory
-    image: Callable[[], np.ndarray]
-    state: Callable[[], dict[str, np.ndarray]]
-
-
-Watch = Callable[[Iteration], None]
 
 
 def optimise(
@@ -66,7 +41,7 @@ def optimise(
     watch: Watch = lambda _: None,
     resumed: Checkpoint | None = None,
     tick: Tick = ignore,
-) -> outputs.Result:
+) -> Result:
     """Go through the scales, the coarsest first, each from the image that the one before made.
 
     Args:
@@ -81,7 +56,7 @@ def optimise(
         InputError: What is resumed is another run.
     """
     moment: Iteration | None = None
-    history = resumed.history if resumed else record.LossHistory(columns_of(config))
+    history = resumed.history if resumed else LossHistory(columns_of(config))
     begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
     scales, shown = schedule(config, pictures), recolor(config.color, pictures)
     total, at = scales[-1].first + scales[-1].iterations, resumed.done if resumed else 0
@@ -106,7 +81,7 @@ def optimise(
             leg = _Leg(work, config, inputs, tick)
             run = leg.begin(total, run, resumed.state if resumed and run is None else None)
             if resumed:
-                resumed.state.clear()  # as much as the run has itself
+                resumed.hand_over()  # as much as the run has itself
             for done in range(max(scale.first, at), end):
                 losses = leg.step(run, done)
                 guard.check(run, losses, inputs.label, done)
@@ -134,7 +109,7 @@ def optimise(
     average = last.averaged_image()
     averaged = None if average is None else full_size(average)
     best = full_size(last.best_image())
-    return outputs.Result(best, averaged, history, interrupted, failure, moment)
+    return Result(best, averaged, history, interrupted, failure, moment)
 
 
 @dataclass

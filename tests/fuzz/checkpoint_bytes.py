@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from .mutations import OF_TEXT, among, mutated
 
 if TYPE_CHECKING:
-    from neural_style.runs.checkpoint import Checkpoint
+    from neural_style.transfer.state import Checkpoint
 
 DECISIVE: dict[str, Any] = {
     "settings": {"style": {"weight": 500.0, "layers": {"relu1_1": 1.0}}},
@@ -69,8 +69,7 @@ def inputs() -> st.SearchStrategy[bytes]:
 
 def sound() -> list[bytes]:
     """Return checkpoints of a run's beginning and of its second scale."""
-    from neural_style.runs.checkpoint import Checkpoint
-    from neural_style.runs.record import LossHistory
+    from neural_style.transfer.state import Checkpoint, LossHistory
 
     result = []
     for done in (1, 3):

@@ -28,9 +28,8 @@ from neural_style.inputs.job import Job
 from neural_style.inputs.pictures import Pictures
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import structure_of, term_weights
-from neural_style.runs.outputs import Result
-from neural_style.runs.record import LossHistory
 from neural_style.transfer.graph_cache import GraphCache
+from neural_style.transfer.state import LossHistory, Result
 
 both_spaces = pytest.mark.parametrize("space", CONVERT)
 

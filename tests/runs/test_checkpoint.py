@@ -23,14 +23,8 @@ from benchmarks import kills
 from neural_style.errors import InputError
 from neural_style.images import io as images
 from neural_style.runs import checkpoint
-from neural_style.runs.checkpoint import (
-    Checkpoint,
-    CheckpointManager,
-    read_checkpoint,
-    write_checkpoint,
-)
-from neural_style.runs.record import LossHistory
-from neural_style.transfer.level import Iteration
+from neural_style.runs.checkpoint import CheckpointManager, read_checkpoint, write_checkpoint
+from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
 
 DECISIVE = {"settings": {"style": {"weight": 500.0}}, "inputs": {"content.image": "1"}}
 
@@ -60,7 +54,7 @@ def test_a_checkpoint_is_read_as_it_was_written_and_the_two_last_are_kept(tmp_pa
         write_checkpoint(tmp_path, a_checkpoint(done))
     assert names(tmp_path) == ["00000003.npz", "00000004.npz"]
     made, read = a_checkpoint(4), read_checkpoint(tmp_path)
-    assert (read.done, read.history, read.decisive) == (made.done, made.history, made.decisive)
+    assert (read.done, read.history, read.identity) == (made.done, made.history, made.identity)
     assert read.state.keys() == made.state.keys()
     for name, value in made.state.items():
         np.testing.assert_array_equal(read.state[name], value)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from references import ROOT
 
 from neural_style.runs.loss_plot import loss_figure, plot_losses
-from neural_style.runs.record import LossHistory
+from neural_style.transfer.state import LossHistory
 
 COLUMNS = ("content/relu4_2", "style/relu1_1", "style/relu2_1", "total_variation", "total")
 
@@ -130,7 +130,7 @@ def test_plot_takes_any_title_and_no_iterates_in_silence(tmp_path: Path, title: 
 def test_plot_looks_for_no_display() -> None:
     code = (
         "import sys; import neural_style.runs.loss_plot as r;"
-        "from neural_style.runs.record import LossHistory;"
+        "from neural_style.transfer.state import LossHistory;"
         "assert 'matplotlib' not in sys.modules; r.loss_figure(LossHistory(('total',)), 'run');"
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )

@@ -14,9 +14,9 @@ from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import outputs
-from neural_style.runs.outputs import Result, Scores, Snapshots, describe, write_results
-from neural_style.runs.record import LossHistory
+from neural_style.runs.outputs import Snapshots, describe, write_results
 from neural_style.system.tensorflow_v1 import Device
+from neural_style.transfer.state import LossHistory, Result, Scores
 
 GREY = np.full((8, 10, 3), 128, np.float32)
 

@@ -18,12 +18,8 @@ from references import ROOT
 from tables import refusal
 
 from neural_style.runs import record
-from neural_style.runs.record import (
-    LossHistory,
-    RecordError,
-    check_output_folder,
-    create_run_folder,
-)
+from neural_style.runs.record import RecordError, check_output_folder, create_run_folder
+from neural_style.transfer.state import LossHistory, Stopwatch
 
 
 def check_refused(folder, reason, check=check_output_folder):
@@ -157,8 +153,8 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
 
 def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
     clock = iter([10.0, 11.5, 20.0, 22.0, 30.0, 30.25])
-    monkeypatch.setattr("neural_style.runs.record.time.perf_counter", lambda: next(clock))
-    stopwatch = record.Stopwatch()
+    monkeypatch.setattr("neural_style.runs.state.time.perf_counter", lambda: next(clock))
+    stopwatch = Stopwatch()
     for phase in ("optimise", "write"):
         with stopwatch(phase):
             pass

@@ -26,9 +26,8 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 import style_transfer
 from neural_style.errors import InputError
-from neural_style.runs.record import LossHistory
 from neural_style.runs.tensorboard import TensorBoardWriter, announce, check_board, typed
-from neural_style.transfer.level import Iteration
+from neural_style.transfer.state import Iteration, LossHistory
 
 Image = Callable[[], np.ndarray]
 BLACK = np.zeros((2, 2, 3), np.float32)

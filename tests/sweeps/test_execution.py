@@ -30,12 +30,12 @@ from neural_style.inputs import find_weights as supply
 from neural_style.inputs import job
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.runs import checkpoint, record
+from neural_style.runs import checkpoint
 from neural_style.runs import window as viewer
 from neural_style.sweeps import execution as sweep
 from neural_style.sweeps.plan import plan_sweep
 from neural_style.transfer import targets
-from neural_style.transfer.level import Iteration
+from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
 
 
 @pytest.fixture(autouse=True)
@@ -358,7 +358,7 @@ def test_a_failure_and_ctrl_c_leave_the_others_as_if_alone(desk, monkeypatch, op
 @pytest.mark.parametrize("kept", [False, True])
 def test_resuming_a_finished_sweep_makes_nothing_wherever_it_lies(kept, finished, monkeypatch):
     """A checkpoint that a kill left in a finished run is removed unless it is to be kept."""
-    left = checkpoint.Checkpoint(1, record.LossHistory(["total"]), {}, {})
+    left = Checkpoint(1, LossHistory(["total"]), {}, {})
     path = checkpoint.write_checkpoint(finished / "0001-seed=0", left)
     shown, before = [], ages(finished)
     monkeypatch.setattr(style_transfer, "make", lambda *_: pytest.fail("made a run"))
@@ -477,8 +477,8 @@ def test_a_checkpoint_of_no_history_that_can_be_is_begun_again(told, tmp_path):
     experiment: Any = SimpleNamespace(config=config)
     task = sweep.Task(experiment, ObjectiveSpec((), ()), tmp_path / "0001-a", job.mark_of(asked))
     task.folder.mkdir()
-    history, decisive = record.LossHistory(["total"]), {"settings": {"optimizer": told}}
-    checkpoint.write_checkpoint(task.folder, checkpoint.Checkpoint(1, history, {}, decisive))
+    history, decisive = LossHistory(["total"]), {"settings": {"optimizer": told}}
+    checkpoint.write_checkpoint(task.folder, Checkpoint(1, history, {}, decisive))
     for name in ("0001-half", "0001-done"):  # of other settings, under the same number
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").touch()

@@ -26,12 +26,13 @@ from neural_style.errors import InputError
 from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.network.weights import VGGWeights
-from neural_style.runs.checkpoint import Checkpoint, write_checkpoint
-from neural_style.runs.record import LossHistory, read_record
+from neural_style.runs.checkpoint import write_checkpoint
+from neural_style.runs.record import read_record
 from neural_style.sweeps import on_ray as sweep_ray
 from neural_style.sweeps.report.results import read_summary
 from neural_style.system import files
 from neural_style.system.process import held_back
+from neural_style.transfer.state import Checkpoint, LossHistory
 
 
 def test_a_dry_run_without_ray_tells_what_to_install(monkeypatch, capsys, small_mat, tmp_path):

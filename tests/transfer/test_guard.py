@@ -17,10 +17,10 @@ from neural_style.errors import DivergedError, OutOfMemoryError, is_out_of_memor
 from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.optimizers.lbfgs import LBFGSRun
-from neural_style.runs.record import LossHistory
 from neural_style.transfer import fitting
 from neural_style.transfer.fitting import memory_advice
 from neural_style.transfer.guard import DivergenceGuard, guard_of
+from neural_style.transfer.state import LossHistory
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -12,8 +12,8 @@ from references import ROOT
 
 from benchmarks import curves, kills, seams, snapshots, speed, time_to_loss
 from neural_style.config import make_config
-from neural_style.runs.checkpoint import Checkpoint, write_checkpoint
-from neural_style.runs.record import LossHistory
+from neural_style.runs.checkpoint import write_checkpoint
+from neural_style.transfer.state import Checkpoint, LossHistory
 from vgg19_matconvnet import load_weights
 
 

@@ -17,10 +17,9 @@ import style_transfer
 from neural_style.config import make_config
 from neural_style.images import io as images
 from neural_style.inputs.job import Desk
-from neural_style.runs.record import Stopwatch
 from neural_style.system import tensorflow_v1
 from neural_style.transfer.graph_cache import GraphCache
-from neural_style.transfer.level import Iteration
+from neural_style.transfer.state import Iteration, Stopwatch
 
 EVERY = "{gram: 1, mean_covariance: 1, wasserstein: 1, histogram: 1}"
 

@@ -91,4 +91,4 @@ def test_every_format_is_in_the_corpus_and_mended_files_are_valid_again(tmp_path
     for data in checkpoint_bytes.sound():
         digest, _, archive = data.partition(b"\n")
         assert checkpoint_bytes.digested(archive).startswith(digest)
-        assert decode(io.BytesIO(data)).decisive == checkpoint_bytes.DECISIVE
+        assert decode(io.BytesIO(data)).identity == checkpoint_bytes.DECISIVE

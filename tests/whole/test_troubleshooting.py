@@ -18,9 +18,7 @@ from references import ROOT
 import style_transfer
 from neural_style.images import io as images
 from neural_style.inputs.find_weights import PUBLISHED_NAME
-from neural_style.runs import outputs
-from neural_style.runs.record import LossHistory
-from neural_style.transfer.level import Iteration
+from neural_style.transfer.state import Iteration, LossHistory, Result
 
 README = ROOT / "README.md"
 HOME = "/home/you/style"  # what the README calls the folder of the project
@@ -57,12 +55,12 @@ class StageTile:
         self.patch.setattr(style_transfer, "optimise", does)
 
 
-def paint(work: object, config: object, pictures: object, watch: Callable, *_) -> outputs.Result:
+def paint(work: object, config: object, pictures: object, watch: Callable, *_) -> Result:
     """Stands in for the optimisation: a single iterate of one colour."""
     image, history = np.full((32, 48, 3), 90, np.float32), LossHistory(["total"])
     history.append(0, 0.0, [1.0], "48x32")
     watch(Iteration("48x32", 1, {"total": 1.0}, history, lambda: image, lambda: {"image": image}))
-    return outputs.Result(image, None, history, interrupted=False)
+    return Result(image, None, history, interrupted=False)
 
 
 def with_settings(*settings: str) -> Callable[[StageTile], int]:

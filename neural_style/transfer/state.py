@@ -1,0 +1,168 @@
+"""The plain data of a run: its losses, an iteration, a checkpoint, the result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass
+class LossHistory:
+    """Every term of the loss at every iterate, in the order of time.
+
+    Attributes:
+        columns: Names of the terms: `content/relu4_2`, `style/relu1_1`, `total_variation`, `total`.
+        scales: For each row, the label of the scale, such as `384x288`.
+        iterations: For each row, the number of the iterate, counted through all scales.
+        seconds: For each row, seconds since the run began.
+        rows: For each row, the values of the terms in the order of `columns`.
+    """
+
+    columns: Sequence[str]
+    scales: list[str] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+
+    def append(
+        self,
+        iteration: int,
+        seconds: float,
+        values: Mapping[str, float] | Sequence[float] | npt.NDArray[np.floating],
+        scale: str,
+    ) -> None:
+        """Add one row.
+
+        Args:
+            iteration: Number of the iterate, counted through all scales.
+            seconds: Seconds since the run began.
+            values: The terms by name, or in the order of `columns`.
+            scale: Label of the scale, such as `384x288`.
+
+        Raises:
+            ValueError: There are more or fewer values than columns.
+            KeyError: A term is missing from the mapping.
+        """
+        if isinstance(values, Mapping):
+            values = [values[column] for column in self.columns]
+        if len(values) != len(self.columns):
+            raise ValueError(f"{len(values)} values for {len(self.columns)} columns")
+        self.rows.append(tuple(map(float, values)))
+        self.scales.append(scale)
+        self.iterations.append(int(iteration))
+        self.seconds.append(float(seconds))
+
+    def values(self) -> npt.NDArray[np.float64]:
+        """Return the terms as an array, [rows, columns], float64."""
+        return np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns))
+
+    def to_csv(self) -> bytes:
+        """Return the history as a CSV file, with nine digits: as many as tell two float32 apart."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["scale", "iteration", "seconds", *self.columns])
+        for scale, iteration, seconds, row in zip(
+            self.scales, self.iterations, self.seconds, self.rows, strict=True
+        ):
+            writer.writerow([scale, iteration, *(f"{value:.9g}" for value in (seconds, *row))])
+        return text.getvalue().encode()
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase: `with stopwatch("optimise"): ...` adds to `seconds["optimise"]`."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Add the time spent in the block to a phase, also when the block raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """A run after an iteration, as callbacks see it.
+
+    Attributes:
+        scale: Label of the scale, `384x288`.
+        done: Iterations made, through all scales.
+        losses: Losses by term of the iterate that this iteration started from.
+        history: Losses of all iterates before the new one.
+        image: Fetches the new iterate, RGB, 0..255, [H, W, 3].
+        state: Fetches the optimiser's state.
+    """
+
+    scale: str
+    done: int
+    losses: Mapping[str, float]
+    history: LossHistory
+    image: Callable[[], np.ndarray]
+    state: Callable[[], dict[str, np.ndarray]]
+
+
+Watch = Callable[[Iteration], None]
+
+
+@dataclass
+class Checkpoint:
+    """A run after an iteration, from which it can continue.
+
+    Attributes:
+        done: Iterations made, through all scales.
+        history: Losses up to here.
+        state: State of the optimiser.
+        identity: Settings and digests of the inputs, which decide the run; see `Job.identity`.
+    """
+
+    done: int
+    history: LossHistory
+    state: dict[str, np.ndarray]
+    identity: Mapping[str, Any]
+
+    def hand_over(self) -> dict[str, np.ndarray]:
+        """Return the optimiser's state and let go of it, as it takes as much memory as the run."""
+        state, self.state = self.state, {}
+        return state
+
+
+@dataclass(frozen=True)
+class Result:
+    """A pastiche and its losses.
+
+    Attributes:
+        image: Iterate of the lowest loss at the last scale, RGB, 0..255, float32, [H, W, 3].
+        averaged: Average of the iterates in the same form, if `optimizer.average` asks for it.
+        losses: Every term at every iterate.
+        interrupted: Whether Ctrl-C ended the run. The image is then the best so far, enlarged to
+            the final size where needed.
+        failure: Why the run could not continue, if it could not. The image is the best so far.
+        last: The last iteration at this scale, as long as the session holds it.
+    """
+
+    image: np.ndarray
+    averaged: np.ndarray | None
+    losses: LossHistory
+    interrupted: bool
+    failure: str = ""
+    last: Iteration | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Measures of the saved image: its losses by term, and metrics that compare across runs."""
+
+    losses: Mapping[str, float]
+    metrics: Mapping[str, float | None]
