@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from neural_style.network import winograd
-from neural_style.system.products import EVEN_ROWS
+from neural_style.system.determinism import EVEN_ROWS
 from neural_style.system.tensorflow_v1 import tf
 
 # Fewest channels that a convolution takes if its gradient is to be one with the mirrored kernel: to

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neural_style.system.products import EVEN_ROWS, graph_function, with_even_rows
+from neural_style.system.determinism import EVEN_ROWS, graph_function, with_even_rows
 from neural_style.system.tensorflow_v1 import tf
 
 TAPS = 3  # of a kernel, in each direction

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
-from neural_style.system.sums import sum_of, wide
+from neural_style.system.determinism import sum_of, wide
 from neural_style.system.tensorflow_v1 import tf
 
 

@@ -26,7 +26,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neural_style.objective.gradients import recompute_gradient
-from neural_style.system.sums import count, gram_matrix, over, sum_of, total_of, wide
+from neural_style.system.determinism import count, gram_matrix, over, sum_of, total_of, wide
 from neural_style.system.tensorflow_v1 import tf
 
 VARIANCE = 1e-4  # added to every channel's; as crowsonkb/style-transfer-pytorch has it

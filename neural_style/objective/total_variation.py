@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neural_style.objective.gradients import recompute_gradient
-from neural_style.system.sums import count, sum_of
+from neural_style.system.determinism import count, sum_of
 from neural_style.system.tensorflow_v1 import tf
 
 SMOOTHING = 1e-8  # squared pixel values, under a root or power whose slope at 0 has no end

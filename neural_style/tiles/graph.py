@@ -18,7 +18,7 @@ from neural_style.objective.gradients import pull_factor
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import Sums, TermInputs, build_sums, build_terms
 from neural_style.objective.variables import FedVariable, build_held
-from neural_style.system.sums import wide
+from neural_style.system.determinism import wide
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.stage import SCOPE, StageBuilder, TileStage, build_ledger, build_pulls
 from neural_style.tiles.tile import StageFeatures, Tile

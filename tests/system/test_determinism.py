@@ -1,4 +1,4 @@
-"""Products of whole dozens of rows against NumPy's."""
+"""Products of whole dozens of rows, and sums in float64, against NumPy's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from graphs import evaluate
 
-from neural_style.system.products import EVEN_ROWS, PART, multiply, with_even_rows
+from neural_style.system.determinism import EVEN_ROWS, PART, multiply, total_of, with_even_rows
 
 
 @pytest.mark.parametrize("rows", [1, 11, 12, 13, 30])
@@ -29,3 +29,10 @@ def test_no_product_takes_all_rows_at_once():
     with tf.Graph().as_default() as graph:
         multiply(tf.ones([2 * PART, 3]), tf.ones([3, 3]))
         assert not [op for op in graph.get_operations() if op.type == "MatMul"]  # but in a loop
+
+
+def test_a_total_is_that_of_float64(rng):
+    values = rng.uniform(0, 1, (7, 300, 3)).astype(np.float32)
+    found = evaluate(total_of, values)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(values.sum(dtype=np.float64), rel=1e-7)

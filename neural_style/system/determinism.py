@@ -1,15 +1,78 @@
-"""Sums over the positions of features, which neither threads nor tiles change."""
+"""Sums and matrix products that do not depend on the number of threads or on the tiles.
+
+A processor takes six rows of a product together, and rounds those left over in another way. With a
+multiple of twelve rows, each of two threads has whole sixes; so rows of zeros are appended.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
-from neural_style.system.products import graph_function, multiply
 from neural_style.system.tensorflow_v1 import tf
 
-ROWS = 4  # whose products are taken at a time in float64; tiles begin with multiples
+EVEN_ROWS = 12
+PART = 1024 * EVEN_ROWS  # rows of a product that are multiplied at a time
+ROWS = 4  # of features whose products are added at a time in float64; tiles begin at multiples
 AT_ONCE = 2  # such parts, side by side
+
+
+def with_even_rows(x: tf.Tensor) -> tf.Tensor:
+    """Return matrices [..., M, N] padded with rows of zeros to a multiple of `EVEN_ROWS`."""
+    missing = -tf.shape(x)[-2] % EVEN_ROWS
+    return tf.pad(x, [*[[0, 0]] * (x.shape.rank - 2), [0, missing], [0, 0]])
+
+
+def multiply(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """Return the product of [M, K] with [K, N], for any M.
+
+    It is computed in parts: on a processor without bfloat16, TensorFlow makes float32 copies of
+    all factors and results of a product.
+    """
+    product = graph_function(_multiply_parts, rows, matrix)
+    product.set_shape([rows.shape[0], matrix.shape[1]])
+    return product
+
+
+def _multiply_parts(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """Multiply `PART` rows after another; see `multiply`."""
+    count = tf.shape(rows)[0]
+    parts = tf.maximum(-(-count // PART), 1)
+
+    def part(index: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        some = with_even_rows(rows[index * PART : (index + 1) * PART])
+        return index + 1, found.write(index, tf.matmul(some, matrix))
+
+    found = tf.TensorArray(rows.dtype, parts, infer_shape=False, element_shape=[None] * 2)
+    _, found = tf.while_loop(
+        lambda index, _: index < parts, part, (0, found), parallel_iterations=1
+    )
+    return found.concat()[:count]
+
+
+def graph_function(function: Callable[..., tf.Tensor], *values: Any) -> tf.Tensor:
+    """Return a function's result, from a graph of its own that is traced once for the process.
+
+    Functions with loops would otherwise take most of the time in which a graph is built and a
+    session prepares its first run.
+
+    Args:
+        function: Of the values, of which it knows ranks and types, but no side. It adds no
+            variable, and has no gradient.
+        values: Tensors or numbers.
+    """
+    tensors = [tf.convert_to_tensor(value) for value in values]
+    return _traced(function, *((each.shape.rank, each.dtype) for each in tensors))(*tensors)
+
+
+@functools.cache
+def _traced(function: Callable[..., tf.Tensor], *forms: tuple[int, tf.DType]) -> Any:
+    specifications = [tf.TensorSpec([None] * rank, dtype) for rank, dtype in forms]
+    options: dict[str, Any] = {"experimental_attributes": {"_noinline": True}}
+    with tf.init_scope():
+        traced = tf.function(function, input_signature=specifications, autograph=False, **options)
+        return traced.get_concrete_function()
 
 
 def gram_matrix(
@@ -48,11 +111,11 @@ def gram_matrix(
 def _gram_matrix_in_float64(
     features: tf.Tensor, weights: tf.Tensor | None, before: tf.Tensor | None
 ) -> tf.Tensor:
-    """Return R = F^T W F in float64, added to that of the rows before: once rounded, how many
-    threads share the work makes no difference to it.
+    """Return R = F^T W F in float64, added to that of the rows before.
 
-    Rows are taken some at a time, so that there is no copy of all features, and added one after
-    another, so that it makes no difference either how an image is cut into tiles.
+    In float64, the number of threads makes no difference once the sum is rounded. The rows are
+    added a few at a time and in order, so that no copy of all features is made and tiles make no
+    difference either.
     """
     guide = () if weights is None else (weights,)
     if before is None:
@@ -64,7 +127,7 @@ def _gram_matrix_in_float64(
 
 
 def _gram_matrix_alone(features: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Add a Gram matrix to nothing."""
+    """Return the Gram matrix of an image in one piece."""
     channels = tf.shape(features)[-1]
     return _add_gram_matrix(features, tf.zeros([channels, channels], tf.float64), weights)
 
@@ -72,7 +135,7 @@ def _gram_matrix_alone(features: tf.Tensor, weights: tf.Tensor | None = None) ->
 def _add_gram_matrix(
     features: tf.Tensor, begin: tf.Tensor, weights: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Add a Gram matrix to what there is, some rows after the others."""
+    """Add a Gram matrix to `begin`, `ROWS` rows after another."""
 
     def flat(values: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         rows = tf.cast(values[:, first : first + ROWS], tf.float64)
@@ -91,10 +154,10 @@ def _add_gram_matrix(
 
 
 def sum_of(values: tf.Tensor) -> tf.Tensor:
-    """Return the sum of all values, that of each row in their own type and the rows' in float64:
-    once rounded, it is the same however many threads or tiles share the work.
+    """Return the sum of all values: of each row in their own type, and of the rows in float64.
 
-    Its own gradient is one filled tensor; the derived one takes five times as many operations.
+    Once rounded, it is the same however many threads or tiles share the work. Its own gradient is
+    one filled tensor; the derived one takes five times as many operations.
     """
 
     def summed(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
@@ -107,9 +170,15 @@ def sum_of(values: tf.Tensor) -> tf.Tensor:
     return tf.custom_gradient(summed)(values)
 
 
+def total_of(values: tf.Tensor) -> tf.Tensor:
+    """Return `sum_of` in the values' own type."""
+    return tf.cast(sum_of(values), values.dtype)
+
+
 def over(values: tf.Tensor, number: tf.Tensor | float) -> tf.Tensor:
-    """Return values divided by a number that does not depend on the image: its gradient, which the
-    derived one would hold three operations for, is left out.
+    """Return values divided by a number that does not depend on the image.
+
+    The gradient by the number, for which the derived one would keep three operations, is left out.
     """
     with tf.get_default_graph().gradient_override_map({"RealDiv": _register_quotient()}):
         return tf.truediv(values, number)
@@ -126,14 +195,9 @@ def _register_quotient() -> str:
     return "OverNumber"
 
 
-def total_of(values: tf.Tensor) -> tf.Tensor:
-    """Return the same in the values' own type."""
-    return tf.cast(sum_of(values), values.dtype)
-
-
 def wide(features: tf.Tensor) -> tf.Tensor:
-    """Return features in a type fit for sums: raw Gram entries reach 3e10, and bfloat16 keeps
-    three digits.
+    """Return features in a type fit for sums: raw Gram entries reach 3e10, and bfloat16 has three
+    digits.
     """
     return tf.cast(features, tf.float32) if features.dtype == tf.bfloat16 else features
 
