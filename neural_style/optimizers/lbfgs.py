@@ -9,7 +9,7 @@ a number, the network's side multiplies by that number and the multilevel precon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from neural_style.objective import Objective
 from neural_style.objective.variables import FedVariable, check_state, hold, misfit
 from neural_style.optimizers.lbfgs_graph import Graph, build_graph
-from neural_style.optimizers.two_loops import first_loop, second_loop, shorter
 from neural_style.optimizers.vectors import CHUNK, Box, blocks
 from neural_style.system.tensorflow_v1 import tf
 
@@ -272,3 +271,44 @@ class LBFGSRun:
             self._reach *= GROWTH
         self._session.run(handles.advance)
         self._losses = losses
+
+
+def first_loop(products: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, dict[int, float]]:
+    """Return q = -(g - sum_j alpha_j y_j) as coefficients of y_1..y_m and g, and the alphas
+    (Nocedal and Wright, algorithm 7.4).
+
+    Args:
+        products: Inner products of s_1..s_m with y_1..y_m and g, [m, m + 1].
+        pairs: The slots to use, the oldest first.
+    """
+    q = np.zeros(len(products) + 1)
+    q[-1] = -1.0
+    alpha = {}
+    for j in reversed(pairs):
+        alpha[j] = float(products[j] @ q / products[j, j])
+        q[j] -= alpha[j]
+    return q, alpha
+
+
+def second_loop(
+    products: np.ndarray, pairs: Sequence[int], alpha: Mapping[int, float], along: np.ndarray
+) -> np.ndarray:
+    """Return the direction -H g less H_0 q, as coefficients of s_1..s_m.
+
+    Args:
+        products, pairs: As for the first loop.
+        alpha: What it found.
+        along: Inner products of H_0 q with y_1..y_m, [m].
+    """
+    direction = np.zeros(len(products))
+    for j in pairs:
+        beta = (along[j] + direction @ products[:, j]) / products[j, j]
+        direction[j] = alpha[j] - beta
+    return direction
+
+
+def shorter(predicted: float, rise: float) -> float:
+    """Return the factor to the lowest point of the parabola through both ends, 0.1 to 0.5."""
+    if not np.isfinite(rise) or rise <= predicted:
+        return 0.1
+    return float(np.clip(0.5 * predicted / (predicted - rise), 0.1, 0.5))

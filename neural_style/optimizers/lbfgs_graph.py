@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from neural_style.objective import Objective
 from neural_style.objective.variables import FedVariable, build_held
-from neural_style.optimizers.preconditioner import precondition
 from neural_style.optimizers.vectors import (
     CHUNK,
     Box,
@@ -30,6 +31,11 @@ from neural_style.system.tensorflow_v1 import tf
 
 if TYPE_CHECKING:
     from neural_style.tiles.graph import TileGraph
+
+
+LEVELS = 5  # of the preconditioner's pyramid
+_STRIDES = [1, 2, 2, 1]
+_FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
 
 @dataclass(frozen=True)
@@ -208,3 +214,30 @@ def build_graph(
             scale=scale,
             length=length,
         )
+
+
+def precondition(gradient: tf.Tensor) -> tf.Tensor:
+    """Return P times a gradient by an image, both [1, H, W, 3] of any size.
+
+    The style and content losses curve far more along fine changes of an image than along coarse ones,
+    so an optimiser that knows nothing takes most of its iterations to move broad areas. The BPX
+    preconditioner (Bramble, Pasciak and Xu 1990) answers that at the price of an image pyramid:
+
+        P v = v + sum_l 2^(l - 1) U^l D^l v,    l = 1 ... LEVELS
+
+    where D halves a picture with the binomial filter (1, 3, 3, 1) / 8 along each side and U is its
+    transpose, times 4. P is symmetric and positive definite by construction.
+    """
+    return gradient + _coarser(gradient, 1)
+
+
+def _coarser(image: tf.Tensor, level: int) -> tf.Tensor:
+    """Return the sum's terms from a level on, for an image [1, H, W, 3] of the level before."""
+    kernel = tf.constant(np.tile(_FILTER[:, :, None, None], [1, 1, 3, 1]), image.dtype)
+    half = tf.nn.depthwise_conv2d(image, kernel, _STRIDES, "SAME")
+    terms = 2.0 ** (level - 1) * half
+    if level < LEVELS:
+        terms += _coarser(half, level + 1)
+    return 4 * tf.nn.depthwise_conv2d_backprop_input(
+        tf.shape(image), kernel, terms, _STRIDES, "SAME"
+    )

@@ -21,9 +21,8 @@ from neural_style.objective import ImageVariable, Objective, set_image
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.variables import build_held
 from neural_style.optimizers import vectors
-from neural_style.optimizers.lbfgs import LBFGSRun, build_lbfgs
-from neural_style.optimizers.preconditioner import LEVELS, precondition
-from neural_style.optimizers.two_loops import shorter
+from neural_style.optimizers.lbfgs import LBFGSRun, build_lbfgs, shorter
+from neural_style.optimizers.lbfgs_graph import LEVELS, precondition
 from neural_style.optimizers.vectors import CHUNK
 
 NOTHING: Any = MappingProxyType({})
