@@ -208,7 +208,9 @@ def _begin(work: session.TransferSession, opened: Any, config: Config, pictures:
     inputs = at_scale(config, pictures, None)
     session.set_goal(work, config, inputs)
     start = preprocess(inputs.content, work.mean)
-    return work.optimizer.begin(opened, config.optimizer, start, WARM_UP + ROUNDS)
+    run = work.optimizer.run(opened, config.optimizer, WARM_UP + ROUNDS)
+    run.start(start)
+    return run
 
 
 def _round(

@@ -83,7 +83,8 @@ def measure(
     session.set_goal(work, config, inputs)
     ways[None] = None
     start = preprocess(inputs.content, work.mean)
-    run = work.optimizer.begin(work.session, config.optimizer, start, 1000)
+    run = work.optimizer.run(work.session, config.optimizer, 1000)
+    run.start(start)
     seconds: dict[int | None, list[float]] = {side: [] for side in ways}
     for number in range(WARM_UP + rounds):
         for side, passes in ways.items():

@@ -20,7 +20,7 @@ from neural_style.transfer.state import Scores
 
 
 class MadeUp:
-    """A workspace that is its own session, optimiser and run.
+    """A session of a transfer that is its own optimiser and run.
 
     Every loss is the mean squared distance from the content image, to which steps with momentum
     lead, so that iterates depend on all of the state but the best image.
@@ -30,7 +30,8 @@ class MadeUp:
 
     def __init__(self, config: Config, weights: VGGWeights, *_: Any) -> None:
         self.columns, self.mean, self.layers = transfer.columns_of(config), weights.mean, ()
-        self.session = self.optimizer = self
+        self.session = SimpleNamespace(run=lambda name: self.held[name])
+        self.optimizer = self
         self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"))
         self.goal: Any = None
         self.held: dict[str, np.ndarray] = {}
@@ -38,20 +39,18 @@ class MadeUp:
     def aim(self, _config: Config, inputs: ScaledPictures, _tick: Any) -> None:
         self.goal = preprocess(inputs.content, self.mean)
 
-    def run(self, name: str) -> np.ndarray:
-        return self.held[name]
+    def run(self, *_: Any) -> "MadeUp":
+        return self
 
     def close(self) -> None:
         pass
 
-    def begin(self, _session: Any, _options: Any, image: np.ndarray, *_: Any) -> "MadeUp":
+    def start(self, image: np.ndarray, _before: Any) -> None:
         self.held = {"image": image, "velocity": np.zeros_like(image)}
         self.held |= {"best_image": image, "best_loss": np.array(np.inf, np.float32)}
-        return self
 
-    def resume(self, _session: Any, _options: Any, _total: int, state: Any, *_: Any) -> "MadeUp":
+    def restore(self, state: Any) -> None:
         self.held = dict(state)
-        return self
 
     def use(self, _passes: Any) -> None:
         """Nothing else evaluates it."""

@@ -1,7 +1,9 @@
 """The losses of the papers, and the graph of their sum; no settings, no network, no file."""
 
 from neural_style.objective.objective import (
+    Evaluation,
     ImageVariable,
+    LeftGradient,
     Objective,
     build_image,
     build_objective,
@@ -15,7 +17,9 @@ from neural_style.objective.objective import (
 )
 
 __all__ = [
+    "Evaluation",
     "ImageVariable",
+    "LeftGradient",
     "Objective",
     "build_image",
     "build_objective",

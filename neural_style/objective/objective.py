@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -78,6 +78,29 @@ class Objective:
     def image(self) -> FedVariable:
         """The pastiche, [1, H, W, 3], RGB minus the network's mean."""
         return self.canvas.image
+
+
+@dataclass(frozen=True)
+class LeftGradient:
+    """The objective and its gradient as an evaluation leaves them in variables.
+
+    Attributes:
+        losses: Weighted terms by name, and their `total`, scalars.
+        gradient: Gradient of the total by the image, [1, H, W, 3].
+    """
+
+    losses: Mapping[str, tf.Tensor]
+    gradient: FedVariable
+
+
+class Evaluation(Protocol):
+    """Computes the objective in several calls of the session, and leaves a `LeftGradient`."""
+
+    def losses(self) -> dict[str, float]:
+        """Return the weighted terms at the current image, and their `total`."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the losses, and leave the gradient in its variable."""
 
 
 def build_image(structure: ObjectiveSpec, dtype: tf.DType | None = None) -> ImageVariable:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from neural_style import images
-from neural_style.objective import Objective
+from neural_style.config.models import Optimizer as Options
+from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, build_held, check_state, held_of, hold
 from neural_style.system.tensorflow_v1 import tf
-
-if TYPE_CHECKING:
-    from neural_style import config
-    from neural_style.tiles.graph import TileGraph
-    from neural_style.tiles.passes import TiledEvaluation
 
 
 @dataclass(frozen=True)
@@ -74,32 +70,15 @@ class Adam:
         """Terms by name and their `total`, scalars, of an image in one piece."""
         return self.whole.losses
 
-    def begin(
+    def run(
         self,
         session: tf.Session,
-        options: config.Optimizer,
-        image: np.ndarray,
+        options: Options,
         total: int,
-        before: Any = None,
-        passes: TiledEvaluation | None = None,
+        evaluation: Evaluation | None = None,
     ) -> AdamRun:
-        """Begin a run, or the next scale of one; see `Optimizer.begin`."""
-        run = AdamRun(session, self, options, total, passes)
-        run.start(image, before)
-        return run
-
-    def resume(
-        self,
-        session: tf.Session,
-        options: config.Optimizer,
-        total: int,
-        state: Mapping[str, np.ndarray],
-        passes: TiledEvaluation | None = None,
-    ) -> AdamRun:
-        """Go on from a state; see `Optimizer.resume`."""
-        run = AdamRun(session, self, options, total, passes)
-        run.restore(state)
-        return run
+        """Return a new run; see `Optimizer.run`."""
+        return AdamRun(session, self, options, total, evaluation)
 
     @property
     def held(self) -> dict[str, FedVariable]:
@@ -117,7 +96,7 @@ class Adam:
 def build_adam(
     objective: Objective,
     box: tuple[np.ndarray, np.ndarray] | None,
-    tiles: TileGraph | None = None,
+    tiles: LeftGradient | None = None,
 ) -> Adam:
     """Add Adam's minimize operation to the graph.
 
@@ -195,17 +174,16 @@ class AdamRun:
         self,
         session: tf.Session,
         handles: Adam,
-        options: config.Optimizer,
+        options: Options,
         total: int,
-        passes: TiledEvaluation | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
-        """Prepare; `start` or `restore` puts an image in place."""
         self._session, self._handles, self._options, self._total = session, handles, options, total
         self._averaged = 0
         self._shrunk = 1.0  # of the learning rate, by recoveries
-        self.use(passes)
+        self.use(evaluation)
 
-    def start(self, image: np.ndarray, before: AdamRun | None) -> None:
+    def start(self, image: np.ndarray, before: AdamRun | None = None) -> None:
         """Put an image in place with empty moments, or with those of the scale before."""
         handles, blank = self._handles, np.zeros_like(image)
         moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
@@ -227,10 +205,10 @@ class AdamRun:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.objective.image.variable)
 
-    def use(self, passes: TiledEvaluation | None) -> None:
-        """Take the objective by other passes from now on."""
-        self._passes = passes
-        self._steps = cast(Steps, self._handles.tiled) if passes else self._handles.whole
+    def use(self, evaluation: Evaluation | None) -> None:
+        """Evaluate the objective in another way from now on."""
+        self._evaluation = evaluation
+        self._steps = cast(Steps, self._handles.tiled) if evaluation else self._handles.whole
 
     def recover(self) -> None:
         """Go back to the best image, with empty moments and steps of half the size."""
@@ -264,8 +242,8 @@ class AdamRun:
         steps = self._steps
         train = steps.train_and_average if self._options.average else steps.train
         fed = self._feed(iteration)
-        if self._passes:
-            losses = self._passes.evaluate()
+        if self._evaluation:
+            losses = self._evaluation.evaluate()
             self._session.run(train, fed)
         else:
             losses, _ = self._session.run([steps.losses, train], fed)
@@ -274,8 +252,8 @@ class AdamRun:
 
     def finish(self) -> dict[str, float]:
         """Return the losses of the last iterate, which may be the best."""
-        if self._passes:
-            self._passes.losses()
+        if self._evaluation:
+            self._evaluation.losses()
         losses, _ = self._session.run([self._steps.losses, self._steps.compare])
         return losses
 
@@ -319,7 +297,7 @@ class AdamRun:
         return {self._handles.options[name]: value for name, value in values.items()}
 
 
-def learning_rate(options: config.Optimizer, iteration: int, total: int) -> float:
+def learning_rate(options: Options, iteration: int, total: int) -> float:
     """Return the learning rate of an iteration, counted from 0 through all scales.
 
     `cosine` falls from the given rate to 0 at the end (Loshchilov and Hutter 2017, without

@@ -11,20 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from neural_style.objective import Objective
+from neural_style.config.models import Optimizer as Options
+from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, check_state, hold, misfit
 from neural_style.optimizers.lbfgs_graph import Graph, build_graph
 from neural_style.optimizers.vectors import CHUNK, Box, blocks
 from neural_style.system.tensorflow_v1 import tf
-
-if TYPE_CHECKING:
-    from neural_style import config
-    from neural_style.tiles.graph import TileGraph
-    from neural_style.tiles.passes import TiledEvaluation
 
 FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the bare gradient
 GROWTH = 3.0  # of that after a step without a usable pair
@@ -44,34 +40,16 @@ class LBFGS:
         """Terms by name and their `total`, scalars."""
         return self.graph.losses
 
-    def begin(
+    def run(
         self,
         session: tf.Session,
-        options: config.Optimizer,
-        image: np.ndarray,
+        options: Options,
         total: int,
-        before: Any = None,
-        passes: TiledEvaluation | None = None,
+        evaluation: Evaluation | None = None,
     ) -> LBFGSRun:
-        """Begin with an empty history: pairs of another scale say nothing about this one."""
-        del options, total, before
-        run = LBFGSRun(session, self.graph, passes)
-        run.start(image)
-        return run
-
-    def resume(
-        self,
-        session: tf.Session,
-        options: config.Optimizer,
-        total: int,
-        state: Mapping[str, np.ndarray],
-        passes: TiledEvaluation | None = None,
-    ) -> LBFGSRun:
-        """Go on from a state; see `Optimizer.resume`."""
+        """Return a new run; see `Optimizer.run`."""
         del options, total
-        run = LBFGSRun(session, self.graph, passes)
-        run.restore(state)
-        return run
+        return LBFGSRun(session, self.graph, evaluation)
 
 
 def build_lbfgs(
@@ -79,7 +57,7 @@ def build_lbfgs(
     box: Box | None,
     history: int,
     preconditioned: bool,
-    tiles: TileGraph | None = None,
+    tiles: LeftGradient | None = None,
 ) -> LBFGS:
     """Add L-BFGS to the graph; see `build_graph`."""
     return LBFGS(build_graph(objective, box, history, preconditioned, tiles))
@@ -89,11 +67,10 @@ class LBFGSRun:
     """A run of L-BFGS from a start image; the host's part, which sees scalars only."""
 
     def __init__(
-        self, session: tf.Session, handles: Graph, passes: TiledEvaluation | None = None
+        self, session: tf.Session, handles: Graph, evaluation: Evaluation | None = None
     ) -> None:
-        """Prepare; `start` or `restore` puts an image in place."""
         self._session = session
-        self._passes = passes
+        self._evaluation = evaluation
         self._handles = handles
         self._pairs: list[int] = []  # slots in use, the oldest first
         self._least = np.zeros(handles.history)  # what s.y has to exceed over the free variables
@@ -104,8 +81,9 @@ class LBFGSRun:
         self._tried = self._losses  # of the last step that was tried
         self._rows = 0  # of a vector
 
-    def start(self, image: np.ndarray) -> None:
-        """Evaluate the start image [1, H, W, 3], RGB minus the mean."""
+    def start(self, image: np.ndarray, before: LBFGSRun | None = None) -> None:
+        """Start with an empty history: pairs of another scale say nothing about this one."""
+        del before
         self._put(image)
         self._losses = self._evaluate()
         self._session.run(self._handles.advance)
@@ -114,9 +92,9 @@ class LBFGSRun:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.anchor.variable)
 
-    def use(self, passes: TiledEvaluation | None) -> None:
-        """Take the objective by other passes from now on."""
-        self._passes = passes
+    def use(self, evaluation: Evaluation | None) -> None:
+        """Evaluate the objective in another way from now on."""
+        self._evaluation = evaluation
 
     def recover(self) -> None:
         """Begin again at the last iterate, along the bare gradient with half the step."""
@@ -209,8 +187,8 @@ class LBFGSRun:
 
     def _evaluate(self) -> dict[str, float]:
         """Return the losses of the current image, and let the graph keep its gradient."""
-        if self._passes:
-            losses = self._passes.evaluate()
+        if self._evaluation:
+            losses = self._evaluation.evaluate()
             self._session.run(self._handles.evaluate_tiles)
             return losses
         losses, _ = self._session.run([self._handles.losses, self._handles.evaluate])

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neural_style.objective import Objective
+from neural_style.objective import LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, build_held
 from neural_style.optimizers.vectors import (
     CHUNK,
@@ -28,10 +27,6 @@ from neural_style.optimizers.vectors import (
     inner_products,
 )
 from neural_style.system.tensorflow_v1 import tf
-
-if TYPE_CHECKING:
-    from neural_style.tiles.graph import TileGraph
-
 
 LEVELS = 5  # of the preconditioner's pyramid
 _STRIDES = [1, 2, 2, 1]
@@ -113,7 +108,7 @@ def build_graph(
     box: Box | None,
     history: int,
     preconditioned: bool,
-    tiles: TileGraph | None = None,
+    tiles: LeftGradient | None = None,
 ) -> Graph:
     """Add L-BFGS to the graph.
 
@@ -219,8 +214,8 @@ def build_graph(
 def precondition(gradient: tf.Tensor) -> tf.Tensor:
     """Return P times a gradient by an image, both [1, H, W, 3] of any size.
 
-    The style and content losses curve far more along fine changes of an image than along coarse ones,
-    so an optimiser that knows nothing takes most of its iterations to move broad areas. The BPX
+    The style and content losses curve far more along fine changes of an image than along coarse
+    ones, so that a plain optimiser spends most of its iterations on broad areas. The BPX
     preconditioner (Bramble, Pasciak and Xu 1990) answers that at the price of an image pyramid:
 
         P v = v + sum_l 2^(l - 1) U^l D^l v,    l = 1 ... LEVELS

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from neural_style.objective import Objective
+from neural_style.config.models import Optimizer as Options
+from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.optimizers.adam import build_adam
 from neural_style.optimizers.lbfgs import build_lbfgs
 from neural_style.system.tensorflow_v1 import tf
 
-if TYPE_CHECKING:
-    from neural_style import config
-    from neural_style.tiles.graph import TileGraph
-    from neural_style.tiles.passes import TiledEvaluation
-
 
 class Run(Protocol):
-    """Iterations at one scale, in a session."""
+    """Iterations at one scale, in a session; `start` or `restore` comes first."""
+
+    def start(self, image: np.ndarray, before: Any = None) -> None:
+        """Start from an image.
+
+        Args:
+            image: [1, H, W, 3], RGB minus the mean.
+            before: The run at the scale before, whose state is carried on; None for none.
+        """
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from the state of another run.
+
+        Raises:
+            InputError: The state does not fit this run.
+        """
 
     def step(self, iteration: int) -> dict[str, float]:
         """Make one iteration, numbered from 0 through all scales.
@@ -34,8 +45,8 @@ class Run(Protocol):
     def iterate(self) -> np.ndarray:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
 
-    def use(self, passes: TiledEvaluation | None) -> None:
-        """Take the objective by other passes from now on, from the last iterate."""
+    def use(self, evaluation: Evaluation | None) -> None:
+        """Evaluate the objective in another way from now on, from the last iterate."""
 
     def recover(self) -> None:
         """Go back to the last good image with half the step, after a loss that is no number."""
@@ -57,46 +68,28 @@ class Optimizer(Protocol):
     def losses(self) -> Mapping[str, tf.Tensor]:
         """Terms by name and their `total`, scalars."""
 
-    def begin(
+    def run(
         self,
         session: tf.Session,
-        options: config.Optimizer,
-        image: np.ndarray,
+        options: Options,
         total: int,
-        before: Any = None,
-        passes: TiledEvaluation | None = None,
+        evaluation: Evaluation | None = None,
     ) -> Run:
-        """Put an image in place and begin.
+        """Return a new run.
 
         Args:
             session: Session of the graph.
-            options: Hyperparameters; those that shape the graph are as it was built.
-            image: Where to start, [1, H, W, 3], RGB minus the mean.
+            options: Hyperparameters; those that shape the graph must be as it was built.
             total: Iterations of all scales together.
-            before: The run at the scale before, whose state is carried on; None forgets every one.
-            passes: What evaluates the objective tile by tile; None for one piece.
-        """
-
-    def resume(
-        self,
-        session: tf.Session,
-        options: config.Optimizer,
-        total: int,
-        state: Mapping[str, np.ndarray],
-        passes: TiledEvaluation | None = None,
-    ) -> Run:
-        """Go on where a run was when it gave its state.
-
-        Raises:
-            InputError: The state is that of something else.
+            evaluation: Evaluates the objective tile by tile; None for one piece.
         """
 
 
 def build_optimizer(
     objective: Objective,
-    options: config.Optimizer,
+    options: Options,
     mean: np.ndarray,
-    tiles: TileGraph | None = None,
+    tiles: LeftGradient | None = None,
 ) -> Optimizer:
     """Add the optimiser that the options name, bounded by the pixel range 0..255 minus the mean; if
     `tiles` are given, one that can also take the objective tile by tile.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neural_style.network.weights import Layer
-from neural_style.objective import Objective, read_goals
+from neural_style.objective import LeftGradient, Objective, read_goals
 from neural_style.objective.gradients import pull_factor
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import Sums, TermInputs, build_sums, build_terms
@@ -26,7 +26,7 @@ from neural_style.tiles.tiling import strides_of
 
 
 @dataclass(frozen=True)
-class TileGraph:
+class TileGraph(LeftGradient):
     """Handles of the tiled objective.
 
     Attributes:
@@ -35,11 +35,9 @@ class TileGraph:
         carried: What is kept between the stages.
         sums: Sums over the tiles so far, by their names; of style layers first.
         clear: Sets them to nothing, and makes room for what is kept between stages.
-        losses: The weighted terms of the sums by name, and their `total`, scalars.
         settle: Keeps the slopes of the total by the sums, and begins gradients of their sizes.
         settle_norms: Keeps what gradients are multiplied by where they are normalised.
         release: Gives the room back that `clear` and `settle` made between stages.
-        gradient: The gradient so far, [1, H, W, 3].
     """
 
     stages: Sequence[TileStage]
@@ -47,11 +45,9 @@ class TileGraph:
     carried: Sequence[StageFeatures]
     sums: Sums
     clear: tf.Operation
-    losses: Mapping[str, tf.Tensor]
     settle: tf.Operation
     settle_norms: tf.Operation
     release: tf.Operation
-    gradient: FedVariable
 
     @property
     def strides(self) -> dict[str, int]:

@@ -138,14 +138,15 @@ class _Leg:
 
         def attempt() -> optimizers.Run:
             self._set_goal()
-            options, passes = self.config.optimizer, self.work.passes
+            run = optimizer.run(session, self.config.optimizer, total, self.work.passes)
             if state is not None:
-                run = optimizer.resume(session, options, total, state, passes)
+                run.restore(state)
                 if run.iterate().shape != (1, *self.inputs.size, 3):
                     raise misfit("image")
                 return run
             pixels = preprocess(_start(self.work, self.config, self.inputs, before), self.work.mean)
-            return optimizer.begin(session, options, pixels, total, before, passes)
+            run.start(pixels, before)
+            return run
 
         return self._within_memory(attempt)
 

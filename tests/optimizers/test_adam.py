@@ -39,7 +39,14 @@ class Bench:
 
     def begin(self, settings: Any, *given: Any, before: AdamRun | None = None) -> AdamRun:
         content = self.aim(*given)
-        return self.adam.begin(self.session, settings, content, settings.iterations, before)
+        run = self.adam.run(self.session, settings, settings.iterations)
+        run.start(content, before)
+        return run
+
+    def resume(self, settings: Any, state: Any) -> AdamRun:
+        run = self.adam.run(self.session, settings, 12)
+        run.restore(state)
+        return run
 
 
 def bench_in(box: Any) -> Iterator[Bench]:
@@ -122,7 +129,7 @@ def test_the_average_has_exponential_weights_that_sum_to_1_and_is_kept_where_ask
     expected = np.average(iterates, axis=0, weights=0.8 ** np.arange(5)[::-1])
     np.testing.assert_allclose(steps.averaged_image(), expected, atol=1e-3)
     below = {**steps.state(), "averaged": np.array(-(10**9))}
-    resumed = bench.adam.resume(bench.session, options(average=0.8), 12, below)
+    resumed = bench.resume(options(average=0.8), below)
     assert resumed.averaged_image() is None
     plain = bench.begin(options())
     plain.step(0)
@@ -151,7 +158,7 @@ def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(bench):
             coarse.recover()
         fine = bench.begin(settings, 1, (20, 28), before=coarse)
         start = fine.iterate()
-        resumed = bench.adam.resume(bench.session, settings, 12, fine.state())
+        resumed = bench.resume(settings, fine.state())
         assert resumed.state()["shrunk"] == fine.state()["shrunk"] == 0.5**recoveries
         fine.step(1)
         moved.append(np.abs(fine.iterate() - start).max())
@@ -189,9 +196,9 @@ def test_learning_rate_follows_its_decay(settings, expected):
 def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, bench):
     settings = options(average=0.5)
     state = bench.begin(settings).state()
-    assert go_on(bench.adam.resume(bench.session, settings, 12, state), 1)
+    assert go_on(bench.resume(settings, state), 1)
     others = {key: each for key, each in state.items() if key != name}
     wrong = others if value is None else {**others, name: value}
     told = f"^the checkpoint does not fit the run by its '{name}'; remove the folder 'checkpoints' "
     with pytest.raises(InputError, match=f"{told}to begin again$"):
-        bench.adam.resume(bench.session, settings, 12, wrong)
+        bench.resume(settings, wrong)

@@ -83,7 +83,9 @@ def minimise(made: Minimiser, start: np.ndarray, steps: int) -> np.ndarray:
 
 
 def begin(made: Minimiser, start: np.ndarray) -> LBFGSRun:
-    return made[1].begin(made[0], OPTIONS, start, 1)
+    run = made[1].run(made[0], OPTIONS, 1)
+    run.start(start)
+    return run
 
 
 def rosenbrock(image: tf.Tensor) -> tf.Tensor:
@@ -287,13 +289,14 @@ def test_losses_that_are_nowhere_numbers_are_told_and_recovered_from(valley, mon
     ],
 )
 def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, told, valley):
-    session, lbfgs = valley
     run = begin(valley, np.full((1, 1, 2, 3), 0.5))
     while len(run.state()["pairs"]) < 2:
         run.step(0)
     state = run.state()
-    lbfgs.resume(session, OPTIONS, 9, state).step(0)
+    resumed = valley[1].run(valley[0], OPTIONS, 9)
+    resumed.restore(state)
+    resumed.step(0)
     others = {key: each for key, each in state.items() if key != name}
     wrong = others if value is None else {**others, name: value}
     with pytest.raises(InputError, match=f"^the checkpoint does not fit the run by its '{told}'; "):
-        lbfgs.resume(session, OPTIONS, 9, wrong)
+        resumed.restore(wrong)
