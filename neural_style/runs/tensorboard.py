@@ -1,8 +1,8 @@
-"""What TensorBoard shows of a run: losses and images while it goes on, and what a sweep varies.
+"""TensorBoard's events of a run: losses, images and scores, and the swept values of a sweep.
 
-The messages are made here and written by TensorFlow's FileWriter from a thread of its own, so that
-the graph gets no operation. A run's events lie in its folder itself, because TensorBoard calls a
-run by the path of its folder below the one that it is given.
+The summaries are built here and written by a thread of TensorFlow's FileWriter, so no operation is
+added to the graph. The events lie in the run's own folder, because TensorBoard names a run by the
+path of its folder below the log directory.
 """
 
 from __future__ import annotations
@@ -15,30 +15,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from neural_style.errors import InputError
 from neural_style.images import fit_size, resize
-from neural_style.sweeps.report.results import union_of_keys
 from neural_style.system.tensorflow_v1 import import_tensorflow, tf
 from neural_style.text import finite, is_number, printable
-from neural_style.transfer.state import LossHistory
-
-if TYPE_CHECKING:
-    from neural_style.transfer.state import Iteration
+from neural_style.transfer.state import Iteration, LossHistory
 
 log = logging.getLogger(__name__)
 
 Value = str | float
 FLUSH_SECONDS = 5
-IMAGE_SECONDS = 10.0  # between two images, at least; a tenth of the time gone by if that is more
-IMAGE_COST = 0.01  # of the run's time, at most about
-LARGEST = 1024  # pixels: the longest side of an image; TensorBoard holds ten of every run in memory
+IMAGE_SECONDS = 10.0  # at least, between two images; a tenth of the elapsed time if that is longer
+IMAGE_COST = 0.01  # most of the run's time that images may take, about
+LARGEST = 1024  # pixels: an image's longest side; TensorBoard keeps ten of every run in memory
 
-# TensorBoard shows five metrics until told otherwise: those that the sweep's own page begins with.
+# TensorBoard shows five metrics at first: those with which the sweep's page begins.
 _FIRST = (
     *(f"metrics/{name}" for name in ("style_held_out", "content", "self_similarity", "ssim")),
     "saved/total",
@@ -61,20 +57,19 @@ def check_board(enabled: bool) -> None:
 
 @dataclass
 class TensorBoardWriter:
-    """Writes the events of one run into its folder. If they cannot be written, the run goes on
-    without.
+    """Writes the events of one run into its folder. If that fails, the run continues without them.
 
-        with Board(folder, config.output.tensorboard) as board:
-            board.iterate(moment)  # after every iteration
-            board.result(image, history)
-            board.score(losses, metrics)
+        with TensorBoardWriter(folder, config.output.tensorboard) as writer:
+            writer.iterate(iteration)  # after every iteration
+            writer.result(image, history)
+            writer.score(losses, metrics)
 
     Attributes:
         folder: The run's folder.
         enabled: Whether anything is written.
-        values: What the run of a sweep has in each swept key, as of `typed`.
-        done: Iterations that were made before, if the run goes on from a checkpoint: what was told
-            of the iterates from there on is taken back, or with 0 all that was.
+        values: The run's value of each swept key, as `typed` returns them.
+        done: Iterations that a resumed run had done: TensorBoard drops the earlier events of later
+            iterates. With 0, all earlier events are deleted.
         clock: Returns seconds, monotonic.
     """
 
@@ -86,67 +81,63 @@ class TensorBoardWriter:
     _writer: tf.summary.FileWriter | None = field(default=None, init=False)
     _begun: float = field(default=0.0, init=False)
     _next_image: float = field(default=0.0, init=False)
-    _told: int = field(default=-1, init=False)  # the last iterate whose losses were written
+    _last_step: int = field(default=-1, init=False)  # the last iterate whose losses were written
 
     def __enter__(self) -> TensorBoardWriter:
-        """Begin; the hyperparameters of a sweep's run are written at once.
+        """Open the file of events and write the hyperparameters of a sweep's run.
 
         Raises:
             InputError: TensorBoard is not installed.
         """
         check_board(self.enabled)
-        if not self.enabled:
-            return self
-        self._begun = self._next_image = self.clock()
-        self._try(self._open)
-        if self.values:
-            self._write(_session(self.values, self.folder.name), 0)
+        if self.enabled:
+            self._begun = self._next_image = self.clock()
+            self._try(self._open)
+            if self.values:
+                self._write(_session(self.values, self.folder.name), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what is left, whatever ended the run."""
+        """Flush and close the file, however the run ended."""
         if self._writer:
             self._try(self._writer.close)
 
-    def iterate(self, moment: Iteration) -> None:
-        """Write the losses that an iteration started from, and now and then the new iterate."""
+    def iterate(self, iteration: Iteration) -> None:
+        """Write the losses at the start of an iteration and, if one is due, the new iterate."""
         if not self._writer:
             return
-        self._losses(moment.history)
+        self._write_losses(iteration.history)
         begun = self.clock()
         if begun < self._next_image:
             return
-        self._write(_image_summary("iterate", moment.image()), moment.done)
+        self._write(_image_summary("iterate", iteration.image()), iteration.done)
         cost = self.clock() - begun
         self._next_image = begun + max(IMAGE_SECONDS, (begun - self._begun) / 10, cost / IMAGE_COST)
 
     def result(self, image: np.ndarray, history: LossHistory) -> None:
         """Write the pastiche, RGB, 0..255, [H, W, 3], and the losses of the last iterate."""
         if self._writer and history.rows:
-            self._losses(history)
+            self._write_losses(history)
             self._write(_image_summary("pastiche", image), history.iterations[-1])
 
     def score(self, losses: Mapping[str, float], metrics: Mapping[str, float | None]) -> None:
-        """Write the losses and the measures of the saved image as `saved/...` and `metrics/...`,
-        which are the metrics of a sweep's run; what is no finite number is left out.
+        """Write the finite losses and measures of the saved image as `saved/...` and `metrics/...`,
+        which are the metrics of a sweep's run.
         """
-        measured: dict[str, float | None]
-        measured = {f"saved/{term}": value for term, value in losses.items()}
-        measured |= {f"metrics/{name}": value for name, value in metrics.items()}
-        known = {
-            tag: number for tag, value in measured.items() if (number := finite(value)) is not None
-        }
+        tagged = [(f"saved/{term}", finite(value)) for term, value in losses.items()]
+        tagged += [(f"metrics/{name}", finite(value)) for name, value in metrics.items()]
+        known = {tag: value for tag, value in tagged if value is not None}
         if self._writer:
-            self._write(_scalar_summary(known), max(self._told, 0))
+            self._write(_scalar_summary(known), max(self._last_step, 0))
 
     def _open(self) -> None:
         self._writer = _open_writer(self.folder, self.done)
 
-    def _losses(self, history: LossHistory) -> None:
-        """Write the last row of the losses, if it was not written yet."""
+    def _write_losses(self, history: LossHistory) -> None:
+        """Write the last row of the losses unless it is written already."""
         step = history.iterations[-1]
-        if step > self._told:
-            self._told = step
+        if step > self._last_step:
+            self._last_step = step
             row = dict(zip(history.columns, history.rows[-1], strict=True))
             self._write(_scalar_summary(row), step)
 
@@ -154,19 +145,19 @@ class TensorBoardWriter:
         if self._writer:
             self._try(partial(self._writer.add_summary, summary, step))
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what may fail; if it does, say so and write no more."""
+    def _try(self, action: Callable[[], object]) -> None:
+        """Run an action; if it fails, warn and write no more."""
         try:
-            act()
+            action()
         except (OSError, ValueError, tf.errors.OpError) as error:
             self._writer = None
-            told = "%s: TensorBoard's events cannot be written: %s; going on without"
-            log.warning(told, printable(self.folder), printable(error))
+            message = "%s: TensorBoard's events cannot be written: %s; continuing without them"
+            log.warning(message, printable(self.folder), printable(error))
 
 
 def typed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Value]]:
-    """Return the values of a sweep's runs as TensorBoard compares them: a key is a number in every
-    run if its text is one in all of them.
+    """Return the swept values of runs as TensorBoard compares them: as numbers where all values of
+    a key are finite ones, else as text.
     """
     texts = {
         key
@@ -180,22 +171,22 @@ def typed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Value]]:
 def announce(
     folder: Path, rows: Sequence[Mapping[str, Value]], terms: Iterable[str], metrics: Iterable[str]
 ) -> None:
-    """Write into a sweep's folder what its runs vary and are measured by.
+    """Write the hyperparameters and metrics of a sweep's runs into the sweep's folder.
 
-    TensorBoard would else take every scalar of a run for a metric. It reads this of one place only,
-    so that it is written once for the sweep and not by each run; a resumed sweep replaces it.
+    Without them TensorBoard would take every scalar for a metric. It reads them from one place
+    only, so they are written once for the sweep, not by each run; a resumed sweep replaces them.
 
     Args:
         folder: The sweep's folder.
-        rows: What each run has in each swept key, as of `typed`.
+        rows: Each run's value of each swept key, as `typed` returns them.
         terms: Terms of the loss that a run may have, `total` among them.
         metrics: Names of the measures.
     """
     from tensorboard.plugins.hparams import summary_v2
 
-    import_tensorflow()  # which a sweep on Ray has not done here
+    import_tensorflow()  # which a sweep on Ray has not done in this process
     hyperparameters = []
-    for key in union_of_keys(rows):
+    for key in dict.fromkeys(key for row in rows for key in row):
         values = [row[key] for row in rows if key in row]
         numbers = [value for value in values if isinstance(value, float)]
         domain = (
@@ -206,39 +197,38 @@ def announce(
         hyperparameters.append(summary_v2.HParam(key, domain))
     tags = [*(f"saved/{term}" for term in terms), *(f"metrics/{name}" for name in metrics)]
     tags.sort(key=lambda tag: tag not in _FIRST)
-    measured = [summary_v2.Metric(tag) for tag in tags]
-    summary = summary_v2.hparams_config_pb(hyperparameters, measured)
-    with TensorBoardWriter(folder, enabled=True) as board:
-        board._write(summary.SerializeToString(), 0)
+    summary = summary_v2.hparams_config_pb(hyperparameters, [summary_v2.Metric(t) for t in tags])
+    with TensorBoardWriter(folder, enabled=True) as writer:
+        writer._write(summary.SerializeToString(), 0)
 
 
 def _open_writer(folder: Path, done: int) -> tf.summary.FileWriter:
-    """Return a writer, which TensorFlow makes in graph mode only and which adds nothing to it."""
+    """Return a writer of events. TensorFlow opens it in graph mode only; it adds no operation."""
     earlier = list(folder.glob(_FILES))
     if not done:
         for path in earlier:
             path.unlink()
-    # Files are named by the second; without the number one of the same second would be lost.
+    # TensorFlow names files by the second; the number keeps those of one second apart.
     suffix = f".{len(earlier)}"
     with tf.Graph().as_default():
         writer = tf.summary.FileWriter(
             str(folder), flush_secs=FLUSH_SECONDS, filename_suffix=suffix
         )
-    if done:  # TensorBoard forgets what other files tell of this step and those after it
+    if done:  # TensorBoard drops what other files hold of this step and later ones
         writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), done)
     return writer
 
 
 def _scalar_summary(values: Mapping[str, float]) -> tf.Summary:
     return tf.Summary(
-        value=[
-            tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()
-        ]
+        value=[tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
     )
 
 
 def _image_summary(tag: str, image: np.ndarray) -> tf.Summary:
-    """Return an image, RGB, 0..255, [H, W, 3], as PNG, at most `LARGEST` pixels long."""
+    """Return the summary of an image, RGB, 0..255, [H, W, 3]: a PNG of at most `LARGEST` pixels a
+    side.
+    """
     height, width = image.shape[:2]
     size = fit_size((height, width), min(LARGEST, max(height, width)))
     pixels = np.clip(np.rint(resize(image, size)), 0, 255).astype(np.uint8)
@@ -250,8 +240,8 @@ def _image_summary(tag: str, image: np.ndarray) -> tf.Summary:
 
 
 def _session(values: Mapping[str, Value], name: str) -> bytes:
-    """Return a run's hyperparameters in bytes: TensorBoard's messages are not TensorFlow's."""
-    # Not tensorboard.plugins.hparams.api, which has the same and imports Keras (two seconds).
+    """Return a run's hyperparameters as bytes: the messages of TensorBoard are not TensorFlow's."""
+    # Not tensorboard.plugins.hparams.api, which imports Keras (two seconds).
     from tensorboard.plugins.hparams import summary_v2
 
     return summary_v2.hparams_pb(dict(values), trial_id=name).SerializeToString()

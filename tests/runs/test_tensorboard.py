@@ -163,7 +163,7 @@ def test_a_folder_that_cannot_be_written_costs_the_events_and_not_the_run(tmp_pa
     tell(TensorBoardWriter(place, enabled=True), 3)
     [line] = caplog.messages
     assert line.startswith(f"{place}: TensorBoard's events cannot be written: ")
-    assert line.endswith("going on without")
+    assert line.endswith("continuing without them")
 
 
 def test_events_can_be_read_while_the_run_goes_on(tmp_path, monkeypatch):
