@@ -32,7 +32,7 @@ from neural_style.evaluation.scores import (
 from neural_style.evaluation.self_similarity import cosine_distances
 from neural_style.images import fit_size, resize
 from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
-from neural_style.system.lru import Recent, digest
+from neural_style.system.lru import LRUCache, array_key
 from neural_style.system.tensorflow_v1 import Device, build_session, tf
 
 LARGEST = 1024  # pixels: the longest side at which pictures are scored
@@ -69,8 +69,8 @@ class Evaluator:
     roots: EigenOperations
     sides: Mapping[str, int]
     mean: np.ndarray
-    _contents: Recent[Content] = field(default_factory=lambda: Recent(CACHED))
-    _styles: Recent[Style] = field(default_factory=lambda: Recent(CACHED))
+    _contents: LRUCache[Content] = field(default_factory=lambda: LRUCache(CACHED))
+    _styles: LRUCache[Style] = field(default_factory=lambda: LRUCache(CACHED))
 
     def score(
         self,
@@ -135,7 +135,7 @@ class Evaluator:
             kept = {name: seen.features[name] for name in CONTENT_LAYERS if name in seen.features}
             return Content(replace(seen, features=kept), distances)
 
-        return self._contents.get_or_make((digest(content), size), make)
+        return self._contents.get_or_make((array_key(content), size), make)
 
     def _style(self, style: np.ndarray, longest: int) -> Style:
         """Return what a style image is with this longest side."""
@@ -151,7 +151,7 @@ class Evaluator:
             }
             return Style(moments, factors, color_gaussian(picture))
 
-        return self._styles.get_or_make((digest(style), longest), make)
+        return self._styles.get_or_make((array_key(style), longest), make)
 
     def _look(
         self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]

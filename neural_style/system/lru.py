@@ -1,4 +1,4 @@
-"""A cache of the values that were used last, and keys for pictures."""
+"""A cache of the values that were used last, and keys for arrays."""
 
 from __future__ import annotations
 
@@ -12,62 +12,68 @@ import numpy as np
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
-    """The values of the keys that were used last, at most so many or so many bytes.
+class LRUCache(Generic[T]):
+    """The values that were used last; where they get too many or too large, the oldest go.
 
     Args:
-        most: Values that are kept, or bytes of them if `size_of` is given; 0 keeps none.
-        size_of: Bytes of a value. The last one is kept however large it is.
-        close: Called with a value when it leaves the cache.
+        most: How many values are kept, or the most that their sizes may sum to. The last value is
+            kept whatever its size; 0 keeps none.
+        size: Returns the size of a value, such as its bytes; None counts each as 1, and then a
+            value is dropped before the one that takes its place is made.
+        close: Receives every value that is dropped.
     """
 
     def __init__(
         self,
-        most: int,
-        size_of: Callable[[T], int] | None = None,
-        close: Callable[[T], object] = lambda _: None,
+        most: float,
+        size: Callable[[T], float] | None = None,
+        close: Callable[[T], object] | None = None,
     ) -> None:
-        self._most = most
-        self._size_of = size_of
+        self.most = most
+        self._size = size
         self._close = close
         self._values: OrderedDict[Hashable, T] = OrderedDict()
 
     def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value of a key, made if it is not there.
-
-        Where values are counted, the oldest leaves before the new one is made, so that both are
-        never open at once.
-        """
-        if not self._most:
+        """Return the value of a key, made if it is not kept."""
+        if not self.most:
             return make()
-        if key not in self._values:
-            while self._size_of is None and len(self._values) >= self._most:
-                self._drop()
-            self._values[key] = make()
-        self._values.move_to_end(key)
-        if self._size_of is not None:
-            while len(self._values) > 1 and sum(map(self._size_of, self._values.values())) > (
-                self._most
-            ):
-                self._drop()
-        return self._values[key]
-
-    def clear(self) -> None:
-        """Drop every value."""
-        while self._values:
-            self._drop()
-
-    def _drop(self) -> None:
-        self._close(self._values.popitem(last=False)[1])
-
-    def __len__(self) -> int:
-        return len(self._values)
+        if key not in self:
+            if self._size is None:
+                self._drop_beyond(self.most - 1, least=0)
+            self[key] = make()
+        return self[key]
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._values
 
+    def __getitem__(self, key: Hashable) -> T:
+        self._values.move_to_end(key)
+        return self._values[key]
 
-def digest(picture: np.ndarray) -> Hashable:
-    """Return a key of a picture: its shape, type and a digest of its bytes."""
-    contiguous = np.ascontiguousarray(picture)
-    return picture.shape, picture.dtype.str, hashlib.sha256(contiguous.data).digest()
+    def __setitem__(self, key: Hashable, value: T) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        self._drop_beyond(self.most, least=1)
+
+    def clear(self) -> None:
+        """Drop all values."""
+        self._drop_beyond(-1, least=0)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def _drop_beyond(self, most: float, least: int) -> None:
+        while len(self) > least and self._total() > most:
+            _, value = self._values.popitem(last=False)
+            if self._close is not None:
+                self._close(value)
+
+    def _total(self) -> float:
+        return len(self) if self._size is None else sum(map(self._size, self._values.values()))
+
+
+def array_key(array: np.ndarray) -> Hashable:
+    """Return a key that equal arrays share: shape, type and a digest of the bytes."""
+    contiguous = np.ascontiguousarray(array)
+    return array.shape, array.dtype.str, hashlib.sha256(contiguous.data).digest()

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from neural_style.evaluation.gaussians import factorise, fit_gaussian, overlap
 from neural_style.evaluation.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
 from neural_style.images import read_image, resize
 from neural_style.network.weights import VGGWeights
-from neural_style.system.lru import Recent, digest
 from neural_style.system.tensorflow_v1 import Device
 
 pytestmark = pytest.mark.onednn
@@ -143,18 +141,6 @@ def test_seen_contents_and_styles_are_not_looked_at_again(judge, pictures, monke
     assert look.call_count == 6
     assert judge.session.graph.finalized
     assert len(judge.session.graph.get_operations()) == operations
-
-
-def test_recent_forgets_what_was_not_asked_for_longest_by_shape_type_and_bytes(rng):
-    make, recent = Mock(side_effect=str.upper), Recent(2)
-    found = [recent.get_or_make(key, partial(make, key)) for key in "abacab"]
-    assert found == list("ABACAB")
-    assert make.mock_calls == [*map(call, "abcb")]  # c drove out b, not a, and b then c
-    picture = rng.uniform(0, 255, (4, 6, 3)).astype(np.float32)
-    others = [picture.reshape(6, 4, 3), picture.view(np.int32), picture[::-1], picture * 2]
-    assert digest(picture) == digest(picture.copy())
-    assert digest(picture[:, ::2]) == digest(picture[:, ::2].copy())
-    assert len({digest(each) for each in [picture, *others]}) == 5
 
 
 def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_averaged(pictures, score):
