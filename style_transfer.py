@@ -32,16 +32,10 @@ from neural_style.failures import logged_in
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
 from neural_style.inputs.controls import as_compared, mix_scales
-from neural_style.inputs.find_weights import find_weights
+from neural_style.inputs.find_weights import find_weights, fit_filters
 from neural_style.inputs.job import Desk, Job, check_scales, decisive
 from neural_style.inputs.scales import schedule
-from neural_style.network import (
-    VGGWeights,
-    layers_needed,
-    normalise_filters,
-    pooling_for,
-    transpose_kernels,
-)
+from neural_style.network import VGGWeights, layers_needed, pooling_for
 from neural_style.objective.spec import ObjectiveSpec, structure_of
 from neural_style.runs import checkpoint, outputs, record
 from neural_style.runs import command as run_command
@@ -97,7 +91,7 @@ def stylize(
     pictures = take_pictures(config, content, styles, start)
     notice = ""
     if weights is None:
-        weights, notice = find_weights(config.network, config.init.seed, vgg.load_weights)
+        weights, notice = find_weights(config.network, config.init.seed)
     check_scales(config, pictures, weights)
     if notice:
         log.warning("%s", notice)
@@ -200,17 +194,6 @@ def open_workspace(
     opened.run(initialize)
     kept = KeptTargets(kept_bytes)
     return TransferSession(weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, used)
-
-
-def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
-    """Return weights ready for use: kernels are transposed if that is asked for, and random filters
-    normalised over the pictures at hand.
-    """
-    if config.network.transpose_kernels:
-        weights = transpose_kernels(weights)
-    if weights.origin != "random":
-        return weights
-    return normalise_filters(weights, [pictures.content, *pictures.styles])
 
 
 def precision_of(config: Config, device: tensorflow_v1.Device) -> str:
@@ -334,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = options.config or (options.resume and options.resume / "config.yaml")
         source = load_source(path, options.set)
         config = validate(source, path)
-        desk = Desk(vgg.load_weights, log.warning, fetch=not options.dry_run)
+        desk = Desk(log.warning, fetch=not options.dry_run)
         hands = Hands(open_studio, resolve, prepare, make)
         if config.sweep:
             return sweep_command.conduct(plan_sweep(source, config), desk, hands, options)

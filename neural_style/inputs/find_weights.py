@@ -1,18 +1,24 @@
-"""Which network a run gets: the file in place, the file downloaded, or random filters."""
+"""The network of a run: the file in place, the file downloaded, or random filters."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
-from neural_style import config
-from neural_style.network import download
-from neural_style.network.random_filters import random_weights
-from neural_style.network.weights import VGGWeights, WeightsError
+from neural_style.config import Config, Network
+from neural_style.inputs.pictures import Pictures
+from neural_style.network import (
+    VGGWeights,
+    WeightsError,
+    download,
+    normalise_filters,
+    random_weights,
+    transpose_kernels,
+)
 from neural_style.text import printable
+from vgg19_matconvnet import load_weights
 
 PUBLISHED_NAME = "imagenet-vgg-verydeep-19.mat"
 RANDOM_NOTICE = (
@@ -22,29 +28,27 @@ RANDOM_NOTICE = (
 
 
 class FoundWeights(NamedTuple):
-    """A network and a notice about it, which is empty for the published one."""
+    """A network, and a notice for the user that is empty for the published one."""
 
     weights: VGGWeights
     notice: str
 
 
-def find_weights(
-    network: config.Network, seed: int, load: Callable[[Path], VGGWeights], fetch: bool = True
-) -> FoundWeights:
-    """Return the network that the settings ask for, and what the user is to be told of it.
+def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeights:
+    """Return the network that the settings ask for, and a notice if it is not the published one.
 
-    A missing file of the published name is downloaded if the settings and the user allow it. Where
-    it cannot be had, `if_missing` decides. Random filters come back as they are drawn, to be
-    normalised over the pictures of the run.
+    A missing file of the published name is downloaded if the settings and the user allow it. If it
+    is unavailable, `if_missing` decides. Random filters are returned as drawn; `fit_filters`
+    normalises them over the pictures of the run.
 
     Args:
         network: The settings.
         seed: Seed of random filters.
-        load: Reads a weights file.
-        fetch: Whether to download; if not, a missing file is treated as one that cannot be had.
+        fetch: Whether to download; otherwise a missing file is unavailable.
 
     Raises:
         WeightsError: The file is no VGG network, or it is missing and `if_missing` is `error`.
+        DownloadError: The download failed although the site is reachable.
     """
     path = network.weights
     found, reason = path.exists(), f"there is no file {printable(path)}"
@@ -58,7 +62,7 @@ def find_weights(
             reason = str(error)
     if found:
         try:
-            weights = load(path)
+            weights = load_weights(path)
         except WeightsError as error:
             raise WeightsError(f"network.weights: {error}") from None
         published = weights.origin == "published"
@@ -68,13 +72,24 @@ def find_weights(
     if network.if_missing == "error":
         raise WeightsError(
             f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "
-            "download it, or set network.if_missing: random to go on with random filters"
+            "download it, or set network.if_missing: random to use random filters"
         )
-    return FoundWeights(random_weights(seed), f"{reason}; going on with {RANDOM_NOTICE}")
+    return FoundWeights(random_weights(seed), f"{reason}; continuing with {RANDOM_NOTICE}")
+
+
+def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
+    """Return weights ready for use: kernels transposed if the settings ask for that, and random
+    filters normalised over the pictures.
+    """
+    if config.network.transpose_kernels:
+        weights = transpose_kernels(weights)
+    if weights.origin != "random":
+        return weights
+    return normalise_filters(weights, [pictures.content, *pictures.styles])
 
 
 def _terminal() -> Callable[[str], bool] | None:
-    """Return what puts a question on the terminal, Enter meaning yes; None where there is none."""
+    """Return a function that asks on the terminal, Enter meaning yes; None without a terminal."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
 

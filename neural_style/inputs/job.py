@@ -63,12 +63,10 @@ class Desk:
     """Reads and checks the inputs of runs; what several of them name is read once.
 
     Attributes:
-        load: Reads a weights file.
         warn: Is told, once, of a network that is not the published one.
         fetch: Whether missing weights may be downloaded.
     """
 
-    load: Callable[[Path], VGGWeights]
     warn: Callable[[str], None]
     fetch: bool = True
     _pictures: OrderedDict[str, Pictures] = field(default_factory=OrderedDict)
@@ -111,7 +109,7 @@ class Desk:
         for key in (network, drawn):
             if key in self._weights:
                 return self._weights[key]._replace(notice="")
-        found = find_weights(config.network, config.init.seed, self.load, self.fetch)
+        found = find_weights(config.network, config.init.seed, self.fetch)
         told = found.notice in self._told
         self._told.add(found.notice)
         random = found.weights.origin == "random"

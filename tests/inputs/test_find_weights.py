@@ -26,8 +26,11 @@ def weights(origin):
 
 
 @pytest.fixture(autouse=True)
-def quick_random_filters(monkeypatch):
+def load(monkeypatch):
+    """Takes the paths of which weights are loaded; random filters are quick too."""
     monkeypatch.setattr(supply, "random_weights", lambda seed: weights("random"))
+    monkeypatch.setattr(supply, "load_weights", Mock(return_value=weights("published")))
+    return supply.load_weights
 
 
 @pytest.fixture
@@ -38,31 +41,27 @@ def mine(tmp_path):
     return path
 
 
-def load(path):
-    return weights("published")
-
-
-def test_a_file_in_place_is_loaded_and_told_of_if_it_is_bad_or_not_the_published_one(mine):
-    loaded = []
-    found = find_weights(network(mine), 0, lambda path: loaded.append(path) or load(path))
-    assert (loaded, found.weights.origin, found.notice) == ([mine], "published", "")
-    notice = find_weights(network(mine), 0, lambda path: weights("unpublished")).notice
-    assert notice == f"{mine}: not the published VGG-19"
-    refuse = Mock(side_effect=WeightsError(f"{mine}: is empty"))
-    told = refusal(WeightsError, find_weights, network(mine), 0, refuse)
+def test_a_file_in_place_is_loaded_and_told_of_if_it_is_bad_or_not_the_published_one(mine, load):
+    found = find_weights(network(mine), 0)
+    load.assert_called_once_with(mine)
+    assert (found.weights.origin, found.notice) == ("published", "")
+    load.return_value = weights("unpublished")
+    assert find_weights(network(mine), 0).notice == f"{mine}: not the published VGG-19"
+    load.side_effect = WeightsError(f"{mine}: is empty")
+    told = refusal(WeightsError, find_weights, network(mine), 0)
     assert told == f"network.weights: {mine}: is empty"
 
 
 def test_missing_weights_are_an_error_that_says_what_to_do_or_random_filters(mine):
     mine.unlink()
-    assert refusal(WeightsError, find_weights, network(mine), 0, load) == (
+    assert refusal(WeightsError, find_weights, network(mine), 0) == (
         f"network.weights: there is no file {mine}; put the file there, run python "
-        "vgg19_matconvnet.py to download it, or set network.if_missing: random to go on with "
-        "random filters"
+        "vgg19_matconvnet.py to download it, or set network.if_missing: random to use random "
+        "filters"
     )
-    found = find_weights(network(mine, if_missing="random"), 7, load)
+    found = find_weights(network(mine, if_missing="random"), 7)
     assert found.weights.origin == "random"
-    assert found.notice == f"there is no file {mine}; going on with {supply.RANDOM_NOTICE}"
+    assert found.notice == f"there is no file {mine}; continuing with {supply.RANDOM_NOTICE}"
 
 
 def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
@@ -75,11 +74,11 @@ def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
 
     monkeypatch.setattr(download, "obtain", obtain)
     path = tmp_path / supply.PUBLISHED_NAME
-    find_weights(network(path, download="always", url="https://host/x.mat"), 0, load)
+    find_weights(network(path, download="always", url="https://host/x.mat"), 0)
     assert asked == [("https://host/x.mat", path, "always")]
     path.unlink()
-    refusal(WeightsError, find_weights, network(path), 0, load, False)
-    refusal(WeightsError, find_weights, network(tmp_path / "typo.mat"), 0, load)
+    refusal(WeightsError, find_weights, network(path), 0, False)
+    refusal(WeightsError, find_weights, network(tmp_path / "typo.mat"), 0)
     assert len(asked) == 1
 
 
@@ -88,14 +87,14 @@ def test_if_missing_decides_on_a_site_out_of_reach_but_not_on_another_file(tmp_p
     obtain = Mock(side_effect=error)
     monkeypatch.setattr(download, "obtain", obtain)
     path = tmp_path / supply.PUBLISHED_NAME
-    told = refusal(WeightsError, find_weights, network(path), 0, load)
+    told = refusal(WeightsError, find_weights, network(path), 0)
     assert told.startswith("network.weights: https://host: cannot be reached; put the file there")
-    found, notice = find_weights(network(path, if_missing="random"), 0, load)
+    found, notice = find_weights(network(path, if_missing="random"), 0)
     assert found.origin == "random"
-    assert notice.startswith("https://host: cannot be reached; going on with RANDOM FILTERS")
+    assert notice.startswith("https://host: cannot be reached; continuing with RANDOM FILTERS")
     obtain.side_effect = download.DownloadError("https://host: another digest")
     wanted = network(path, if_missing="random")
-    told = refusal(download.DownloadError, find_weights, wanted, 0, load)
+    told = refusal(download.DownloadError, find_weights, wanted, 0)
     assert told == "https://host: another digest"
 
 

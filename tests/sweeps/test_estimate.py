@@ -12,7 +12,6 @@ import pytest
 from conftest import small_layers
 from painting import write_small
 
-import vgg19_matconvnet as vgg
 from neural_style.config import load_source, validate
 from neural_style.errors import InputError
 from neural_style.images import io as images
@@ -42,7 +41,7 @@ def plan(tmp_path: Path, tiny_mat: Path) -> Callable[..., Plan]:
 
 @pytest.fixture
 def desk() -> Desk:
-    return Desk(vgg.load_weights, lambda notice: None, fetch=False)
+    return Desk(lambda notice: None, fetch=False)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_extreme_pictures_give_numbers_and_a_picture(kind, studio, small_mat, tm
     shared["optimizer"] = {"name": optimizer, "iterations": 4}
     for share in (0, 0.7):
         config = make_config(shared | {"init": {"from": "content", "noise": share}})
-        job = Desk(style_transfer.vgg.load_weights, lambda _: None).job(config)
+        job = Desk(lambda _: None).job(config)
         job = style_transfer.prepare(job, opened.device)
         folder, moved = tmp_path / f"{share}", []
         result = style_transfer.make(job, opened, folder, partial(keep, moved), Stopwatch())
@@ -118,7 +118,7 @@ style_transfer.optimise, told = timed, {"busy": [], "losses": []}
 content, style = np.random.default_rng(7).uniform(0, 255, (2, 112, 109, 3)).astype(np.float32)
 network = {"weights": f"{folder}/none.mat", "if_missing": "random", "download": "never"}
 network = make_config({"network": network}).network
-weights, _ = find_weights(network, 0, style_transfer.vgg.load_weights)
+weights, _ = find_weights(network, 0)
 for optimizer in ("adam", "lbfgs"):
     settings = {"image": {"size": None}, "init": {"noise": 1}}
     settings["optimizer"] = {"name": optimizer, "iterations": 20}

@@ -102,7 +102,7 @@ def test_every_figure_fits_its_pictures(path, tiny_mat, monkeypatch):
     monkeypatch.setattr(supply, "random_weights", lambda seed: tiny)
     for overrides in ((), QUICK):
         plan = plan_of(path, f"network.weights={tiny_mat}", *overrides)
-        found = check_inputs(plan, Desk(vgg.load_weights, str))
+        found = check_inputs(plan, Desk(str))
         named = {experiment.config.content.image for experiment in plan.experiments}
         assert len(found) == len(plan.experiments)
         assert {digests["content.image"] for _, digests in found} == set(map(digest, named))
