@@ -9,7 +9,6 @@ JSON schema by which editors complete it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -67,7 +66,6 @@ __all__ = [
     "load_config",
     "load_source",
     "make_config",
-    "settings_json",
     "spell_out",
     "to_yaml",
     "validate",
@@ -139,33 +137,10 @@ def to_yaml(config: Config) -> str:
     return yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def settings_json(config: Config) -> str:
-    """Return the settings that make the image, as compact JSON for its metadata.
-
-    Paths are file names only, and the folder and name of the run, what it runs on and how it is
-    made to fit there are left out, so that the same settings give the same bytes on another
-    machine.
-    """
-    values = config.model_dump(
-        by_alias=True,
-        exclude={
-            "output": {"folder", "name"},
-            "image": {"max_megapixels"},
-            "runtime": {"device", "threads", "tile", "memory"},
-            "sweep": True,
-        },
-    )
-    return json.dumps(values, default=_name_of, ensure_ascii=False, separators=(",", ":"))
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a YAML file of settings."""
     schema = Config.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _name_of(path: Path) -> str:
-    return path.name
 
 
 def spell_out(values: dict[str, Any], location: Location) -> None:

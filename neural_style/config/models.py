@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -217,6 +219,29 @@ class Config(Section):
     sweep: Sweep | None = None
     """What varies from run to run; null makes one run."""
 
+    def deciding(self, what: Decided) -> str:
+        """Return the settings that decide something, as compact JSON that can serve as a key.
+
+        In "identity" and "metadata" a path is the name of its file only, so that the same settings
+        give the same text on another machine.
+        """
+        keys = DECIDING[what].split()
+        if what == "graph" and self.optimizer.name == "lbfgs":
+            keys += ["optimizer.history", "optimizer.precondition"]
+        values = self.model_dump(by_alias=True, exclude={"sweep"})
+        chosen: dict[str, Any] = {}
+        for key in keys:
+            section, _, name = key.partition(".")
+            found = {name: values[section][name]} if name else values[section]
+            chosen.setdefault(section, {}).update(found)
+        named = what in ("identity", "metadata")
+        return json.dumps(
+            chosen,
+            default=lambda path: path.name if named else str(path),
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Config:
         content = self.content.weight * sum(self.content.layers.values())
@@ -245,3 +270,38 @@ class Config(Section):
                 sibling="style.normalization",
             )
         return self
+
+
+Decided = Literal[
+    "identity", "metadata", "pictures", "weights", "filters", "scales", "graph", "painting"
+]
+
+_RESULT = (
+    "content style total_variation init network image.aspect image.size image.scales color "
+    "optimizer runtime.precision output.image output.quality"
+)
+DECIDING: Mapping[Decided, str] = {
+    # The bytes of the result, of which the fingerprint is taken.
+    "identity": _RESULT,
+    # What is written into the image.
+    "metadata": f"{_RESULT} output.save_every output.checkpoint_every output.keep_checkpoint "
+    "output.show output.tensorboard output.animation",
+    # The images and masks as they are read.
+    "pictures": "content.image style.images init.from image.max_megapixels",
+    # The network as it is read or downloaded.
+    "weights": "network.weights network.url network.if_missing",
+    # Random filters, together with the images over which they are normalised.
+    "filters": "init.seed",
+    # Whether scales and layers fit the images, together with the layers of weight above 0.
+    "scales": "content.image content.layers style.images style.layers style.guidance style.feather "
+    "init.from image network.weights optimizer.iterations",
+    # The graph and its session, together with the specification of the objective.
+    "graph": "network optimizer.name optimizer.box runtime.device runtime.threads "
+    "runtime.precision",
+    # Style images painted in the fine structure of another.
+    "painting": "style.images image network runtime",
+}
+"""Which settings decide what: sections and dotted keys, in the order of the models.
+
+`output.folder`, `output.name` and `sweep` decide nothing but where runs are made.
+"""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.config import Config, settings_json
+from neural_style.config import Config
 from neural_style.images import check_sides
 from neural_style.inputs.find_weights import FoundWeights, find_weights
 from neural_style.inputs.guidance import guides_of
@@ -142,8 +142,7 @@ def decisive(config: Config, digests: Mapping[str, str], network: str | None) ->
         digests: Of its input files, by their keys.
         network: Digest of the weights; None for random filters, which the seed decides.
     """
-    settings = json.loads(settings_json(config))
-    settings["output"] = {key: settings["output"][key] for key in ("image", "quality")}
+    settings = json.loads(config.deciding("identity"))
     return {"settings": settings, "inputs": dict(digests), "network": network}
 
 

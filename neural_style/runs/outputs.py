@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neural_style import __version__, images
-from neural_style.config import Config, settings_json
+from neural_style.config import Config
 from neural_style.inputs.job import Job, fingerprint, input_files
 from neural_style.network.weights import VGGWeights
 from neural_style.runs.loss_plot import plot_losses
@@ -116,7 +116,11 @@ def settings(config: Config, weights: VGGWeights) -> str:
     network = "random filters, not trained" if weights.origin == "random" else weights.sha256
     software = f"neural_style {__version__}"
     return json.dumps(
-        {"software": software, "network": network, "settings": json.loads(settings_json(config))}
+        {
+            "software": software,
+            "network": network,
+            "settings": json.loads(config.deciding("metadata")),
+        }
     )
 
 

@@ -123,13 +123,10 @@ def on_ray(
 
 
 def keys_of(job: Job) -> tuple[Any, Any]:
-    """Return what tells a run's pictures, and its weights, from those of other runs.
-
-    Masks depend on the colour that is asked for too, and random filters on their seed.
-    """
-    images = job.config.model_dump_json(include={"style": {"images"}})
-    drawn = job.config.init.seed if job.weights.sha256 is None else None
-    return (images, *job.digests.items()), (job.weights.sha256, drawn)
+    """Return the keys of a run's images and of its weights among those of all runs."""
+    filters = job.config.deciding("filters") if job.weights.sha256 is None else None
+    images = job.config.deciding("pictures"), *job.digests.items()
+    return images, (job.weights.sha256, filters)
 
 
 def _heed(pressed: Sequence[int]) -> None:

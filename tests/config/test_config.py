@@ -19,6 +19,7 @@ from tables import cases, check_told, refusal, rows
 
 from neural_style.config import Config, ConfigError, load_config, make_config, to_yaml
 from neural_style.config import load as module
+from neural_style.config.models import DECIDING
 from neural_style.config.sweep import Ray, Sweep
 from neural_style.errors import InputError
 
@@ -192,13 +193,13 @@ def test_to_yaml_has_every_key_in_order_and_loads_to_an_equal_config(load, tmp_p
         assert Path(path).is_absolute()
 
 
-def test_settings_json_tells_all_but_folders_and_the_machine(load: Load) -> None:
+def test_metadata_tells_all_but_folders_and_the_machine(load: Load) -> None:
     text = "content: {image: ä/b.png}\ninit: {from: c/d.png}\n"
-    here = module.settings_json(load(text))
+    here = load(text).deciding("metadata")
     machine = "runtime={device: cpu, threads: 1, tile: 64, memory: 4GB}"
     own = "output.name=other", "output.folder=x", "image.max_megapixels=9"
     swept = "sweep.grid.init.seed=[1]"
-    assert module.settings_json(load(text.replace("ä/", "x/"), machine, *own, swept)) == here
+    assert load(text.replace("ä/", "x/"), machine, *own, swept).deciding("metadata") == here
     told = json.loads(here)
     assert (told["content"]["image"], told["init"]["from"]) == ("b.png", "d.png")
     assert "/" not in here.replace(Config().network.url, "")
@@ -207,6 +208,35 @@ def test_settings_json_tells_all_but_folders_and_the_machine(load: Load) -> None
     left_out |= {("runtime", name) for name in ("device", "threads", "tile", "memory")}
     keys = leaves(Config().model_dump(by_alias=True))
     assert leaves(told) == [key for key in keys if key not in left_out]
+
+
+def test_every_key_decides_something_but_the_place_of_a_run() -> None:
+    config = Config()
+    deciding = {kind: set(leaves(json.loads(config.deciding(kind)))) for kind in DECIDING}
+    keys = set(leaves(config.model_dump(by_alias=True, exclude={"sweep"})))
+    place = {("output", "folder"), ("output", "name")}
+    assert keys - place == set().union(*deciding.values())
+    # Of what does not decide the result, each key decides something else.
+    assert keys - place - deciding["identity"] == {
+        ("image", "max_megapixels"),
+        *(("runtime", key) for key in ("device", "threads", "tile", "memory")),
+        *(("output", key) for key in ("save_every", "checkpoint_every", "keep_checkpoint")),
+        *(("output", key) for key in ("show", "tensorboard", "animation")),
+    }
+
+
+def test_only_with_lbfgs_does_its_history_decide_the_graph() -> None:
+    adam, lbfgs = (make_config({"optimizer": {"name": name}}) for name in ("adam", "lbfgs"))
+    other = {"optimizer.history": 3, "optimizer.precondition": False}
+    assert adam.having(other).deciding("graph") == adam.deciding("graph")
+    assert lbfgs.having(other).deciding("graph") != lbfgs.deciding("graph")
+
+
+def test_identity_and_metadata_name_files_and_the_other_keys_their_paths(load: Load) -> None:
+    here, there = load("content: {image: a/b.png}"), load("content: {image: c/b.png}")
+    for kind in DECIDING:
+        same = kind not in ("pictures", "scales")
+        assert (here.deciding(kind) == there.deciding(kind)) == same
 
 
 def test_schema_knows_the_short_forms_and_nothing_of_this_machine_and_its_file_is_up_to_date():
