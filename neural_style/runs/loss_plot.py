@@ -1,4 +1,4 @@
-"""The loss plot of a run: every term and the total against iterations."""
+"""The loss plot of a run: every term and the total over the iterations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Family(NamedTuple):
-    """How the terms are drawn whose names have the same part before the slash."""
+    """The look of the terms whose names share the part before the slash."""
 
     color_map: str
     shades: tuple[float, float]  # of the first term and of the last, 0..1 in the colour map
@@ -37,10 +37,10 @@ _FAMILIES = {
     "total_variation": _Family("Greens", (0.75, 0.75), (0, (1, 1))),
 }
 _OTHER_FAMILY = _Family("Greys", (0.4, 0.7), (0, (5, 1.5, 1, 1.5)))
-_DECADES = 8  # on the loss axis: a term that starts at rounding noise must not flatten the rest
-_LEGEND_LINE, _LEGEND_LETTER = 0.07, 0.0092  # width of its lines and of a letter, of the figure's
+_DECADES = 8  # of the loss axis: a term that starts at rounding noise must not flatten the others
+_LEGEND_LINE, _LEGEND_LETTER = 0.07, 0.0092  # widths as fractions of the figure's
 _PIXELS_AN_INCH = 120
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plot_losses(history: LossHistory, path: Path, title: str) -> None:
@@ -48,7 +48,7 @@ def plot_losses(history: LossHistory, path: Path, title: str) -> None:
 
     Args:
         history: Terms of the loss, one of them `total`.
-        path: The file to write, in one piece or not at all.
+        path: The file, which is written atomically.
         title: Heading of the plot.
 
     Raises:
@@ -74,8 +74,8 @@ def missing_glyphs_ignored() -> Iterator[None]:
 def loss_figure(history: LossHistory, title: str) -> Figure:
     """Return the loss plot; its legend names the columns of the history, `total` first.
 
-    Scales follow one another on the axis of iterations. A term that is zero throughout is left
-    out, as a log axis has no place for it.
+    Scales follow one another on the iteration axis. A term that is always zero is left out, as a
+    log axis cannot show it.
     """
     # Not pyplot, which looks for a display and keeps every figure.
     from matplotlib.figure import Figure
@@ -85,9 +85,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     figure = Figure(figsize=(10, 5.6), dpi=_PIXELS_AN_INCH)
     figure.subplots_adjust(left=0.08, right=right, bottom=0.1, top=0.91)
     axes = figure.add_subplot(xlabel="iteration", ylabel="weighted loss", yscale="log")
-    # A dollar in the title is a dollar, not the start of a formula.
-    heading = printable(title)
-    axes.set_title(heading, loc="left", y=1, fontweight="bold", parse_math=False)
+    axes.set_title(printable(title), loc="left", y=1, fontweight="bold", parse_math=False)
     axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.01)
     axes.grid(color="0.9", linewidth=0.6)
@@ -106,30 +104,24 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
 
 
 def _label_decades_alone(axes: Axes) -> None:
-    """Leave out ticks between decades, set no formulas, and put the axes' titles at fixed places:
-    half of the time that a plot takes.
+    """Label decades without formulas, drop minor ticks and fix the places of the axes' titles: that
+    halves the time of a plot.
     """
     box, whole = axes.get_position(), axes.figure.transFigure
     axes.xaxis.set_label_coords((box.x0 + box.x1) / 2, 0.045, transform=whole)
     axes.yaxis.set_label_coords(0.035, (box.y0 + box.y1) / 2, transform=whole)
     axes.yaxis.minorticks_off()
-    axes.yaxis.set_major_formatter(lambda loss, _: _power_of_ten(loss))
-
-
-def _power_of_ten(loss: float) -> str:
-    """Return a power of ten with its exponent raised."""
-    return "10" + str(round(math.log10(loss))).translate(_RAISED)
+    axes.yaxis.set_major_formatter(
+        lambda loss, _: "10" + str(round(math.log10(loss))).translate(_SUPERSCRIPT)
+    )
 
 
 def _draw_terms(
-    axes: Axes,
-    history: LossHistory,
-    iterations: npt.NDArray[np.int64],
-    begins: Sequence[int],
+    axes: Axes, history: LossHistory, iterations: npt.NDArray[np.int64], begins: Sequence[int]
 ) -> None:
-    """Draw a curve for each term that is ever above zero, broken at the rows where scales begin.
+    """Draw a curve for each term that is ever above zero, broken where scales begin.
 
-    The total is the boldest and behind the others, which stay visible where one of them rules it.
+    The total is boldest and lies behind the others, so that a term that dominates it stays visible.
     """
     losses = history.values()
     losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
@@ -143,22 +135,17 @@ def _draw_terms(
     looks = _looks(list(curves))
     for column in sorted(curves, key=lambda column: column != "total"):
         color, line_style = looks[column]
-        axes.plot(
-            steps,
-            curves[column],
-            label=column,
-            color=color,
-            linestyle=line_style,
-            linewidth=3 if column == "total" else 1.5,
-            marker="o" if np.isfinite(curves[column]).sum() == 1 else None,  # no line through one
-        )
+        (line,) = axes.plot(steps, curves[column], label=column, color=color, ls=line_style)
+        line.set_linewidth(3 if column == "total" else 1.5)
+        if np.isfinite(curves[column]).sum() == 1:  # a single point makes no line
+            line.set_marker("o")
     if curves:
         lowest, highest = np.nanmin(losses), np.nanmax(losses)
         axes.set_ylim(bottom=max(lowest / 1.5, highest / 10**_DECADES))
 
 
 def _looks(columns: Sequence[str]) -> dict[str, tuple[ColorType, LineStyleType]]:
-    """Return the colour and the line style of each term: darker with depth within a family."""
+    """Return each term's colour and line style: within a family, deeper layers are darker."""
     from matplotlib import colormaps
 
     families: dict[str, list[str]] = {}
@@ -167,7 +154,7 @@ def _looks(columns: Sequence[str]) -> dict[str, tuple[ColorType, LineStyleType]]
     looks: dict[str, tuple[ColorType, LineStyleType]] = {}
     for name, members in families.items():
         family = _FAMILIES.get(name, _OTHER_FAMILY)
-        shades = np.linspace(*family.shades[::-1], len(members))[::-1]  # a single term is darkest
+        shades = np.linspace(*family.shades[::-1], len(members))[::-1]  # a lone term is darkest
         for column, shade in zip(members, shades, strict=True):
             looks[column] = colormaps[family.color_map](shade), family.line_style
     return looks | {"total": ("black", "-")}
@@ -176,7 +163,7 @@ def _looks(columns: Sequence[str]) -> dict[str, tuple[ColorType, LineStyleType]]
 def _mark_scales(
     axes: Axes, scales: Sequence[str], iterations: npt.NDArray[np.int64], begins: Sequence[int]
 ) -> None:
-    """Draw a line where a scale begins and write the scale beside its top."""
+    """Draw a line where a scale begins, labelled with the scale at its top."""
     for row in [0, *begins]:
         if row > 0:
             axes.axvline(iterations[row], color="0.6", linewidth=1, linestyle="--")

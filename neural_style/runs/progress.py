@@ -1,4 +1,4 @@
-"""How far the optimisation has come: a bar on a terminal, plain lines elsewhere."""
+"""The progress of an optimisation: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tqdm import tqdm
 from neural_style.text import human_seconds
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}{postfix}"
-_LINES = 10  # plain lines a run, at most about
+_LINES = 10  # of a run, about, where the stream is no terminal
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_TILES = 30.0
 
 
 class _Iterate(NamedTuple):
-    """An iterate that is done: its scale, its number, its total loss and when."""
+    """A finished iterate: its scale, its number, its total loss and when it was finished."""
 
     scale: str
     number: int
@@ -27,11 +27,10 @@ class _Iterate(NamedTuple):
 
 
 class Progress:
-    """Tells iterate, total loss, iterations a second and time left.
+    """Shows the iterate, its total loss, iterations per second and the remaining time.
 
-    Where the stream is no terminal, a line is written for the first iterate and for the last, and
-    between them whenever a tenth of the iterations and ten seconds have passed since the line
-    before.
+    Where the stream is no terminal, the first and the last iterate get a line, and between them one
+    after each tenth of the iterations, but at most one in ten seconds.
 
         with Progress(200) as progress:
             for iteration in range(1, 201):
@@ -46,14 +45,15 @@ class Progress:
         quiet: bool = False,
         begun: int = 0,
     ) -> None:
-        """Prepare; nothing is shown before the context is entered.
+        """Prepare the display; entering the context shows it.
 
         Args:
             total: Number of the last iterate.
-            work: Share of the work done at an iterate, in any unit; each the same if not given.
+            work: Returns the work done up to an iterate, in any unit; the number of iterates by
+                default.
             stream: Where to write; standard error by default, nowhere if that is closed.
             quiet: Show nothing.
-            begun: Number of the last iterate of a run that goes on.
+            begun: Number of the last iterate that a resumed run had done.
         """
         self._total = total
         self._work = work
@@ -62,9 +62,9 @@ class Progress:
         self._begun = begun
         self._bar: tqdm[NoReturn] | None = None
         self._first: _Iterate | None = None
-        self._told: _Iterate | None = None  # the last that has a line
+        self._printed: _Iterate | None = None  # the last that has a line
         self._last: _Iterate | None = None
-        self._spoke = time.monotonic()
+        self._printed_at = time.monotonic()  # seconds, of the last line of any kind
 
     def __enter__(self) -> Progress:
         """Show the empty bar."""
@@ -79,71 +79,71 @@ class Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Show the last iterate and end its line, whatever ended the run."""
+        """Show the last iterate and end its line, however the run ended."""
         if self._bar is not None:
             self._bar.close()
-        elif not self._quiet and self._last is not None and self._last is not self._told:
-            self._tell(self._last)
+        elif not self._quiet and self._last is not None and self._last is not self._printed:
+            self._print(self._last)
 
     def update(self, scale: str, iteration: int, loss: float) -> None:
-        """Tell that an iterate is done.
+        """Show a finished iterate.
 
         Args:
-            scale: What it was done at.
+            scale: Its scale, such as "288x384".
             iteration: Its number, at most `total`.
             loss: Its total loss.
         """
         self._last = _Iterate(scale, iteration, loss, time.monotonic())
         if self._first is None:
-            self._first = self._last  # it bears the cost of starting, and is left out of the rate
+            self._first = self._last  # includes the start-up, so the rate leaves it out
         if self._bar is not None:
             self._bar.set_description_str(scale, refresh=False)
-            self._bar.set_postfix_str(", ".join([f"loss {loss:.3e}", *self._left()]), refresh=False)
+            shown = ", ".join([f"loss {loss:.3e}", *self._time_left()])
+            self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update(iteration - self._bar.n)
         elif not self._quiet and self._is_due(self._last):
-            self._tell(self._last)
+            self._print(self._last)
 
     def tile(self, what: str, done: int, number: int) -> None:
-        """Tell that a tile is done, where an iteration takes long.
+        """Show a finished tile of an iteration that takes long.
 
         Args:
             what: The pass over the tiles.
-            done: Tiles that it has behind it.
+            done: Tiles that the pass has finished.
             number: Tiles in all.
         """
-        told = f"{what}, tile {done} of {number}"
+        shown = f"{what}, tile {done} of {number}"
         if self._bar is not None:
-            self._bar.set_postfix_str(told)
-        elif not self._quiet and time.monotonic() - self._spoke >= _SECONDS_BETWEEN_TILES:
-            made = self._last.number if self._last else self._begun
-            number = min(made + 1, self._total)  # the last iterate is evaluated once more
-            print(f"iteration {number}/{self._total}: {told}", file=self._stream, flush=True)
-            self._spoke = time.monotonic()
+            self._bar.set_postfix_str(shown)
+        elif not self._quiet and time.monotonic() - self._printed_at >= _SECONDS_BETWEEN_TILES:
+            finished = self._last.number if self._last else self._begun
+            number = min(finished + 1, self._total)  # the last iterate is evaluated once more
+            self._print_line(f"iteration {number}/{self._total}: {shown}")
 
     def _is_due(self, iterate: _Iterate) -> bool:
-        """Return whether an iterate is to have a line."""
-        if self._told is None:
-            return True
-        return (
-            iterate.number - self._told.number >= self._total / _LINES
-            and iterate.time - self._told.time >= _SECONDS_BETWEEN_LINES
+        """Return whether an iterate gets a line."""
+        before = self._printed
+        return before is None or (
+            iterate.number - before.number >= self._total / _LINES
+            and iterate.time - before.time >= _SECONDS_BETWEEN_LINES
         )
 
-    def _tell(self, iterate: _Iterate) -> None:
-        """Write the line of an iterate, with the rate since the line before."""
-        line = (
-            f"[{iterate.scale}] iteration {iterate.number}/{self._total}  loss {iterate.loss:.3e}"
-        )
-        told = self._told
-        if told is not None and iterate.number > told.number and iterate.time > told.time:
-            rate = (iterate.number - told.number) / (iterate.time - told.time)
-            line = "  ".join([line, f"{rate:.3g} it/s", *self._left()])
+    def _print(self, iterate: _Iterate) -> None:
+        """Print the line of an iterate, with the rate since the line before."""
+        number, before = iterate.number, self._printed
+        line = f"[{iterate.scale}] iteration {number}/{self._total}  loss {iterate.loss:.3e}"
+        if before is not None and number > before.number and iterate.time > before.time:
+            rate = (number - before.number) / (iterate.time - before.time)
+            line = "  ".join([line, f"{rate:.3g} it/s", *self._time_left()])
+        self._print_line(line)
+        self._printed = iterate
+
+    def _print_line(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
-        self._told = iterate
-        self._spoke = time.monotonic()
+        self._printed_at = time.monotonic()
 
-    def _left(self) -> tuple[str, ...]:
-        """Return the time left, or nothing where there is none or it cannot be told."""
+    def _time_left(self) -> tuple[str, ...]:
+        """Return the remaining time; nothing at the end or before a second iterate."""
         first, last = self._first, self._last
         if first is None or last is None or last.number in (first.number, self._total):
             return ()

@@ -1,6 +1,4 @@
-"""A window with a picture, in a process of its own: without a display, OpenCV's window library
-ends the process.
-"""
+"""A picture in a window, in a process of its own, which OpenCV ends if there is no display."""
 
 from __future__ import annotations
 
@@ -8,25 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
+
+from neural_style.config.values import PROJECT
 
 
 def show(path: Path) -> bool:
-    """Open a picture in a window until a key is pressed or it is closed; return False where there
-    is no display.
+    """Show a picture in a window until a key is pressed or the window is closed.
+
+    Returns:
+        False if there is no display.
     """
     viewer = [sys.executable, "-m", "neural_style.runs.window", str(path.resolve())]
-    folder = Path(__file__).parents[2]
-    return subprocess.run(viewer, cwd=folder, capture_output=True, check=False).returncode == 0
+    return subprocess.run(viewer, cwd=PROJECT, capture_output=True, check=False).returncode == 0
 
 
 def main(path: Path) -> None:
-    """Show a picture; the process ends with the window."""
-    import cv2
-
+    """Show a picture until its window is closed."""
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ValueError(f"{path}: no picture")
+        raise ValueError(f"{path}: not a picture")
     cv2.namedWindow(path.name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
     cv2.imshow(path.name, picture)
     while cv2.waitKey(100) < 0 and cv2.getWindowProperty(path.name, cv2.WND_PROP_VISIBLE) > 0:
