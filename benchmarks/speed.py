@@ -36,8 +36,8 @@ import vgg19_matconvnet as vgg
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
+from neural_style.images import fill
 from neural_style.inputs import Pictures, at_scale, read_pictures
-from neural_style.inputs.start import fill
 from neural_style.network import preprocess
 from neural_style.network.weights import (
     Convolution,

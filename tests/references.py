@@ -18,6 +18,7 @@ Maps = dict[str, np.ndarray]
 PNG = b"\x89PNG\r\n\x1a\n"
 TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
 D65 = [0.9505, 1, 1.0890]
+GRADIENT = np.uint8(np.mgrid[:6, :9].T @ [[0, 20, 5], [30, 0, 11]]).swapaxes(0, 1)  # no symmetry
 Reference = Callable[[np.ndarray, np.ndarray], float]
 
 

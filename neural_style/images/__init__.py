@@ -1,4 +1,9 @@
-"""Picture files to RGB arrays and back; size and colour."""
+"""Image files to RGB arrays and back, their sizes and their colours.
+
+`io` reads and writes files, of which `headers` has checked the declared sizes and `metadata` knows
+orientation and settings; `resampling` resizes and blurs, `color` changes colours, `animation`
+writes films.
+"""
 
 from neural_style.images.io import (
     ENDINGS,
@@ -8,14 +13,12 @@ from neural_style.images.io import (
     ImageError,
     check_ending,
     check_sides,
-    fit_size,
-    gaussian_blur,
     holds_alpha,
     read_image,
     read_settings,
-    resize,
     write_image,
 )
+from neural_style.images.resampling import fill, fit_size, gaussian_blur, resize
 
 __all__ = [
     "ENDINGS",
@@ -25,6 +28,7 @@ __all__ = [
     "ImageError",
     "check_ending",
     "check_sides",
+    "fill",
     "fit_size",
     "gaussian_blur",
     "holds_alpha",

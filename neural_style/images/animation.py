@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from neural_style.errors import InputError
-from neural_style.images.io import resize
+from neural_style.images.resampling import resize
 from neural_style.system.files import replacing
 from neural_style.system.process import captured_stderr
 from neural_style.text import printable

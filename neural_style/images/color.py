@@ -9,11 +9,11 @@ Sources: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Art
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Concatenate, Literal, ParamSpec
 
 import numpy as np
-
-from neural_style.images.strips import each_pixel, strips
 
 LinearMethod = Literal["cholesky", "pca", "transport"]
 Method = LinearMethod | Literal["histogram"]
@@ -27,6 +27,41 @@ _TO_XYZ = _SRGB / _SRGB.sum(axis=1, keepdims=True)
 _FROM_XYZ = np.linalg.inv(_TO_XYZ)
 _KNEE = 6 / 29  # below it CIE's cube root goes on as its tangent, of slope 1 / (3 knee^2)
 _HALVINGS = 24  # of an interval of at most 100: less than 1e-5
+STRIP_PIXELS = 1 << 21  # of a strip: whole rows of about so many
+
+P = ParamSpec("P")
+
+
+def strips(image: np.ndarray) -> Iterator[slice]:
+    """Yield the rows of each strip of a large picture, [H, W, ...], to save memory."""
+    rows = max(1, STRIP_PIXELS // image.shape[1])
+    for top in range(0, image.shape[0], rows):
+        yield slice(top, top + rows)
+
+
+def each_pixel(
+    function: Callable[Concatenate[np.ndarray, P], np.ndarray],
+) -> Callable[Concatenate[np.ndarray, P], np.ndarray]:
+    """Apply a function of a picture [H, W, ...] strip by strip.
+
+    Each pixel of its result depends on the same pixel of the picture alone. Other arrays among its
+    arguments have the same height and width, and are cut alike.
+    """
+
+    @wraps(function)
+    def whole(image: np.ndarray, /, *args: P.args, **kwargs: P.kwargs) -> np.ndarray:
+        result: np.ndarray | None = None
+        for rows in strips(image):
+            cut = (arg[rows] if isinstance(arg, np.ndarray) else arg for arg in args)
+            part = function(image[rows], *cut, **kwargs)  # type: ignore[arg-type]
+            if result is None:
+                if len(part) == len(image):
+                    return part
+                result = np.empty((len(image), *part.shape[1:]), part.dtype)
+            result[rows] = part
+        return function(image, *args, **kwargs) if result is None else result
+
+    return whole
 
 
 def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.ndarray:

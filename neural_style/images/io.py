@@ -1,4 +1,4 @@
-"""Image files to float32 RGB arrays, resizing, and back to files.
+"""Image files to float32 RGB arrays, and back to files.
 
 OpenCV 5 decodes and encodes. Files are read and written as bytes, so that the path's own encoding
 does not matter on any system. Colour profiles are neither applied nor kept.
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from neural_style.errors import InputError
-from neural_style.images import exif, xmp
+from neural_style.images import metadata
 from neural_style.images.headers import (
     DAMAGED,
     SUPPORTED,
@@ -89,7 +89,7 @@ def _read(path: Path, key: str, max_pixels: int) -> Picture:
             "save it with 1, 3 or 4 channels of 8 or 16 bits"
         )
     pixels = pixels.reshape(*pixels.shape[:2], channels)
-    values = exif.upright(pixels, orientation).astype(np.float32)
+    values = metadata.upright(pixels, orientation).astype(np.float32)
     if pixels.dtype == np.uint16:
         values /= 257
     del pixels
@@ -98,56 +98,6 @@ def _read(path: Path, key: str, max_pixels: int) -> Picture:
     rgb = np.repeat(values, 3, axis=2) if channels == 1 else values[..., 2::-1]
     alpha = values[..., 3] / 255 if channels == 4 else None
     return Picture(np.ascontiguousarray(rgb), alpha)
-
-
-def fit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
-    """Return the (height, width) of the same aspect ratio whose longest side is `longest`.
-
-    The other side is rounded and at least 1; None keeps the size.
-    """
-    if longest is None:
-        return size
-    scale = longest / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize by the area filter where a side shrinks and a cubic one where it grows.
-
-    Averaging over areas keeps fine structure from folding into patterns that the style statistics
-    would take for texture. Cubic overshoot is clipped to the image's own range.
-
-    Args:
-        image: [H, W] or [H, W, C], float32.
-        size: (height, width).
-
-    Returns:
-        float32; the image itself where it has that size already.
-    """
-    shrunk = min(image.shape[0], size[0]), min(image.shape[1], size[1])
-    result = image
-    if shrunk != image.shape[:2]:
-        result = cv2.resize(result, shrunk[::-1], interpolation=cv2.INTER_AREA)
-    if size != shrunk:
-        low, high = result.min(), result.max()
-        result = np.clip(cv2.resize(result, size[::-1], interpolation=cv2.INTER_CUBIC), low, high)
-    return result.reshape(*size, *image.shape[2:])  # OpenCV drops a last axis of 1
-
-
-def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Filter with a Gaussian of `sigma` pixels, reflecting the image at its borders.
-
-    The border repeats the last row, which keeps the mean. Sigma 0 returns the image itself.
-
-    Args:
-        image: [H, W] or [H, W, C], float32.
-        sigma: Standard deviation, pixels, at least 0.
-    """
-    if sigma == 0:
-        return image
-    # The size is OpenCV's own for float32, made odd: 4 sigma to either side.
-    blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    return blurred.reshape(image.shape)
 
 
 def check_ending(name: str) -> str:
@@ -223,7 +173,7 @@ def check_sides(name: str, size: tuple[int, int]) -> None:
 
 def read_settings(path: Path) -> str | None:
     """Return the settings that `write_image` put into a file's metadata, or None."""
-    return xmp.find_settings(path.read_bytes())
+    return metadata.find_settings(path.read_bytes())
 
 
 def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
@@ -264,7 +214,7 @@ def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple
         fault = error if isinstance(error, HeaderError) else DAMAGED
         raise ImageError(f"{key}: {printable(path)} {fault}") from None
     block = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
-    return pixels, 1 if block is None else exif.orientation(block.tobytes())
+    return pixels, 1 if block is None else metadata.exif_orientation(block.tobytes())
 
 
 def _straight(values: np.ndarray) -> np.ndarray:
@@ -282,7 +232,7 @@ def _straight(values: np.ndarray) -> np.ndarray:
 
 def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> bytes | None:
     """Encode [H, W, 3 or 4], BGR, uint8; None where the format cannot hold it."""
-    packet = xmp.packet(settings)
+    packet = metadata.xmp_packet(settings)
     options: list[int] = []
     chunks = []
     if ending == ".webp":
@@ -291,7 +241,7 @@ def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> byt
     elif ending in _JPEG:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        chunks = [xmp.JPEG_SEGMENT + packet]  # OpenCV leaves out the name of the segment
+        chunks = [metadata.JPEG_SEGMENT + packet]  # OpenCV leaves out the name of the segment
     vectors = [np.frombuffer(chunk, np.uint8) for chunk in chunks if settings]
     kinds = [cv2.IMAGE_METADATA_XMP] * len(vectors)
     with captured_stderr():
@@ -301,5 +251,5 @@ def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> byt
     content = encoded.tobytes()
     if settings and ending == ".png":
         # OpenCV 5 would write it as Latin-1 and, reading on to a zero, what follows it in memory.
-        content = xmp.into_png(content, packet)
+        content = metadata.into_png(content, packet)
     return content

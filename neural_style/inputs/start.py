@@ -31,19 +31,5 @@ def start_image(
     noise = mean + init.noise_std * white
     if picture is None:
         return np.clip(noise, 0, 255).astype(np.float32)
-    base = images.gaussian_blur(fill(picture, size), init.blur)
+    base = images.gaussian_blur(images.fill(picture, size), init.blur)
     return np.clip((1 - init.noise) * base + init.noise * noise, 0, 255).astype(np.float32)
-
-
-def fill(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a picture [H, W, 3] so that it covers (height, width), and crop what stands over,
-    equally on both sides.
-    """
-    factor = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
-    covering = tuple(
-        max(wanted, round(factor * side))
-        for wanted, side in zip(size, picture.shape[:2], strict=True)
-    )
-    resized = images.resize(picture, covering)
-    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    return resized[top : top + size[0], left : left + size[1]]

@@ -7,23 +7,20 @@ import sys
 import zlib
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image, ImageOps
-from references import PNG, ROOT, chunk
-from scipy import ndimage
+from PIL import Image
+from references import GRADIENT, PNG, ROOT, chunk
 from tables import refusal
 
-from neural_style.images import ImageError, read_image, read_settings, resize, write_image
+from neural_style.images import ImageError, gaussian_blur, read_image, write_image
 from neural_style.images import io as images
 
 GIVE = "give a PNG, JPEG, WebP, TIFF, BMP or GIF file"
 NO_IMAGE = f"{{}} is no image that can be read; {GIVE}"
-GRADIENT = np.uint8(np.mgrid[:6, :9].T @ [[0, 20, 5], [30, 0, 11]]).swapaxes(0, 1)  # no symmetry
 
 
 def png_16(samples):
@@ -42,40 +39,6 @@ def read_error(path, key="content.image", **limit):
 
 def noise(rng, height=40, width=52):
     return rng.integers(0, 256, (height, width, 3)).astype(np.float32)
-
-
-WEBP = {"lossless": True, "exact": True}
-JPEG = {"xmp": b"<x/>", "quality": 100, "subsampling": 0}
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["png", "webp", "tiff", "jpg", "png A", "webp A", "tiff A"])
-def test_read_image_applies_exif_orientation_as_pillow_does(tmp_path, orientation, form):
-    ending, *alpha = form.split()
-    stored = Image.fromarray(np.dstack([GRADIENT, GRADIENT[..., 0]]) if alpha else GRADIENT)
-    stored.getexif()[0x0112] = orientation
-    upright = np.asarray(ImageOps.exif_transpose(stored))
-    path, tag = tmp_path / f"a.{ending}", "tiffinfo" if ending == "tiff" else "exif"
-    stored.save(path, **{tag: stored.getexif()}, **{"webp": WEBP, "jpg": JPEG}.get(ending, {}))
-    assert upright.shape[:2] == ((6, 9) if orientation < 5 else (9, 6))
-    picture = read_image(path, "content.image")
-    if form == "tiff A":  # went through a multiplication by alpha in 8 bits
-        reliable = upright[..., 3] > 100
-        assert_allclose(picture.rgb[reliable], upright[reliable, :3], atol=255 / 100)
-    else:
-        assert_allclose(picture.rgb, upright[..., :3], atol=3 if ending == "jpg" else 0)
-    if alpha:
-        assert_array_equal(picture.alpha, upright[..., 3].astype(np.float32) / 255)
-
-
-def test_read_image_ignores_damaged_exif_and_orientations_that_do_not_exist(tmp_path):
-    path, tags = tmp_path / "a.png", Image.Exif()
-    for end in (3, 9, 15, None):
-        tags[0x0112] = 6 if end else 9
-        block = tags.tobytes()
-        assert [images.exif.orientation(each) for each in (block, block[6:])] == [tags[0x0112]] * 2
-        Image.fromarray(GRADIENT).save(path, exif=block[:end])
-        assert_array_equal(read_image(path, "k").rgb, GRADIENT)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -197,57 +160,6 @@ def test_read_image_takes_as_many_pixels_as_its_caller_allows(tmp_path):
     assert read_error(path, "k") == told.format("is larger than a picture of 200")
 
 
-def test_fit_size_gives_the_longest_side_and_keeps_the_aspect_ratio(rng):
-    for height, width, longest in [*rng.integers(1, 5000, (300, 3)).tolist(), (2000, 3, 100)]:
-        fitted = images.fit_size((height, width), longest)
-        exact = min(height, width) * longest / max(height, width)
-        assert max(fitted) == longest
-        assert abs(min(fitted) - exact) <= 0.5 or min(fitted) == 1
-        assert (fitted[0] - fitted[1]) * (height - width) >= 0
-    assert images.fit_size((300, 451), 384) == (255, 384)
-    assert images.fit_size((300, 451), None) == (300, 451)
-
-
-@pytest.mark.parametrize("size", [(6, 15), (3, 10), (12, 6), (1, 1), (5, 7)])
-@pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
-def test_resize_down_is_the_mean_over_areas(rng, size, channels):
-    image = rng.uniform(0, 255, (12, 30, *channels)).astype(np.float32)
-    # Enlarging by repetition makes any ratio a whole one.
-    fine = image.repeat(size[0], axis=0).repeat(size[1], axis=1)
-    expected = fine.reshape(size[0], 12, size[1], 30, *channels).mean(axis=(1, 3))
-    found = resize(image, size)
-    assert_allclose(found, expected, rtol=1e-5)
-    assert found.dtype == np.float32
-    constant = resize(np.full_like(image, 0.3), (size[0] * 5, size[1] * 3))
-    assert constant.shape == (size[0] * 5, size[1] * 3, *channels)
-    assert_allclose(constant, 0.3, rtol=1e-6)
-
-
-def test_resize_up_reproduces_a_ramp_within_its_range_and_averages_where_the_other_side_falls(rng):
-    ramp = np.linspace(0, 220, 12, dtype=np.float32) * np.ones((12, 1), np.float32)
-    positions = (np.arange(36) + 0.5) / 3 - 0.5  # pixel centres
-    # OpenCV's cubic has a = -0.75, with which a ramp comes back to 5 % of its step.
-    inner = resize(ramp, (36, 36))[:, 6:-6]
-    assert_allclose(inner, np.tile(positions * 20, (36, 1))[:, 6:-6], atol=1)
-    step = resize(255 * np.float32(ramp > 110), (40, 40))
-    assert (step.min(), step.max()) == (0, 255)
-    image = rng.uniform(0, 255, (8, 5, 3)).astype(np.float32)
-    averaged = image.reshape(4, 2, 5, 3).mean(axis=1)
-    assert_allclose(resize(image, (4, 10)), resize(averaged, (4, 10)), rtol=1e-5)
-    assert_array_equal(resize(image, (8, 5)), image)
-
-
-@pytest.mark.parametrize("shape", [(30, 41, 3), (3, 50, 3), (1, 1, 3), (6, 5)])
-@pytest.mark.parametrize("sigma", [0, 0.8, 2.5, 7])
-def test_gaussian_blur_agrees_with_scipy_though_wider_than_the_image(rng, sigma, shape):
-    image = rng.uniform(0, 255, shape).astype(np.float32)
-    sigmas = (sigma, sigma, 0)[: len(shape)]
-    expected = ndimage.gaussian_filter(image, sigmas, mode="reflect", truncate=4)
-    found = images.gaussian_blur(image, sigma)
-    assert_allclose(found, expected, atol=0.05 * (sigma > 0))
-    assert_allclose(found.mean((0, 1)), image.mean((0, 1)), rtol=1e-5)
-
-
 @pytest.mark.parametrize("ending", [".png", ".tif", ".tiff", ".PNG", ".webp"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_write_image_is_lossless_and_in_webp_its_alpha_is(tmp_path, rng, ending, mode):
@@ -280,7 +192,7 @@ def test_write_image_rounds_clips_leaves_nothing_else_and_tells_a_vanished_folde
 
 @pytest.mark.parametrize("ending", [".jpg", ".jpeg", ".webp"])
 def test_write_image_quality_trades_size_for_error_and_jpeg_has_no_alpha(tmp_path, rng, ending):
-    rgb, alpha = images.gaussian_blur(noise(rng), 2), np.zeros((40, 52), np.float32)
+    rgb, alpha = gaussian_blur(noise(rng), 2), np.zeros((40, 52), np.float32)
     errors, sizes = [], []
     for quality in (20, 95):
         path = tmp_path / f"{quality}{ending}"
@@ -294,37 +206,6 @@ def test_write_image_quality_trades_size_for_error_and_jpeg_has_no_alpha(tmp_pat
     if ending != ".webp":
         with Image.open(path) as written:  # at full colour resolution
             assert [component[1:3] for component in written.layer] == [(1, 1)] * 3
-
-
-SETTINGS = '{"a": 1e-3, "note": "<&>\\"\' ]]> é 漢字 🎨", "lines": "x\ny\\tz"}'
-
-
-@pytest.mark.parametrize("ending", images.ENDINGS)
-@pytest.mark.parametrize("with_alpha", [False, True])
-def test_settings_are_read_back_by_us_and_by_others(tmp_path, rng, ending, with_alpha, capfd):
-    rgb, alpha, path = noise(rng), noise(rng)[..., 0] / 255, tmp_path / f"a{ending}"
-    for each in (path, tmp_path / f"again{ending}"):
-        write_image(each, rgb, alpha if with_alpha else None, 95, SETTINGS)
-        assert each.read_bytes() == path.read_bytes()
-    assert capfd.readouterr() == ("", "")
-    if ending in (".tif", ".tiff"):  # OpenCV writes no metadata there
-        assert read_settings(path) is None
-        return
-    assert read_settings(path) == SETTINGS
-    with Image.open(path) as written:
-        root = ElementTree.fromstring(written.info["xmp"])
-    [description] = root.iter("{http://purl.org/dc/elements/1.1/}description")
-    assert "".join(root.itertext()) == "".join(description.itertext()) == SETTINGS
-
-
-def test_settings_of_files_without_are_none(tmp_path):
-    path, packet = tmp_path / "a.png", images.xmp.packet("a caption")
-    write_image(path, GRADIENT.astype(np.float32))
-    plain = path.read_bytes()
-    foreign = packet.replace(b"neural-style-optimisation", b"camera")
-    for data in (plain, plain + foreign, packet.replace(b"</rdf:li>", b"")):
-        path.write_bytes(data)
-        assert read_settings(path) is None
 
 
 @pytest.mark.parametrize(("name", "most"), [("a.webp", 16383), ("a.JPG", 65500), ("a.jpeg", 65500)])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from neural_style.config import make_config
-from neural_style.inputs.start import fill, start_image
+from neural_style.inputs.start import start_image
 
 MEAN = np.array([120.0, 110.0, 100.0], np.float32)
 SIZE = (30, 40)
@@ -40,16 +39,3 @@ def test_noise_is_white_and_gaussian_about_the_mean_and_repeats_with_its_seed():
     first, again, other = (start(None, (8, 8), seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
-
-
-@pytest.mark.parametrize("size", [(30, 40), (60, 20), (15, 90), (7, 7)])
-def test_fill_covers_any_size_without_squashing(size):
-    disc = (np.hypot(*(np.indices((80, 80)) - 40)) < 30)[..., None] * np.full(3, 255, np.float32)
-    filled = fill(disc.astype(np.float32), size)
-    assert filled.shape == (*size, 3)
-    np.testing.assert_allclose(filled[size[0] // 2, size[1] // 2], 255, atol=1)
-
-
-def test_fill_crops_equally_on_both_sides():
-    ramp = np.broadcast_to(np.arange(40.0, dtype=np.float32)[None, :, None], (10, 40, 3))
-    np.testing.assert_array_equal(fill(ramp.copy(), (10, 20)), ramp[:, 10:30])

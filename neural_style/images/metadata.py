@@ -1,4 +1,4 @@
-"""The settings of a run as an XMP packet, the metadata of an image that most viewers show."""
+"""An image's metadata: the orientation that a camera notes in EXIF, a run's settings in XMP."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import struct
 import zlib
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
+
+import numpy as np
+
+_ORIENTATION = 0x0112
 
 _CREATOR = "neural-style-optimisation"
 _DC = "http://purl.org/dc/elements/1.1/"
@@ -28,7 +32,38 @@ _PACKET = (
 )
 
 
-def packet(settings: str) -> bytes:
+def exif_orientation(block: bytes) -> int:
+    """Return the orientation tag, 1..8, in the first directory of an EXIF block; 1 if absent.
+
+    The block is a TIFF header, which begins with its byte order (EXIF 2.3, section 4.5).
+    """
+    block = block.removeprefix(b"Exif\0\0")  # some writers of WebP and PNG put it in front
+    order = "<" if block.startswith(b"II") else ">"
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", block, 4)
+        (entries,) = struct.unpack_from(f"{order}H", block, directory)
+        for entry in range(entries):
+            place = directory + 2 + 12 * entry
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", block, place)
+            if tag == _ORIENTATION:
+                return value
+    except struct.error:  # a damaged block does not spoil the picture
+        pass
+    return 1
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an orientation of [H, W, C]; numbers outside 1..8 mean nothing and change nothing."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def xmp_packet(settings: str) -> bytes:
     """Return a packet whose description is the text, which may hold any character XML allows."""
     return _PACKET.format(text=escape(settings)).encode()
 
@@ -44,14 +79,14 @@ def into_png(content: bytes, packet: bytes) -> bytes:
 
 
 def find_settings(content: bytes) -> str | None:
-    """Return the text of a packet of ours in an image file's bytes, or None.
+    """Return the text of our own packet in an image file's bytes, or None if there is none.
 
     Packets are made to be found by scanning for them, whatever the format around them.
     """
     start, end = content.find(b"<x:xmpmeta"), content.find(b"</x:xmpmeta>")
     try:
         meta = ElementTree.fromstring(content[start : end + len(b"</x:xmpmeta>")])
-    except ElementTree.ParseError:  # there is none, or none that is whole
+    except ElementTree.ParseError:  # there is none, or only a part
         return None
     description = meta.find(f"{{{_RDF}}}RDF/{{{_RDF}}}Description")
     if description is None or description.get(f"{{{_XMP}}}CreatorTool") != _CREATOR:

@@ -1,0 +1,68 @@
+"""Images of other sizes: resized, made to fill a size, blurred."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def fit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
+    """Return the (height, width) of the same aspect ratio whose longest side is `longest`.
+
+    The other side is rounded and at least 1; None keeps the size.
+    """
+    if longest is None:
+        return size
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize by the area filter where a side shrinks and a cubic one where it grows.
+
+    Averaging over areas avoids aliasing, which the style statistics would take for texture. Cubic
+    overshoot is clipped to the image's own range.
+
+    Args:
+        image: [H, W] or [H, W, C], float32.
+        size: (height, width).
+
+    Returns:
+        float32; the image itself where it has that size already.
+    """
+    shrunk = min(image.shape[0], size[0]), min(image.shape[1], size[1])
+    result = image
+    if shrunk != image.shape[:2]:
+        result = cv2.resize(result, shrunk[::-1], interpolation=cv2.INTER_AREA)
+    if size != shrunk:
+        low, high = result.min(), result.max()
+        result = np.clip(cv2.resize(result, size[::-1], interpolation=cv2.INTER_CUBIC), low, high)
+    return result.reshape(*size, *image.shape[2:])  # OpenCV drops a last axis of 1
+
+
+def fill(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image [H, W, 3] so that it covers (height, width), and crop the excess equally on
+    both sides.
+    """
+    factor = max(size[0] / image.shape[0], size[1] / image.shape[1])
+    height, width = (
+        max(wanted, round(factor * side)) for wanted, side in zip(size, image.shape, strict=False)
+    )
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return resize(image, (height, width))[top : top + size[0], left : left + size[1]]
+
+
+def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Filter with a Gaussian of `sigma` pixels, reflecting the image at its borders.
+
+    The border repeats the last row, which keeps the mean. Sigma 0 returns the image itself.
+
+    Args:
+        image: [H, W] or [H, W, C], float32.
+        sigma: Standard deviation, pixels, at least 0.
+    """
+    if sigma == 0:
+        return image
+    # The size is OpenCV's own for float32, made odd: 4 sigma to either side.
+    blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return blurred.reshape(image.shape)
