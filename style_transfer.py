@@ -18,7 +18,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ from neural_style.inputs.controls import as_compared, mix_scales
 from neural_style.inputs.find_weights import find_weights, fit_filters
 from neural_style.inputs.job import Desk, Job, check_scales, decisive
 from neural_style.inputs.scales import schedule
-from neural_style.network import VGGWeights, layers_needed, pooling_for
+from neural_style.network import VGGWeights, pooling_for
 from neural_style.objective.spec import ObjectiveSpec, structure_of
 from neural_style.runs import checkpoint, outputs, record
 from neural_style.runs import command as run_command
@@ -46,10 +45,8 @@ from neural_style.system import files, tensorflow_v1
 from neural_style.system.process import ENDING
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.text import printable
-from neural_style.tiles.graph import build_tile_graph
+from neural_style.tiles.graph import build_tiled_objective
 from neural_style.tiles.passes import Tick, ignore
-from neural_style.tiles.tile import build_tile
-from neural_style.tiles.tiling import stages_of
 from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
 from neural_style.transfer.graph_cache import GraphCache, Hands
 from neural_style.transfer.guard import told_of_memory
@@ -162,38 +159,30 @@ def open_workspace(
     precision = precision_of(config, device)
     exact = tensorflow_v1.wants_exact_sums(device.kind, precision)
     structure = replace(structure or structure_of([config]), exact=exact)
-    used = layers_needed(weights, structure.layers)
     pooling = pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         canvas = objective.build_image(structure)
-        replicate = config.network.padding == "replicate"
-        pixels = vgg.network_input(canvas.pixels, weights.mean, config.network.white)
         network = vgg.build_vgg(
-            pixels,
+            canvas.pixels,
             weights,
             structure.layers,
             pooling,
             precision,
-            replicate=replicate,
+            white=config.network.white,
+            replicate=config.network.padding == "replicate",
             transform=tensorflow_v1.wants_winograd(device.kind, precision),
         )
         goal = objective.build_objective(canvas, network.features, structure)
-        tiles = None
-        if structure.tiled:
-            tile = build_tile(
-                canvas,
-                stages_of(used),
-                lambda pixels: vgg.network_input(pixels, weights.mean, config.network.white),
-                partial(vgg.roll_stage, network, pooling=pooling, replicate=replicate),
-            )
-            tiles = build_tile_graph(goal, tile, structure)
+        tiles = build_tiled_objective(goal, network, structure) if structure.tiled else None
         optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean, tiles)
         initialize = tf.global_variables_initializer()
     opened = tensorflow_v1.build_session(graph, device)
     network.initialize(opened)
     opened.run(initialize)
     kept = KeptTargets(kept_bytes)
-    return TransferSession(weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, used)
+    return TransferSession(
+        weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, network.layers
+    )
 
 
 def precision_of(config: Config, device: tensorflow_v1.Device) -> str:

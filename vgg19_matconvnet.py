@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -39,8 +39,6 @@ from neural_style.network.weights import (
 )
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.text import printable
-from neural_style.tiles.rolling import StageOutput, roll
-from neural_style.tiles.tiling import Stage
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 
@@ -84,15 +82,21 @@ class Network:
 
     Attributes:
         features: The requested layers, shallow to deep, each [N, H / stride, W / stride, C].
+        layers: All layers down to the deepest of them.
         filters: The weights of each convolution, by its name.
         pooling: The kind of pooling.
+        replicate: Whether the first convolution sees the border repeated.
+        prepare: Returns the input of the first layer for images, [N, H, W, 3], RGB minus the mean.
         initializer: Sets the weights from what is fed.
         feed: Placeholder and value of each weight.
     """
 
     features: Mapping[str, tf.Tensor]
+    layers: tuple[Layer, ...]
     filters: Mapping[str, Filters]
     pooling: PoolingKind
+    replicate: bool
+    prepare: Callable[[tf.Tensor], tf.Tensor]
     initializer: tf.Operation
     feed: _Feed
 
@@ -112,6 +116,7 @@ def build_vgg(
     pooling: PoolingKind,
     dtype: tf.DType | str = "float32",
     *,
+    white: float = 255,
     replicate: bool = False,
     transform: bool = False,
 ) -> Network:
@@ -123,6 +128,7 @@ def build_vgg(
         layers: Names, `relu4_2` for after the ReLU and `conv4_2` for before it, bias added.
         pooling: Which pooling; the published network was trained with `max`.
         dtype: float32 or bfloat16: what weights and features are held in.
+        white: The network's value of white, see `network_input`.
         replicate: Whether the first convolution sees the border repeated beyond it, in place of
             zeros, which are the mean colour. Less of a frame shows in the pastiche.
         transform: Whether wide convolutions are taken by Winograd's minimal filtering, which needs
@@ -136,6 +142,10 @@ def build_vgg(
     feed: _Feed = ()
     needed = layers_needed(weights, layers)
     number = tf.as_dtype(dtype)
+
+    def prepare(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(network_input(images, weights.mean, white), number)
+
     with tf.name_scope("vgg") as scope:
         for layer in needed:
             if isinstance(layer, Convolution):
@@ -145,7 +155,7 @@ def build_vgg(
                 initializers += initializer
                 feed += fed
         features = _build_features(
-            tf.cast(images, number),
+            prepare(images),
             needed,
             filters,
             layers,
@@ -154,41 +164,7 @@ def build_vgg(
             replicate=replicate,
         )
         initialize = tf.group(*initializers, name="initialize")
-    return Network(features, filters, pooling, initialize, feed)
-
-
-def roll_stage(
-    network: Network,
-    x: tf.Tensor,
-    stage: Stage,
-    rows: tf.Tensor,
-    pooling: PoolingKind,
-    *,
-    replicate: bool = False,
-) -> StageOutput:
-    """Add a stage of a network to the graph, as it is taken down an image tile by tile.
-
-    Args:
-        network: It, in the graph.
-        x: The tile's rows of what the stage sees, [1, H, W, C].
-        stage: Its layers.
-        rows: Where the tile begins and ends, see `rolling.StageOutput`.
-        pooling, replicate: As for `build_vgg`.
-    """
-    number = next((filters.bias.dtype for filters in network.filters.values()), x.dtype)
-
-    def between(x: tf.Tensor, layer: Layer) -> tf.Tensor:
-        return _rectify_or_pool(x, layer, pooling)
-
-    with tf.name_scope("tiles/vgg/"):
-        return roll(
-            tf.cast(x, number),
-            stage,
-            rows,
-            network.filters,
-            between,
-            replicate=replicate and stage.stride == 1,
-        )
+    return Network(features, needed, filters, pooling, replicate, prepare, initialize, feed)
 
 
 def _build_features(

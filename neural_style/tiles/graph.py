@@ -21,8 +21,9 @@ from neural_style.objective.variables import FedVariable, build_held
 from neural_style.system.determinism import wide
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.stage import SCOPE, StageBuilder, TileStage, build_ledger, build_pulls
-from neural_style.tiles.tile import StageFeatures, Tile
+from neural_style.tiles.tile import StageFeatures, build_tile
 from neural_style.tiles.tiling import strides_of
+from vgg19_matconvnet import Network
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,17 @@ class TileGraph(LeftGradient):
         return strides_of(self.layers)
 
 
-def build_tile_graph(objective: Objective, tile: Tile, structure: ObjectiveSpec) -> TileGraph:
+def build_tiled_objective(
+    objective: Objective, network: Network, structure: ObjectiveSpec
+) -> TileGraph:
     """Add the tiled objective to the graph.
 
     Args:
-        objective: The untiled one, whose targets and weights it shares.
-        tile: The part at hand, and what the network makes of it.
+        objective: The untiled one, whose image, targets and weights it shares.
+        network: The network, in the graph.
         structure: Which layers and formulas.
     """
+    tile = build_tile(objective.canvas, network)
     features = {n: each for stage in tile.stages for n, each in stage.features.items()}
     number = objective.image.variable.dtype
     content, matches = _build_places(structure, features, number)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from neural_style.network.convolution import Filters, convolve_rows, gradient_rows
-from neural_style.network.weights import Convolution, Layer
+from neural_style.network.weights import Convolution
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.tiling import Stage, reach_of
+from vgg19_matconvnet import Network
 
 Slope = Callable[[str], "tf.Tensor | None"]
 
@@ -121,30 +122,21 @@ class StageOutput:
         return tf.ensure_shape(made, self.values[index].shape), Halo(given, known, kept)
 
 
-def roll(
-    x: tf.Tensor,
-    stage: Stage,
-    rows: tf.Tensor,
-    filters: Mapping[str, Filters],
-    between: Callable[[tf.Tensor, Layer], tf.Tensor],
-    *,
-    replicate: bool,
-) -> StageOutput:
-    """Add a stage to the graph, as it is taken down an image.
+def roll_stage(network: Network, x: tf.Tensor, stage: Stage, rows: tf.Tensor) -> StageOutput:
+    """Add a stage of a network to the graph, as it is taken down an image tile by tile.
 
     Args:
+        network: The network, in the graph.
         x: The tile's rows of what the stage sees, [1, H, W, C].
         stage: Its layers.
-        rows: See `StageOutput`.
-        filters: Weights of the convolutions, by name.
-        between: Makes what any other layer makes of its input.
-        replicate: Whether the border is repeated at the first convolution.
+        rows: Where the tile begins and ends, see `StageOutput`.
     """
     values, lines = [x], dict[str, Halo]()
+    replicate = network.replicate and stage.stride == 1
     for i, layer in enumerate(stage.layers):
         x = values[-1]
         if not isinstance(layer, Convolution):
-            values.append(between(x, layer))
+            values.append(network.after(layer, x))
             continue
         reach = reach_of(layer)
         (begin, end), (out_begin, out_end) = (tf.unstack(rows[j]) for j in (i, i + 1))
@@ -155,7 +147,7 @@ def roll(
         last = tf.minimum(out_end + reach, end)
         y = convolve_rows(
             known[:, first - top : last - top],
-            filters[layer.name],
+            network.filters[layer.name],
             out_begin - first,
             last - out_end,
             replicate=replicate and i == 0,
@@ -163,4 +155,4 @@ def roll(
         seen_next = tf.minimum(tf.maximum(out_end - reach, 0), end - 1)
         lines[layer.name] = Halo(given, known, known[:, seen_next - top :])
         values.append(y)
-    return StageOutput(stage, rows, tuple(values), lines, filters, replicate)
+    return StageOutput(stage, rows, tuple(values), lines, network.filters, replicate)

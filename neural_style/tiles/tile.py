@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from neural_style.objective import ImageVariable
 from neural_style.objective.total_variation import PaddedImage
 from neural_style.objective.variables import build_held
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.rolling import StageOutput
-from neural_style.tiles.tiling import Stage
-
-BuildStage = Callable[["tf.Tensor", Stage, "tf.Tensor"], StageOutput]  # see `rolling.roll`
+from neural_style.tiles.rolling import StageOutput, roll_stage
+from neural_style.tiles.tiling import Stage, stages_of
+from vgg19_matconvnet import Network
 
 
 @dataclass(frozen=True)
@@ -109,21 +107,9 @@ class Tile:
         return carried[stage], carried[stage + 1]
 
 
-def build_tile(
-    canvas: ImageVariable,
-    stages: Sequence[Stage],
-    see: Callable[[tf.Tensor], tf.Tensor],
-    roll: BuildStage,
-) -> Tile:
-    """Add a tile to the graph.
-
-    Args:
-        canvas: The image variable, in the graph.
-        stages: Of the network.
-        see: Makes what the network sees of pixels of the image.
-        roll: Adds a stage, of what it sees of the tile and where that and its layers' outputs
-            begin and end.
-    """
+def build_tile(canvas: ImageVariable, network: Network) -> Tile:
+    """Add a tile of the image and what each stage of the network makes of it to the graph."""
+    stages = stages_of(network.layers)
     rolled, carried = list[StageOutput](), list[StageFeatures]()
     placed = [tf.placeholder(tf.int32, [len(each.layers) + 1, 2], "rows") for each in stages]
     begin, end = tf.unstack(placed[0][0])
@@ -140,8 +126,9 @@ def build_tile(
             carried.append(StageFeatures(stage, features, gradient))
             x = features[:, rows[0][0] : rows[0][1]]
         else:
-            x = see(pixels)
-        rolled.append(roll(x, stage, rows))
+            x = network.prepare(pixels)
+        with tf.name_scope("tiles/vgg/"):
+            rolled.append(roll_stage(network, x, stage, rows))
     return Tile(canvas, patch, pixels, tuple(rolled), tuple(carried))
 
 

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from neural_style.network.weights import (
     Pooling,
     Relu,
     VGGWeights,
-    layers_needed,
     receptive_field,
 )
 from neural_style.objective import (
@@ -35,7 +33,7 @@ from neural_style.objective import (
     set_weights,
 )
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.tiles.graph import TileGraph, build_tile_graph
+from neural_style.tiles.graph import TileGraph, build_tiled_objective
 from neural_style.tiles.passes import (
     Tick,
     TiledEvaluation,
@@ -45,8 +43,6 @@ from neural_style.tiles.passes import (
     measure_style,
 )
 from neural_style.tiles.spill import Spill
-from neural_style.tiles.tile import build_tile
-from neural_style.tiles.tiling import stages_of
 from neural_style.transfer import targets
 from neural_style.transfer.targets import StyleSource
 
@@ -165,11 +161,7 @@ def both(structure: ObjectiveSpec, weights: VGGWeights, **ways: Any) -> Iterator
         canvas = build_image(structure)
         net = vgg.build_vgg(canvas.pixels, weights, structure.layers, "max", **ways)
         objective = build_objective(canvas, net.features, structure)
-        needed = layers_needed(weights, structure.layers)
-        replicate = ways.get("replicate", False)
-        roll = partial(vgg.roll_stage, net, pooling="max", replicate=replicate)
-        tile = build_tile(canvas, stages_of(needed), lambda pixels: pixels, roll)
-        tiles = build_tile_graph(objective, tile, structure)
+        tiles = build_tiled_objective(objective, net, structure)
         slope = tf.convert_to_tensor(tf.gradients(objective.total, objective.image.variable)[0])
         initializer = tf.global_variables_initializer()
         graph.finalize()
