@@ -19,57 +19,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from neural_style.config.messages import first_error
-from neural_style.config.models import (
-    Config,
-    Image,
-    Init,
-    Network,
-    Optimizer,
-    Output,
-    Runtime,
-)
-from neural_style.config.source import (
-    ConfigError,
-    CoreDumper,
-    Location,
-    Source,
-    read_source,
-    split_override,
-)
-from neural_style.config.terms import (
-    ColorControl,
-    Content,
-    Mask,
-    Style,
-    StyleImage,
-    TotalVariation,
-    style_images,
-)
+from neural_style.config.models import Config
+from neural_style.config.source import CoreDumper, Location, Source, read_source, split_override
+from neural_style.config.terms import Content, Style, StyleImage, style_images
 from neural_style.config.values import layer_weights, statistic_weights
-
-__all__ = [
-    "ColorControl",
-    "Config",
-    "ConfigError",
-    "Content",
-    "Image",
-    "Init",
-    "Mask",
-    "Network",
-    "Optimizer",
-    "Output",
-    "Runtime",
-    "Style",
-    "StyleImage",
-    "TotalVariation",
-    "json_schema",
-    "load_config",
-    "load_source",
-    "make_config",
-    "spell_out",
-    "to_yaml",
-    "validate",
-]
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:

@@ -9,11 +9,11 @@ import numpy as np
 from neural_style import images
 
 if TYPE_CHECKING:
-    from neural_style import config
+    from neural_style.config import Init
 
 
 def start_image(
-    init: config.Init, picture: np.ndarray | None, size: tuple[int, int], mean: np.ndarray
+    init: Init, picture: np.ndarray | None, size: tuple[int, int], mean: np.ndarray
 ) -> np.ndarray:
     """Return clip((1 - n) blur(picture) + n (mean + N(0, noise_std^2))) with n = init.noise.
 

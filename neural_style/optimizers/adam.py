@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from neural_style import images
-from neural_style.config.models import Optimizer as Options
+from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, build_held, check_state, held_of, hold
 from neural_style.system.tensorflow_v1 import tf

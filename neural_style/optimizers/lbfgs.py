@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.config.models import Optimizer as Options
+from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, check_state, hold, misfit
 from neural_style.optimizers.lbfgs_graph import Graph, build_graph

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neural_style.config.models import Optimizer as Options
+from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.optimizers.adam import build_adam
 from neural_style.optimizers.lbfgs import build_lbfgs

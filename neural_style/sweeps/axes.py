@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from neural_style.config import validate
-from neural_style.config.source import ConfigError, CoreDumper, Location, read_source
-from neural_style.config.sweep import Pairs, RandomDraws, Sweep
+from neural_style.config import (
+    ConfigError,
+    CoreDumper,
+    Location,
+    Pairs,
+    RandomDraws,
+    Sweep,
+    read_source,
+    validate,
+)
 from neural_style.errors import InputError
 from neural_style.sweeps.report.results import Axis
 from neural_style.text import SHOWN, printable

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neural_style.config import load_source, to_yaml
-from neural_style.config.sweep import Figure, Ray
+from neural_style.config import Figure, Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import scores
 from neural_style.inputs.find_weights import RANDOM_NOTICE

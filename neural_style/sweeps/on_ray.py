@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neural_style.config import sweep
+from neural_style.config import PROJECT, Ray
 from neural_style.errors import InputError
 from neural_style.failures import describe
 from neural_style.inputs.job import Job
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 KEPT_BYTES = 1 << 28  # of targets, in each worker
 SECONDS = 0.5  # between looks at whether Ctrl-C was pressed
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class RemoteResult(NamedTuple):
 
 
 def on_ray(
-    options: sweep.Ray, job_of: Callable[[Task], Job], hands: Hands, pressed: Sequence[int]
+    options: Ray, job_of: Callable[[Task], Job], hands: Hands, pressed: Sequence[int]
 ) -> Executor:
     """Return what makes runs on Ray, several at once.
 
@@ -147,7 +146,7 @@ def check_installed() -> None:
         )
 
 
-def _connect(options: sweep.Ray) -> Any:
+def _connect(options: Ray) -> Any:
     import ray
 
     modules = [
@@ -172,7 +171,7 @@ def _connect(options: sweep.Ray) -> Any:
     return ray
 
 
-def _check_request(ray: Any, options: sweep.Ray) -> None:
+def _check_request(ray: Any, options: Ray) -> None:
     """Refuse runs that would wait for ever; on a cluster, which may grow, warn of them.
 
     Raises:
@@ -197,7 +196,7 @@ def _check_request(ray: Any, options: sweep.Ray) -> None:
     )
 
 
-def _with_threads(job: Job, options: sweep.Ray) -> Job:
+def _with_threads(job: Job, options: Ray) -> Job:
     """Return a job with as many threads as it occupies processors, if it asks for no number."""
     threads = job.config.runtime.threads or max(1, int(options.cpus))
     return replace(job, config=job.config.having({"runtime.threads": threads}))

@@ -8,9 +8,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neural_style.config import Config, spell_out, validate
-from neural_style.config.source import ConfigError, Location, Mistake, Origin, Source, dotted
-from neural_style.config.sweep import LARGEST, Figure, Sweep
+from neural_style.config import (
+    LARGEST,
+    Config,
+    ConfigError,
+    Figure,
+    Location,
+    Mistake,
+    Origin,
+    Source,
+    Sweep,
+    dotted,
+    spell_out,
+    validate,
+)
 from neural_style.sweeps.axes import (
     Point,
     Points,
