@@ -34,8 +34,9 @@ from neural_style.inputs.controls import as_compared, mix_scales
 from neural_style.inputs.find_weights import find_weights, fit_filters
 from neural_style.inputs.job import Desk, Job, check_scales, decisive
 from neural_style.inputs.scales import schedule
+from neural_style.inputs.terms import columns_of, spec_of
 from neural_style.network import VGGWeights, pooling_for
-from neural_style.objective.spec import ObjectiveSpec, structure_of
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs import checkpoint, outputs, record
 from neural_style.runs import command as run_command
 from neural_style.runs.tensorboard import TensorBoardWriter
@@ -50,7 +51,7 @@ from neural_style.tiles.passes import Tick, ignore
 from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
 from neural_style.transfer.graph_cache import GraphCache, Hands
 from neural_style.transfer.guard import told_of_memory
-from neural_style.transfer.level import columns_of, optimise
+from neural_style.transfer.level import optimise
 from neural_style.transfer.session import TransferSession, evaluate
 from neural_style.transfer.state import Iteration, Result, Scores, Stopwatch, Watch
 from neural_style.transfer.targets import KeptTargets
@@ -128,7 +129,7 @@ def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> GraphCache
             own = Pictures(coarse, (fine,))
             if is_foretold(settings, device):
                 settings = fit_within(settings, weights, own, precision_of(settings, device))
-            structure = replace(structure_of([settings]), tiled=may_be_cut(settings))
+            structure = replace(spec_of(settings), tiled=may_be_cut(settings))
             work = open_workspace(settings, weights, device, structure)
             log.info("painting a style image in the fine structure of another")
             with work.session:
@@ -158,7 +159,7 @@ def open_workspace(
     """
     precision = precision_of(config, device)
     exact = tensorflow_v1.wants_exact_sums(device.kind, precision)
-    structure = replace(structure or structure_of([config]), exact=exact)
+    structure = replace(structure or spec_of(config), float64_sums=exact)
     pooling = pooling_for(weights, config.network.pooling)
     with tf.Graph().as_default() as graph:
         canvas = objective.build_image(structure)

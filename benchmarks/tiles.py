@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,9 @@ from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.inputs import Pictures, at_scale
+from neural_style.inputs.terms import spec_of
 from neural_style.network import preprocess
 from neural_style.network.weights import VGGWeights
-from neural_style.objective.spec import structure_of
 from neural_style.system import tensorflow_v1
 from neural_style.tiles.passes import TiledEvaluation
 from neural_style.transfer import session
@@ -75,7 +75,7 @@ def measure(
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
-    work = st.open_workspace(config, weights, device, replace(structure_of([config]), tiled=True))
+    work = st.open_workspace(config, weights, device, spec_of(config, tiled=True))
     ways: dict[int | None, TiledEvaluation | None] = {}
     for side in sides:
         session.set_goal(work, config.having({"runtime.tile": side}), inputs)

@@ -9,6 +9,7 @@ import pytest
 import style_transfer
 from neural_style.config import Config
 from neural_style.inputs import ScaledPictures
+from neural_style.inputs.terms import columns_of
 from neural_style.network.weights import (
     VGGWeights,
     preprocess,
@@ -29,7 +30,7 @@ class MadeUp:
     passes = tiles = None
 
     def __init__(self, config: Config, weights: VGGWeights, *_: Any) -> None:
-        self.columns, self.mean, self.layers = transfer.columns_of(config), weights.mean, ()
+        self.columns, self.mean, self.layers = columns_of(config), weights.mean, ()
         self.session = SimpleNamespace(run=lambda name: self.held[name])
         self.optimizer = self
         self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"))

@@ -14,10 +14,10 @@ import pytest
 import style_transfer
 from neural_style.images import io as images
 from neural_style.inputs import Pictures
+from neural_style.inputs.terms import columns_of
 from neural_style.runs import outputs
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.report.results import SweepResults
-from neural_style.transfer.level import columns_of
 from neural_style.transfer.state import Iteration, LossHistory, Result
 
 SMALL = (

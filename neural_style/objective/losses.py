@@ -107,7 +107,7 @@ def style_statistics(
     *,
     with_means: bool = False,
     ordered: bool = False,
-    exact: bool = False,
+    float64_sums: bool = False,
     before: tf.Tensor | None = None,
 ) -> StyleStatistics:
     """Return the sums of features [1, H, W, C], in float32.
@@ -118,13 +118,13 @@ def style_statistics(
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
         ordered: Whether to sort them as well; then weights are not taken into account.
-        exact: Whether the sums are added and returned in float64, and the gradient of the products
-            is rounded alike on any number of threads.
-        before: Where exact, the products of the rows above, to which these are added in turn, as if
-            they had been there; the other sums are of these rows alone.
+        float64_sums: Whether the sums are added and returned in float64, and the gradient of the
+            products does not depend on the number of threads.
+        before: With `float64_sums`, the products of the rows above, to which those of these rows
+            are added one by one; the other sums are of these rows alone.
     """
     number = wide(features).dtype
-    kept = tf.float64 if exact else number
+    kept = tf.float64 if float64_sums else number
     flat = tf.reshape(features, [-1, features.shape[-1]])  # [M, C]
     guide = None if weights is None else tf.cast(weights, number)
     weighted = features if guide is None else wide(features) * guide
@@ -134,7 +134,7 @@ def style_statistics(
         rows = tf.reduce_sum(wide(weighted), axis=2)
         means = tf.reduce_sum(tf.cast(rows, kept), axis=[0, 1])
     return StyleStatistics(
-        products=gram_matrix(features, guide, exact=exact, before=before),
+        products=gram_matrix(features, guide, exact=float64_sums, before=before),
         positions=tf.cast(positions, kept),
         features=means,
         ordered=tf.sort(wide(flat), axis=0) if ordered else None,

@@ -140,7 +140,7 @@ def build_objective(
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
-        if not structure.pulled(section):
+        if section not in structure.normalized:
             return seen[layer]
         own = weight_of(weights, f"{section}/{layer}")
         return normalize_gradient(seen[layer], own)

@@ -177,12 +177,12 @@ def _style_sums(
         "with_means": bool(kinds & {"mean_covariance", "wasserstein"})
         or structure.activation_shift != 0,
         "ordered": "histogram" in kinds and view.matches is None,
-        "exact": structure.exact,
+        "float64_sums": structure.float64_sums,
     }
 
     def sums_of(target: int, guide: tf.Tensor | None = None) -> StyleStatistics:
         before = None
-        if structure.exact and view.so_far is not None:
+        if structure.float64_sums and view.so_far is not None:
             name = f"style/{layer}/{target}/products"
             before = view.so_far(name, int(features.shape[-1]))
         return losses.style_statistics(features, guide, before=before, **wanted)

@@ -17,6 +17,7 @@ from neural_style.errors import InputError
 from neural_style.evaluation import scores
 from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Desk, Job, fingerprint
+from neural_style.inputs.terms import columns_of
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
@@ -32,7 +33,6 @@ from neural_style.system import files, hardware, tensorflow_v1
 from neural_style.system.process import held_back
 from neural_style.text import printable
 from neural_style.transfer.graph_cache import filters_of
-from neural_style.transfer.level import columns_of
 from neural_style.transfer.product_rate import product_rate
 from neural_style.transfer.state import Stopwatch
 

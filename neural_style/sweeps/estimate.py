@@ -9,8 +9,8 @@ from neural_style.config import Config
 from neural_style.inputs import at_scale
 from neural_style.inputs.job import Desk, Job, shape_key
 from neural_style.inputs.scales import schedule
+from neural_style.inputs.terms import spec_of
 from neural_style.network.weights import VGGWeights
-from neural_style.objective.spec import structure_of
 from neural_style.sweeps.plan import Plan
 from neural_style.text import human_bytes, human_seconds
 from neural_style.transfer.graph_cache import group
@@ -85,7 +85,7 @@ def survey_sweep(
     taken = []
     for config in _of_one_seed(configs):
         key = shape_key(config) + repr(
-            (structure_of([config]), config.optimizer, config.output, config.runtime)
+            (spec_of(config), config.optimizer, config.output, config.runtime)
         )
         if key not in known:
             job = desk.job(config)

@@ -212,7 +212,7 @@ def build_pulls(
     pulls = {}
     layers = {"content": structure.content_layers, "style": structure.style_layers}
     for section, names in layers.items():
-        for layer in names if structure.pulled(section) else ():
+        for layer in names if section in structure.normalized else ():
             weight = weight_of(objective.weights, f"{section}/{layer}")
             factor, norm = (
                 build_held(f"tiles/{kind}/{section}/{layer}", [], kept).variable

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from neural_style.objective.spec import ObjectiveSpec, depth_of, merge, structure_of
+from neural_style.inputs.terms import spec_of
+from neural_style.objective.spec import ObjectiveSpec, depth_of, merge
 from neural_style.transfer.fitting import may_be_cut
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class GraphCache:
 
     def workspace(self, job: Job) -> tuple[TransferSession, Pictures]:
         """Return a workspace for a run, and the pictures that it is used with."""
-        structure = job.structure or structure_of([job.config])
+        structure = job.structure or spec_of(job.config)
         structure = replace(structure, tiled=may_be_cut(job.config))
         pictures = self._mixed_pictures(job) if job.pictures.fine else job.pictures
         key = (structure, graph_key(job.config), _drawn(job))
@@ -157,7 +158,7 @@ def group(
     filters = filters or [()] * len(configs)
     groups: dict[tuple[Any, ...], list[tuple[ObjectiveSpec, list[int]]]] = {}
     for index, (config, own) in enumerate(zip(configs, filters, strict=True)):
-        structure = structure_of([config])
+        structure = spec_of(config)
         key = (graph_key(config), max(map(depth_of, structure.layers), default=()), own)
         alike = groups.setdefault(key, [])
         for i, (whole, members) in enumerate(alike):

@@ -20,8 +20,8 @@ from neural_style.inputs import Pictures, ScaledPictures, at_scale
 from neural_style.inputs.controls import recolor, recolor_start, restore
 from neural_style.inputs.scales import schedule
 from neural_style.inputs.start import start_image
+from neural_style.inputs.terms import columns_of
 from neural_style.network import deprocess, preprocess
-from neural_style.objective.spec import structure_of
 from neural_style.objective.variables import misfit
 from neural_style.tiles.passes import Tick, ignore
 from neural_style.transfer.fitting import smaller_tile
@@ -183,11 +183,6 @@ class _Leg:
                     raise
             log.warning("out of memory; going on in tiles of %d px", side)
             self.config = self.config.having({"runtime.tile": side})
-
-
-def columns_of(config: Config) -> list[str]:
-    """Return the names of a run's terms, and `total`."""
-    return [*structure_of([config]).terms, "total"]
 
 
 def _rgb(work: TransferSession, image: np.ndarray) -> np.ndarray:

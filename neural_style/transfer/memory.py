@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neural_style.inputs import Pictures, Sizes, sizes_at
 from neural_style.inputs.scales import schedule
+from neural_style.inputs.terms import spec_of
 from neural_style.network import winograd
 from neural_style.network.weights import (
     Convolution,
@@ -19,7 +20,6 @@ from neural_style.network.weights import (
     VGGWeights,
     layers_needed,
 )
-from neural_style.objective.spec import structure_of
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
 from neural_style.tiles.tiling import Stage, Tile, cut, values_carried
@@ -42,7 +42,7 @@ SORTED_COPIES = 3  # of values to be sorted: as they were, in order, and what th
 
 def peak_bytes(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> float:
     """Return the most resident memory of the process at once, with the config's tile."""
-    layers = layers_needed(weights, structure_of([config]).layers)
+    layers = layers_needed(weights, spec_of(config).layers)
     held = PROCESS_BYTES + _weight_bytes(weights, layers, precision) + picture_bytes(pictures)
     scales = [
         scale_bytes(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from neural_style.inputs import Pictures, sizes_at
 from neural_style.inputs.controls import settings_for, side_of
 from neural_style.inputs.scales import schedule
+from neural_style.inputs.terms import spec_of
 from neural_style.network import winograd
 from neural_style.network.weights import (
     Convolution,
@@ -21,7 +22,6 @@ from neural_style.network.weights import (
     layers_needed,
     output_shapes,
 )
-from neural_style.objective.spec import structure_of
 from neural_style.system import hardware, tensorflow_v1
 from neural_style.text import human_seconds
 from neural_style.tiles.tiling import is_larger
@@ -79,7 +79,7 @@ def predict(
     tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
     if rate is None:
         rate = product_rate(config.runtime.threads or hardware.usable_cpus())
-    layers = layers_needed(weights, structure_of([config]).layers)
+    layers = layers_needed(weights, spec_of(config).layers)
     transform = tensorflow_v1.wants_winograd("cpu", precision)
     operations, overhead = 0.0, START_SECONDS
     before = _fine_runs(config, weights, pictures, rate)

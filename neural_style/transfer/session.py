@@ -11,9 +11,9 @@ from neural_style import objective, optimizers
 from neural_style.config import Config
 from neural_style.inputs import ScaledPictures, Sizes
 from neural_style.inputs.guidance import guides_of
+from neural_style.inputs.terms import term_weights
 from neural_style.network import preprocess
 from neural_style.network.weights import Layer
-from neural_style.objective.spec import term_weights
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
 from neural_style.tiles.passes import Tick, TiledEvaluation, Tiling, ignore

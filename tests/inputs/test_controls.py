@@ -26,8 +26,8 @@ from neural_style.inputs.controls import (
 )
 from neural_style.inputs.job import Job
 from neural_style.inputs.pictures import Pictures
+from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.network.weights import VGGWeights
-from neural_style.objective.spec import structure_of, term_weights
 from neural_style.transfer.graph_cache import GraphCache
 from neural_style.transfer.state import LossHistory, Result
 
@@ -148,7 +148,7 @@ def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style
     settings = settings_for(config(), 96)
     layers = {"content/relu4_2": 1, "style/relu1_1": 1000, "style/relu2_1": 1000}
     assert term_weights(settings, (96, 96)) == {**layers, "total_variation": 0}
-    structure = structure_of([settings])
+    structure = spec_of(settings)
     assert (structure.statistics, structure.targets, structure.guided) == (("gram",), 1, False)
     assert (settings.init.source, settings.init.noise) == ("content", 0)
     assert (settings.image.size, settings.image.scales) == (96, None)

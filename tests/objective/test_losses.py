@@ -125,7 +125,7 @@ def test_exact_products_are_those_of_float64(rng, masked):
 
     def products(f: tf.Tensor, exact: bool = True) -> tf.Tensor:
         own = None if weights is None else tf.constant(weights)
-        return losses.style_statistics(f, own, exact=exact).products
+        return losses.style_statistics(f, own, float64_sums=exact).products
 
     flat = x.reshape(-1, 5).astype(np.float64)
     column = np.ones((len(flat), 1)) if weights is None else weights.reshape(-1, 1)

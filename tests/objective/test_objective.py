@@ -10,8 +10,9 @@ import tensorflow.compat.v1 as tf
 from graphs import LAYERS, ancestors, objective_session, picture, set_goal
 
 from neural_style.config import make_config
+from neural_style.inputs.terms import spec_of
 from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
-from neural_style.objective.spec import ObjectiveSpec, structure_of
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 pytestmark = pytest.mark.onednn
@@ -81,7 +82,7 @@ def test_terms_match_numpy_for_images_of_every_size_in_a_gradient_that_keeps_no_
 
 def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_built(rng):
     config = make_config({"style": {"layers": {"relu1_1": 1, "relu2_1": 0}}})
-    assert structure_of([config]).style_layers == ("relu1_1",)
+    assert spec_of(config).style_layers == ("relu1_1",)
     image = picture(rng, 12, 10)
     for layers in ((("relu2_1",), LAYERS), (("relu2_1",), ()), ((), ("relu1_1",))):
         structure = ObjectiveSpec(*layers)
@@ -91,16 +92,15 @@ def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_b
             assert session.run(objective.total) < 1e-6
 
 
-@pytest.mark.parametrize("pulled", [("content",), ("style",), ("content", "style")])
-def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(pulled, rng):
+@pytest.mark.parametrize("normalized", [("content",), ("style",), ("content", "style")])
+def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(normalized, rng):
     """jcjohnson/neural-style: each layer's gradient is divided by its L1 norm + 1e-8."""
-    pulls = {f"{section}_pull": True for section in pulled}
     content, style, image = (picture(rng, *size) for size in [(12, 10), (8, 14), (12, 10)])
-    structure = ObjectiveSpec(("relu2_1",), LAYERS, **pulls)
+    structure = ObjectiveSpec(("relu2_1",), LAYERS, normalized=normalized)
     with objective_session(structure, add_gradients) as (session, objective, added):
         for weights in ({}, WEIGHTS):
             set_goal(session, objective, weights, image, image)
-            assert len(pulled) < 2 or not session.run(added["image"]).any()
+            assert len(normalized) < 2 or not session.run(added["image"]).any()
         set_goal(session, objective, WEIGHTS, content, style)
         kept, painted, made = features_at(session, objective, content, style, image)
         found, terms = session.run([added["image"], objective.terms])
@@ -113,7 +113,7 @@ def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(pulled, 
             else:
                 gap = gram(made[layer]) - gram(painted[layer])
                 slope = 4 * f @ gap / f.size / f.shape[1] ** 2
-            if section in pulled:
+            if section in normalized:
                 slope /= np.abs(slope).sum() + 1e-8
             slopes[layer] += WEIGHTS[term] * slope.reshape(made[layer].shape)
         fed = {added["fed"][name]: slope for name, slope in slopes.items()}

@@ -176,7 +176,7 @@ STATISTICS = {
     "activation_shift": -1.0,
     "targets": 2,
 }
-NORMALISED = {"statistics": ("gram", "mean_covariance"), "style_pull": True, **MASKED}
+NORMALISED = {"statistics": ("gram", "mean_covariance"), "normalized": ("style",), **MASKED}
 
 
 def a_structure(**extra: Any) -> ObjectiveSpec:
@@ -189,7 +189,7 @@ def a_structure(**extra: Any) -> ObjectiveSpec:
     [
         STATISTICS,
         NORMALISED,
-        {"content_pull": True, "style_pull": True, "variation_norm": "power"},
+        {"normalized": ("content", "style"), "variation_norm": "power"},
         {
             "content_normalization": "root",
             "style_normalization": "paper",
@@ -315,10 +315,10 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_o
 
 def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(rng, graph_of):
     layers = ("relu1_1", "relu2_1", "relu3_1")
-    ways = {"variation_norm": "l1", "exact": True}
+    ways = {"variation_norm": "l1", "float64_sums": True}
     made = graph_of(ObjectiveSpec(("relu3_1",), layers, **ways), transform=True)
     made.compare(rng, (50, 121), 32).check(rel=0)
-    masked = ObjectiveSpec(("relu3_1",), layers, style_pull=True, **ways, **MASKED)
+    masked = ObjectiveSpec(("relu3_1",), layers, normalized=("style",), **ways, **MASKED)
     made = graph_of(masked, transform=True)
     made.compare(rng, (83, 57), 32).check(rel=0)
     check_no_empty_tensor(made, rng)
@@ -332,7 +332,7 @@ CUTS = [((96, 96), 64), ((256, 256), 32), ((256, 256), 96), ((381, 515), 128), (
 @pytest.mark.parametrize("form", ["direct", "minimal filtering", "bfloat16"])
 def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, graph_of):
     transform = form == "minimal filtering"
-    ways = {"tiled": True, "exact": transform, "variation_norm": "l1"}
+    ways = {"tiled": True, "float64_sums": transform, "variation_norm": "l1"}
     structure = ObjectiveSpec(("relu4_2",), PAPER, **ways)
     weights = vgg.load_weights(trained_weights)
     number = "bfloat16" if form == "bfloat16" else "float32"
@@ -349,6 +349,6 @@ def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, 
 @pytest.mark.parametrize("extra", [STATISTICS, NORMALISED], ids=["statistics", "normalised"])
 def test_all_statistics_of_the_trained_network_are_those_of_the_whole(extra, trained_weights, rng):
     layers = {"content_layers": ("relu4_2",), "style_layers": PAPER}
-    structure = a_structure(**layers, exact=True, **extra)
+    structure = a_structure(**layers, float64_sums=True, **extra)
     with both(structure, vgg.load_weights(trained_weights), transform=True) as made:
         made.compare(rng, (256, 320), 128).check()

@@ -15,8 +15,8 @@ import yaml
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
+from neural_style.inputs.terms import spec_of
 from neural_style.network.weights import VGGWeights
-from neural_style.objective.spec import structure_of
 from neural_style.transfer.graph_cache import GraphCache, filters_of, graph_key, group
 
 PICTURE = np.zeros((4, 4, 3), np.float32)
@@ -73,7 +73,7 @@ def test_runs_share_the_union_of_their_layers_where_the_deepest_is_the_same():
     (deep, first), (shallow, second) = group([*runs, layers("relu4_2")])
     assert (first, second) == ([0, 2], [1, 3])
     assert deep.style_layers == ("relu1_1", "relu2_1", "relu5_1")
-    assert {*structure_of([runs[0]]).terms, *structure_of([runs[2]]).terms} == {*deep.terms}
+    assert {*spec_of(runs[0]).terms, *spec_of(runs[2]).terms} == {*deep.terms}
     assert shallow.style_layers == ("relu3_1", "relu4_2")
     assert group([]) == []
 

@@ -18,8 +18,9 @@ from references import ROOT
 
 import vgg19_matconvnet as vgg
 from neural_style.config import Config, load_config
+from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.objective import objective
-from neural_style.objective import spec as structure
+from neural_style.objective.spec import in_depth_order
 from neural_style.transfer import targets
 
 FOLDER = ROOT / "experiments" / "presets"
@@ -33,7 +34,7 @@ def ladder(x: Any, layers: Sequence[str]) -> dict[str, Any]:
     """
     features: dict[str, Any] = {}
     rng, channels = np.random.default_rng(19), 3
-    for name in structure.in_depth_order(layers):
+    for name in in_depth_order(layers):
         own = 3 + int(name[4])
         if own != channels and own % 2:
             x = x[:, ::2, ::2]
@@ -48,7 +49,7 @@ def evaluate(
     """This project's terms at an image [H, W, 3], RGB, 0..255, and the gradient of their sum, all
     in float64.
     """
-    made_of = structure.structure_of([config])
+    made_of = spec_of(config)
     shown, kept, painted = (rgb[np.newaxis] - MEAN for rgb in (image, content, style))
     with tf.Graph().as_default():
         canvas = objective.build_image(made_of, tf.float64)
@@ -62,7 +63,7 @@ def evaluate(
             session.run(tf.global_variables_initializer())
             found = targets.measure_targets(session, goal, kept, [targets.StyleSource(painted)])
             targets.set_targets(session, goal, found)
-            objective.set_weights(session, goal, structure.term_weights(config, image.shape[:2]))
+            objective.set_weights(session, goal, term_weights(config, image.shape[:2]))
             objective.set_image(session, goal, shown)
             terms, total, slope = session.run([dict(goal.terms), goal.total, gradient])
     assert total == pytest.approx(sum(terms.values()), rel=1e-12)
@@ -98,7 +99,7 @@ def test_a_preset_has_the_peers_network_objective_and_gradient(name, rng):
     as_many = config.style.normalization in ("paper", "pixels")  # positions of the style image
     shapes = (SIZE, SIZE, SIZE[::-1] if as_many else (64, 48))
     image, content, style = (rng.uniform(0, 255, (*shape, 3)) for shape in shapes)
-    layers = structure.structure_of([config]).layers
+    layers = spec_of(config).layers
 
     def features(rgb: np.ndarray) -> dict[str, np.ndarray]:
         found = ladder((rgb * (peer.network["white"] / 255) - MEAN)[np.newaxis], layers)

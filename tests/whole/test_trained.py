@@ -12,8 +12,8 @@ import style_transfer
 from neural_style.config import Config, load_config
 from neural_style.inputs import pictures as inputs
 from neural_style.inputs.guidance import guides_of
+from neural_style.inputs.terms import term_weights
 from neural_style.network.weights import preprocess
-from neural_style.objective.spec import term_weights
 from neural_style.system import tensorflow_v1
 from neural_style.transfer import level as transfer
 from neural_style.transfer import session as workspace

@@ -1,0 +1,152 @@
+"""Which settings make runs share a graph, and the weights of their terms."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import pytest
+import yaml
+from tables import cases, rows
+
+from neural_style.config import Config, make_config
+from neural_style.inputs.terms import spec_of, term_weights
+from neural_style.objective.spec import ObjectiveSpec, merge
+
+SIZE = (30, 20)
+
+
+def config(**sections: Any) -> Config:
+    return make_config(sections)
+
+
+def alone(**sections: Any) -> ObjectiveSpec:
+    """The spec of one run."""
+    return spec_of(config(**sections))
+
+
+def of_all(runs: Iterable[Config]) -> ObjectiveSpec:
+    """The spec whose graph serves all these runs."""
+    return reduce(merge, map(spec_of, runs))
+
+
+def test_layers_may_be_listed_in_any_order():
+    orders = itertools.permutations(["relu5_1", "relu1_1", "conv1_1"])
+    assert len({alone(style={"layers": list(order)}) for order in orders}) == 1
+
+
+def test_runs_merged_in_any_order_weigh_all_of_their_own_terms_and_none_of_the_others():
+    runs = [
+        config(),
+        config(style={"layers": ["relu3_2", "relu1_1"]}),
+        config(content={"layers": ["conv4_2"]}, total_variation={"weight": 0}),
+        config(content={"weight": 0}, style={"layers": ["relu1_1"]}),
+        config(style={"weight": 0}),
+    ]
+    whole = of_all(runs)
+    assert merge(whole, whole) == whole
+    assert {of_all(order) for order in itertools.permutations(runs)} == {whole}
+    several = ({"histogram": 1, "gram": 2}, {"wasserstein": 3, "gram": 0})
+    of_statistics = [config(style={"statistic": each}) for each in several]
+    for run in (*runs, *of_statistics):
+        weights, own = term_weights(run, SIZE), spec_of(run).terms
+        assert {name for name, weight in weights.items() if weight > 0} == {*own}
+        assert run in of_statistics or {*own} < {*whole.terms}
+
+
+def test_settings_that_make_the_graph_are_in_the_spec():
+    statistic = {"gram": 1, "wasserstein": 0.5, "histogram": 0}
+    style = {"images": ["a.png", "b.png"], "mix": "losses", "statistic": statistic}
+    style |= {"activation_shift": -1, "normalization": "paper", "normalize_gradients": True}
+    content = {"normalization": "root", "normalize_gradients": True}
+    powers = {"norm": "power", "exponent": 0.5, "channels": [1, 2, 3]}
+    found = alone(content=content, style=style, total_variation=powers)
+    first = tuple(f"relu{block}_1" for block in range(1, 6))
+    variation = {"variation_exponent": 0.5, "variation_channels": (1, 2, 3)}
+    expected = ObjectiveSpec(
+        ("relu4_2",), first, "root", "paper", variation_norm="power", **variation
+    )
+    expected = replace(expected, statistics=("gram", "wasserstein"), activation_shift=-1, targets=2)
+    assert found == replace(expected, normalized=("content", "style"))
+
+
+SHARED = """
+{images: [a]} => [1, false]
+{images: [a, b, c]} => [1, false]
+{images: [a, b, c], mix: losses} => [3, false]
+{images: [{path: a, mask: m}, b]} => [2, true]
+{images: [{path: a, from_mask: m}]} => [1, true]
+{images: [{path: a, mask: m}], weight: 0} => [1, false]
+"""
+
+
+@pytest.mark.parametrize(("style", "expected"), cases(SHARED))
+def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(style, expected):
+    spec = alone(style=yaml.safe_load(style))
+    assert [spec.targets, spec.guided] == yaml.safe_load(expected)
+
+
+def test_one_part_alone_has_no_other_term():
+    none, one = {"weight": 0}, {"layers": ["relu1_1"]}
+    assert alone(style=none, total_variation=none).terms == ("content/relu4_2",)
+    assert alone(content=none, total_variation=none, style=one).terms == ("style/relu1_1",)
+    assert alone(content=none, style=none).terms == ("total_variation",)
+
+
+def test_runs_with_and_without_total_variation_share_the_formula_of_those_with_it():
+    without = config(total_variation={"weight": 0, "norm": "l2"})
+    power = config(total_variation={"norm": "power", "exponent": 2, "channels": [0, 1, 1]})
+    whole = of_all([without, power])
+    assert whole == of_all([power, without]) == spec_of(power)
+    assert (whole.variation_exponent, whole.variation_channels) == (2, (0, 1, 1))
+
+
+FORMULAS = """
+content: {normalization: paper} | content: {normalize_gradients: true} | style: {normalization: sum}
+style: {statistic: wasserstein} | style: {statistic: {gram: 1, histogram: 1}}
+style: {activation_shift: 1} | style: {images: [a, b], mix: losses}
+style: {images: [{path: a, mask: m}]} | style: {normalize_gradients: true}
+total_variation: {norm: l2} | total_variation: {exponent: 2}
+total_variation: {channels: [1, 1, 0]}
+"""
+
+
+@pytest.mark.parametrize("settings", [each for row in rows(FORMULAS) for each in row.split(" | ")])
+def test_runs_of_different_formulas_share_no_graph(settings):
+    other = make_config(yaml.safe_load(settings))
+    assert of_all([other, other]) == spec_of(other)
+    for pair in ([make_config({}), other], [other, make_config({})]):
+        with pytest.raises(ValueError, match=r"^runs that share a graph need the same formulas;"):
+            of_all(pair)
+
+
+SHARES = """
+{layers: {relu1_1: 1, relu2_1: 1, relu3_1: 2}, layer_exponent: 3, weight: 22}
+    => {relu1_1: 1, relu2_1: 3, relu3_1: 18}
+{layers: {relu1_1: 1, relu2_1: 0, relu3_1: 1}, layer_exponent: 2, weight: 10}
+    => {relu1_1: 2, relu2_1: 0, relu3_1: 8}
+{layers: [relu1_1, relu2_1], statistic: {gram: 2, histogram: 0.1}, weight: 10}
+    => {relu1_1/gram: 10, relu1_1/histogram: 0.5, relu2_1/gram: 10, relu2_1/histogram: 0.5}
+"""
+
+
+@pytest.mark.parametrize(("style", "expected"), cases(SHARES))
+def test_style_layers_have_shares_by_the_exponent_and_statistics_and_content_weights(
+    style, expected
+):
+    content = {"weight": 5, "layers": {"relu4_2": 1, "relu3_1": 2}}
+    run = config(content=content, style=yaml.safe_load(style), total_variation={"weight": 0.5})
+    others = {"content/relu4_2": 5, "content/relu3_1": 10, "total_variation": 0.5}
+    shares = {f"style/{name}": weight for name, weight in yaml.safe_load(expected).items()}
+    assert term_weights(run, SIZE) == pytest.approx(others | shares, rel=1e-12)
+
+
+def test_pixels_divides_the_gram_loss_alone_by_the_square_of_the_pastiches_values():
+    """Keras' example: sum (R - R_s)^2 / (4 (3 H W)^2)."""
+    style = {"layers": ["relu1_1"], "normalization": "pixels", "weight": 7}
+    weights = term_weights(config(style=style | {"statistic": {"gram": 1, "wasserstein": 1}}), SIZE)
+    assert weights["style/relu1_1/gram"] == pytest.approx(7 / (4 * (3 * 30 * 20) ** 2), rel=1e-12)
+    assert weights["style/relu1_1/wasserstein"] == 7
