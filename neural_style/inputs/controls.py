@@ -18,9 +18,12 @@ import numpy as np
 
 from neural_style import images
 from neural_style.config import ColorControl, Config, StyleImage, make_config
+from neural_style.errors import InputError
 from neural_style.images import color
 from neural_style.inputs.pictures import Pictures
+from neural_style.network import VGGWeights
 
+CONTENT_LAYER = "relu4_2"
 LAYERS = ("relu1_1", "relu2_1")
 WEIGHT = 1000.0  # of each layer, beside 1 for the content: the authors' own
 ITERATIONS = 100
@@ -102,6 +105,22 @@ def mix_scales(config: Config, pictures: Pictures, stylize: Stylize) -> Pictures
     return replace(pictures, styles=tuple(styles), fine=())
 
 
+def check_fine(config: Config, pictures: Pictures, weights: VGGWeights) -> None:
+    """Check that the network has the layers that painting in a fine structure compares.
+
+    Raises:
+        InputError: One is missing; the message names the first style image with `fine`.
+    """
+    asked = [i for i, fine in enumerate(pictures.fine) if fine is not None]
+    needed = [*LAYERS, CONTENT_LAYER]
+    missing = [name for name in needed if name not in {layer.name for layer in weights.layers}]
+    if asked and missing:
+        raise InputError(
+            f"style.images[{asked[0]}].fine: found a network without {missing[0]}, expected one "
+            f"with {', '.join(needed)}; set other network.weights, or remove fine"
+        )
+
+
 def side_of(style: StyleImage, config: Config, pictures: Pictures) -> int:
     """Return the longest side of a style image at the last scale, in pixels."""
     size = config.image.size or max(pictures.content.shape[:2])
@@ -111,7 +130,7 @@ def side_of(style: StyleImage, config: Config, pictures: Pictures) -> int:
 def settings_for(config: Config, longest: int) -> Config:
     """Return the settings of the transfer that paints a style image of this longest side."""
     values = {
-        "content": {"weight": 1},
+        "content": {"layers": [CONTENT_LAYER], "weight": 1},
         "style": {"layers": list(LAYERS), "weight": WEIGHT * len(LAYERS)},
         "total_variation": {"weight": 0},
         "init": {"from": "content", "noise": 0},

@@ -18,7 +18,7 @@ import numpy as np
 from neural_style.config import Style
 from neural_style.errors import InputError
 from neural_style.inputs.scales import Masks
-from neural_style.network.weights import Convolution, Layer, Pooling
+from neural_style.network import Convolution, Layer, Pooling
 
 LEAST_AREA = 1e-3  # positions of a layer under which a mask has no area
 
@@ -26,14 +26,14 @@ LEAST_AREA = 1e-3  # positions of a layer under which a mask has no area
 def position_weights(
     mask: np.ndarray, layers: Sequence[Layer], wanted: Collection[str], kind: str
 ) -> dict[str, np.ndarray]:
-    """Return the weights of the positions of each layer wanted, [H', W'], float32.
+    """Return the weights of the positions of each wanted layer, [H', W'], float32.
 
     Args:
         mask: [H, W], 0..1.
         layers: The network's layers, in the order of depth.
         wanted: Names of layers.
-        kind: `simple` takes the mean over what a position stands for; `inside` keeps positions
-            that see nothing outside the mask; `all` those that see anything inside.
+        kind: `simple` averages the mask over the pixels that a position stands for; `inside` keeps
+            positions whose receptive field is inside the mask, `all` those where they overlap.
     """
     convolve, pool = _PROPAGATION[kind]
     weights: dict[str, np.ndarray] = {}
@@ -54,7 +54,7 @@ def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
     """Check that a mask keeps positions at every layer.
 
     Raises:
-        InputError: At one it has none.
+        InputError: It keeps none at one of them.
     """
     for layer, positions in weights.items():
         if positions.sum() < LEAST_AREA:
@@ -66,12 +66,12 @@ def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
 
 
 def _blocks(mask: np.ndarray) -> np.ndarray:
-    """Return the blocks of 2 x 2 of a mask, [H // 2, W // 2, 4], odd rests dropped as the network
-    drops them.
+    """Return the 2 x 2 blocks of a mask, [H // 2, W // 2, 4]; an odd last row or column is dropped,
+    as the network's pooling drops it.
     """
     height, width = mask.shape[0] // 2, mask.shape[1] // 2
-    cut = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-    return cut.transpose(0, 2, 1, 3).reshape(height, width, 4)
+    even = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    return even.transpose(0, 2, 1, 3).reshape(height, width, 4)
 
 
 def _erode(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
@@ -82,7 +82,7 @@ def _dilate(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
     return cv2.dilate(mask, np.ones(sides, np.uint8))
 
 
-# What a convolution of a height and width, and a pooling, make of a mask.
+# How a convolution with a kernel of (height, width), and a pooling, propagate a mask.
 _PROPAGATION: Mapping[
     str,
     tuple[Callable[[np.ndarray, tuple[int, ...]], np.ndarray], Callable[[np.ndarray], np.ndarray]],
@@ -97,11 +97,11 @@ _PROPAGATION: Mapping[
 
 @dataclass(frozen=True)
 class Guides:
-    """Weights of the positions of a layer, [H', W'], by layer.
+    """The weights of the positions of each layer, [H', W'], for one style.
 
     Attributes:
-        painted: Where in the pastiche a style counts.
-        taken: Which part of its image does.
+        painted: Those of the pastiche: where the style counts.
+        taken: Those of the style image: which part of it counts.
     """
 
     painted: Mapping[str, np.ndarray]
@@ -115,10 +115,9 @@ def guides_of(
 
     Args:
         style: The settings.
-        masks: Those of each style at one scale.
+        masks: The masks of each style at one scale.
         layers: The network's layers, in the order of depth.
-        graph: Style layers that the graph has for other runs; all positions of these count, so that
-            there are some.
+        graph: Style layers of the graph that only other runs use: every position weighs 1 there.
 
     Raises:
         InputError: A mask has no area at a layer.

@@ -14,6 +14,7 @@ import numpy as np
 
 from neural_style.config import Config
 from neural_style.images import check_sides
+from neural_style.inputs.controls import check_fine
 from neural_style.inputs.find_weights import FoundWeights, find_weights
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import Pictures, read_pictures
@@ -166,6 +167,7 @@ def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> Non
         sizes = sizes_at(config, pictures, scale.longest)
         check_layers(config, sizes, weights)
         guides_of(config.style, masks_at(config, pictures, sizes), weights.layers)
+    check_fine(config, pictures, weights)
 
 
 def input_files(config: Config) -> dict[str, Path]:

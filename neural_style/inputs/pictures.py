@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from neural_style import images
 from neural_style.config import Config, StyleImage
+from neural_style.config.terms import Mask
 from neural_style.errors import InputError
 from neural_style.text import printable
 
@@ -55,7 +56,7 @@ def read_pictures(config: Config) -> Pictures:
     path = config.init.path
     start = images.read_image(path, "init.from", most).rgb if path else None
     rgb = tuple(style.rgb for style in styles)
-    masks = read_masks(config, content.rgb, rgb)
+    masks = _read_masks(config, content.rgb, rgb)
     return Pictures(content.rgb, rgb, start, content.alpha, _read_fine(config), masks)
 
 
@@ -73,12 +74,12 @@ def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
 def take_pictures(
     config: Config, content: ArrayLike, styles: Sequence[ArrayLike], start: ArrayLike | None
 ) -> Pictures:
-    """Take arrays for the pictures of a run, each RGB, 0..255, [H, W, 3], of any type of number.
+    """Return arrays as the pictures of a run, each RGB, 0..255, [H, W, 3], of any numeric type.
 
     Raises:
-        InputError: One is something else, or one that the settings need is missing; the message
+        InputError: An array is no picture, or the settings need one that is missing; the message
             begins with the argument.
-        ImageError: A mask cannot be read.
+        ImageError: A mask or a picture of fine structure cannot be read.
     """
     if not len(styles) and (config.style.weight or config.init.source == "style"):
         raise InputError("styles: found no picture, expected at least one")
@@ -91,16 +92,16 @@ def take_pictures(
         taken,
         None if start is None else _take_picture(start, "start"),
         fine=_read_fine(config) if taken else (),
-        masks=read_masks(config, picture, taken) if taken else (),
+        masks=_read_masks(config, picture, taken) if taken else (),
     )
 
 
 def for_styles(config: Config, number: int) -> Config:
-    """Return the settings for so many style images: if the config has another number, all weigh
-    the same.
+    """Return the settings for this number of style images; if the config has another, all of them
+    weigh the same.
 
     Raises:
-        InputError: It has masks or fine structures, for which the number has to be right.
+        InputError: The numbers differ, and the config has masks or fine structures.
     """
     asked = len(config.style.images)
     if number in (0, asked):
@@ -110,8 +111,8 @@ def for_styles(config: Config, number: int) -> Config:
             f"styles: found {number} pictures, expected {asked}, as many as style.images has with "
             "masks or fine structures"
         )
-    images = tuple(StyleImage(path=Path(f"{i}")) for i in range(number))
-    return config.having({"style.images": images})
+    alike = tuple(StyleImage(path=Path(f"{i}")) for i in range(number))
+    return config.having({"style.images": alike})
 
 
 def read_mask(path: Path, color: str | None, key: str, max_pixels: int) -> np.ndarray:
@@ -151,31 +152,32 @@ def read_mask(path: Path, color: str | None, key: str, max_pixels: int) -> np.nd
     return chosen.astype(np.float32)
 
 
-def read_masks(
+def _read_masks(
     config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
 ) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
     """Read every mask and check that it has the size of its picture."""
     if not config.style.guided:
         return ()
-    masks, most = [], config.image.max_pixels
-    for i, (asked, style) in enumerate(zip(config.style.images, styles, strict=True)):
-        pair = []
-        for name, mask, picture in (
-            ("mask", asked.mask, content),
-            ("from_mask", asked.from_mask, style),
-        ):
-            key = f"style.images[{i}].{name}"
-            read = read_mask(mask.path, mask.color, key, most) if mask else None
-            if read is not None and read.shape != picture.shape[:2]:
-                (height, width), (found_height, found_width) = picture.shape[:2], read.shape
-                of = "content image's" if name == "mask" else "style image's"
-                raise InputError(
-                    f"{key}: found {found_width} x {found_height} px, expected the {of} "
-                    f"{width} x {height}"
-                )
-            pair.append(read)
-        masks.append((pair[0], pair[1]))
-    return tuple(masks)
+
+    def read(mask: Mask | None, key: str, owner: str, picture: np.ndarray) -> np.ndarray | None:
+        if mask is None:
+            return None
+        pixels = read_mask(mask.path, mask.color, key, config.image.max_pixels)
+        (height, width), (found_height, found_width) = picture.shape[:2], pixels.shape
+        if (height, width) != (found_height, found_width):
+            raise InputError(
+                f"{key}: found {found_width} x {found_height} px, expected the {owner} image's "
+                f"{width} x {height}"
+            )
+        return pixels
+
+    return tuple(
+        (
+            read(image.mask, f"style.images[{i}].mask", "content", content),
+            read(image.from_mask, f"style.images[{i}].from_mask", "style", style),
+        )
+        for i, (image, style) in enumerate(zip(config.style.images, styles, strict=True))
+    )
 
 
 def _take_picture(value: ArrayLike, name: str) -> np.ndarray:

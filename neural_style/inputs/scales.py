@@ -18,7 +18,7 @@ from neural_style import images
 from neural_style.config import Config, StyleImage
 from neural_style.errors import InputError
 from neural_style.inputs.pictures import Pictures
-from neural_style.network.weights import VGGWeights, WeightsError, smallest_side
+from neural_style.network import VGGWeights, WeightsError, smallest_side
 
 SMALLEST = 128  # px, the longest side at which `auto` begins
 NARROWEST = 32  # px, the shortest side of any picture there
@@ -58,7 +58,8 @@ def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
         pictures: The pictures as they are in their files.
 
     Raises:
-        InputError: The scales do not grow up to the size, or there is another number of iterations.
+        InputError: The scales do not increase up to the size, or `optimizer.iterations` has another
+            number of values.
     """
     sides = _sides(config, pictures)
     counts = config.optimizer.iterations
@@ -93,14 +94,14 @@ def _sides(config: Config, pictures: Pictures) -> list[int]:
 
 @dataclass(frozen=True)
 class ScaledPictures:
-    """The pictures as they are used, RGB, 0..255, float32, [H, W, 3].
+    """The pictures at one scale, RGB, 0..255, float32, [H, W, 3].
 
     Attributes:
         content: Content image; the pastiche has its size.
         styles: Style images, each of its own shape, with their weights.
-        start: What the optimisation starts from, before blur and noise; None for noise alone.
-        masks: For each style, where it is painted and which part of it is taken, [H, W], 0..1, of
-            the sizes here. Empty if there are no masks.
+        start: The start image before blur and noise; None for noise alone.
+        masks: For each style, where it is painted and which part of its image is taken, [H, W],
+            0..1. Empty if there are no masks.
     """
 
     content: np.ndarray
@@ -110,13 +111,11 @@ class ScaledPictures:
 
     @property
     def painted(self) -> np.ndarray:
-        """How much any style is painted, [H, W], 0..1, float32; 0 where the content stays."""
+        """How far any style is painted, [H, W], 0..1, float32; 0 where the content stays."""
         if not self.masks:
             return np.ones(self.size, np.float32)
-        counting = [
-            m for (m, _), (_, weight) in zip(self.masks, self.styles, strict=True) if weight
-        ]
-        return np.max(counting, axis=0)
+        weighted = zip(self.masks, self.styles, strict=True)
+        return np.max([painted for (painted, _), (_, weight) in weighted if weight], axis=0)
 
     @property
     def region(self) -> np.ndarray:
@@ -130,7 +129,7 @@ class ScaledPictures:
 
     @property
     def label(self) -> str:
-        """The size as people write it, width first."""
+        """The size as `WIDTHxHEIGHT`."""
         return f"{self.content.shape[1]}x{self.content.shape[0]}"
 
 
@@ -143,14 +142,14 @@ class Sizes:
 
 
 def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
-    """Return the sizes of pictures at a scale.
+    """Return the sizes of the pictures at a scale.
 
     The content's longest side becomes `longest`, or stays if that is None; a style's becomes
-    `scale` times that. Every picture keeps its shape, enlarged or reduced: the style is never
-    squashed into the content's. `image.aspect` gives the pastiche another shape than the content's.
+    `scale` times that. Every picture keeps its aspect ratio, enlarged or reduced, but for a
+    content image under `image.aspect`.
 
     Raises:
-        InputError: One would be too large.
+        InputError: A picture would have too many pixels.
     """
     most = config.image.max_pixels
     content = _fit(_shape(config, pictures), longest, "content.image", most)
@@ -175,7 +174,7 @@ def at_scale(config: Config, pictures: Pictures, longest: int | None) -> ScaledP
 
 
 def masks_at(config: Config, pictures: Pictures, sizes: Sizes) -> Masks:
-    """Return the masks of the styles at these sizes; none if no style counts."""
+    """Return the masks of the styles at these sizes; none if the style weighs nothing."""
     if not (pictures.masks and config.style.weight):
         return ()
 
@@ -201,7 +200,7 @@ def narrowness(config: Config, pictures: Pictures) -> list[float]:
 
 
 def _shape(config: Config, pictures: Pictures) -> tuple[int, int]:
-    """Return the (height, width) whose shape the pastiche has."""
+    """Return a (height, width) of the aspect ratio of the pastiche."""
     height, width = _size(pictures.content)
     if config.image.aspect is None:
         return height, width
@@ -238,12 +237,12 @@ def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
         if min(height, width) < least:
             raise InputError(
                 f"{key}: {width} x {height} px at this size, expected at least {least} px a side "
-                f"for {deepest}; raise {_what_sizes(key)}, or leave the deepest layers out"
+                f"for {deepest}; raise {_size_key(key)}, or leave the deepest layers out"
             )
 
 
 def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndarray:
-    """Return a mask at (height, width), its edge softened by a Gaussian of `feather` pixels."""
+    """Return a mask at (height, width), blurred by a Gaussian of `feather` pixels."""
     fitted = images.resize(mask, size)
     if feather:
         fitted = images.gaussian_blur(fitted, feather)
@@ -251,17 +250,17 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndar
 
 
 def _fit(shape: tuple[int, int], longest: int | None, key: str, most: int) -> tuple[int, int]:
-    """Return the size of this shape and longest side, if it has no more pixels than allowed."""
+    """Return the size with this aspect ratio and longest side, if it has few enough pixels."""
     height, width = images.fit_size(shape, longest)
     if height * width > most:
         raise InputError(
             f"{key}: {width} x {height} px at this size, expected at most {most / 1e6:g} "
-            f"megapixels; lower {_what_sizes(key)}, or raise image.max_megapixels"
+            f"megapixels; lower {_size_key(key)}, or raise image.max_megapixels"
         )
     return height, width
 
 
-def _what_sizes(key: str) -> str:
+def _size_key(key: str) -> str:
     return "image.size" if key == "content.image" else "image.size or its scale"
 
 

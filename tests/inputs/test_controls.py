@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import vgg19
+from conftest import small_layers, vgg19
 from numpy.testing import assert_allclose, assert_array_equal
 from references import CONVERT
 from tables import refusal
 
 import style_transfer
 from neural_style.config import ColorControl, Config, make_config
-from neural_style.errors import DivergedError
+from neural_style.errors import DivergedError, InputError
 from neural_style.images import color, resize
 from neural_style.inputs.controls import (
     as_compared,
@@ -24,7 +24,7 @@ from neural_style.inputs.controls import (
     restore,
     settings_for,
 )
-from neural_style.inputs.job import Job
+from neural_style.inputs.job import Job, check_scales
 from neural_style.inputs.pictures import Pictures
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.network.weights import VGGWeights
@@ -155,6 +155,21 @@ def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style
     assert settings.color.preserve == "none"
     assert (settings.network, settings.runtime) == (config().network, config().runtime)
     assert (settings.network.pooling, settings.runtime.threads) == ("average", 3)
+
+
+def test_a_network_without_the_layers_of_a_fine_structure_is_refused():
+    """Before the run, though the network has the run's own layers."""
+    content, style = {"layers": ["relu1_1"]}, {"layers": ["relu1_1"]}
+    style["images"] = ["a.png", {"path": "b.png", "fine": "f.png"}]
+    settings = make_config({"content": content, "style": style, "image": {"size": 20}})
+    given = Pictures(picture(0), (picture(1), picture(2)), fine=(None, picture(3)))
+    small = VGGWeights(tuple(small_layers()), np.zeros(3, np.float32), "unpublished")
+    assert refusal(InputError, check_scales, settings, given, small) == (
+        "style.images[1].fine: found a network without relu4_2, expected one with relu1_1, "
+        "relu2_1, relu4_2; set other network.weights, or remove fine"
+    )
+    check_scales(settings, given, vgg19())
+    check_scales(settings, replace(given, fine=()), small)
 
 
 def paint(monkeypatch, ends, settings: Config, *results: Result) -> tuple[list[Config], str]:
