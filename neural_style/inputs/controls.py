@@ -105,7 +105,7 @@ def mix_scales(config: Config, pictures: Pictures, stylize: Stylize) -> Pictures
     return replace(pictures, styles=tuple(styles), fine=())
 
 
-def check_fine(config: Config, pictures: Pictures, weights: VGGWeights) -> None:
+def check_fine(pictures: Pictures, weights: VGGWeights) -> None:
     """Check that the network has the layers that painting in a fine structure compares.
 
     Raises:

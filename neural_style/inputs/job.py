@@ -167,7 +167,7 @@ def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> Non
         sizes = sizes_at(config, pictures, scale.longest)
         check_layers(config, sizes, weights)
         guides_of(config.style, masks_at(config, pictures, sizes), weights.layers)
-    check_fine(config, pictures, weights)
+    check_fine(pictures, weights)
 
 
 def input_files(config: Config) -> dict[str, Path]:
