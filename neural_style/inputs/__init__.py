@@ -5,21 +5,29 @@ scales        the scales of a run, and its pictures at each of them
 guidance      masks -> weights of the positions of a layer
 controls      colour control, and style images in the fine structure of others
 find_weights  the network: a file, a download, or random filters
+terms         the spec of the objective, and the weights of its terms
 job           a run whose inputs are read and checked
 """
 
+from neural_style.inputs.guidance import Guides, guides_of
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
 from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, schedule, sizes_at
+from neural_style.inputs.terms import columns_of, spec_of, term_weights
 
 __all__ = [
+    "Guides",
     "Pictures",
     "Scale",
     "ScaledPictures",
     "Sizes",
     "at_scale",
+    "columns_of",
     "for_styles",
+    "guides_of",
     "read_pictures",
     "schedule",
     "sizes_at",
+    "spec_of",
     "take_pictures",
+    "term_weights",
 ]
