@@ -28,7 +28,7 @@ from neural_style.errors import InputError
 from neural_style.images import read_image
 from neural_style.network.random_filters import random_weights
 from neural_style.network.weights import layers_needed
-from neural_style.tiles.tiling import cut
+from neural_style.tiles.tiling import cut_image
 
 DEEPEST = "relu5_1"  # of the default layers
 GRID = 16  # pixels, its stride
@@ -55,7 +55,7 @@ class Line:
 def find_lines(image: np.ndarray, tile: int) -> list[Line]:
     """Measure the lines between the tiles of an image, [H, W, 3], made with the default layers."""
     layers = layers_needed(random_weights(0), [DEEPEST])
-    ((_, tiles), *_) = cut(layers, (image.shape[0], image.shape[1]), tile)
+    ((_, tiles), *_) = cut_image(layers, (image.shape[0], image.shape[1]), tile)
     return lines_at(image, [rows[0][0] for rows in tiles][1:])
 
 

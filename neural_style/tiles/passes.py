@@ -19,10 +19,10 @@ from neural_style.tiles.graph import TileGraph
 from neural_style.tiles.rolling import Halo
 from neural_style.tiles.spill import Spill, Stored
 from neural_style.tiles.stage import PIXELS, TileStage
-from neural_style.tiles.tiling import Tile, cut
+from neural_style.tiles.tiling import Spans, cut_image
 
 Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
-Tiles = Sequence[Sequence[Tile]]  # those of each stage
+Tiles = Sequence[Sequence[Spans]]  # those of each stage
 Kept = np.ndarray | Stored
 Fed = Callable[[TileStage, "StageTile"], dict[Any, Kept]]
 Reached = Collection[str]  # layers of which a tile has rows, and `PIXELS`
@@ -179,7 +179,7 @@ class Tiling:
 
     def tiles(self, image: np.ndarray) -> Tiles:
         """Return the tiles of an image [1, H, W, 3]; none if it is taken in one piece."""
-        found = cut(self.graph.layers, (image.shape[1], image.shape[2]), self.side)
+        found = cut_image(self.graph.layers, (image.shape[1], image.shape[2]), self.side)
         return [tiles for _, tiles in found] if len(found[0][1]) > 1 else []
 
     def passes(

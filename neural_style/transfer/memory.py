@@ -22,7 +22,7 @@ from neural_style.network.weights import (
 )
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
-from neural_style.tiles.tiling import Stage, Tile, cut, values_carried
+from neural_style.tiles.tiling import Spans, Stage, cut_image, stored_values
 
 if TYPE_CHECKING:
     from neural_style.config import Config
@@ -130,16 +130,16 @@ class _AtOnce(NamedTuple):
         """Return it for an image (height, width) in tiles of a side, whose features take so many
         bytes a value.
         """
-        stages = cut(layers, size, tile)
+        stages = cut_image(layers, size, tile)
         seen = [(stage, size[1], each) for stage, tiles in stages for each in tiles]
         features = max(values_of(*each) for each in seen)
         compared = _sorted_layers(config)
         ordered = max(values_of(*each, compared) for each in seen) if compared else 0
-        carried = width * values_carried(layers, size, tile)
+        carried = width * stored_values(layers, size, tile)
         return cls(width * features, 4 * ordered, carried, len(stages[0][1]) > 1)
 
 
-def values_of(stage: Stage, width: int, tile: Tile, layers: Collection[str] | None = None) -> int:
+def values_of(stage: Stage, width: int, tile: Spans, layers: Collection[str] | None = None) -> int:
     """Return how many values of a tile of an image of some width are kept for its gradient: the
     outputs of ReLU and pooling; or those of the layers given.
     """
@@ -154,13 +154,13 @@ def values_of(stage: Stage, width: int, tile: Tile, layers: Collection[str] | No
 
 def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
     """Return how many values of an image (height, width) are kept for its gradient."""
-    ((stage, (whole,)),) = cut(layers, size, None)
+    ((stage, (whole,)),) = cut_image(layers, size, None)
     return values_of(stage, size[1], whole)
 
 
 def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
     """Return how many values of an image (height, width) are sorted for histograms."""
-    ((stage, (whole,)),) = cut(layers, size, None)
+    ((stage, (whole,)),) = cut_image(layers, size, None)
     compared = _sorted_layers(config)
     return values_of(stage, size[1], whole, compared) if compared else 0
 

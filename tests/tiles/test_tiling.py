@@ -10,12 +10,12 @@ from conftest import tiny_layers, vgg19
 
 from neural_style.network.weights import Convolution, Layer, layers_needed
 from neural_style.tiles.tiling import (
-    cut,
+    cut_image,
     is_larger,
     reach_of,
     stages_of,
+    stored_values,
     strides_of,
-    values_carried,
 )
 
 
@@ -37,7 +37,7 @@ def test_vgg19_goes_on_from_pool3_and_from_pool4():
     assert [(stage.stride, stage.channels) for stage in found] == [(1, 3), (8, 256), (16, 512)]
     assert [layer.name for stage in found for layer in stage.layers] == names(VGG)
     # A position for 8 x 8 and for 16 x 16 pixels, sides rounded down.
-    assert values_carried(VGG, (1000, 520), 512) == 125 * 65 * 256 + 62 * 32 * 512
+    assert stored_values(VGG, (1000, 520), 512) == 125 * 65 * 256 + 62 * 32 * 512
 
 
 def test_no_stage_but_that_of_a_network_without_layers_is_without_convolutions():
@@ -66,7 +66,7 @@ def test_convolutions_lag_by_four_rows_and_poolings_halve_that_and_double_stride
 def test_tiles_have_each_row_once_and_convolutions_what_they_see_from_whole_fours(
     layers, size, side
 ):
-    for stage, tiles in cut(layers, size, side):
+    for stage, tiles in cut_image(layers, size, side):
         for index, stride in enumerate(stage.strides):
             spans = [tile[index] for tile in tiles]
             assert (spans[0][0], spans[-1][1]) == (0, size[0] // stage.stride // stride)
@@ -86,7 +86,7 @@ def test_tiles_have_each_row_once_and_convolutions_what_they_see_from_whole_four
 @pytest.mark.parametrize("side", [512, 1024])
 def test_a_tile_has_no_more_pixels_than_the_square(size, side):
     """But where that has no row of each layer; deeper, where features are few, tiles are longer."""
-    for stage, tiles in cut(VGG, size, side):
+    for stage, tiles in cut_image(VGG, size, side):
         longest = (side * max(stage.stride // 4, 1)) ** 2 // size[1] // stage.stride
         most = max(longest // stage.grid, 1) * stage.grid
         assert max(end - begin for (begin, end), *_ in tiles) <= most + stage.grid / 2
@@ -96,14 +96,14 @@ def test_a_tile_has_no_more_pixels_than_the_square(size, side):
 @pytest.mark.parametrize("height", [512, 509, 45])
 @pytest.mark.parametrize("side", [None, 392, 600])
 def test_an_image_no_larger_than_a_tile_is_taken_by_one_stage_in_one_piece(side, height):
-    ((stage, (tile,)),) = cut(VGG, (height, 300), side)
+    ((stage, (tile,)),) = cut_image(VGG, (height, 300), side)
     assert (names(stage.layers), stage.stride) == (names(VGG), 1)
     assert (tile[0], tile[-1]) == ((0, height), (0, height // 16))
-    assert values_carried(VGG, (height, 300), side) == 0
+    assert stored_values(VGG, (height, 300), side) == 0
 
 
 def test_an_image_of_few_rows_is_one_tile_and_a_square_is_larger_by_its_pixels():
-    ((_, tiles),) = cut(VGG, (31, 5000), 64)
+    ((_, tiles),) = cut_image(VGG, (31, 5000), 64)
     assert len(tiles) == 1
     assert is_larger((100, 101), 100)
     assert not is_larger((50, 200), 100)
