@@ -7,12 +7,11 @@ from neural_style.objective.objective import (
     Objective,
     build_image,
     build_objective,
-    read_goals,
+    read_targets,
     set_guides,
     set_image,
     set_region,
     set_weights,
-    sums_present,
     weight_of,
 )
 
@@ -23,11 +22,10 @@ __all__ = [
     "Objective",
     "build_image",
     "build_objective",
-    "read_goals",
+    "read_targets",
     "set_guides",
     "set_image",
     "set_region",
     "set_weights",
-    "sums_present",
     "weight_of",
 ]

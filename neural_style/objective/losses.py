@@ -71,8 +71,12 @@ class StyleStatistics:
     ordered: Any = None
     matched: Any = None
 
+    def present(self) -> dict[str, Any]:
+        """Return the sums that are not None, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
-def error_statistics(features: tf.Tensor, target: tf.Tensor) -> ContentStatistics:
+
+def content_statistics(features: tf.Tensor, target: tf.Tensor) -> ContentStatistics:
     """Return the squared distance of two feature maps [1, H, W, C], summed in float64."""
 
     def squares(features: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:

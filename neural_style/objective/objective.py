@@ -16,30 +16,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
 from neural_style.objective.losses import StyleStatistics
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.objective.terms import TermInputs, build_sums, build_terms
-from neural_style.objective.total_variation import framed
-from neural_style.objective.variables import FedVariable, build_held, hold
+from neural_style.objective.terms import TermInputs, build_statistics, build_terms
+from neural_style.objective.total_variation import pad_image
+from neural_style.objective.variables import FedVariable, assign, build_fed
 from neural_style.system.tensorflow_v1 import tf
 
 
 @dataclass(frozen=True)
-class ImageVariable:
-    """The image being made, and which of its pixels are.
+class ImageVariable(FedVariable):
+    """The pastiche, [1, H, W, 3], RGB minus the network's mean; H and W may change.
 
     Attributes:
-        image: The pastiche, [1, H, W, 3], RGB minus the network's mean; H and W may change.
         region: 1 where it may change, 0 where it keeps what it is, [1, H, W, 1]; None for all.
         pixels: The image, with no gradient outside the region.
     """
 
-    image: FedVariable
     region: FedVariable | None
     pixels: tf.Tensor
 
@@ -49,7 +47,7 @@ class Objective:
     """Handles of the objective's graph.
 
     Attributes:
-        canvas: The image variable.
+        image: The image variable.
         terms: Weighted terms by name (`content/relu4_2`, `style/relu1_1`, `total_variation`; with
             several statistics `style/relu1_1/wasserstein`), scalars.
         total: Their sum, scalar.
@@ -63,7 +61,7 @@ class Objective:
         weights: The weight of each term.
     """
 
-    canvas: ImageVariable
+    image: ImageVariable
     terms: Mapping[str, tf.Tensor]
     total: tf.Tensor
     features: Mapping[str, tf.Tensor]
@@ -73,11 +71,6 @@ class Objective:
     style_targets: Mapping[str, tuple[StyleStatistics, ...]]
     shares: FedVariable
     weights: Mapping[str, FedVariable]
-
-    @property
-    def image(self) -> FedVariable:
-        """The pastiche, [1, H, W, 3], RGB minus the network's mean."""
-        return self.canvas.image
 
 
 @dataclass(frozen=True)
@@ -105,38 +98,38 @@ class Evaluation(Protocol):
 
 def build_image(structure: ObjectiveSpec, dtype: tf.DType | None = None) -> ImageVariable:
     """Add the image variable: the pastiche, of any size."""
-    image = build_held("image", [1, None, None, 3], dtype)
+    image = build_fed("image", [1, None, None, 3], dtype)
     pixels = image.variable.value()
     if not structure.guided:
-        return ImageVariable(image, None, pixels)
-    region = build_held("region", [1, None, None, 1], dtype)
+        return ImageVariable(**vars(image), region=None, pixels=pixels)
+    region = build_fed("region", [1, None, None, 1], dtype)
     inside = region.variable.value()
     still = tf.stop_gradient(pixels) * (1 - inside)
-    return ImageVariable(image, region, pixels * inside + still)
+    return ImageVariable(**vars(image), region=region, pixels=pixels * inside + still)
 
 
 def build_objective(
-    canvas: ImageVariable, features: Mapping[str, tf.Tensor], structure: ObjectiveSpec
+    image: ImageVariable, features: Mapping[str, tf.Tensor], structure: ObjectiveSpec
 ) -> Objective:
     """Add the total loss of a structure to the graph.
 
     Args:
-        canvas: The image variable, in the graph.
+        image: The image variable, in the graph.
         features: What the network makes of its pixels, by layer, shallow to deep, [1, H', W', C].
         structure: Which layers and formulas.
     """
-    number = canvas.pixels.dtype
-    weights = {name: build_held(f"weight/{name}", [], number) for name in structure.terms}
+    number = image.pixels.dtype
+    weights = {name: build_fed(f"weight/{name}", [], number) for name in structure.terms}
     content_targets = {
-        name: build_held(f"target/content/{name}", features[name].shape, features[name].dtype)
+        name: build_fed(f"target/content/{name}", features[name].shape, features[name].dtype)
         for name in structure.content_layers
     }
     guides = {
-        name: build_held(f"guide/{name}", [1, None, None, structure.targets], number)
+        name: build_fed(f"guide/{name}", [1, None, None, structure.targets], number)
         for name in (structure.style_layers if structure.guided else ())
     }
-    shares = build_held("shares", [structure.targets], number)
-    pixels = tf.identity(canvas.pixels, "seen/pixels")
+    shares = build_fed("shares", [structure.targets], number)
+    pixels = tf.identity(image.pixels, "seen/pixels")
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
@@ -150,22 +143,22 @@ def build_objective(
         content={name: held.variable for name, held in content_targets.items()},
         guides={name: held.variable.value() for name, held in guides.items()},
         matches=None,
-        pixels=framed(pixels),
+        pixels=pad_image(pixels),
     )
-    sums = build_sums(structure, view)
+    sums = build_statistics(structure, view)
     style_targets = {
         name: tuple(_build_target(name, i, each, number) for i, each in enumerate(some))
         for name, some in sums.style.items()
     }
-    unweighted = build_terms(structure, sums, read_goals(style_targets), shares.variable.value())
+    unweighted = build_terms(structure, sums, read_targets(style_targets), shares.variable.value())
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     total = layerwise_gradient(
         list(terms.values()),
-        [canvas.pixels, *features.values()],
+        [image.pixels, *features.values()],
         [pixels, *seen.values()],
     )
     return Objective(
-        canvas=canvas,
+        image=image,
         terms=terms,
         total=total,
         features=features,
@@ -180,20 +173,20 @@ def build_objective(
 
 def set_image(session: tf.Session, objective: Objective, image: np.ndarray) -> None:
     """Put an image [1, H, W, 3], RGB minus the mean, into the variable."""
-    hold(session, [(objective.image, image)])
+    assign(session, [(objective.image, image)])
 
 
 def set_region(session: tf.Session, objective: Objective, region: np.ndarray) -> None:
     """Set which pixels may change, [H, W], 1 or 0."""
-    if objective.canvas.region:
-        hold(session, [(objective.canvas.region, region[None, :, :, None])])
+    if objective.image.region:
+        assign(session, [(objective.image.region, region[None, :, :, None])])
 
 
 def set_guides(
     session: tf.Session, objective: Objective, guides: Sequence[Mapping[str, np.ndarray]]
 ) -> None:
     """Set the weights of the positions of each layer, [H', W'], for each target."""
-    hold(
+    assign(
         session,
         [
             (held, np.stack([each[name] for each in guides], axis=-1)[None])
@@ -204,12 +197,7 @@ def set_guides(
 
 def set_weights(session: tf.Session, objective: Objective, weights: Mapping[str, float]) -> None:
     """Set the weight of each term; one that is not named gets 0."""
-    hold(session, [(held, weights.get(name, 0.0)) for name, held in objective.weights.items()])
-
-
-def sums_present(sums: StyleStatistics) -> dict[str, Any]:
-    """Return those sums that there are, by their names."""
-    return {name: value for name, value in vars(sums).items() if value is not None}
+    assign(session, [(held, weights.get(name, 0.0)) for name, held in objective.weights.items()])
 
 
 def weight_of(weights: Mapping[str, FedVariable], prefix: str) -> tf.Tensor:
@@ -223,13 +211,13 @@ def weight_of(weights: Mapping[str, FedVariable], prefix: str) -> tf.Tensor:
     )
 
 
-def read_goals(
+def read_targets(
     style_targets: Mapping[str, Sequence[StyleStatistics]],
 ) -> dict[str, tuple[StyleStatistics, ...]]:
     """Return what style layers are compared with, as tensors of what is held."""
     return {
         name: tuple(
-            StyleStatistics(**{n: held.variable.value() for n, held in sums_present(each).items()})
+            StyleStatistics(**{n: held.variable.value() for n, held in each.present().items()})
             for each in targets
         )
         for name, targets in style_targets.items()
@@ -240,11 +228,11 @@ def _build_target(
     layer: str, index: int, sums: StyleStatistics, number: tf.DType
 ) -> StyleStatistics:
     """Add what a layer's sums are compared with: held values in their place, of a type."""
-    shapes = {name: value.shape for name, value in sums_present(sums).items()}
+    shapes = {name: value.shape for name, value in sums.present().items()}
     if "ordered" in shapes:
         shapes["ordered"] = [None, sums.ordered.shape[-1]]
     held = {
-        name: build_held(f"target/style/{layer}/{index}/{name}", shape, number)
+        name: build_fed(f"target/style/{layer}/{index}/{name}", shape, number)
         for name, shape in shapes.items()
     }
     return StyleStatistics(**held)

@@ -46,7 +46,7 @@ class TermInputs:
 
 
 @dataclass(frozen=True)
-class Sums:
+class Statistics:
     """All that the terms are computed from; sums of disjoint parts add up to those of the whole.
 
     Attributes:
@@ -68,13 +68,13 @@ class Sums:
             for key, value in _sums_in(each).items()
         }
 
-    def with_parts(self, values: Mapping[str, Any]) -> Sums:
+    def with_parts(self, values: Mapping[str, Any]) -> Statistics:
         """Return these with other sums in their places, named as `parts` names them."""
         new = {
             name: replace(each, **{key: values[f"{name}/{key}"] for key in _sums_in(each)})
             for name, each in self._records().items()
         }
-        return Sums(
+        return Statistics(
             {layer: new[f"content/{layer}"] for layer in self.content},
             {
                 layer: tuple(new[f"style/{layer}/{i}"] for i in range(len(each)))
@@ -102,7 +102,7 @@ def _sums_in(record: Any) -> dict[str, Any]:
     return {name: v for name, v in values.items() if v is not None and name not in fixed}
 
 
-def build_sums(structure: ObjectiveSpec, view: TermInputs, scope: str = "") -> Sums:
+def build_statistics(structure: ObjectiveSpec, view: TermInputs, scope: str = "") -> Statistics:
     """Add the sums of a view to the graph.
 
     Args:
@@ -113,7 +113,7 @@ def build_sums(structure: ObjectiveSpec, view: TermInputs, scope: str = "") -> S
     content, style = {}, {}
     for name in structure.content_layers:
         with tf.name_scope(f"{scope}content/{name}/"):
-            content[name] = losses.error_statistics(
+            content[name] = losses.content_statistics(
                 view.features("content", name), view.content[name]
             )
     for name in structure.style_layers:
@@ -128,12 +128,12 @@ def build_sums(structure: ObjectiveSpec, view: TermInputs, scope: str = "") -> S
                 shown = replace(shown, pixels=shown.pixels * factors)
             form = VARIATIONS[structure.variation_norm]
             variation = variation_statistics(form, shown, structure.variation_exponent)
-    return Sums(content, style, tuple(variation))
+    return Statistics(content, style, tuple(variation))
 
 
 def build_terms(
     structure: ObjectiveSpec,
-    sums: Sums,
+    sums: Statistics,
     goals: Mapping[str, Sequence[StyleStatistics]],
     shares: tf.Tensor,
     scope: str = "",

@@ -47,7 +47,7 @@ class PaddedImage:
         return tf.shape(self.pixels)[axis] - left_out
 
 
-def framed(image: tf.Tensor) -> PaddedImage:
+def pad_image(image: tf.Tensor) -> PaddedImage:
     """Return a whole image [1, H, W, 3] in its frame."""
     return PaddedImage(tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC"))
 

@@ -34,9 +34,7 @@ class FedVariable:
         return float, tuple(self.placeholder.shape.as_list())
 
 
-def build_held(
-    name: str, shape: Sequence[int | None], dtype: tf.DType | None = None
-) -> FedVariable:
+def build_fed(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> FedVariable:
     """Add a held value to the graph.
 
     Args:
@@ -49,16 +47,16 @@ def build_held(
     variable = tf.Variable(
         start, trainable=False, name=name, shape=tf.TensorShape(shape), use_resource=True
     )
-    return held_of(variable, name)
+    return fed_of(variable, name)
 
 
-def held_of(variable: tf.Variable, name: str) -> FedVariable:
+def fed_of(variable: tf.Variable, name: str) -> FedVariable:
     """Make a held value of a variable that is in the graph already."""
     placeholder = tf.placeholder(variable.dtype, variable.shape, name=f"{name}_value")
     return FedVariable(variable, placeholder, variable.assign(placeholder, read_value=False))
 
 
-def hold(session: tf.Session, values: Iterable[tuple[FedVariable, Any]]) -> None:
+def assign(session: tf.Session, values: Iterable[tuple[FedVariable, Any]]) -> None:
     """Give held values what they are to hold."""
     pairs = list(values)
     session.run(

@@ -16,7 +16,7 @@ import numpy as np
 from neural_style import images
 from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
-from neural_style.objective.variables import FedVariable, build_held, check_state, held_of, hold
+from neural_style.objective.variables import FedVariable, assign, build_fed, check_state, fed_of
 from neural_style.system.tensorflow_v1 import tf
 
 
@@ -111,10 +111,10 @@ def build_adam(
     rate, beta1, beta2, epsilon = (tf.placeholder_with_default(0.5, [], name=n) for n in names)
     decay = tf.placeholder(tf.float32, [], "average")
     best_image, best_loss = (
-        build_held("best_image", [1, None, None, 3]),
-        build_held("best_loss", []),
+        build_fed("best_image", [1, None, None, 3]),
+        build_fed("best_loss", []),
     )
-    average = build_held("average_image", [1, None, None, 3])
+    average = build_fed("average_image", [1, None, None, 3])
     optimizer = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon)
 
     def steps(losses: Mapping[str, tf.Tensor], descend: Callable[[], tf.Operation]) -> Steps:
@@ -149,8 +149,8 @@ def build_adam(
         objective=objective,
         best_image=best_image,
         best_loss=best_loss,
-        moments=tuple(held_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
-        powers=tuple(held_of(power, f"power_{i}") for i, power in enumerate(powers)),
+        moments=tuple(fed_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
+        powers=tuple(fed_of(power, f"power_{i}") for i, power in enumerate(powers)),
         forget=tf.group(
             powers[0].assign(beta1, read_value=False), powers[1].assign(beta2, read_value=False)
         ),
@@ -188,7 +188,7 @@ class AdamRun:
         handles, blank = self._handles, np.zeros_like(image)
         moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
         self._shrunk = before._shrunk if before else 1.0
-        hold(
+        assign(
             self._session,
             [
                 (handles.objective.image, image),
@@ -216,7 +216,7 @@ class AdamRun:
         best = self.best_image()
         blank = np.zeros_like(best)
         places = [self._handles.average, *self._handles.moments]
-        hold(
+        assign(
             self._session,
             [(self._handles.objective.image, best), *((place, blank) for place in places)],
         )
@@ -233,7 +233,7 @@ class AdamRun:
         held = self._handles.held
         forms = {name: each.form for name, each in held.items()}
         check_state(state, {**forms, "averaged": (int, ()), "shrunk": (float, ())})
-        hold(self._session, [(each, state[name]) for name, each in held.items()])
+        assign(self._session, [(each, state[name]) for name, each in held.items()])
         self._averaged = max(int(state["averaged"]), 0)
         self._shrunk = float(state["shrunk"])
 
@@ -279,7 +279,7 @@ class AdamRun:
         size = (shape[1], shape[2])
         ratio = first.size / math.prod(shape)
         mean = images.resize(first[0], size) * ratio
-        region = self._handles.objective.canvas.region
+        region = self._handles.objective.image.region
         if region:  # enlarged, the mean reaches a little beyond it
             mean = mean * self._session.run(region.variable)[0]
         square = np.maximum(images.resize(second[0], size), 0) * ratio**2

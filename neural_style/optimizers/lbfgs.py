@@ -17,7 +17,7 @@ import numpy as np
 
 from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
-from neural_style.objective.variables import FedVariable, check_state, hold, misfit
+from neural_style.objective.variables import FedVariable, assign, check_state, misfit
 from neural_style.optimizers.lbfgs_graph import Graph, build_graph
 from neural_style.optimizers.vectors import CHUNK, Box, blocks
 from neural_style.system.tensorflow_v1 import tf
@@ -125,12 +125,12 @@ class LBFGSRun:
         )
         self._losses = dict(zip(self._handles.losses, state["losses"], strict=True))
         self._put(state["anchor"])
-        hold(self._session, [(each, state[name]) for name, each in self._held().items()])
+        assign(self._session, [(each, state[name]) for name, each in self._held().items()])
 
     def _put(self, image: np.ndarray) -> None:
         """Put an image [1, H, W, 3] in place, with no history."""
         self._rows = -(-image.size // CHUNK)
-        hold(self._session, [(self._handles.objective.image, image)])
+        assign(self._session, [(self._handles.objective.image, image)])
         self._session.run(self._handles.reset)
 
     def _check(self, state: Mapping[str, np.ndarray]) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from neural_style.objective import LeftGradient, Objective
-from neural_style.objective.variables import FedVariable, build_held
+from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.optimizers.vectors import (
     CHUNK,
     Box,
@@ -122,15 +122,15 @@ def build_graph(
     image = objective.image.variable
     number = image.dtype
     with tf.name_scope("lbfgs"):
-        held_anchor = build_held("anchor", [1, None, None, 3], number)
+        held_anchor = build_fed("anchor", [1, None, None, 3], number)
         held_slope, held_free = (
-            build_held(name, [None, CHUNK], number) for name in ("slope", "free")
+            build_fed(name, [None, CHUNK], number) for name in ("slope", "free")
         )
         new_slope, direction = (
-            build_held(name, [None, CHUNK], number).variable for name in ("new_slope", "direction")
+            build_fed(name, [None, CHUNK], number).variable for name in ("new_slope", "direction")
         )
         held_steps, held_changes = (
-            tuple(build_held(f"{name}_{j}", [None, CHUNK], number) for j in range(history))
+            tuple(build_fed(f"{name}_{j}", [None, CHUNK], number) for j in range(history))
             for name in ("step", "change")
         )
         anchor, slope, free = held_anchor.variable, held_slope.variable, held_free.variable
@@ -168,8 +168,8 @@ def build_graph(
 
         with tf.control_dependencies([begin, descend]):
             may_move = free_variables(anchor.value(), slope.value(), box)
-            if objective.canvas.region:  # the preconditioner would smooth steps beyond it
-                region = objective.canvas.region.variable.value()
+            if objective.image.region:  # the preconditioner would smooth steps beyond it
+                region = objective.image.region.variable.value()
                 may_move *= in_rows(region * tf.ones_like(anchor.value()))
         return Graph(
             objective=objective,

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neural_style.network.weights import Layer
-from neural_style.objective import LeftGradient, Objective, read_goals
+from neural_style.objective import LeftGradient, Objective, read_targets
 from neural_style.objective.gradients import pull_factor
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.objective.terms import Sums, TermInputs, build_sums, build_terms
-from neural_style.objective.variables import FedVariable, build_held
+from neural_style.objective.terms import Statistics, TermInputs, build_statistics, build_terms
+from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.determinism import wide
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.stage import SCOPE, StageBuilder, TileStage, build_ledger, build_pulls
@@ -44,7 +44,7 @@ class TileGraph(LeftGradient):
     stages: Sequence[TileStage]
     layers: Sequence[Layer]
     carried: Sequence[StageFeatures]
-    sums: Sums
+    sums: Statistics
     clear: tf.Operation
     settle: tf.Operation
     settle_norms: tf.Operation
@@ -66,7 +66,7 @@ def build_tiled_objective(
         network: The network, in the graph.
         structure: Which layers and formulas.
     """
-    tile = build_tile(objective.canvas, network)
+    tile = build_tile(objective.image, network)
     features = {n: each for stage in tile.stages for n, each in stage.features.items()}
     number = objective.image.variable.dtype
     content, matches = _build_places(structure, features, number)
@@ -74,7 +74,7 @@ def build_tiled_objective(
     in_turn: dict[str, FedVariable] = {}
 
     def so_far(name: str, channels: int) -> tf.Tensor:
-        in_turn[name] = build_held(f"tiles/sum/{name}", [channels, channels], tf.float64)
+        in_turn[name] = build_fed(f"tiles/sum/{name}", [channels, channels], tf.float64)
         return in_turn[name].variable.value()
 
     view = TermInputs(
@@ -92,14 +92,14 @@ def build_tiled_objective(
         pixels=tile.patch.frame,
         so_far=so_far,
     )
-    here = build_sums(structure, view, SCOPE)
+    here = build_statistics(structure, view, SCOPE)
     ledger = build_ledger(here.parts(), in_turn)
     read = {name: held.variable.value() for name, held in ledger.sums.items()}
-    goals, shares = read_goals(objective.style_targets), objective.shares.variable.value()
+    goals, shares = read_targets(objective.style_targets), objective.shares.variable.value()
     unweighted = build_terms(structure, here.with_parts(read), goals, shares, SCOPE)
     terms = {name: objective.weights[name].variable * loss for name, loss in unweighted.items()}
     total = tf.reduce_sum(tf.stack(list(terms.values())), name="tiles/total")
-    gradient = build_held("tiles/gradient", [1, None, None, 3], number)
+    gradient = build_fed("tiles/gradient", [1, None, None, 3], number)
     values = {
         name: wide(tf.reshape(features[name], [-1, features[name].shape[-1]])) for name in matches
     }

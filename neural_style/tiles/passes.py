@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neural_style.objective import sums_present
 from neural_style.objective.losses import StyleStatistics
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
@@ -296,7 +295,7 @@ def measure_style(
 
     for _ in walk.down("style", fetch):
         pass
-    held = {layer: sums_present(each[0]) for layer, each in graph.sums.style.items()}
+    held = {layer: each[0].present() for layer, each in graph.sums.style.items()}
     found = session.run(
         {
             layer: {name: each.variable for name, each in sums.items() if name != "matched"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from neural_style.objective import Objective, weight_of
 from neural_style.objective.gradients import absolute_sum, scale_gradient
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.objective.terms import TermInputs, build_sums
-from neural_style.objective.variables import FedVariable, build_held
+from neural_style.objective.terms import TermInputs, build_statistics
+from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.rolling import Halo
 from neural_style.tiles.tile import Tile
@@ -180,7 +180,7 @@ class StageBuilder:
         if self.structure.variation_norm:
             wider = tile.wider()  # that of the rows above and below depends on the tile's as well
             alone = replace(self.structure, content_layers=(), style_layers=())
-            parts = build_sums(alone, replace(self.view, pixels=wider.frame), SCOPE).parts()
+            parts = build_statistics(alone, replace(self.view, pixels=wider.frame), SCOPE).parts()
             found.append(tile.own(wider, self.ledger.slope_by(wider.pixels, parts)))
         return tile.within(tf.add_n(found)) if found else None
 
@@ -215,7 +215,7 @@ def build_pulls(
         for layer in names if section in structure.normalized else ():
             weight = weight_of(objective.weights, f"{section}/{layer}")
             factor, norm = (
-                build_held(f"tiles/{kind}/{section}/{layer}", [], kept).variable
+                build_fed(f"tiles/{kind}/{section}/{layer}", [], kept).variable
                 for kind, kept in (("factor", weight.dtype), ("norm", tf.float64))
             )
             scaled = scale_gradient(features[layer], factor.value())
@@ -236,6 +236,6 @@ def _of_a_style(name: str) -> bool:
 
 def _held_like(parts: Mapping[str, tf.Tensor], kind: str) -> dict[str, FedVariable]:
     return {
-        name: build_held(f"tiles/{kind}/{name}", part.shape, part.dtype)
+        name: build_fed(f"tiles/{kind}/{name}", part.shape, part.dtype)
         for name, part in parts.items()
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neural_style.objective import ImageVariable
 from neural_style.objective.total_variation import PaddedImage
-from neural_style.objective.variables import build_held
+from neural_style.objective.variables import build_fed
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.rolling import StageOutput, roll_stage
 from neural_style.tiles.tiling import Stage, stages_of
@@ -75,7 +75,7 @@ class Tile:
     @property
     def size(self) -> tf.Tensor:
         """(height, width) of the image, [2]."""
-        return tf.shape(self.canvas.image.variable.value())[1:3]
+        return tf.shape(self.canvas.variable.value())[1:3]
 
     @property
     def rows(self) -> list[tf.Tensor]:
@@ -119,7 +119,7 @@ def build_tile(canvas: ImageVariable, network: Network) -> Tile:
         if rolled:
             last = rolled[-1].values[-1]
             held = (
-                build_held(f"{kind}/{len(rolled)}", [1, None, None, stage.channels], last.dtype)
+                build_fed(f"{kind}/{len(rolled)}", [1, None, None, stage.channels], last.dtype)
                 for kind in ("carried", "carried_gradient")
             )
             features, gradient = (each.variable for each in held)
@@ -134,10 +134,10 @@ def build_tile(canvas: ImageVariable, network: Network) -> Tile:
 
 def build_patch(canvas: ImageVariable, begin: tf.Tensor, end: tf.Tensor) -> TileRows:
     """Add rows of an image to the graph, from the first one to before the last."""
-    height = tf.shape(canvas.image.variable.value())[1]
+    height = tf.shape(canvas.variable.value())[1]
     first, last = tf.maximum(begin - 1, 0), tf.minimum(end + 1, height)
     above, below = tf.cast(begin <= 0, tf.int32), tf.cast(end >= height, tf.int32)
-    pixels = tf.identity(canvas.image.variable[:, first:last])
+    pixels = tf.identity(canvas.variable[:, first:last])
     if canvas.region:
         inside = canvas.region.variable[:, first:last]
         pixels = pixels * inside + tf.stop_gradient(pixels) * (1 - inside)

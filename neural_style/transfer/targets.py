@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.objective import Objective, set_guides, set_image, set_region, sums_present
+from neural_style.objective import Objective, set_guides, set_image, set_region
 from neural_style.objective.losses import StyleStatistics
-from neural_style.objective.variables import FedVariable, hold
+from neural_style.objective.variables import FedVariable, assign
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.passes import ContentOfTiles, Tiling, measure_content, measure_style
 
@@ -98,18 +98,18 @@ def set_targets(session: tf.Session, objective: Objective, targets: Targets) -> 
     whole = isinstance(targets.content, Mapping)
     content = targets.content if isinstance(targets.content, Mapping) else {}
     places = objective.content_targets.items()
-    hold(session, [(held, content.get(name, _nothing(held))) for name, held in places])
+    assign(session, [(held, content.get(name, _nothing(held))) for name, held in places])
     if not objective.style_targets:
         return
     pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]
     for name, handles in objective.style_targets.items():
         for each, sums in zip(handles, targets.style[name], strict=True):
-            held = sums_present(each)
+            held = each.present()
             pairs += [
                 (held[n], value if whole or n != "ordered" else _nothing(held[n]))
-                for n, value in sums_present(sums).items()
+                for n, value in sums.present().items()
             ]
-    hold(session, pairs)
+    assign(session, pairs)
 
 
 def measure_targets(
@@ -178,7 +178,7 @@ def _measure_style(
     if cut and cut.tiles(style.image):
         return measure_style(session, cut, style.image)
     found = session.run(
-        {name: sums_present(sums[0]) for name, sums in objective.style_statistics.items()}
+        {name: sums[0].present() for name, sums in objective.style_statistics.items()}
     )
     return {name: StyleStatistics(**values) for name, values in found.items()}
 
@@ -201,7 +201,7 @@ def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> Style
     shares = np.divide(weights, np.sum(weights))
     positions = sum(share * each.positions for share, each in zip(shares, sums, strict=True))
     mixed: dict[str, Any] = {"positions": positions}
-    for name in sums_present(sums[0]):
+    for name in sums[0].present():
         values = [getattr(each, name) for each in sums]
         if name == "ordered":
             values = [_quantiles(value, len(values[0])) for value in values]

@@ -10,7 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from graphs import evaluate, gradient
 
-from neural_style.objective import losses, sums_present
+from neural_style.objective import losses
 from neural_style.system import determinism
 
 
@@ -55,7 +55,7 @@ def test_content_losses_and_gradients_are_those_of_gatys_eq_1_and_2_and_shares_o
     """`root`, over 2 sqrt(C M), is the geometric mean of half the sum and of half the mean."""
 
     def content_loss(made: tf.Tensor) -> Any:
-        return losses.CONTENT_LOSSES[name](losses.error_statistics(made, tf.constant(target)))
+        return losses.CONTENT_LOSSES[name](losses.content_statistics(made, tf.constant(target)))
 
     loss, grad = gradient(content_loss, features)
     assert loss == pytest.approx(share * np.sum((features - target) ** 2), rel=1e-12)
@@ -96,8 +96,8 @@ def test_gram_losses_are_mean_discrepancies_of_the_quadratic_kernel_wherever_fea
 
 def test_statistics_match_gatys_eq_3_and_add_over_disjoint_parts(features, target):
     def sums_of(f: tf.Tensor, t: tf.Tensor) -> dict[str, tf.Tensor]:
-        errors = losses.error_statistics(f, t)
-        style = sums_present(losses.style_statistics(f, with_means=True))
+        errors = losses.content_statistics(f, t)
+        style = losses.style_statistics(f, with_means=True).present()
         return {**style, "squares": errors.squares, "error_positions": errors.positions}
 
     whole = evaluate(sums_of, features, target)

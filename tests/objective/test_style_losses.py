@@ -12,7 +12,7 @@ from graphs import gradient
 from numpy.testing import assert_allclose
 from references import Reference, gram_reference, mean_gram, wasserstein_reference
 
-from neural_style.objective import losses, sums_present
+from neural_style.objective import losses
 
 CHANNELS = 8
 SHIFT = -1.0
@@ -64,7 +64,7 @@ class Laboratory:
             each = {name: formula(made, goal) for name, (formula, _) in STATISTICS.items()}
             self.both = {n: (v, tf.gradients(v, self.features)[0]) for n, v in each.items()}
             moments = losses._moments(made)
-            self.sums = {**sums_present(made), "mean": moments[0], "covariance": moments[1]}
+            self.sums = {**made.present(), "mean": moments[0], "covariance": moments[1]}
         self.session = tf.Session(graph=self.graph)
 
     def run(self, fetches: Any, features: Any, style: Any, weights: Any) -> Any:
@@ -193,6 +193,6 @@ def test_weighted_sums_are_those_of_numpy_and_of_the_papers_guided_features(feat
     assert_allclose(sums["covariance"], covariance, rtol=1e-9, atol=1e-12)
     names = ("products", "positions", "features")
     found = losses.shifted(losses.StyleStatistics(**{name: sums[name] for name in names}), 2.5)
-    assert [*sums_present(found)] == [*names]
-    for name, value in sums_present(found).items():
+    assert [*found.present()] == [*names]
+    for name, value in found.present().items():
         assert_allclose(value, of_shifted[name], rtol=1e-12)

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from neural_style.objective.total_variation import VARIATIONS, PaddedImage, framed, variation_loss
+from neural_style.objective.total_variation import (
+    VARIATIONS,
+    PaddedImage,
+    pad_image,
+    variation_loss,
+)
 
 EXPONENT = 1.25
 # Rows and columns of the parts of a picture of 6 x 8.
@@ -23,7 +28,7 @@ class Forms:
     def __init__(self, number: str, exponent: float = EXPONENT) -> None:
         with tf.Graph().as_default() as graph:
             self.image = tf.placeholder(number, [1, None, None, 3])
-            self.frame = framed(self.image).pixels
+            self.frame = pad_image(self.image).pixels
             self.ends = [tf.placeholder_with_default(1, []) for _ in range(2)]
             part = PaddedImage(self.frame, *self.ends)
             self.parts = {name: form(part, exponent) for name, form in VARIATIONS.items()}

@@ -19,7 +19,7 @@ from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.objective import ImageVariable, Objective, set_image
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.objective.variables import build_held
+from neural_style.objective.variables import build_fed
 from neural_style.optimizers import vectors
 from neural_style.optimizers.lbfgs import LBFGSRun, build_lbfgs, shorter
 from neural_style.optimizers.lbfgs_graph import LEVELS, precondition
@@ -62,9 +62,9 @@ def minimiser(
 ) -> Iterator[Minimiser]:
     """Yield a session and L-BFGS of a function of an image, in float64."""
     with tf.Graph().as_default():
-        image = build_held("image", [1, None, None, 3], tf.float64)
+        image = build_fed("image", [1, None, None, 3], tf.float64)
         total = function(image.variable.read_value())
-        canvas = ImageVariable(image, None, image.variable.read_value())
+        canvas = ImageVariable(**vars(image), region=None, pixels=image.variable.read_value())
         objective = Objective(canvas, {"f": total}, total, *[NOTHING] * 7)
         bounds = box and tuple(np.broadcast_to(np.float64(bound), 3) for bound in box)
         handles = build_lbfgs(objective, bounds, history, preconditioned)

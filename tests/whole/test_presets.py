@@ -55,7 +55,7 @@ def evaluate(
         canvas = objective.build_image(made_of, tf.float64)
         seen = vgg.network_input(canvas.pixels, np.array(MEAN), config.network.white)
         goal = objective.build_objective(canvas, ladder(seen, made_of.layers), made_of)
-        gradient = tf.gradients(tf.add_n([*goal.terms.values()]), canvas.image.variable)[0]
+        gradient = tf.gradients(tf.add_n([*goal.terms.values()]), canvas.variable)[0]
         options = tf.ConfigProto()
         # What runs once is not worth being rewritten.
         options.graph_options.rewrite_options.disable_meta_optimizer = True
