@@ -9,6 +9,13 @@ terms         the spec of the objective, and the weights of its terms
 job           a run whose inputs are read and checked
 """
 
+from neural_style.inputs.controls import (
+    as_compared,
+    mix_scales,
+    recolor,
+    recolor_start,
+    restore_color,
+)
 from neural_style.inputs.guidance import Guides, guides_of
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
 from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, schedule, sizes_at
@@ -20,11 +27,16 @@ __all__ = [
     "Scale",
     "ScaledPictures",
     "Sizes",
+    "as_compared",
     "at_scale",
     "columns_of",
     "for_styles",
     "guides_of",
+    "mix_scales",
     "read_pictures",
+    "recolor",
+    "recolor_start",
+    "restore_color",
     "schedule",
     "sizes_at",
     "spec_of",

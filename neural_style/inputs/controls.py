@@ -71,7 +71,7 @@ def as_compared(control: ColorControl, image: np.ndarray) -> np.ndarray:
     return color.grey(color.luminance(image, control.space), control.space)
 
 
-def restore(control: ColorControl, pastiche: np.ndarray, content: np.ndarray) -> np.ndarray:
+def restore_color(control: ColorControl, pastiche: np.ndarray, content: np.ndarray) -> np.ndarray:
     """Return the pastiche, with the content's chroma under `luminance` and `luminance_only`.
 
     Args:

@@ -43,7 +43,7 @@ class Scale:
 
 
 def work(scales: Sequence[Scale], done: int) -> float:
-    """Return the work of the first iterations of a run, in pixels of a square image."""
+    """Return the work of the first `done` iterations of a run: the sum of `longest` squared."""
     return sum(
         float(scale.longest) ** 2 * min(max(done - scale.first, 0), scale.iterations)
         for scale in scales

@@ -17,7 +17,7 @@ from neural_style.config import Config
 from neural_style.errors import DivergedError, is_out_of_memory
 from neural_style.images import resize
 from neural_style.inputs import Pictures, ScaledPictures, at_scale
-from neural_style.inputs.controls import recolor, recolor_start, restore
+from neural_style.inputs.controls import recolor, recolor_start, restore_color
 from neural_style.inputs.scales import schedule
 from neural_style.inputs.start import start_image
 from neural_style.inputs.terms import columns_of
@@ -69,7 +69,7 @@ def optimise(
     guard = guard_of(history, config.optimizer.max_recoveries)
 
     def finished(image: np.ndarray) -> np.ndarray:
-        return restore(config.color, _rgb(work, image), pictures.content)
+        return restore_color(config.color, _rgb(work, image), pictures.content)
 
     try:
         for scale in scales:
@@ -104,7 +104,7 @@ def optimise(
         enlarged = resize(_rgb(work, image), whole.size)
         if interrupted or failure:
             enlarged = _settle(enlarged, whole)
-        return restore(config.color, enlarged, pictures.content)
+        return restore_color(config.color, enlarged, pictures.content)
 
     average = last.averaged_image()
     averaged = None if average is None else full_size(average)

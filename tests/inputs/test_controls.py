@@ -21,7 +21,7 @@ from neural_style.inputs.controls import (
     mix_scales,
     recolor,
     recolor_start,
-    restore,
+    restore_color,
     settings_for,
 )
 from neural_style.inputs.job import Job, check_scales
@@ -55,7 +55,9 @@ def pictures(rng: np.random.Generator) -> Pictures:
 def test_a_mode_leaves_alone_what_it_is_not_about(preserve, pictures):
     asked, image = control(preserve=preserve), pictures.styles[0]
     assert (recolor(asked, pictures) is pictures) == (preserve in ("none", "luminance"))
-    assert (restore(asked, image, pictures.content) is image) == (preserve in ("none", "match"))
+    assert (restore_color(asked, image, pictures.content) is image) == (
+        preserve in ("none", "match")
+    )
     for made in (as_compared(asked, image), recolor_start(asked, image)):
         assert (made is image) == (preserve != "luminance_only")
 
@@ -97,12 +99,12 @@ def test_restored_pastiche_has_the_chroma_of_the_content_alone(preserve, space, 
     chosen = control(preserve=preserve, space=space)
     pastiche = np.repeat(rng.uniform(90, 130, (24, 30, 1)), 3, axis=2).astype(np.float32)
     content = (110 + (pictures.content - 110) / 4).astype(np.float32)  # far from black and white
-    restored = CONVERT[space](restore(chosen, pastiche, content))
+    restored = CONVERT[space](restore_color(chosen, pastiche, content))
     assert_allclose(restored[..., 0], CONVERT[space](pastiche)[..., 0], atol=1e-3)
     assert_allclose(restored[..., 1:], CONVERT[space](content)[..., 1:], atol=1e-3)
     small = resize(pastiche, (12, 15))  # takes the content resized
-    expected = restore(chosen, small, resize(content, (12, 15)))
-    assert_array_equal(restore(chosen, small, content), expected)
+    expected = restore_color(chosen, small, resize(content, (12, 15)))
+    assert_array_equal(restore_color(chosen, small, content), expected)
 
 
 CPU = SimpleNamespace(kind="cpu", precision="float32")
@@ -148,8 +150,8 @@ def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style
     settings = settings_for(config(), 96)
     layers = {"content/relu4_2": 1, "style/relu1_1": 1000, "style/relu2_1": 1000}
     assert term_weights(settings, (96, 96)) == {**layers, "total_variation": 0}
-    structure = spec_of(settings)
-    assert (structure.statistics, structure.targets, structure.guided) == (("gram",), 1, False)
+    spec = spec_of(settings)
+    assert (spec.statistics, spec.targets, spec.guided) == (("gram",), 1, False)
     assert (settings.init.source, settings.init.noise) == ("content", 0)
     assert (settings.image.size, settings.image.scales) == (96, None)
     assert settings.color.preserve == "none"
@@ -192,8 +194,8 @@ DONE, STOPPED, DIVERGED = (
 
 def test_ctrl_c_and_divergence_while_a_style_is_painted_end_the_run(monkeypatch):
     paint(monkeypatch, KeyboardInterrupt, config(), STOPPED)
-    _, told = paint(monkeypatch, DivergedError, config(), DIVERGED)
-    assert re.search(r"style\.images: .* total is nan", told)
+    _, message = paint(monkeypatch, DivergedError, config(), DIVERGED)
+    assert re.search(r"style\.images: .* total is nan", message)
 
 
 @pytest.mark.parametrize(("memory", "in_tiles"), [("900MB", True), ("90GB", False)])
@@ -207,12 +209,12 @@ def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles, mo
 def test_styles_are_painted_once_for_runs_that_use_the_same():
     painted = []
     opened = SimpleNamespace(close=lambda: None)
-    studio = GraphCache(
+    graphs = GraphCache(
         lambda *_: opened, None, lambda job: painted.append(1) or job.pictures, None
     )
     network = VGGWeights((), np.zeros(3, np.float32), "unpublished", "1")
     job = Job(config(), fine_pictures(), network, {"content.image": "2"})
     other = replace(job, digests={"content.image": "3"})
     for each in (job, job, other, other):
-        studio.workspace(each)
+        graphs.workspace(each)
     assert len(painted) == 2

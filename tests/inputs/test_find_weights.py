@@ -41,15 +41,15 @@ def mine(tmp_path):
     return path
 
 
-def test_a_file_in_place_is_loaded_and_told_of_if_it_is_bad_or_not_the_published_one(mine, load):
+def test_a_file_in_place_is_loaded_with_a_notice_if_it_is_not_the_published_one(mine, load):
     found = find_weights(network(mine), 0)
     load.assert_called_once_with(mine)
     assert (found.weights.origin, found.notice) == ("published", "")
     load.return_value = weights("unpublished")
     assert find_weights(network(mine), 0).notice == f"{mine}: not the published VGG-19"
     load.side_effect = WeightsError(f"{mine}: is empty")
-    told = refusal(WeightsError, find_weights, network(mine), 0)
-    assert told == f"network.weights: {mine}: is empty"
+    message = refusal(WeightsError, find_weights, network(mine), 0)
+    assert message == f"network.weights: {mine}: is empty"
 
 
 def test_missing_weights_are_an_error_that_says_what_to_do_or_random_filters(mine):
@@ -87,15 +87,17 @@ def test_if_missing_decides_on_a_site_out_of_reach_but_not_on_another_file(tmp_p
     obtain = Mock(side_effect=error)
     monkeypatch.setattr(download, "obtain", obtain)
     path = tmp_path / supply.PUBLISHED_NAME
-    told = refusal(WeightsError, find_weights, network(path), 0)
-    assert told.startswith("network.weights: https://host: cannot be reached; put the file there")
+    message = refusal(WeightsError, find_weights, network(path), 0)
+    assert message.startswith(
+        "network.weights: https://host: cannot be reached; put the file there"
+    )
     found, notice = find_weights(network(path, if_missing="random"), 0)
     assert found.origin == "random"
     assert notice.startswith("https://host: cannot be reached; continuing with RANDOM FILTERS")
     obtain.side_effect = download.DownloadError("https://host: another digest")
     wanted = network(path, if_missing="random")
-    told = refusal(download.DownloadError, find_weights, wanted, 0)
-    assert told == "https://host: another digest"
+    message = refusal(download.DownloadError, find_weights, wanted, 0)
+    assert message == "https://host: another digest"
 
 
 @pytest.mark.parametrize("typed", ["\n", "y\n", "Yes", "n\n", "what\n", ""])

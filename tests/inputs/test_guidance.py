@@ -94,13 +94,13 @@ def test_guides_are_the_weights_of_masks_at_layers_in_use_and_1_at_others_and_no
     assert guides_of(style, (), LAYERS) == []
 
 
-def test_a_mask_without_area_at_a_layer_is_told_by_its_style_unless_that_weighs_nothing():
+def test_a_mask_without_area_at_a_layer_is_refused_unless_its_style_weighs_nothing():
     style, masks = guided(guidance="inside")
-    told = f"{KEY}: the mask has no area at relu3_1 with style.guidance: "
+    message = f"{KEY}: the mask has no area at relu3_1 with style.guidance: "
     inside = "inside at this scale; try style.guidance: simple, or image.scales: null"
     simple = "simple at this scale; try a larger mask, or image.scales: null"
-    assert refusal(InputError, guides_of, style, masks, LAYERS) == told + inside
+    assert refusal(InputError, guides_of, style, masks, LAYERS) == message + inside
     weights = {"relu1_1": np.ones((4, 4)), "relu3_1": np.zeros((2, 2))}
-    assert refusal(InputError, check_area, weights, KEY, "simple") == told + simple
+    assert refusal(InputError, check_area, weights, KEY, "simple") == message + simple
     style, masks = guided(guidance="inside", weight=0)
     assert [dict(guide.painted) for guide in guides_of(style, masks, LAYERS)] == [{}, {}]

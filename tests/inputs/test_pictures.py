@@ -35,7 +35,7 @@ NO_STYLE = {"style": {"weight": 0}, "init": {"from": "style"}}
 
 
 def test_arrays_that_are_no_pictures_are_named():
-    for content, styles, settings, told in (
+    for content, styles, settings, message in (
         (GOOD[..., 0], [GOOD], {}, f"content: found an array [4, 6] of float64, {WANTED}"),
         (GOOD, [GOOD, FOUR], {}, f"styles[1]: found an array [4, 6, 4] of uint8, {WANTED}"),
         (GOOD, GOOD, {}, f"styles[0]: found an array [6, 3] of float64, {WANTED}"),
@@ -51,7 +51,7 @@ def test_arrays_that_are_no_pictures_are_named():
         (GOOD, [GOOD], {"init": {"from": "./x.png"}}, f"start: found none, {BY_PATH}"),
     ):
         config = make_config(settings)
-        assert refusal(InputError, take_pictures, config, content, styles, None) == told
+        assert refusal(InputError, take_pictures, config, content, styles, None) == message
 
 
 def masked(folder, styles, **files):
@@ -87,9 +87,9 @@ def test_a_mask_is_the_mean_of_greys_or_what_is_near_a_colour(tmp_path):
         assert_allclose(mask, [expected] * 2, rtol=1e-6)
 
 
-def test_what_is_no_mask_is_told(tmp_path):
+def test_an_unusable_mask_is_refused(tmp_path):
     one = "or give one of them, {{path: ..., color: '#rrggbb'}}, in quotes"
-    for pixel, color, told in (
+    for pixel, color, message in (
         ([0, 0, 0], None, "{} is black all over, expected white where the style counts"),
         ([0, 0, 0], "#ff0000", "no pixel of {} has the colour #ff0000, within 48"),
         (
@@ -99,7 +99,8 @@ def test_what_is_no_mask_is_told(tmp_path):
         ),
     ):
         path = draw(tmp_path, np.full((4, 5, 3), pixel))
-        assert refusal(InputError, read_mask, path, color, KEY, 99) == f"{KEY}: {told.format(path)}"
+        expected = f"{KEY}: {message.format(path)}"
+        assert refusal(InputError, read_mask, path, color, KEY, 99) == expected
     path.unlink()
     missing = refusal(ImageError, read_mask, path, None, KEY, 99)
     assert missing.startswith(f"{KEY}: no such file: {path}; give a ")
@@ -120,15 +121,15 @@ def test_masks_are_read_with_the_pictures_they_belong_to(tmp_path):
     assert inputs.masks[0][0].mean() == pytest.approx(pictures.masks[0][0].mean(), abs=0.01)
 
 
-def test_a_mask_of_another_size_than_its_picture_is_told(tmp_path):
+def test_a_mask_of_another_size_than_its_picture_is_refused(tmp_path):
     sizes = {"content": (20, 30), "style": (24, 16), "m": (21, 30)}
     arrays = np.full((20, 30, 3), 9), [np.full((24, 16, 3), 9)] * 2, None
     wanted = {"mask": "the content image's 30 x 20", "from_mask": "the style image's 16 x 24"}
     for name, size in wanted.items():
         config = masked(tmp_path, [{"path": "style"}, {"path": "style", name: "m"}], **sizes)
-        told = f"style.images[1].{name}: found 30 x 21 px, expected {size}"
-        assert refusal(InputError, read_pictures, config) == told
-        assert refusal(InputError, take_pictures, config, *arrays) == told
+        message = f"style.images[1].{name}: found 30 x 21 px, expected {size}"
+        assert refusal(InputError, read_pictures, config) == message
+        assert refusal(InputError, take_pictures, config, *arrays) == message
 
 
 def test_fine_structure_is_read_for_the_styles_that_ask_for_it_unless_none_weighs(tmp_path):

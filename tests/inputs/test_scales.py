@@ -82,7 +82,7 @@ MISTAKES = """
 
 
 @pytest.mark.parametrize(("sides", "message"), cases(MISTAKES))
-def test_scales_that_do_not_fit_are_told(sides, message):
+def test_scales_that_do_not_fit_are_refused(sides, message):
     listed = [int(side) for side in sides.split(",")]
     assert refusal(InputError, scales, 200, listed, [1, 2, 3]) == message
 
@@ -139,14 +139,14 @@ SMALL = "px at this size, expected at least 16 px a side for relu5_1; raise imag
 
 
 def test_a_picture_too_small_for_the_deepest_layer_in_use_is_named():
-    for content, styles, told in (
+    for content, styles, message in (
         ((40, 40), ((40, 40), (10, 40)), f"style.images[1]: 40 x 10 {SMALL} or its scale"),
         ((15, 40), ((50, 100),), f"content.image: 40 x 15 {SMALL}"),
     ):
         config = for_styles(make_config({"image": {"size": 40}}), len(styles))
         sizes = fits(config, pictures(content, styles))
         found = refusal(InputError, check_layers, config, sizes, vgg19())
-        assert found == f"{told}, or leave the deepest layers out"
+        assert found == f"{message}, or leave the deepest layers out"
     check_layers(config, fits(config, pictures((16, 40), ((16, 40),))), vgg19())
     for weight, style in (
         (1, {"layers": {"relu1_1": 1, "relu5_1": 0}}),
@@ -169,8 +169,8 @@ def test_a_picture_that_would_not_fit_into_memory_and_an_unknown_layer_are_named
             "image.max_megapixels"
         )
     config = make_config({"style": {"layers": ["relu3_1", "relu3_5"]}})
-    told = refusal(WeightsError, check_layers, config, fits(config, pictures()), vgg19())
-    assert told.startswith("style.layers: unknown layer 'relu3_5'; did you mean")
+    message = refusal(WeightsError, check_layers, config, fits(config, pictures()), vgg19())
+    assert message.startswith("style.layers: unknown layer 'relu3_5'; did you mean")
 
 
 def test_fitting_keeps_the_area_and_the_range_and_feathers_by_a_gaussian(rng):
