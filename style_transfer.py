@@ -26,7 +26,7 @@ import vgg19_matconvnet as vgg
 from neural_style import command_line, objective, optimizers
 from neural_style.config import Config, load_source, make_config, to_yaml, validate
 from neural_style.errors import DivergedError
-from neural_style.evaluation.evaluator import Evaluator, open_evaluator
+from neural_style.evaluation import Evaluator, open_evaluator
 from neural_style.failures import logged_in
 from neural_style.images import read_image
 from neural_style.inputs import Pictures, for_styles, take_pictures
@@ -120,7 +120,7 @@ def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> GraphCache
 
     def critic(job: Job) -> Evaluator:
         weights = fit_filters(make_config({}), job.weights, job.pictures)
-        return open_evaluator(weights, vgg, device)
+        return open_evaluator(weights, device)
 
     def mix(job: Job) -> Pictures:
         weights = fit_filters(job.config, job.weights, job.pictures)

@@ -1,1 +1,11 @@
-"""Every saved picture, measured in one definition."""
+"""The measures of a saved picture, in one definition for every run.
+
+`evaluator` runs a network on the picture, its content and its styles; `scores` lists the measures
+and compares them by `gaussians` fitted to features, `self_similarity` and, without a network,
+`metrics`.
+"""
+
+from neural_style.evaluation.evaluator import Evaluator, open_evaluator
+from neural_style.evaluation.scores import NAMES
+
+__all__ = ["NAMES", "Evaluator", "open_evaluator"]

@@ -1,23 +1,26 @@
-"""A network that scores pastiches: one definition for all, whatever each one's own loss was.
+"""A network that scores pastiches by one definition, whatever loss each of them was made with.
 
-The network is float32 with zeros beyond the border and 255 for white; trained weights are pooled by
-their maximum. Layers that it lacks, or at which a picture keeps no position, are left out of every
-mean. A style layer is fetched as its mean and covariance, which hold its Gram matrix and, formed
-about the mean, keep the digits that float32 sums of raw products would lose.
+The network is float32, with zero padding and 255 for white; trained weights have max pooling.
+Layers that it lacks, or at which a picture keeps no position, are left out of every mean. A style
+layer is fetched as its mean and covariance: they hold its Gram matrix and, computed about the
+mean, keep the digits that float32 sums of raw products would lose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
 
 import numpy as np
 
-from neural_style.evaluation.gaussians import Gaussian, factorise
+from neural_style.evaluation.gaussians import (
+    EigenOperations,
+    Gaussian,
+    build_eigen_operations,
+    factorise,
+)
 from neural_style.evaluation.metrics import color_gaussian
-from neural_style.evaluation.roots import EigenOperations, build_roots
 from neural_style.evaluation.scores import (
     CONTENT_LAYERS,
     HELD_OUT_LAYERS,
@@ -34,30 +37,22 @@ from neural_style.images import fit_size, resize
 from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
 from neural_style.system.lru import LRUCache, array_key
 from neural_style.system.tensorflow_v1 import Device, build_session, tf
+from vgg19_matconvnet import build_vgg
 
 LARGEST = 1024  # pixels: the longest side at which pictures are scored
 CACHED = 8  # content images, and as many styles; at 1024 px up to 55 and 25 MB each
 
 
-class NetworkModule(Protocol):
-    """What is needed of the module that builds the network."""
-
-    def build_vgg(
-        self, images: Any, weights: VGGWeights, layers: Collection[str], pooling: Any
-    ) -> Any:
-        """Return the network with its `features` and `initialize`."""
-
-
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """A network in a graph and session of its own, and what it saw of contents and styles.
+    """A network in a graph and session of its own, with the contents and styles it saw last.
 
     Attributes:
-        session: Of the finalised graph; `close` ends it, as does leaving the critic as a context.
-        pixels: What is fed: [1, H, W, 3], RGB minus the mean, of any size.
+        session: Of the finalised graph; closed by `close`, or as a context at the end of the block.
+        pixels: Fed: [1, H, W, 3], RGB minus the mean, of any size.
         moments: Mean and covariance of those style layers that the network has.
         features: Features of the layers that are compared position by position.
-        roots: Of covariances.
+        eigen: Eigenvalues of covariances.
         sides: The smallest side of a picture that keeps a position, by layer, pixels.
         mean: The network's, [3], RGB.
     """
@@ -66,24 +61,20 @@ class Evaluator:
     pixels: tf.Tensor
     moments: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
     features: Mapping[str, tf.Tensor]
-    roots: EigenOperations
+    eigen: EigenOperations
     sides: Mapping[str, int]
     mean: np.ndarray
     _contents: LRUCache[Content] = field(default_factory=lambda: LRUCache(CACHED))
     _styles: LRUCache[Style] = field(default_factory=lambda: LRUCache(CACHED))
 
     def score(
-        self,
-        image: np.ndarray,
-        content: np.ndarray,
-        styles: Sequence[tuple[np.ndarray, float]],
+        self, image: np.ndarray, content: np.ndarray, styles: Sequence[tuple[np.ndarray, float]]
     ) -> Score:
-        """Return every measure of a pastiche by its name; None where there is none.
+        """Return every measure of a pastiche by its name; None for one that is undefined.
 
         All pictures are [H, W, 3], RGB, 0..255, float32. The pastiche is scored at its own size,
-        or, if its longest side is above `LARGEST`, at that. What compares with the style is, of
-        several styles, the mean over them by their shares: of the losses, not the loss of a mixture
-        of statistics.
+        or, if its longest side is above `LARGEST`, at that. Of several styles, a measure is the
+        mean of those of each, by their shares: not the loss of a mixture of statistics.
 
         Args:
             image: The picture as it is saved.
@@ -95,7 +86,7 @@ class Evaluator:
             In the order of `scores.NAMES`, less is better unless it says otherwise:
             `content`: mean of (F - P)^2 at relu4_2.
             `style`: mean over relu1_1 to relu5_1 of the mean of (R / C M - R_s / C M_s)^2.
-            `style_held_out`: the same over five layers that are not optimised as a rule.
+            `style_held_out`: the same over five layers that are not usually optimised.
             `wasserstein`: mean over relu1_1 to relu5_1 of `wasserstein/LAYER`, the squared
             2-Wasserstein distance of the Gaussians fitted to the features, over C.
             `self_similarity`: of the layout with the content image's, 0..2; see that module.
@@ -106,15 +97,15 @@ class Evaluator:
         height, width = image.shape[:2]
         longest = min(max(height, width), LARGEST)
         picture = _resized(image, fit_size((height, width), longest))
-        seen = self._look(picture, self.moments, self.features)
-        goal = self._content(content, (picture.shape[0], picture.shape[1]))
-        goals = [
+        pastiche = self._extract(picture, self.moments, self.features)
+        target = self._content(content, (picture.shape[0], picture.shape[1]))
+        targets = [
             replace(self._style(style, longest), weight=float(weight)) for style, weight in styles
         ]
-        return compare(seen, goal, goals, partial(self.roots.overlap, self.session))
+        return compare(pastiche, target, targets, partial(self.eigen.overlap, self.session))
 
     def close(self) -> None:
-        """End the session and forget what was seen."""
+        """End the session and clear the caches."""
         self.session.close()
         self._contents.clear()
         self._styles.clear()
@@ -126,24 +117,25 @@ class Evaluator:
         self.close()
 
     def _content(self, content: np.ndarray, size: tuple[int, int]) -> Content:
-        """Return what a content image is at a size."""
+        """Return the features of a content image at a size."""
 
         def make() -> Content:
-            seen = self._look(_resized(content, size), (), self.features)
-            similar = seen.features.get(SIMILARITY_LAYER)
+            picture = _resized(content, size)
+            features = self._extract(picture, (), self.features).features
+            similar = features.get(SIMILARITY_LAYER)
             distances = None if similar is None else cosine_distances(similar)
-            kept = {name: seen.features[name] for name in CONTENT_LAYERS if name in seen.features}
-            return Content(replace(seen, features=kept), distances)
+            kept = {name: features[name] for name in CONTENT_LAYERS if name in features}
+            return Content(picture, kept, distances)
 
         return self._contents.get_or_make((array_key(content), size), make)
 
     def _style(self, style: np.ndarray, longest: int) -> Style:
-        """Return what a style image is with this longest side."""
+        """Return the moments of a style image at a longest side."""
 
         def make() -> Style:
             picture = _resized(style, fit_size((style.shape[0], style.shape[1]), longest))
-            moments = self._look(picture, self.moments, ()).moments
-            eigh = partial(self.roots.spectrum, self.session)
+            moments = self._extract(picture, self.moments, ()).moments
+            eigh = partial(self.eigen.eigh, self.session)
             factors = {
                 name: factorise(moments[name].covariance, eigh)
                 for name in STYLE_LAYERS
@@ -153,7 +145,7 @@ class Evaluator:
 
         return self._styles.get_or_make((array_key(style), longest), make)
 
-    def _look(
+    def _extract(
         self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]
     ) -> Features:
         """Run the network on a picture for those of the layers that keep a position of it."""
@@ -171,12 +163,11 @@ class Evaluator:
         return Features(picture, gaussians, {name: values[0] for name, values in maps.items()})
 
 
-def open_evaluator(weights: VGGWeights, network: NetworkModule, device: Device) -> Evaluator:
-    """Build a critic's graph, finalise it and open a session on it.
+def open_evaluator(weights: VGGWeights, device: Device) -> Evaluator:
+    """Build an evaluator's graph, finalise it and open a session on it.
 
     Args:
-        weights: The network as it is read, kernels not transposed; random filters normalised.
-        network: The module `vgg19_matconvnet`, which this package does not import.
+        weights: The network as read: kernels not transposed, random filters normalised.
         device: Where to run; its precision is not used.
     """
     known = {layer.name for layer in weights.layers}
@@ -185,15 +176,14 @@ def open_evaluator(weights: VGGWeights, network: NetworkModule, device: Device) 
     layers = {*compared, *fitted}
     with tf.Graph().as_default() as graph:
         pixels = tf.placeholder(tf.float32, [1, None, None, 3])
-        pooling = pooling_for(weights, "max")
-        built = network.build_vgg(pixels, weights, layers, pooling)
-        moments = {name: _build_moments(built.features[name]) for name in fitted}
-        roots = build_roots()
+        network = build_vgg(pixels, weights, layers, pooling_for(weights, "max"))
+        moments = {name: _build_moments(network.features[name]) for name in fitted}
+        eigen = build_eigen_operations()
     session = build_session(graph, device)
-    built.initialize(session)
+    network.initialize(session)
     sides = {name: smallest_side(weights, name) for name in layers}
-    features = {name: built.features[name] for name in compared}
-    return Evaluator(session, pixels, moments, features, roots, sides, weights.mean)
+    features = {name: network.features[name] for name in compared}
+    return Evaluator(session, pixels, moments, features, eigen, sides, weights.mean)
 
 
 def _build_moments(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,11 +1,9 @@
-"""Measures of a picture that hold whatever was optimised, and need no network.
+"""Measures of a picture that depend neither on what was optimised nor on a network.
 
 Pictures are [H, W, 3], RGB, 0..255; luminance is Y of ITU-R BT.601, 0..255.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,11 +19,10 @@ STABILITY = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)  # C1, C2 for values of 0..25
 
 
 def border_score(image: np.ndarray) -> float | None:
-    """Return the mean absolute difference of neighbours in the outer 16 pixels over that in
-    the rest.
+    """Return the mean absolute difference of neighbours in the outer 16 pixels over that inside.
 
-    1 is an even picture; above it a frame shows, which zeros beyond the border leave
-    (`network.padding: replicate` does not). None where the picture has no interior, or a plain one.
+    1 is an even picture. Above it a frame shows, which zero padding leaves and `network.padding:
+    replicate` does not. None where the picture has no interior, or a plain one.
     """
     values = image.astype(np.float64)
     steps = np.abs(np.diff(values, axis=0))[:, :-1] + np.abs(np.diff(values, axis=1))[:-1]
@@ -44,7 +41,7 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
     with the means m and n, the variances and the covariance of each window (Wang, Bovik, Sheikh
     and Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity",
     2004, eq. 13 and 14), Gaussian, 11 x 11 pixels, sigma 1.5. The mean is over the windows that lie
-    inside the picture whole: nothing is made up beyond its border.
+    wholly inside the picture, so that no padding is needed.
 
     Returns:
         1 for equal luminances, about 0 for unrelated ones, not below -1; None for a picture that is
@@ -59,8 +56,8 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
 def edge_ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
     """Return the structural similarity of the edges of two pictures of one size.
 
-    As `ssim`, of E = sqrt((X^2 + Y^2) / 2) in place of the luminance, where X and Y are its Sobel
-    derivatives by the kernels [1 2 1]^T [-1 0 1] / 4 and their transpose. E is 0..255 as the
+    This is `ssim` of E = sqrt((X^2 + Y^2) / 2) in place of the luminance, where X and Y are its
+    Sobel derivatives by the kernels [1 2 1]^T [-1 0 1] / 4 and their transpose. E is 0..255 as the
     luminance is, which is the dynamic range in C1 and C2. The luminance repeats beyond its border.
 
     Raises:
@@ -69,42 +66,33 @@ def edge_ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
     return _structural_similarity(_edges(_luminance(image)), _edges(_luminance(reference)))
 
 
-def color_distance(image: np.ndarray, styles: Sequence[tuple[np.ndarray, float]]) -> float:
-    """Return how far the colours of a picture are from those of the styles.
+def color_gaussian(image: np.ndarray) -> Gaussian:
+    """Return the Gaussian fitted to the colours of a picture, L 0..100, a and b."""
+    scaled = np.clip(image.astype(np.float32, copy=False) / 255, 0, 1)
+    return fit_gaussian(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB).reshape(-1, 3))
+
+
+def color_distance(colors: Gaussian, style: Gaussian) -> float:
+    """Return the distance between the colours of a picture and of a style, by `color_gaussian`.
 
     The 2-Wasserstein distance of the Gaussians fitted to their colours in CIE 1976 L*a*b*, in units
-    of that space, of which 2 are just seen: a picture whose colours are all shifted by 5 has 5.
+    of that space, of which 2 are just visible: a picture whose colours are all shifted by 5 has 5.
     Means and covariances are what most methods of colour transfer match, have a closed form and
-    need no random directions, as the sliced distance would; they do not see two palettes of equal
-    spread apart. Positions play no part, nor does the number of pixels.
-
-    Args:
-        image: The picture.
-        styles: Pictures of any size, each with its weight, above 0 in sum. Of several it is the
-            mean distance by their shares.
+    need no random directions, as the sliced distance would; they cannot tell two palettes of equal
+    spread apart. Neither positions nor the number of pixels matter.
     """
-    made = color_gaussian(image)
-    weights = np.array([weight for _, weight in styles], np.float64)
-    goals = [color_gaussian(style) for style, _ in styles]
-    distances = [np.sqrt(squared_wasserstein(made, goal)) for goal in goals]
-    return float(weights @ distances / weights.sum())
+    return squared_wasserstein(colors, style) ** 0.5
 
 
 def grain(image: np.ndarray) -> float:
     """Return the standard deviation of the luminance minus its own blur, in grey levels.
 
     The blur is a Gaussian of one pixel, with the picture reflected at its borders. A checkerboard
-    of single pixels that are a brighter or darker than their mean has a, white noise of deviation s
-    0.87 s, a smooth picture 0; sharp edges count as well.
+    of single pixels that are a brighter or darker than their mean has a grain of a, white noise of
+    deviation s one of 0.87 s, a smooth picture one of 0; sharp edges count as well.
     """
     values = luminance(image.astype(np.float32, copy=False), "ycrcb")
     return float(np.std(values - gaussian_blur(values, GRAIN), dtype=np.float64))
-
-
-def color_gaussian(image: np.ndarray) -> Gaussian:
-    """Return the Gaussian fitted to the colours of a picture, L 0..100, a and b."""
-    scaled = np.clip(image.astype(np.float32, copy=False) / 255, 0, 1)
-    return fit_gaussian(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB).reshape(-1, 3))
 
 
 def _luminance(image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What a pastiche scores: what a network made of it, compared with its content and its styles.
+"""The scores of a pastiche: its features and pixels, compared with its content and its styles.
 
-Content and style are those of Gatys, Ecker and Bethge, CVPR 2016, in the means of `losses.py`.
+Content and style are those of Gatys, Ecker and Bethge, CVPR 2016, normalised as in `losses.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Overlap = Callable[[np.ndarray, np.ndarray], float]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A picture and what the network makes of it, by layer.
+    """A picture and its features, by layer.
 
     Attributes:
         picture: [H, W, 3], RGB, 0..255, float32.
@@ -55,20 +55,27 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A content image at the size of a pastiche, and its distances as of `cosine_distances`."""
+    """A content image at the size of a pastiche.
 
-    seen: Features
+    Attributes:
+        picture: [H, W, 3], RGB, 0..255, float32.
+        features: At `CONTENT_LAYERS`, [H', W', C], float32.
+        distances: By `cosine_distances` of its features at `SIMILARITY_LAYER`.
+    """
+
+    picture: np.ndarray
+    features: Mapping[str, np.ndarray]
     distances: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """A style image of the longest side of a pastiche.
+    """A style image with the longest side of a pastiche.
 
     Attributes:
         moments: Of its features by layer.
-        factors: Of their covariances at `STYLE_LAYERS`, as of `factorise`.
-        colors: Moments of its colours.
+        factors: Of their covariances at `STYLE_LAYERS`, by `factorise`.
+        colors: By `color_gaussian`.
         weight: Its share, before shares are made to sum to 1.
     """
 
@@ -78,53 +85,54 @@ class Style:
     weight: float = 1.0
 
 
-def compare(seen: Features, content: Content, styles: Sequence[Style], overlap: Overlap) -> Score:
+def compare(
+    pastiche: Features, content: Content, styles: Sequence[Style], overlap: Overlap
+) -> Score:
     """Return every measure of a pastiche by its name, in the order of `NAMES`.
 
-    `Evaluator.score` tells what they are.
+    `Evaluator.score` defines them.
 
     Args:
-        seen: The pastiche.
+        pastiche: The picture to be measured.
         content: Its content image.
         styles: Its style images.
-        overlap: `gaussians.overlap`, or one that computes elsewhere.
+        overlap: `gaussians.overlap`, or `EigenOperations.overlap` in a session.
     """
-    with np.errstate(all="ignore"):  # a network may overflow; what comes of it is None
-        score = _content_scores(seen, content) | _style_scores(seen, styles, overlap)
-        score |= _picture_scores(seen.picture, content.seen.picture, styles)
+    with np.errstate(all="ignore"):  # a network may overflow; such measures are None
+        score = _content_scores(pastiche, content) | _style_scores(pastiche, styles, overlap)
+        score |= _picture_scores(pastiche.picture, content.picture, styles)
     return {name: finite(score[name]) for name in NAMES}
 
 
-def _content_scores(seen: Features, content: Content) -> Score:
-    made, goal = seen.features, content.seen.features
+def _content_scores(pastiche: Features, content: Content) -> Score:
+    found, target = pastiche.features, content.features
     errors = [
-        np.mean((made[name] - goal[name]) ** 2, dtype=np.float64)
+        np.mean((found[name] - target[name]) ** 2, dtype=np.float64)
         for name in CONTENT_LAYERS
-        if name in made
+        if name in found
     ]
-    distances = None
+    similarity = None
     if content.distances is not None:
-        distances = cosine_distances(made[SIMILARITY_LAYER])
-    if content.distances is None or distances is None:
-        return {"content": _mean(errors), "self_similarity": None}
-    similarity = self_similarity(distances, content.distances)
+        distances = cosine_distances(found[SIMILARITY_LAYER])
+        if distances is not None:
+            similarity = self_similarity(distances, content.distances)
     return {"content": _mean(errors), "self_similarity": similarity}
 
 
-def _style_scores(seen: Features, styles: Sequence[Style], overlap: Overlap) -> Score:
+def _style_scores(pastiche: Features, styles: Sequence[Style], overlap: Overlap) -> Score:
     """Return the Gram losses and the Wasserstein distances."""
 
     def shared(measure: Callable[[Style, str], float], name: str) -> float | None:
-        if any(name not in moments for moments in (seen.moments, *(s.moments for s in styles))):
+        if any(name not in moments for moments in (pastiche.moments, *(s.moments for s in styles))):
             return None  # the network lacks the layer, or a picture is too small for it
         return _by_shares(styles, [measure(style, name) for style in styles])
 
     def gram(style: Style, name: str) -> float:
-        return gram_loss(seen.moments[name], style.moments[name])
+        return gram_loss(pastiche.moments[name], style.moments[name])
 
     def wasserstein(style: Style, name: str) -> float:
-        made, goal, factor = seen.moments[name], style.moments[name], style.factors[name]
-        return squared_wasserstein(made, goal, factor, overlap) / len(made.mean)
+        found, target = pastiche.moments[name], style.moments[name]
+        return squared_wasserstein(found, target, style.factors[name], overlap) / len(found.mean)
 
     distances = {name: shared(wasserstein, name) for name in STYLE_LAYERS}
     return {
@@ -137,7 +145,7 @@ def _style_scores(seen: Features, styles: Sequence[Style], overlap: Overlap) -> 
 
 def _picture_scores(picture: np.ndarray, content: np.ndarray, styles: Sequence[Style]) -> Score:
     colors = metrics.color_gaussian(picture)
-    distances = [squared_wasserstein(colors, style.colors) ** 0.5 for style in styles]
+    distances = [metrics.color_distance(colors, style.colors) for style in styles]
     return {
         "ssim": metrics.ssim(picture, content),
         "edge_ssim": metrics.edge_ssim(picture, content),
@@ -154,6 +162,6 @@ def _by_shares(styles: Sequence[Style], values: Sequence[float]) -> float:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean of those values that there are."""
+    """Return the mean of the values that are not None."""
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None

@@ -1,7 +1,7 @@
-"""How alike the parts of a picture are to one another: its layout, whatever its colours.
+"""The self-similarity of a picture: its layout, whatever its colours.
 
-Kolkin, Salavon and Shakhnarovich, "Style Transfer by Relaxed Optimal Transport and
-Self-Similarity", CVPR 2019 (arXiv:1904.12785), whose content loss it is.
+It is the content loss of Kolkin, Salavon and Shakhnarovich, "Style Transfer by Relaxed Optimal
+Transport and Self-Similarity", CVPR 2019 (arXiv:1904.12785).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ALIKE = 1e-9  # mean cosine distance under which all features have one direction
 
 
 def cosine_distances(features: np.ndarray) -> np.ndarray | None:
-    """Return the cosine distances of the features at every two positions of a regular grid, each
+    """Return the cosine distances between the features at all positions of a regular grid, each
     column divided by its sum.
 
     Args:
@@ -24,7 +24,7 @@ def cosine_distances(features: np.ndarray) -> np.ndarray | None:
             distance 1 from every other.
 
     Returns:
-        [n, n], float64; None where the features all have one direction.
+        [n, n], float64; None where all features have one direction.
     """
     height, width, channels = features.shape
     step = 1
@@ -42,16 +42,16 @@ def cosine_distances(features: np.ndarray) -> np.ndarray | None:
     return distances / sums
 
 
-def self_similarity(distances: np.ndarray, goal: np.ndarray) -> float:
-    """Return how far the layout of a picture is from another's: the sum over i of
+def self_similarity(distances: np.ndarray, target: np.ndarray) -> float:
+    """Return the difference of two layouts, 0..2: the sum over i and the mean over j of
 
         |D_ij / sum_i D_ij - D'_ij / sum_i D'_ij|
 
-    and the mean over j, of the cosine distances D (Kolkin et al. 2019, their content loss, times
-    the number of positions, as in their code: so it does not depend on that). 0..2, without unit.
+    of the cosine distances D. This is the content loss of Kolkin et al. 2019 times the number of
+    positions, as in their code, so that it does not depend on that number.
 
     Args:
-        distances: Of the pastiche, as `cosine_distances` gives them, [n, n].
-        goal: Of the content image.
+        distances: Of the pastiche, [n, n], by `cosine_distances`.
+        target: Of the content image.
     """
-    return float(np.abs(distances - goal).sum() / len(distances))
+    return float(np.abs(distances - target).sum() / len(distances))

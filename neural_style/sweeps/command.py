@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from neural_style.config import Figure, Ray, load_source, to_yaml
 from neural_style.errors import InputError
-from neural_style.evaluation import scores
+from neural_style.evaluation import NAMES
 from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Desk, Job, fingerprint
 from neural_style.inputs.terms import columns_of
@@ -183,7 +183,7 @@ def _settle(plan: Plan, resumed: Path | None) -> Path:
         raise
     if output.tensorboard:
         terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
-        announce(folder, _hyperparameters(plan), terms, scores.NAMES)
+        announce(folder, _hyperparameters(plan), terms, NAMES)
     return folder
 
 

@@ -14,7 +14,7 @@ from neural_style.transfer.fitting import may_be_cut
 
 if TYPE_CHECKING:
     from neural_style.config import Config
-    from neural_style.evaluation.evaluator import Evaluator
+    from neural_style.evaluation import Evaluator
     from neural_style.inputs import Pictures
     from neural_style.inputs.job import Job
     from neural_style.network.weights import VGGWeights

@@ -1,4 +1,4 @@
-"""A critic's scores against features by SciPy and plain NumPy, and its memory of pictures."""
+"""An evaluator's scores against features by SciPy and NumPy, and its cache of pictures."""
 
 import re
 from collections.abc import Iterator
@@ -15,10 +15,11 @@ from references import wasserstein_reference as wasserstein
 from scipy.spatial.distance import cdist
 
 import vgg19_matconvnet as vgg
-from neural_style.evaluation import evaluator as critic
+from neural_style.evaluation import evaluator as module
 from neural_style.evaluation import metrics
 from neural_style.evaluation.evaluator import CACHED, Evaluator, open_evaluator
 from neural_style.evaluation.gaussians import factorise, fit_gaussian, overlap
+from neural_style.evaluation.metrics import color_gaussian
 from neural_style.evaluation.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
 from neural_style.images import read_image, resize
 from neural_style.network.weights import VGGWeights
@@ -32,8 +33,8 @@ FEATURES_NEEDED = {*CONTENT_LAYERS, *STYLE_LAYERS, *HELD_OUT_LAYERS}
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Evaluator]:
-    with open_evaluator(WEIGHTS, vgg, DEVICE) as opened:
+def evaluator() -> Iterator[Evaluator]:
+    with open_evaluator(WEIGHTS, DEVICE) as opened:
         yield opened
 
 
@@ -55,9 +56,9 @@ def lost_of(score: dict[str, float | None]) -> list[str]:
 
 
 @pytest.fixture
-def score(judge: Evaluator, pictures: list[np.ndarray]) -> dict[str, float]:
+def score(evaluator: Evaluator, pictures: list[np.ndarray]) -> dict[str, float]:
     image, content, style, _ = pictures
-    return judge.score(image, content, [(style, 1)])
+    return evaluator.score(image, content, [(style, 1)])
 
 
 def test_every_measure_is_that_of_its_reference_on_scipys_features(score, pictures):
@@ -74,7 +75,8 @@ def test_every_measure_is_that_of_its_reference_on_scipys_features(score, pictur
     assert {name: score[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     assert score["wasserstein"] == pytest.approx(np.mean([score[name] for name in each]))
     measured = {name: getattr(metrics, name)(image, content) for name in ("ssim", "edge_ssim")}
-    measured["color_distance"] = pytest.approx(metrics.color_distance(image, [(style, 1)]))
+    colors = map(color_gaussian, (image, style))
+    measured["color_distance"] = pytest.approx(metrics.color_distance(*colors))
     measured |= {"grain": metrics.grain(image), "border": metrics.border_score(image)}
     assert {name: score[name] for name in measured} == measured
     assert [*score] == [*expected, *measured] == [*NAMES]
@@ -82,17 +84,17 @@ def test_every_measure_is_that_of_its_reference_on_scipys_features(score, pictur
     assert not {*HELD_OUT_LAYERS} & {*STYLE_LAYERS}
 
 
-def test_scores_of_styles_are_means_by_shares_and_of_a_picture_with_itself_none(judge, pictures):
+def test_scores_of_styles_are_means_by_shares_and_of_a_picture_with_itself_0(evaluator, pictures):
     image, content, *styles = pictures
-    first, second = (judge.score(image, content, [(style, 9)]) for style in styles)
-    mixed = judge.score(image, content, [(styles[0], 1), (styles[1], 3)])
+    first, second = (evaluator.score(image, content, [(style, 9)]) for style in styles)
+    mixed = evaluator.score(image, content, [(styles[0], 1), (styles[1], 3)])
     for name in NAMES:
         if name.startswith(("style", "wasserstein", "color")):
             assert mixed[name] == pytest.approx((first[name] + 3 * second[name]) / 4), name
             assert first[name] != second[name]
         else:
             assert mixed[name] == first[name] == second[name]
-    same = judge.score(image, image, [(image, 1)])
+    same = evaluator.score(image, image, [(image, 1)])
     for name in NAMES[: NAMES.index("grain")]:
         if name.endswith("ssim"):
             assert same[name] == pytest.approx(1)
@@ -100,21 +102,21 @@ def test_scores_of_styles_are_means_by_shares_and_of_a_picture_with_itself_none(
             assert 0 <= same[name] <= 1e-3 * first[name], name
 
 
-def test_pictures_are_taken_at_the_size_of_the_pastiche(judge, pictures, monkeypatch, rng):
+def test_pictures_are_taken_at_the_size_of_the_pastiche(evaluator, pictures, monkeypatch, rng):
     image, content, style, _ = pictures
     large = rng.uniform(0, 255, (110, 90, 3)).astype(np.float32)
-    by_hand = judge.score(image, resize(large, (40, 48)), [(resize(large, (48, 39)), 1)])
-    found = judge.score(image, large, [(large, 1)])
+    by_hand = evaluator.score(image, resize(large, (40, 48)), [(resize(large, (48, 39)), 1)])
+    found = evaluator.score(image, large, [(large, 1)])
     assert found == pytest.approx(by_hand, rel=1e-5, abs=1e-6)
-    expected = judge.score(resize(image, (20, 24)), content, [(style, 1)])
-    monkeypatch.setattr(critic, "LARGEST", 24)
-    assert judge.score(image, content, [(style, 1)]) == expected
-    assert judge.score(resize(image, (10, 12)), content, [(style, 1)]) != expected
+    expected = evaluator.score(resize(image, (20, 24)), content, [(style, 1)])
+    monkeypatch.setattr(module, "LARGEST", 24)
+    assert evaluator.score(image, content, [(style, 1)]) == expected
+    assert evaluator.score(resize(image, (10, 12)), content, [(style, 1)]) != expected
 
 
-def test_scores_are_the_same_bytes_from_a_critic_that_remembers_so_much(pictures, score):
+def test_scores_are_the_same_bytes_from_another_evaluator_whose_caches_are_bounded(pictures, score):
     image, content, style, _ = pictures
-    with open_evaluator(WEIGHTS, vgg, DEVICE) as other:
+    with open_evaluator(WEIGHTS, DEVICE) as other:
         assert other.score(image, content, [(style, 1)]) == score
         for step in range(CACHED + 3):
             other.score(image[:4, :4], content + step, [(style - step, 1)])
@@ -124,23 +126,23 @@ def test_scores_are_the_same_bytes_from_a_critic_that_remembers_so_much(pictures
         other.score(image, content, [(style, 1)])
 
 
-def test_seen_contents_and_styles_are_not_looked_at_again(judge, pictures, monkeypatch):
+def test_cached_contents_and_styles_are_not_extracted_again(evaluator, pictures, monkeypatch):
     image, content, style, other = pictures
-    before = judge.score(image, content, [(style, 1), (other, 1)])
-    operations = len(judge.session.graph.get_operations())
-    look = Mock(side_effect=judge._look)
-    monkeypatch.setattr(Evaluator, "_look", look)
-    assert judge.score(image.copy(), content.copy(), [(other, 1), (style, 1)]) == pytest.approx(
+    before = evaluator.score(image, content, [(style, 1), (other, 1)])
+    operations = len(evaluator.session.graph.get_operations())
+    extract = Mock(side_effect=evaluator._extract)
+    monkeypatch.setattr(Evaluator, "_extract", extract)
+    assert evaluator.score(image.copy(), content.copy(), [(other, 1), (style, 1)]) == pytest.approx(
         before
     )
-    assert [each.args[0].shape for each in look.mock_calls] == [image.shape]
+    assert [each.args[0].shape for each in extract.mock_calls] == [image.shape]
     content[3, 4, 1] += 1  # in place: the same array, another picture
-    judge.score(image, content, [(style, 1)])
-    assert look.call_count == 3
-    judge.score(resize(image, (30, 36)), content, [(style, 1)])
-    assert look.call_count == 6
-    assert judge.session.graph.finalized
-    assert len(judge.session.graph.get_operations()) == operations
+    evaluator.score(image, content, [(style, 1)])
+    assert extract.call_count == 3
+    evaluator.score(resize(image, (30, 36)), content, [(style, 1)])
+    assert extract.call_count == 6
+    assert evaluator.session.graph.finalized
+    assert len(evaluator.session.graph.get_operations()) == operations
 
 
 def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_averaged(pictures, score):
@@ -149,7 +151,7 @@ def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_average
     shallow = replace(WEIGHTS, layers=WEIGHTS.layers[:9])  # up to relu2_2
     whole, scores = score, []
     for origin in ("unpublished", "random"):
-        with open_evaluator(replace(shallow, origin=origin), vgg, DEVICE) as smaller:
+        with open_evaluator(replace(shallow, origin=origin), DEVICE) as smaller:
             scores.append(smaller.score(image, content, [(style, 1)]))
     score, averaged = scores
     missing = ["content", *(f"wasserstein/relu{b}_1" for b in range(3, 6)), "self_similarity"]
@@ -172,10 +174,10 @@ def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_average
         ((1, 1), {"content", "wasserstein/relu2_1", "self_similarity", "ssim", "border"}),
     ],
 )
-def test_tiny_pictures_lose_the_measures_that_need_more(judge, rng, size, lost):
+def test_tiny_pictures_lose_the_measures_that_need_more(evaluator, rng, size, lost):
     image, content = (rng.uniform(0, 255, (*size, 3)).astype(np.float32) for _ in range(2))
     style = rng.uniform(0, 255, (40, 40, 3))
-    score = judge.score(image, content, [(style, 1)])
+    score = evaluator.score(image, content, [(style, 1)])
     assert lost <= {*lost_of(score)}
     kept = {"style", "style_held_out", "wasserstein/relu1_1", "color_distance", "grain"}
     assert not kept & {*lost_of(score)}
@@ -184,16 +186,16 @@ def test_tiny_pictures_lose_the_measures_that_need_more(judge, rng, size, lost):
         assert score["wasserstein"] == pytest.approx(np.mean(present))
         assert score["content"] is not None
         narrow = rng.uniform(0, 255, (10, 60, 3)).astype(np.float32)  # 7 px at the pastiche's size
-        score = judge.score(image, content, [(style, 1), (narrow, 1)])
+        score = evaluator.score(image, content, [(style, 1), (narrow, 1)])
         assert score["wasserstein/relu4_1"] is None
         assert None not in (score["wasserstein/relu3_1"], score["content"])
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_plain_pictures_score_finite_numbers_or_none(judge, pictures, level):
+def test_plain_pictures_score_finite_numbers_or_none(evaluator, pictures, level):
     plain, (image, _, other, _) = np.full((48, 48, 3), level, np.float32), pictures
     for first, content, style in ((plain, image, other), (image, plain, plain), (plain,) * 3):
-        score = judge.score(first, content, [(style, 1)])
+        score = evaluator.score(first, content, [(style, 1)])
         assert all(value is None or np.isfinite(value) for value in score.values())
     assert score["content"] == score["style"] == 0
     assert score["wasserstein"] == pytest.approx(0, abs=1e-4)
@@ -205,28 +207,28 @@ def test_measures_beyond_float32_are_none(pictures):
     kept = re.compile("(conv|relu)(._1|1_2|4_2)|pool.")
     first, *rest = (layer for layer in WEIGHTS.layers if kept.fullmatch(layer.name))
     first = replace(first, kernel=first.kernel * 1e25)
-    with open_evaluator(replace(WEIGHTS, layers=(first, *rest)), vgg, DEVICE) as judge:
-        score = judge.score(image, content, [(style, 1)])
+    with open_evaluator(replace(WEIGHTS, layers=(first, *rest)), DEVICE) as evaluator:
+        score = evaluator.score(image, content, [(style, 1)])
     lost = [name for name in NAMES if name.startswith(("content", "style", "wasserstein"))]
     assert lost_of(score) == lost
 
 
-def test_roots_in_the_session_are_numpys_and_so_are_covariances_of_large_means(judge, rng):
+def test_eigenvalues_in_the_session_are_numpys_and_so_are_covariances(evaluator, rng):
     import tensorflow.compat.v1 as tf
 
     p, q = (fit_gaussian(rng.exponential(1, (count, 12))).covariance for count in (9, 30))
-    values, vectors = judge.roots.spectrum(judge.session, q)
+    values, vectors = evaluator.eigen.eigh(evaluator.session, q)
     assert_allclose(values, np.linalg.eigvalsh(q), rtol=1e-9)
     assert_allclose(vectors * values @ vectors.T, q, atol=1e-12)
-    for covariance, goal in ((p, q), (q, p), (p, np.zeros((12, 12)))):
-        factor = factorise(goal)
-        found = judge.roots.overlap(judge.session, factor, covariance)
+    for covariance, target in ((p, q), (q, p), (p, np.zeros((12, 12)))):
+        factor = factorise(target)
+        found = evaluator.eigen.overlap(evaluator.session, factor, covariance)
         assert found == pytest.approx(overlap(factor, covariance), rel=1e-6)
     # Sums of raw products in float32 would leave no digit of features that hardly vary, far from 0.
     features = (3000 + rng.normal(0, 0.5, (1, 20, 30, 4))).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         fed = tf.placeholder(tf.float32, [1, None, None, 4])
-        mean, covariance = session.run(critic._build_moments(fed), {fed: features})
+        mean, covariance = session.run(module._build_moments(fed), {fed: features})
     raw = features.reshape(-1, 4)
     assert_allclose(mean, raw.mean(axis=0, dtype=np.float64), rtol=1e-6)
     expected = np.cov(raw.astype(np.float64), rowvar=False, bias=True)
@@ -241,8 +243,10 @@ def test_trained_scores_tell_style_from_content(trained_weights: Path) -> None:
     names = "photo", "painting"
     pictures = (read_image(folder / f"{name}.png", name).rgb for name in names)
     photo, painting = (resize(picture, (96, 128)) for picture in pictures)
-    with open_evaluator(vgg.load_weights(trained_weights), vgg, DEVICE) as judge:
-        kept, painted = (judge.score(image, photo, [(painting, 1)]) for image in (photo, painting))
+    with open_evaluator(vgg.load_weights(trained_weights), DEVICE) as evaluator:
+        kept, painted = (
+            evaluator.score(image, photo, [(painting, 1)]) for image in (photo, painting)
+        )
     assert kept["content"] == kept["self_similarity"] == 0
     assert painted["style"] == painted["style_held_out"] == 0
     assert min(painted["content"], painted["self_similarity"]) > 0.01

@@ -82,17 +82,17 @@ def test_the_contact_sheet_the_page_and_the_plot_tell_of_every_run(folder, done)
 
 
 def test_what_is_scored_is_the_saved_file(folder, done, tiny_mat):
-    """The critic's score of the file read back, which is not that of what was optimised."""
+    """The evaluator's score of the file read back, which is not that of what was optimised."""
     photo, paint = (
         images.read_image(folder.parents[1] / f"{name}.png", name, 10**6).rgb
         for name in ("photo", "paint")
     )
     device = tensorflow_v1.open_device()
     told = [read_record(path.parent) for path in done]
-    with open_evaluator(vgg.load_weights(tiny_mat), vgg, device) as critic:
+    with open_evaluator(vgg.load_weights(tiny_mat), device) as evaluator:
         for path, record in zip(done, told, strict=True):
             picture = images.read_image(path, "x", 10**6).rgb
-            found = critic.score(picture, photo, [(paint, 1.0)])
+            found = evaluator.score(picture, photo, [(paint, 1.0)])
             same = {k: v if v is None else pytest.approx(v, rel=1e-5) for k, v in found.items()}
             assert record["metrics"] == same
     scores, ends = ([r["metrics"]["style"] for r in told], [r["losses"]["saved"] for r in told])
