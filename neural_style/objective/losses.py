@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from neural_style.objective.gradients import recompute_gradient
 from neural_style.system.determinism import count, gram_matrix, over, sum_of, total_of, wide
 from neural_style.system.tensorflow_v1 import tf
@@ -228,7 +230,7 @@ def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """
     if sums.matched is not None:
         return sums.matched / (sums.positions * float(sums.products.shape[-1]))
-    goal = tf.stop_gradient(_quantiles(target.ordered, tf.shape(sums.ordered)[0]))
+    goal = tf.stop_gradient(_quantiles_in_graph(target.ordered, tf.shape(sums.ordered)[0]))
     return tf.reduce_mean(tf.square(sums.ordered - goal))
 
 
@@ -270,8 +272,20 @@ def _channels(sums: StyleStatistics) -> float:
     return float(sums.products.shape[-1])
 
 
-def _quantiles(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Return quantiles [number, C] of ordered values [N, C], the middles of equal shares."""
+def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
+    """Return the quantiles of values in rising order along the last axis, at the middles of
+    `number` equal shares, interpolated.
+    """
+    last = ordered.shape[-1] - 1
+    places = np.clip((np.arange(number) + 0.5) / number * (last + 1) - 0.5, 0, last)
+    below = np.floor(places).astype(np.int64)
+    share = (places - below).astype(ordered.dtype)
+    lower, upper = ordered[..., below], ordered[..., np.minimum(below + 1, last)]
+    return lower + share * (upper - lower)
+
+
+def _quantiles_in_graph(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Return the same quantiles, [number, C], of values [N, C] in rising order."""
     count = tf.shape(ordered)[0]
     middles = (tf.range(tf.cast(number, tf.float64), dtype=tf.float64) + 0.5) / tf.cast(
         number, tf.float64

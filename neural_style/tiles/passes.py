@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.losses import StyleStatistics, quantiles
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
 from neural_style.tiles.rolling import Halo
@@ -365,17 +365,6 @@ class Matches:
                     for place, goal in zip(places, self.goals[layer], strict=True)
                 }
         return found
-
-
-def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
-    """Return values in rising order at the middles of so many equal shares, interpolated; as
-    `distributions.histogram_loss` has them.
-    """
-    places = np.clip((np.arange(number) + 0.5) / number * ordered.size - 0.5, 0, ordered.size - 1)
-    below = np.floor(places).astype(np.int64)
-    share = (places - below).astype(ordered.dtype)
-    lower, upper = ordered[below], ordered[np.minimum(below + 1, ordered.size - 1)]
-    return lower + share * (upper - lower)
 
 
 def values_of(walk: TilePass) -> Values:

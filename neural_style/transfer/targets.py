@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neural_style.objective import Objective, set_guides, set_image, set_region
-from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.losses import StyleStatistics, quantiles
 from neural_style.objective.variables import FedVariable, assign
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.passes import ContentOfTiles, Tiling, measure_content, measure_style
@@ -204,7 +204,7 @@ def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> Style
     for name in sums[0].present():
         values = [getattr(each, name) for each in sums]
         if name == "ordered":
-            values = [_quantiles(value, len(values[0])) for value in values]
+            values = [quantiles(np.float64(each.T), len(values[0])).T for each in values]
             mixed[name] = sum(s * v for s, v in zip(shares, values, strict=True))
         elif name != "positions":
             per_position = (
@@ -213,10 +213,3 @@ def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> Style
             )
             mixed[name] = sum(per_position) * positions
     return StyleStatistics(**mixed)
-
-
-def _quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
-    """Return the middles of equal shares of ordered values [N, C], [number, C]."""
-    places = (np.arange(number) + 0.5) / number * len(ordered) - 0.5
-    at = np.arange(len(ordered))
-    return np.stack([np.interp(places, at, column) for column in ordered.T], axis=1)
