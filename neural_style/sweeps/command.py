@@ -25,7 +25,7 @@ from neural_style.sweeps import execution
 from neural_style.sweeps.estimate import check_inputs, survey_sweep
 from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
-from neural_style.sweeps.report.contact_sheet import SHEET, SheetOptions, write_contact_sheet
+from neural_style.sweeps.report.contact_sheet import SHEET, write_contact_sheet
 from neural_style.sweeps.report.page import PAGE, write_page
 from neural_style.sweeps.report.results import SweepResults, union_of_keys, write_summary
 from neural_style.sweeps.report.trade_off import write_trade_off
@@ -190,9 +190,7 @@ def _settle(plan: Plan, resumed: Path | None) -> Path:
 def report(folder: Path, results: SweepResults, figure: Figure) -> None:
     """Write all that is drawn from a sweep."""
     write_summary(folder, results)
-    options = SheetOptions(figure.title, figure.axes, figure.labels, figure.dpi, figure.side)
-    for kind in ("png", "pdf") if figure.pdf else ("png",):
-        write_contact_sheet(folder, results, kind, options)
+    write_contact_sheet(folder, results, figure)
     write_trade_off(folder, results)
     write_page(folder, results)
 

@@ -1,8 +1,9 @@
-"""A sheet of pictures and text in pixels from the top left, and its two forms, PNG and PDF."""
+"""A sheet of pictures and text, placed in pixels from the top left, and its PNG and PDF."""
 
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,13 @@ class Text:
     """A line of text.
 
     Attributes:
-        x: Of its left end, middle or right end, as `anchor` says, pixels from the left.
-        y: Of its vertical middle, pixels from the top.
-        text: What it says.
+        x: Its left end, middle or right end, as `anchor` says, pixels from the left.
+        y: Its vertical middle, pixels from the top.
+        text: The characters.
         points: Font size.
         anchor: left | center | right.
         color: As matplotlib names it.
-        bold: Whether in bold.
+        bold: Whether it is bold.
         upward: Whether it reads from bottom to top.
         math: Whether dollars enclose formulas.
     """
@@ -46,12 +47,12 @@ class Text:
 
 @dataclass
 class Sheet:
-    """What is on the sheet.
+    """A sheet and what is placed on it.
 
     Attributes:
         width: Pixels.
         height: Pixels.
-        dpi: Pixels an inch, which decides how large text is.
+        dpi: Pixels per inch, which sets how large text is.
         tiles: Left, top and picture, [h, w, 3], RGB, uint8.
         boxes: Left, top, width and height of empty cells.
         texts: Lines of text.
@@ -68,50 +69,43 @@ class Sheet:
         """Return the sheet as a PNG in which each tile has exactly its own pixels."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+        canvas = FigureCanvasAgg(self._figure())
         with missing_glyphs_ignored():
-            canvas = FigureCanvasAgg(self._figure())
             canvas.draw()  # type: ignore[no-untyped-call]
         rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        pixels = np.ascontiguousarray(rgba[..., 2::-1])
-        for left, top, tile in self.tiles:
-            pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile[..., ::-1]
-        return cv2.imencode(".png", pixels)[1].tobytes()
+        return cv2.imencode(".png", rgba[..., 2::-1])[1].tobytes()
 
     def pdf(self) -> bytes:
-        """Return the sheet as a PDF: text as text, every tile with all of its pixels."""
+        """Return the sheet as a PDF: text as text, each tile with all of its pixels."""
         from matplotlib import rc_context
 
-        figure = self._figure()
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        for left, top, tile in self.tiles:
-            extent = (left, left + tile.shape[1], top + tile.shape[0], top)
-            axes.imshow(tile, extent=extent, interpolation="none")
-        axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
-        figure.suppressComposite = True  # else all tiles become one raster
         pdf = io.BytesIO()
         with missing_glyphs_ignored(), rc_context({"pdf.fonttype": 42}):
             metadata = {"CreationDate": None, "Creator": None, "Producer": None}
-            figure.savefig(pdf, format="pdf", dpi=self.dpi, metadata=metadata)
+            self._figure().savefig(pdf, format="pdf", dpi=self.dpi, metadata=metadata)
         return pdf.getvalue()
 
     def _figure(self) -> Figure:
-        """Return boxes and texts as a figure of the sheet's size."""
-        from matplotlib.figure import Figure  # never pyplot: it looks for a display
+        """Return the sheet as a figure whose data coordinates are the sheet's pixels."""
+        from matplotlib.figure import Figure  # not pyplot, which looks for a display
         from matplotlib.patches import Rectangle
 
         # A little more than whole pixels, which a float quotient may round down.
         size = (self.width + 0.01) / self.dpi, (self.height + 0.01) / self.dpi
         figure = Figure(figsize=size, dpi=self.dpi, facecolor="white")
+        figure.suppressComposite = True  # else a PDF has one raster of all tiles
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        for left, top, tile in self.tiles:  # not by `figimage`, which cuts rows off in a PDF
+            extent = (left, left + tile.shape[1], top + tile.shape[0], top)
+            axes.imshow(tile, extent=extent, interpolation="none")
+        axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
         for left, top, width, height in self.boxes:
-            corner = left / self.width, 1 - (top + height) / self.height
-            figure.add_artist(
-                Rectangle(corner, width / self.width, height / self.height, color="0.955", lw=0)
-            )
+            axes.add_patch(Rectangle((left, top), width, height, color="0.955", linewidth=0))
         for text in self.texts:
-            figure.text(
-                text.x / self.width,
-                1 - text.y / self.height,
+            axes.text(
+                text.x,
+                text.y,
                 text.text,
                 size=text.points,
                 color=text.color,
@@ -126,7 +120,7 @@ class Sheet:
 
 
 def text_width(text: str, points: float, dpi: int, bold: bool = False, math: bool = False) -> float:
-    """Return the width of a line of text, pixels; with `math`, dollars in it enclose formulas."""
+    """Return the width of a line of text, pixels; with `math`, dollars enclose formulas."""
     from matplotlib.cbook import is_math_text
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
@@ -141,21 +135,18 @@ def text_width(text: str, points: float, dpi: int, bold: bool = False, math: boo
 def shortened(text: str, points: float, dpi: int, width: float) -> str:
     """Return the text, with an ellipsis in its middle if it is wider than `width` pixels.
 
-    The middle, as values often differ at their ends and paths always do.
+    Values often differ at their ends, paths always do.
     """
     if text_width(text, points, dpi) <= width:
         return text
-    fewest, most = 0, len(text) - 1
-    while fewest < most:
-        middle = (fewest + most + 1) // 2
-        if text_width(_without_middle(text, middle), points, dpi) <= width:
-            fewest = middle
-        else:
-            most = middle - 1
-    return _without_middle(text, fewest)
+
+    def width_of(kept: int) -> float:
+        return text_width(_without_middle(text, kept), points, dpi)
+
+    return _without_middle(text, max(0, bisect_right(range(len(text)), width, key=width_of) - 1))
 
 
 def _without_middle(text: str, kept: int) -> str:
-    """Return so many characters of the text, a third of them in front of an ellipsis."""
+    """Return `kept` characters of the text, a third of them before an ellipsis."""
     front = kept // 3
     return text[:front] + _ELLIPSIS + (text[-(kept - front) :] if kept else "")

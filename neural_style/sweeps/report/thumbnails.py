@@ -13,18 +13,18 @@ from neural_style import images
 
 _QUALITY = 82  # of JPEG; lower shows blocks in flat paint
 _LEAST = 48  # pixels, the longest side below which a picture shows nothing
-_BYTES_A_PIXEL = 0.3  # of JPEG at that quality, of busy paint; only where the search begins
+_BYTES_A_PIXEL = 0.3  # of JPEG at that quality, of busy paint: where the search begins
 
 
-def read_thumbnail(path: Path, longest: int) -> np.ndarray | None:
-    """Read a picture, shrunk if its longest side is above `longest`, transparency over white.
+def read_thumbnail(path: Path, box: tuple[int, int]) -> np.ndarray | None:
+    """Read a picture, shrunk to fit into a box if need be, transparency over white.
 
     Args:
         path: The file.
-        longest: Pixels.
+        box: Height and width, pixels.
 
     Returns:
-        [h, w, 3], RGB, uint8, or None where the file is no picture (any more).
+        [h, w, 3], RGB, uint8, or None if the file is no readable picture.
     """
     try:
         picture = images.read_image(path, "sweep", max_pixels=images.LARGEST)
@@ -33,27 +33,22 @@ def read_thumbnail(path: Path, longest: int) -> np.ndarray | None:
     rgb = picture.rgb
     if picture.alpha is not None:
         rgb = 255 + (rgb - 255) * picture.alpha[..., np.newaxis]
-    shape = (rgb.shape[0], rgb.shape[1])
-    size = images.fit_size(shape, min(longest, max(shape)))
-    return np.clip(np.rint(images.resize(rgb, size)), 0, 255).astype(np.uint8)
-
-
-def fitted(rgb: np.ndarray, box: tuple[int, int]) -> np.ndarray:
-    """Shrink a picture, [h, w, 3], uint8, if need be, so that it fits into a (height, width)."""
     height, width = rgb.shape[:2]
-    scale = min(1, box[0] / height, box[1] / width)
-    return _resized(rgb, max(1, int(max(height, width) * scale)))
+    longest = max(height, width)
+    return _resized(
+        rgb, max(1, min(longest, box[0] * longest // height, box[1] * longest // width))
+    )
 
 
 def jpeg_within(path: Path, longest: int, most_bytes: int) -> tuple[bytes, tuple[int, int]] | None:
-    """Return a picture as a JPEG of at most so many bytes, and its (height, width).
+    """Return a picture as a JPEG of at most `most_bytes`, and its (height, width).
 
-    It gets as many pixels as the bytes allow, but 48 on its longest side at least, whatever that
-    takes. None where the file is no picture.
+    It gets as many pixels as the bytes allow, but at least 48 on its longest side, however many
+    bytes those take. None if the file is no readable picture.
     """
     guess = math.sqrt(most_bytes / _BYTES_A_PIXEL) * 1.3  # the side of an oblong of that area
     side = max(_LEAST, min(longest, int(guess)))
-    rgb = read_thumbnail(path, side)
+    rgb = read_thumbnail(path, (side, side))
     if rgb is None:
         return None
     while True:
@@ -62,7 +57,7 @@ def jpeg_within(path: Path, longest: int, most_bytes: int) -> tuple[bytes, tuple
         if len(data) <= most_bytes or side <= _LEAST:
             return data, (rgb.shape[0], rgb.shape[1])
         side = max(_LEAST, int(side * min(0.95, math.sqrt(most_bytes / len(data)))))
-        rgb = _resized(rgb, side)
+        rgb = _resized(rgb.astype(np.float32), side)
 
 
 def data_uri(jpeg: bytes) -> str:
@@ -71,13 +66,12 @@ def data_uri(jpeg: bytes) -> str:
 
 
 def _resized(rgb: np.ndarray, longest: int) -> np.ndarray:
-    """Resize [h, w, 3], uint8."""
+    """Resize [h, w, 3], float32, to a longest side; return uint8."""
     size = images.fit_size((rgb.shape[0], rgb.shape[1]), longest)
-    return np.rint(images.resize(rgb.astype(np.float32), size)).astype(np.uint8)
+    return np.clip(np.rint(images.resize(rgb, size)), 0, 255).astype(np.uint8)
 
 
 def _jpeg(rgb: np.ndarray) -> bytes:
     """Encode [h, w, 3], RGB, uint8."""
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)
-    return encoded.tobytes()
+    return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)[1].tobytes()

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from sweep_folders import SIZE, Color, a_grid, a_run, changed, color_of, solid
 
+from neural_style.config.sweep import Figure
 from neural_style.images import io as images
-from neural_style.sweeps.report.contact_sheet import (
-    SheetOptions,
-    draw_contact_sheet,
-    write_contact_sheet,
-)
+from neural_style.sweeps.report import layout
+from neural_style.sweeps.report.contact_sheet import draw_contact_sheet, write_contact_sheet
 from neural_style.sweeps.report.results import Axis, SweepResults
 from neural_style.sweeps.report.sheet import Sheet, Text, shortened, text_width
 
@@ -30,13 +28,13 @@ def where(pixels: np.ndarray, color: Color) -> tuple[float, float, int]:
 
 
 def planned(results: SweepResults, **options: Any) -> Sheet:
-    return draw_contact_sheet(results, SheetOptions(**options))
+    return draw_contact_sheet(results, Figure(**options))
 
 
 def drawn(folder: Path, results: SweepResults, **options: Any) -> tuple[np.ndarray, Sheet]:
     """The pixels of a sheet that was written, and its plan."""
-    path = write_contact_sheet(folder, results, options=SheetOptions(**options))
-    return images.read_image(path, "sheet").rgb, planned(results, **options)
+    write_contact_sheet(folder, results, Figure(**options))
+    return images.read_image(folder / "contact_sheet.png", "sheet").rgb, planned(results, **options)
 
 
 def places(sheet: Sheet) -> list[tuple[float, float]]:
@@ -77,7 +75,8 @@ def test_two_axes_make_rows_and_columns_of_whole_pictures_with_their_labels(tmp_
         box = dark[int(text.y) - 9 : int(text.y) + 9, int(left) - 1 : int(left + width) + 2]
         assert box.sum() > 5
     first = (tmp_path / "contact_sheet.png").read_bytes()
-    assert write_contact_sheet(tmp_path, results).read_bytes() == first
+    drawn(tmp_path, results)
+    assert (tmp_path / "contact_sheet.png").read_bytes() == first
 
 
 @pytest.mark.parametrize(
@@ -145,9 +144,11 @@ def test_contents_and_styles_stand_at_rows_and_columns_as_pictures(tmp_path):
         assert text_at(sheet, f"s{number}").y + 9 < head_row < row - SIZE[0] / 2
 
 
-def test_as_many_runs_are_shown_as_are_asked_for_and_text_in_the_resolution(tmp_path):
+def test_a_sheet_has_a_bound_of_runs_and_its_text_a_resolution(tmp_path, monkeypatch):
     results = a_grid(tmp_path, {"init.seed": MANY[:9]})
-    sheet = planned(results, most=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "MOST_RUNS", 4)
+        sheet = planned(results)
     assert len(sheet.tiles) == 4
     assert text_at(sheet, "The first 4 of 9 runs.")
     assert not any("runs" in text for text in texts(planned(results)))
@@ -159,7 +160,7 @@ def test_as_many_runs_are_shown_as_are_asked_for_and_text_in_the_resolution(tmp_
 @pytest.mark.parametrize("grid", [{"a.x": ["1"], "a.y": MANY[:12]}, {"a.y": ["1"] * 60}])
 def test_no_side_is_longer_than_8000_pixels(tmp_path, grid):
     large = solid(tmp_path / "large.png", (9, 99, 9), (600, 900))
-    sheet = planned(changed(a_grid(tmp_path, grid), *[{"image": large}] * 60), longest=900)
+    sheet = planned(changed(a_grid(tmp_path, grid), *[{"image": large}] * 60), side=900)
     assert 6000 < max(sheet.width, sheet.height) <= 8000
     assert max(left + tile.shape[1] for left, _, tile in sheet.tiles) <= sheet.width
     assert max(top + tile.shape[0] for _, top, tile in sheet.tiles) <= sheet.height
@@ -178,7 +179,7 @@ def test_no_side_is_longer_than_8000_pixels(tmp_path, grid):
     ],
 )
 def test_titles_and_labels_can_be_replaced_and_take_formulas(tmp_path, grid, written):
-    options = {"title": "", "axis_titles": {"style.weight": r"$\beta$"}}
+    options = {"title": "", "axes": {"style.weight": r"$\beta$"}}
     sheet = planned(a_grid(tmp_path, grid), **options, labels={"style.weight": {"1": "$10^0$"}})
     assert set(texts(sheet)) == set(written.split(", "))
     assert all(text.math == (r"\beta" in text.text or "^" in text.text) for text in sheet.texts)
@@ -202,14 +203,14 @@ def test_formulas_are_set_and_text_of_the_user_is_none_and_no_control_character(
 
 def test_pdf_holds_every_picture_with_its_own_pixels(tmp_path):
     results = a_grid(tmp_path, TWO)
-    pdf = write_contact_sheet(tmp_path, results, "pdf").read_bytes()
+    drawn(tmp_path, results, pdf=True)
+    pdf = (tmp_path / "contact_sheet.pdf").read_bytes()
     assert pdf.startswith(b"%PDF-")
     found = re.findall(rb"<<[^<>]*/Subtype /Image[^<>]*", pdf)
     sizes = [re.findall(rb"/(Height|Width) (\d+)", image) for image in found]
     assert [sorted(size) for size in sizes] == [[(b"Height", b"40"), (b"Width", b"60")]] * 6
-    assert write_contact_sheet(tmp_path, results, "pdf").read_bytes() == pdf
-    with pytest.raises(ValueError, match="kind of contact sheet: 'svg'; expected png or pdf"):
-        write_contact_sheet(tmp_path, results, "svg")
+    drawn(tmp_path, results, pdf=True)
+    assert (tmp_path / "contact_sheet.pdf").read_bytes() == pdf
 
 
 def test_shortened_text_fits_and_keeps_both_ends():

@@ -199,8 +199,8 @@ def test_pictures_shrink_until_the_page_is_within_its_bound(tmp_path, rng, monke
     assert 100 < int(page.all("img")[0]["width"]) < 300
     clear = tmp_path / "p.png"  # which is shown on white
     cv2.imwrite(str(clear), np.full((40, 80, 4), (10, 20, 30, 0), np.uint8))
-    np.testing.assert_array_equal(read_thumbnail(clear, 20), np.full((10, 20, 3), 255))
-    assert read_thumbnail(tmp_path / "none.png", 20) is None
+    np.testing.assert_array_equal(read_thumbnail(clear, (20, 20)), np.full((10, 20, 3), 255))
+    assert read_thumbnail(tmp_path / "none.png", (20, 20)) is None
     assert jpeg_within(tmp_path / "none.png", 20, 1000) is None
 
 
