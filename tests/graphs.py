@@ -22,7 +22,7 @@ def picture(rng: np.random.Generator, height: int = 10, width: int = 14) -> np.n
 
 
 def evaluate(build: Callable[..., Any], *values: Any) -> Any:
-    """Return what an expression of tensors comes to for these values; arrays keep their type."""
+    """Return the value of an expression of tensors; arrays keep their type."""
     with tf.Graph().as_default():
         tensors = [tf.constant(value) for value in values]
         result = build(*tensors)
@@ -78,12 +78,12 @@ def two_layers(image: tf.Tensor) -> dict[str, tf.Tensor]:
 
 @contextmanager
 def objective_session(
-    structure: ObjectiveSpec, add: Callable[[Objective], Any] = lambda objective: None
+    spec: ObjectiveSpec, add: Callable[[Objective], Any] = lambda objective: None
 ) -> Iterator[tuple[tf.Session, Objective, Any]]:
-    """Yield a session of the two-layer network's objective, and what `add` builds upon it."""
+    """Yield a session, the objective of the two-layer network, and the result of `add`."""
     with tf.Graph().as_default() as graph:
-        canvas = build_image(structure)
-        objective = build_objective(canvas, two_layers(canvas.pixels), structure)
+        image = build_image(spec)
+        objective = build_objective(image, two_layers(image.pixels), spec)
         added = add(objective)
         initializer = tf.global_variables_initializer()
         graph.finalize()

@@ -39,13 +39,13 @@ class Scene:
     painted: Maps
 
 
-VariationStatistics = Callable[[Scene], Terms]
+Part = Callable[[Scene], Terms]
 
 
-def of_content(error: Callable[[np.ndarray], float]) -> Callable[..., VariationStatistics]:
+def of_content(error: Callable[[np.ndarray], float]) -> Callable[..., Part]:
     """Make an error of F - P a part of a layer with a weight."""
 
-    def make(layer: str, weight: float) -> VariationStatistics:
+    def make(layer: str, weight: float) -> Part:
         name = f"content/{layer}"
         return lambda scene: {name: weight * error(scene.made[layer] - scene.kept[layer])}
 
@@ -54,10 +54,10 @@ def of_content(error: Callable[[np.ndarray], float]) -> Callable[..., VariationS
 
 def of_style(
     error: Callable[[np.ndarray, np.ndarray], float],
-) -> Callable[..., VariationStatistics]:
+) -> Callable[..., Part]:
     """Make an error of F and S a part of layers with one weight, or with one for each."""
 
-    def make(weight: object, layers: Sequence[str] = FIRST) -> VariationStatistics:
+    def make(weight: object, layers: Sequence[str] = FIRST) -> Part:
         weights = dict(zip(layers, np.broadcast_to(weight, len(layers)), strict=True))
 
         def part(scene: Scene) -> Terms:
@@ -70,10 +70,10 @@ def of_style(
     return make
 
 
-def of_image(roughness: Callable[..., float]) -> Callable[..., VariationStatistics]:
+def of_image(roughness: Callable[..., float]) -> Callable[..., Part]:
     """Make a roughness of the image, in a range up to some value of white, a weighted part."""
 
-    def make(weight: float, white: object = 255, **options: float) -> VariationStatistics:
+    def make(weight: float, white: object = 255, **options: float) -> Part:
         scale = np.divide(white, 255)
         return lambda scene: {"total_variation": weight * roughness(scene.image * scale, **options)}
 
@@ -146,7 +146,7 @@ def keras_style(scene: Scene) -> Terms:
 class Peer:
     """A tool: the parts of its objective, what it does to the network, the unit of its features."""
 
-    def __init__(self, *parts: VariationStatistics, unit: float = 1.0, **network: object) -> None:
+    def __init__(self, *parts: Part, unit: float = 1.0, **network: object) -> None:
         usual = {"pooling": "max", "transpose_kernels": False, "padding": "zeros", "white": 255}
         self.parts, self.unit, self.network = parts, unit, usual | network
 

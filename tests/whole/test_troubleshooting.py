@@ -30,7 +30,7 @@ def rows() -> list[str]:
     return re.findall(r"^\| `(.+?)` \|", section.split("\n## ")[0], re.MULTILINE)
 
 
-class StageTile:
+class Project:
     """A project of a user's own: settings, two pictures and a network of a few channels."""
 
     def __init__(self, folder: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,59 +63,59 @@ def paint(work: object, config: object, pictures: object, watch: Callable, *_) -
     return Result(image, None, history, interrupted=False)
 
 
-def with_settings(*settings: str) -> Callable[[StageTile], int]:
-    return lambda place: place.run(*settings)
+def with_settings(*settings: str) -> Callable[[Project], int]:
+    return lambda project: project.run(*settings)
 
 
-def misspelt_key(place: StageTile) -> int:
-    (place.folder / "config.yaml").write_text("#\n" * 12 + "style:\n  wieght: 3\n")
-    return place.run()
+def misspelt_key(project: Project) -> int:
+    (project.folder / "config.yaml").write_text("#\n" * 12 + "style:\n  wieght: 3\n")
+    return project.run()
 
 
-def small_picture(place: StageTile) -> int:
-    images.write_image(place.folder / "photo.png", np.zeros((15, 40, 3), np.float32))
-    return place.run("image.size=40")
+def small_picture(project: Project) -> int:
+    images.write_image(project.folder / "photo.png", np.zeros((15, 40, 3), np.float32))
+    return project.run("image.size=40")
 
 
-def bomb(place: StageTile) -> int:
-    data = bytearray((place.folder / "photo.png").read_bytes())
+def bomb(project: Project) -> int:
+    data = bytearray((project.folder / "photo.png").read_bytes())
     data[16:24] = struct.pack(">II", 20_000, 20_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    (place.folder / "photo.png").write_bytes(data)
-    return place.run()
+    (project.folder / "photo.png").write_bytes(data)
+    return project.run()
 
 
-def cut_weights(place: StageTile) -> int:
-    path = place.folder / "weights" / PUBLISHED_NAME
+def cut_weights(project: Project) -> int:
+    path = project.folder / "weights" / PUBLISHED_NAME
     path.parent.mkdir()
-    path.write_bytes(place.weights.read_bytes()[:20_000])
-    return place.run(f"network.weights={path}")
+    path.write_bytes(project.weights.read_bytes()[:20_000])
+    return project.run(f"network.weights={path}")
 
 
-def too_little_memory(place: StageTile) -> int:
-    place.put(Mock(side_effect=MemoryError))
-    return place.run("image.size=2048")
+def too_little_memory(project: Project) -> int:
+    project.put(Mock(side_effect=MemoryError))
+    return project.run("image.size=2048")
 
 
-def full_disk(place: StageTile) -> int:
-    place.put(paint)
+def full_disk(project: Project) -> int:
+    project.put(paint)
     with pytest.MonkeyPatch.context() as patch:
-        FullDisk(place.folder / "runs", named("pastiche.png")).install(patch)
-        return place.run()
+        FullDisk(project.folder / "runs", named("pastiche.png")).install(patch)
+        return project.run()
 
 
-def changed_run(place: StageTile) -> int:
+def changed_run(project: Project) -> int:
     def killed(*args: object) -> None:
         paint(*args)
         raise SystemError("killed")
 
-    place.put(killed)
-    assert place.run() == 1
-    return place.run("style.weight=3", start=("--resume", "runs/0001-config"))
+    project.put(killed)
+    assert project.run() == 1
+    return project.run("style.weight=3", start=("--resume", "runs/0001-config"))
 
 
 # What is done wrong, by the beginning of the message: mistakes that end with 2, failures with 1.
-MISTAKES: dict[str, Callable[[StageTile], int]] = {
+MISTAKES: dict[str, Callable[[Project], int]] = {
     "style.wieght (line 14): unknown key": misspelt_key,
     "content.image: no such file": with_settings("content.image=phto.png"),
     "content.image: 40 x 15 px at this size": small_picture,
@@ -126,7 +126,7 @@ MISTAKES: dict[str, Callable[[StageTile], int]] = {
     "runtime.device: found 'gpu'": with_settings("runtime.device=gpu"),
     "runs/0001-config: cannot go on, as": changed_run,
 }
-FAILURES: dict[str, Callable[[StageTile], int]] = {
+FAILURES: dict[str, Callable[[Project], int]] = {
     "out of memory: 2048 px were predicted to need": too_little_memory,
     "[48x32] iterate 0: style/relu1_1 is inf": with_settings(
         "content.layers=[relu1_1]", "style={images: painting.png, layers: [relu1_1], weight: 1e38}"
@@ -142,6 +142,6 @@ def test_the_table_is_found_and_each_of_its_rows_is_known():
 @pytest.mark.parametrize("beginning", rows())
 def test_messages_begin_as_the_readme_says(beginning, tmp_path, tiny_mat, monkeypatch, capsys):
     act, code = (MISTAKES | FAILURES)[beginning], 1 if beginning in FAILURES else 2
-    assert act(StageTile(tmp_path, tiny_mat, monkeypatch)) == code
+    assert act(Project(tmp_path, tiny_mat, monkeypatch)) == code
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith(f"error: {beginning.replace(HOME, str(tmp_path))}")
