@@ -117,19 +117,12 @@ def _gram_matrix_in_float64(
     added a few at a time and in order, so that no copy of all features is made and tiles make no
     difference either.
     """
+    shape = [features.shape[-1]] * 2
+    begin = tf.zeros(shape, tf.float64) if before is None else before
     guide = () if weights is None else (weights,)
-    if before is None:
-        products = graph_function(_gram_matrix_alone, features, *guide)
-    else:
-        products = graph_function(_add_gram_matrix, features, before, *guide)
-    products.set_shape([features.shape[-1]] * 2)
+    products = graph_function(_add_gram_matrix, features, begin, *guide)
+    products.set_shape(shape)
     return products
-
-
-def _gram_matrix_alone(features: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Return the Gram matrix of an image in one piece."""
-    channels = tf.shape(features)[-1]
-    return _add_gram_matrix(features, tf.zeros([channels, channels], tf.float64), weights)
 
 
 def _add_gram_matrix(

@@ -95,22 +95,16 @@ class CapturedText:
     """What was printed while `captured_stderr` was in force."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file: IO[bytes] | None = file
-        self._text = ""
+        self._file, self._text = file, ""
 
     def text(self) -> str:
         """Return what has been printed so far, during the block and after it."""
-        if self._file is not None:
+        if not self._file.closed:
             _flush_python()
             # Descriptor 2 shares the position, so reading must end where writing continues.
             self._file.seek(0)
             self._text = self._file.read().decode(errors="replace")
         return self._text
-
-    def finish(self) -> None:
-        """Keep the text, as the file is about to be closed."""
-        self.text()
-        self._file = None
 
 
 @contextlib.contextmanager
@@ -133,7 +127,7 @@ def captured_stderr() -> Iterator[CapturedText]:
             try:
                 yield captured
             finally:
-                captured.finish()
+                captured.text()
                 os.dup2(saved, _STDERR)
     finally:
         os.close(saved)

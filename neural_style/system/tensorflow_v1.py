@@ -1,9 +1,9 @@
-"""TensorFlow as it is used here: loaded at first use, without what it prints; device and session.
+"""TensorFlow, loaded silently and at first use; its device and session.
 
     from neural_style.system.tensorflow_v1 import tf
 
-is `tensorflow.compat.v1` for whoever reads the code. Until one of its names is used, it is not
-imported: that takes two seconds, which `--help` and wrong input must not wait for.
+is `tensorflow.compat.v1` to a reader or type checker. It is imported when one of its names is first
+used: that takes two seconds, for which `--help` and wrong input must not wait.
 """
 
 from __future__ import annotations
@@ -21,19 +21,7 @@ from neural_style.errors import InputError
 from neural_style.system import hardware
 from neural_style.system.process import captured_stderr
 
-__all__ = [
-    "Device",
-    "DeviceError",
-    "build_session",
-    "choose_device",
-    "choose_precision",
-    "import_tensorflow",
-    "open_device",
-    "session_options",
-    "tf",
-    "wants_exact_sums",
-    "wants_winograd",
-]
+__all__ = ["tf"]  # type checkers take an import for private otherwise
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +30,18 @@ AMPERE = 8  # compute capability from which NVIDIA cards multiply bfloat16 numbe
 
 
 class DeviceError(InputError):
-    """The device or the threads asked for cannot be had."""
+    """The device or the number of threads that was asked for is unavailable."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a session runs on.
+    """The device of a session.
 
     Attributes:
         kind: `cpu` or `gpu`.
-        name: What to call it in messages and in the record.
-        threads: Threads of the CPU's pool.
-        precision: `float32` or `bfloat16`, of the convolutions.
+        name: For messages and the record.
+        threads: Of the CPU's pool.
+        precision: Of the convolutions, `float32` or `bfloat16`.
     """
 
     kind: str
@@ -63,10 +51,10 @@ class Device:
 
 
 def import_tensorflow() -> ModuleType:
-    """Return `tensorflow.compat.v1`, imported without what it prints, which is logged for `-v`.
+    """Return `tensorflow.compat.v1`, imported silently; what it prints is logged for `-v`.
 
     Raises:
-        ImportError: TensorFlow cannot be loaded; what it printed is part of the message.
+        ImportError: TensorFlow cannot be loaded; the message ends with what it printed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     failure = None
@@ -82,36 +70,31 @@ def import_tensorflow() -> ModuleType:
     return module
 
 
-class _AtFirstUse(ModuleType):
-    """A module that is imported when one of its names is asked for."""
+class _LazyModule(ModuleType):
+    """TensorFlow, imported when one of its names is first used."""
 
     def __getattr__(self, name: str) -> Any:
-        """Return the name, and keep it, so that it is asked for once."""
         value = getattr(import_tensorflow(), name)
-        setattr(self, name, value)
+        setattr(self, name, value)  # so that it is looked up here only once
         return value
 
-    def __reduce__(self) -> Any:
-        """Let functions that name it be sent to another process, which has its own."""
-        return _of_this_process, ()
-
-
-def _of_this_process() -> ModuleType:
-    return tf
+    def __reduce__(self) -> str:
+        """Pickle by name: functions that use it can be sent to another process."""
+        return "tf"
 
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 else:
-    tf = _AtFirstUse("tensorflow.compat.v1")
+    tf = _LazyModule("tensorflow.compat.v1")
 
 
 @contextmanager
 def _without_keras() -> Iterator[None]:
-    """Keep TensorFlow from importing Keras with it, which takes a second and is not used here.
+    """Keep TensorFlow from importing Keras, which takes a second and is not used here.
 
-    Told to use a Keras of old that is not installed, it goes on without; afterwards `tf.keras` is
-    imported as ever by whoever asks for it.
+    Asked for legacy Keras, which is not installed, it continues without; `tf.keras` can still be
+    imported later.
     """
     if _KERAS in os.environ or importlib.util.find_spec("tf_keras"):
         yield
@@ -126,10 +109,7 @@ def _without_keras() -> Iterator[None]:
 def open_device(
     device: str = "auto", threads: int | None = None, precision: str = "auto"
 ) -> Device:
-    """Settle on a device and set TensorFlow's threads, before any operation is built.
-
-    Where there is no graphics card, TensorFlow prints an error of CUDA's as soon as it looks for
-    one; it does here, and what it prints is logged for `-v`.
+    """Choose a device and set TensorFlow's threads, before any operation is built.
 
     Args:
         device: `auto`, `cpu` or `gpu`.
@@ -137,11 +117,11 @@ def open_device(
         precision: `auto`, `float32` or `bfloat16`.
 
     Raises:
-        DeviceError: A GPU is asked for and TensorFlow sees none, or the process already runs on
-            other threads.
+        DeviceError: A GPU is asked for and TensorFlow sees none, or the process already runs with
+            another number of threads.
     """
     running = _set_threads(threads)
-    with captured_stderr() as captured:
+    with captured_stderr() as captured:  # without a GPU, CUDA prints an error here
         found = tf.config.list_physical_devices("GPU")
     log.debug("%s", captured.text())
     kind = choose_device(device, [] if device == "cpu" else found)
@@ -159,9 +139,7 @@ def open_device(
 
 
 def choose_device(requested: str, gpus: Sequence[object]) -> str:
-    """Return `gpu` or `cpu` for a request of `auto`, `gpu` or `cpu`, given the GPUs that
-    TensorFlow sees.
-    """
+    """Return `gpu` or `cpu` for a request of either or of `auto`, given the GPUs that are seen."""
     if requested == "gpu" and not gpus:
         raise DeviceError(
             "runtime.device: found 'gpu', but TensorFlow sees none; use auto or cpu, "
@@ -172,30 +150,27 @@ def choose_device(requested: str, gpus: Sequence[object]) -> str:
 
 def choose_precision(requested: str, in_hardware: bool) -> str:
     """Return `float32` or `bfloat16` for a request of either or of `auto`."""
-    if requested == "auto":
-        return "bfloat16" if in_hardware else "float32"
-    return requested
+    return requested if requested != "auto" else "bfloat16" if in_hardware else "float32"
 
 
 def wants_winograd(kind: str, precision: str) -> bool:
-    """Tell whether convolutions on a device, `cpu` or `gpu`, are faster by minimal filtering.
+    """Return whether convolutions on a device, `cpu` or `gpu`, are faster by minimal filtering.
 
-    A GPU's libraries choose for themselves, and bfloat16 in hardware is faster yet.
+    A GPU's libraries choose for themselves, and bfloat16 in hardware is faster still.
     """
     return kind == "cpu" and not (precision == "bfloat16" and hardware.bfloat16_cpu())
 
 
 def wants_exact_sums(kind: str, precision: str) -> bool:
-    """Tell whether Gram matrices are added in float64 on a device: a twentieth of the time of an
-    evaluation, but more on a GPU, or where the convolutions are bfloat16 in hardware.
+    """Return whether Gram matrices are summed in float64 on a device.
+
+    It takes a twentieth of an evaluation's time, but more on a GPU or with bfloat16 in hardware.
     """
     return wants_winograd(kind, precision)
 
 
 def session_options(device: Device) -> tf.ConfigProto:
-    """Return the session's options: memory that grows as it is needed, and no GPU where the CPU is
-    meant.
-    """
+    """Return a session's options: GPU memory that grows as needed, and no GPU for a CPU session."""
     options = tf.ConfigProto(
         intra_op_parallelism_threads=device.threads, inter_op_parallelism_threads=device.threads
     )
@@ -213,8 +188,10 @@ def build_session(graph: tf.Graph, device: Device) -> tf.Session:
 
 
 def _set_threads(wanted: int | None) -> int:
-    """Set the threads of the whole process, and return how many it has: a session's own options are
-    ignored once the eager context exists. Where nothing is wanted, those that run already will do.
+    """Set the threads of the whole process, and return how many there are then.
+
+    A session's own options are ignored once the eager context exists. If no number is wanted, the
+    threads that run already are kept.
     """
     pools = tf.config.threading
     threads, running = wanted or hardware.usable_cpus(), pools.get_intra_op_parallelism_threads()
