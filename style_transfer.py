@@ -8,53 +8,27 @@ From Python, with pictures as arrays: `from style_transfer import stylize`.
 
 from __future__ import annotations
 
-import os
-import signal
+from neural_style import command_line
 
-if __name__ == "__main__":  # until `main` knows better, these end it without a traceback
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    command_line.end_quietly()  # until `main` has its own answer to Ctrl-C
+
 import logging
-import sys
+import time
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 import vgg19_matconvnet as vgg
-from neural_style import command_line, objective, optimizers
-from neural_style.config import Config, load_source, make_config, to_yaml, validate
-from neural_style.errors import DivergedError
-from neural_style.evaluation import Evaluator, open_evaluator
-from neural_style.failures import logged_in
-from neural_style.images import read_image
-from neural_style.inputs import Pictures, for_styles, take_pictures
-from neural_style.inputs.controls import as_compared, mix_scales
-from neural_style.inputs.find_weights import find_weights, fit_filters
-from neural_style.inputs.job import Desk, Job, check_scales, decisive
-from neural_style.inputs.scales import schedule
-from neural_style.inputs.terms import columns_of, spec_of
+from neural_style import images, inputs, objective, optimizers, runs, sweeps, transfer
+from neural_style.config import Config, Init, load_source, make_config, validate
+from neural_style.inputs import Job, Pictures
 from neural_style.network import VGGWeights, pooling_for
-from neural_style.objective.spec import ObjectiveSpec
-from neural_style.runs import checkpoint, outputs, record
-from neural_style.runs import command as run_command
-from neural_style.runs.tensorboard import TensorBoardWriter
-from neural_style.sweeps import command as sweep_command
-from neural_style.sweeps.plan import plan_sweep
-from neural_style.system import files, tensorflow_v1
-from neural_style.system.process import ENDING
-from neural_style.system.tensorflow_v1 import tf
-from neural_style.text import printable
-from neural_style.tiles.graph import build_tiled_objective
-from neural_style.tiles.passes import Tick, ignore
-from neural_style.transfer.fitting import fit, fit_within, may_be_cut, shortage
-from neural_style.transfer.graph_cache import GraphCache, Hands
-from neural_style.transfer.guard import told_of_memory
-from neural_style.transfer.level import optimise
-from neural_style.transfer.session import TransferSession, evaluate
-from neural_style.transfer.state import Iteration, Result, Scores, Stopwatch, Watch
-from neural_style.transfer.targets import KeptTargets
+from neural_style.objective import ObjectiveSpec
+from neural_style.system import tensorflow_v1
+from neural_style.system.tensorflow_v1 import Device, tf
+from neural_style.tiles import build_tiled_objective
+from neural_style.transfer import Checkpoint, GraphCache, Level, Result, TransferSession, Watch
 
 log = logging.getLogger("style_transfer")
 
@@ -71,12 +45,12 @@ def stylize(
 
     Args:
         content: RGB, 0..255, [H, W, 3].
-        styles: In the same form, each of its own size; they take weights and scales of
-            `config.style.images` in order, or, if that has another number, all weigh the same.
-        config: Settings, the defaults if not given. Its masks and fine structures are read from
-            their paths; other paths of pictures and its output are not used.
-        weights: The network; if not given, what `config.network` says.
-        start: What to start from if `config.init.source` is a path.
+        styles: In the same form, each of its own size. They take the weights and scales of
+            `config.style.images` in order; if their number differs, all weigh the same.
+        config: Settings, the defaults if not given. Masks and fine structures are read from its
+            paths; its paths of pictures and its output are not used.
+        weights: The network; if not given, the one that `config.network` names.
+        start: Picture to start from, if `config.init.source` is a path.
 
     Returns:
         The pastiche, its longest side `image.size`, and its losses.
@@ -85,239 +59,173 @@ def stylize(
         InputError: The pictures, the settings or the weights cannot be used; the message says why.
         OutOfMemoryError: There is too little memory for them.
     """
-    config = for_styles(config or make_config({}), len(styles))
-    pictures = take_pictures(config, content, styles, start)
+    config = inputs.for_styles(config or make_config({}), len(styles))
+    pictures = inputs.take_pictures(config, content, styles, start)
     notice = ""
     if weights is None:
-        weights, notice = find_weights(config.network, config.init.seed)
-    check_scales(config, pictures, weights)
+        weights, notice = inputs.find_weights(config.network, config.init.seed)
+    job = Job(config, pictures, weights)
+    job.check()
     if notice:
         log.warning("%s", notice)
-    tensorflow_v1.import_tensorflow()
-    studio = open_studio(
-        tensorflow_v1.open_device(
-            config.runtime.device, config.runtime.threads, config.runtime.precision
-        )
-    )
+    runtime = config.runtime
+    device = tensorflow_v1.open_device(runtime.device, runtime.threads, runtime.precision)
+    graphs, job = GraphCache(device), transfer.prepare(job, device)
     try:
-        job = prepare(Job(config, pictures, weights, {}), studio.device)
-        with told_of_memory(job):
-            work, pictures = studio.workspace(job)
-            result = optimise(work, job.config, pictures)
+        with transfer.explained_memory(job):
+            pictures = graphs.pictures(job, build_graph, optimise)
+            result = optimise(graphs.open(job, build_graph), job, pictures)
     finally:
-        studio.close()
+        graphs.close()
     if result.interrupted:
         raise KeyboardInterrupt
     return result
 
 
-def open_studio(device: tensorflow_v1.Device, kept_bytes: int = 0) -> GraphCache:
-    """Return what lends graphs and sessions on a device to runs."""
+def run(job: Job, graphs: GraphCache, folder: runs.RunFolder, watch: Watch) -> Result:
+    """Make a pastiche and everything that belongs to it in a folder, from its checkpoint if any.
 
-    def workspace(job: Job, structure: ObjectiveSpec) -> TransferSession:
-        weights = fit_filters(job.config, job.weights, job.pictures)
-        return open_workspace(job.config, weights, device, structure, kept_bytes)
+    config -> images -> targets -> objective -> optimiser -> record
 
-    def critic(job: Job) -> Evaluator:
-        weights = fit_filters(make_config({}), job.weights, job.pictures)
-        return open_evaluator(weights, device)
-
-    def mix(job: Job) -> Pictures:
-        weights = fit_filters(job.config, job.weights, job.pictures)
-
-        def paint(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
-            own = Pictures(coarse, (fine,))
-            if is_foretold(settings, device):
-                settings = fit_within(settings, weights, own, precision_of(settings, device))
-            structure = replace(spec_of(settings), tiled=may_be_cut(settings))
-            work = open_workspace(settings, weights, device, structure)
-            log.info("painting a style image in the fine structure of another")
-            with work.session:
-                made = optimise(work, settings, own)
-            if made.interrupted:
-                raise KeyboardInterrupt
-            if made.failure:
-                raise DivergedError(
-                    f"style.images: in the fine structure of another, {made.failure}"
-                )
-            return made.image
-
-        return mix_scales(job.config, job.pictures, paint)
-
-    return GraphCache(workspace, critic, mix, device, lasting=kept_bytes > 0)
-
-
-def open_workspace(
-    config: Config,
-    weights: VGGWeights,
-    device: tensorflow_v1.Device,
-    structure: ObjectiveSpec | None = None,
-    kept_bytes: int = 0,
-) -> TransferSession:
-    """Build the graph of a structure, the run's own if not given, finalise it and open a session
-    on it, which keeps so many bytes of targets.
+    Raises:
+        DivergedError: The losses stayed NaN or infinite; the best image is saved.
+        OutOfMemoryError: There is too little memory for the smallest tiles.
+        FailedRunError: An error from inside TensorFlow, which is in `error.log`.
     """
-    precision = precision_of(config, device)
-    exact = tensorflow_v1.wants_exact_sums(device.kind, precision)
-    structure = replace(structure or spec_of(config), float64_sums=exact)
-    pooling = pooling_for(weights, config.network.pooling)
+    with transfer.explained_memory(job), folder.open(watch) as watched:
+        with watch.clock("start"):
+            pictures = graphs.pictures(job, build_graph, optimise, watch)  # content, styles, masks
+            graph = graphs.open(job, build_graph)  # network, objective, optimiser; finalised
+        with watch.clock("optimise"):
+            result = optimise(graph, job, pictures, watched, folder.checkpoint)
+        with watch.clock("write"):
+            folder.write(result)  # pastiche, losses, plot, film
+        if not result.interrupted:
+            with watch.clock("score"):
+                scores = graphs.judge(job, graph, folder.picture)
+            folder.finish(result, scores, graphs.device, watch)  # record.json
+    return result
+
+
+def build_graph(job: Job, device: Device, spec: ObjectiveSpec) -> TransferSession:
+    """Build the graph of a job, finalise it, and open a session on it.
+
+    Image variable -> VGG -> losses (the same in tiles, where images may be cut) -> optimiser.
+    """
+    config, weights = job.config, job.weights
+    precision = transfer.precision_of(config, device)
     with tf.Graph().as_default() as graph:
-        canvas = objective.build_image(structure)
+        image = objective.build_image(spec)
         network = vgg.build_vgg(
-            canvas.pixels,
+            image.pixels,
             weights,
-            structure.layers,
-            pooling,
+            spec.layers,
+            pooling_for(weights, config.network.pooling),
             precision,
             white=config.network.white,
             replicate=config.network.padding == "replicate",
             transform=tensorflow_v1.wants_winograd(device.kind, precision),
         )
-        goal = objective.build_objective(canvas, network.features, structure)
-        tiles = build_tiled_objective(goal, network, structure) if structure.tiled else None
-        optimizer = optimizers.build_optimizer(goal, config.optimizer, weights.mean, tiles)
+        losses = objective.build_objective(image, network.features, spec)
+        tiles = build_tiled_objective(losses, network, spec) if spec.tiled else None
+        optimizer = optimizers.build_optimizer(losses, config.optimizer, weights.mean, tiles)
         initialize = tf.global_variables_initializer()
-    opened = tensorflow_v1.build_session(graph, device)
-    network.initialize(opened)
-    opened.run(initialize)
-    kept = KeptTargets(kept_bytes)
+    session = tensorflow_v1.build_session(graph, device)
+    network.initialize(session)
+    session.run(initialize)
     return TransferSession(
-        weights.mean, weights.layers, goal, optimizer, opened, kept, tiles, network.layers
+        weights.mean, weights.layers, losses, optimizer, session, tiles, network.layers
     )
 
 
-def precision_of(config: Config, device: tensorflow_v1.Device) -> str:
-    """Return the precision of a run's convolutions."""
-    asked = config.runtime.precision
-    return device.precision if asked == "auto" else asked
+def base_image(
+    init: Init, picture: np.ndarray | None, size: tuple[int, int], mean: np.ndarray
+) -> np.ndarray:
+    """Return clip((1 - n) blur(picture) + n (mean + N(0, noise_std^2))) with n = init.noise.
+
+    Args:
+        init: Share and deviation of the white Gaussian noise, blur, seed.
+        picture: Picture to start from, RGB, 0..255, [H, W, 3]; it fills the size, cropped about
+            its centre where its shape differs. None starts from noise alone (n = 1).
+        size: (height, width) of the base image.
+        mean: The network's mean pixel, RGB, 0..255, [3].
+
+    Returns:
+        [height, width, 3], RGB, 0..255, float32.
+    """
+    white = np.random.default_rng(init.seed).standard_normal((*size, 3), np.float32)
+    noise = mean + init.noise_std * white
+    if picture is None:
+        return np.clip(noise, 0, 255).astype(np.float32)
+    base = images.gaussian_blur(images.fill(picture, size), init.blur)
+    return np.clip((1 - init.noise) * base + init.noise * noise, 0, 255).astype(np.float32)
 
 
-def resolve(config: Config, weights: VGGWeights, device: tensorflow_v1.Device) -> Config:
-    """Return settings with the pooling, device, threads and precision that a run has."""
-    pooling = pooling_for(weights, config.network.pooling)
-    precision = precision_of(config, device)
-    return config.having(
-        {
-            "network.pooling": pooling,
-            "runtime.device": device.kind,
-            "runtime.threads": device.threads,
-            "runtime.precision": precision,
-        }
-    )
-
-
-def prepare(job: Job, device: tensorflow_v1.Device) -> Job:
-    """Return a job with all settled that `auto` leaves open, so that it fits into memory."""
-    asked = resolve(job.config, job.weights, device)
-    if not is_foretold(asked, device):
-        return replace(job, config=asked)
-    own = job.weights, job.pictures, asked.runtime.precision
-    config = fit(asked, *own)
-    if told := shortage(asked, config, *own):
-        log.warning("%s", told)
-    return replace(job, config=config)
-
-
-def is_foretold(config: Config, device: tensorflow_v1.Device) -> bool:
-    """Tell whether it is known what a run has to fit into; a card tells when it is full."""
-    return device.kind == "cpu" or config.runtime.memory is not None
-
-
-def make(
+def optimise(
+    graph: TransferSession,
     job: Job,
-    studio: GraphCache,
-    folder: Path,
-    watch: Watch,
-    clock: Stopwatch,
-    tick: Tick = ignore,
+    pictures: Pictures,
+    watch: Watch = transfer.NO_WATCH,
+    resumed: Checkpoint | None = None,
 ) -> Result:
-    """Make a pastiche and leave all that belongs to it in a folder; go on where it ended early.
+    """Optimise the pastiche, coarse to fine, each scale from the image of the one before.
+
+    Args:
+        graph: Graph and session of the job.
+        job: Settings with their inputs.
+        pictures: Its pictures, each style painted in its fine structure.
+        watch: Callbacks; a KeyboardInterrupt that one raises ends the run with its best image.
+        resumed: Checkpoint to continue from; None for the beginning.
 
     Raises:
-        InputError: The folder has a checkpoint of other settings or inputs.
-        DivergedError: The losses are no numbers; the best image is saved.
-        OutOfMemoryError: There is too little memory for the smallest tiles.
-        FailedRunError: An error from inside TensorFlow, which is in `error.log`.
+        InputError: The checkpoint is that of another run.
     """
-    folder.mkdir(exist_ok=True)
-    with told_of_memory(job), logged_in(folder):
-        return _make(job, studio, folder, watch, clock, tick)
-
-
-def _make(
-    job: Job, studio: GraphCache, folder: Path, watch: Watch, clock: Stopwatch, tick: Tick
-) -> Result:
-    config, deciding = job.config, decisive(job.config, job.digests, job.weights.sha256)
-    files.remove_unfinished(folder)
-    resumed = checkpoint.find_checkpoint(folder, deciding)
-    with clock("start"):
-        work, pictures = studio.workspace(job)
-    files.write_atomically(folder / "config.yaml", to_yaml(config).encode())
-    done = resumed.done if resumed else 0
-    snapshots = outputs.Snapshots(folder, config.output.save_every)
-    snapshots.find(done)
-    end = schedule(config, pictures)[-1]
-    last = end.first + end.iterations if config.output.keep_checkpoint else None
-    keeper = checkpoint.CheckpointManager(folder, config.output.checkpoint_every, deciding, last)
-    with TensorBoardWriter(folder, config.output.tensorboard, job.values, done) as board:
-
-        def each(moment: Iteration) -> None:
-            snapshots.take(moment.done, moment.image)
-            board.iterate(moment)
-            watch(moment)
-            keeper.keep(moment)
-
-        with clock("optimise"):
-            result = optimise(work, config, pictures, each, resumed, tick)
-        with clock("write"):
-            if result.interrupted and result.last:
-                keeper.write(result.last)
-            path = outputs.write_results(job, folder, result)
-            board.result(result.image, result.losses)
-            if config.output.animation != "none":
-                outputs.write_film(folder, config.output.animation, snapshots, result.image)
-        if result.interrupted:
-            return result
-        if result.failure:
-            raise DivergedError(f"{result.failure}; the best image is {printable(path)}")
-        with clock("score"):
-            saved = judge(job, work, studio, path)
-            board.score(saved.losses, saved.metrics)
-    record.write_record(folder, outputs.describe(job, studio.device, result, saved, clock.seconds))
-    checkpoint.remove_checkpoints(folder, kept=int(config.output.keep_checkpoint))
-    return result
-
-
-def judge(job: Job, work: TransferSession, studio: GraphCache, path: Path) -> Scores:
-    """Return the losses of a saved picture for the goal that is set, and its measures."""
-    picture = read_image(path, "output.image", job.config.image.max_pixels).rgb
-    losses = evaluate(work, as_compared(job.config.color, picture))
-    return Scores(
-        {name: losses[name] for name in columns_of(job.config)},
-        studio.critic(job).score(picture, job.pictures.content, job.styles),
-    )
+    history, done = transfer.history_of(job, resumed)
+    begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
+    guard = transfer.DivergenceGuard.of(history, job.config.optimizer.max_recoveries)
+    pictures = inputs.recolor(job.config.color, pictures)
+    level, last = None, None
+    with transfer.Ending() as ending:
+        for scale in (each for each in job.scales if each.end >= done):
+            level = Level(graph, job, pictures, scale, watch, before=level)
+            level.set_targets()  # content features, Gram matrices
+            if resumed:
+                level.resume(resumed)
+            elif level.begun:
+                level.begin(level.enlarged())
+            else:
+                size = level.pictures.size
+                base = base_image(job.config.init, level.pictures.start, size, graph.mean)
+                level.begin(inputs.recolor_start(job.config.color, base))
+            resumed = last = None
+            for iteration in range(max(scale.first, done), scale.end):
+                losses = level.step(iteration)  # smaller tiles if memory runs out
+                guard.check(level.run, losses, level.label, iteration)  # back from NaN
+                history.append(iteration, time.perf_counter() - begun, losses, level.label)
+                last = level.iteration(iteration + 1, losses, history)
+                watch.iteration(last)
+            final = level.run.finish()
+            history.append(scale.end, time.perf_counter() - begun, final, level.label)
+    if level is None or not level.begun:
+        raise KeyboardInterrupt
+    return level.result(history, ending, last)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see `command_line.exit_code`."""
     options = command_line.parse(arguments)
-    clock = Stopwatch()
+    clock = transfer.Stopwatch()
 
-    def obey() -> int:
+    def command() -> int:
         path = options.config or (options.resume and options.resume / "config.yaml")
         source = load_source(path, options.set)
         config = validate(source, path)
-        desk = Desk(log.warning, fetch=not options.dry_run)
-        hands = Hands(open_studio, resolve, prepare, make)
         if config.sweep:
-            return sweep_command.conduct(plan_sweep(source, config), desk, hands, options)
-        return run_command.conduct(config, desk, hands, options, clock)
+            return sweeps.conduct(sweeps.plan_sweep(source, config), run, options)
+        return runs.conduct(config, run, options, clock)
 
-    return command_line.exit_code(obey)
+    return command_line.exit_code(command)
 
 
 if __name__ == "__main__":
-    code = main()
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)  # only the interpreter's own end is left
-    sys.exit(code)
+    command_line.leave(main())

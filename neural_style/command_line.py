@@ -1,9 +1,10 @@
-"""The command line: what can be asked for, how loud the answer is, and the exit code."""
+"""The command line: its options, how much is logged, and the exit code."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,11 +13,23 @@ from typing import NoReturn
 
 from neural_style import __version__
 from neural_style.errors import FailedRunError, InputError
-from neural_style.failures import describe
 from neural_style.system.process import ENDING
-from neural_style.text import printable
+from neural_style.text import describe, printable
 
 log = logging.getLogger("style_transfer")
+
+
+def end_quietly() -> None:
+    """Let Ctrl-C and SIGTERM end the process without a traceback."""
+    for number in ENDING:
+        signal.signal(number, lambda *_: os._exit(130))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, whatever signals arrive meanwhile."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -30,7 +43,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def exit_code(action: Callable[[], int]) -> int:
-    """Return what an action returns, or the code of its failure, which is told in one line.
+    """Return the code that an action returns, or that of its failure, printed in one line.
 
     0 done, 2 bad input, 130 interrupted (with the best image so far saved), 1 anything else.
     """
@@ -60,7 +73,7 @@ def _failed(message: str, code: int, *, trace: bool = False) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells what cannot be parsed without what would change the terminal."""
+    """A parser whose errors have no control characters, which would change the terminal."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
@@ -91,11 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         type=Path,
         metavar="FOLDER",
-        help="go on with a run that ended early, or make the runs that a sweep's folder lacks, by "
+        help="continue a run that ended early, or make the runs that a sweep's folder lacks, with "
         "the settings there",
     )
     loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-v", "--verbose", action="store_true", help="tell more")
-    loudness.add_argument("-q", "--quiet", action="store_true", help="tell warnings only")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="log more")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="log warnings only")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser

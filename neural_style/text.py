@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+from neural_style.errors import FailedRunError, InputError
 
 SHOWN = 1000
 """Characters of a path in a message: one that a file names can be of any length."""
@@ -57,3 +60,30 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+_HEADINGS = (
+    re.compile(r"\AGraph execution error:.*\nNode: [^\n]*\n", re.DOTALL),  # where it was built
+    re.compile(r"\A\d+ root error\(s\) found\.\s*\(0\)\s*[\w ]+:\s*"),
+    re.compile(r"\{\{function_node \S+\}\}\s*"),
+)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line.
+
+    The line of an error from inside TensorFlow has its kind, the name of the operation and the
+    first sentence. TensorFlow's own message goes on with the graph, over many lines.
+    """
+    if isinstance(error, InputError | FailedRunError):
+        return printable(error)
+    kind = type(error).__name__
+    if type(error).__module__.split(".")[0] != "tensorflow":
+        return f"{kind}: {printable(error)}"
+    message = str(getattr(error, "message", error))
+    for heading in _HEADINGS:
+        message = heading.sub("", message)
+    first = re.split(r"\.\s+(?=[A-Z])|\n", message.strip(), maxsplit=1)[0]
+    operation = getattr(getattr(error, "op", None) or getattr(error, "node_def", None), "name", "")
+    where = f" in {printable(operation)}" if operation else ""
+    return f"{kind}{where}: {printable(first, 500)}"

@@ -16,20 +16,26 @@ from neural_style.inputs.controls import (
     recolor_start,
     restore_color,
 )
+from neural_style.inputs.find_weights import find_weights
 from neural_style.inputs.guidance import Guides, guides_of
+from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
 from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, schedule, sizes_at
 from neural_style.inputs.terms import columns_of, spec_of, term_weights
 
 __all__ = [
     "Guides",
+    "Job",
+    "JobReader",
     "Pictures",
+    "Provenance",
     "Scale",
     "ScaledPictures",
     "Sizes",
     "as_compared",
     "at_scale",
     "columns_of",
+    "find_weights",
     "for_styles",
     "guides_of",
     "mix_scales",

@@ -1,12 +1,13 @@
-"""A run that can begin: settings whose every input was read and found good."""
+"""A job: settings with every input read and checked, ready to run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,110 +15,198 @@ import numpy as np
 
 from neural_style.config import Config
 from neural_style.images import check_sides
-from neural_style.inputs.controls import check_fine
+from neural_style.inputs.controls import check_fine, settings_for, side_of
 from neural_style.inputs.find_weights import FoundWeights, find_weights
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import Pictures, read_pictures
-from neural_style.inputs.scales import check_layers, masks_at, schedule, sizes_at
-from neural_style.network.weights import VGGWeights
+from neural_style.inputs.scales import Scale, Sizes, check_layers, masks_at, schedule, sizes_at
+from neural_style.inputs.terms import spec_of
+from neural_style.network.weights import Layer, VGGWeights, layers_needed
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.system.files import digest
+from neural_style.system.lru import LRUCache
+
+log = logging.getLogger(__name__)
 
 _KEPT_NETWORKS = 4
-_KEPT = 1 << 30  # bytes of pictures, so that the runs of a sweep need not read them again
+_KEPT_BYTES = 1 << 30  # of pictures, so that the runs of a sweep need not read them again
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a sweep, or the extension of a run, adds to a job.
+
+    Attributes:
+        spec: Objective of the graph that the run shares with others; None for its own.
+        fingerprint: The run's fingerprint in the plan of a sweep; None to compute it.
+        extends: Name of the folder of the run that this one extends; empty for none.
+        values: Value of each swept key, for TensorBoard.
+    """
+
+    spec: ObjectiveSpec | None = None
+    fingerprint: str | None = None
+    extends: str = ""
+    values: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A config whose every input was read and found good.
+    """Settings with every input read and checked.
 
     Attributes:
         config: Settings.
-        pictures: What it names.
-        weights: The network, random filters as they are drawn.
+        pictures: The pictures that they name.
+        weights: The network; random filters as they are drawn.
         digests: SHA-256 of each input file by its key, `content.image`, `style.images[0].mask`.
-        structure: That of the graph which it shares with others; None for its own.
-        mark: Its fingerprint in the plan of a sweep; empty to take it of its settings.
-        extends: Name of the folder of the run that this one goes on with.
-        values: What each swept key has, for TensorBoard.
+        provenance: What a sweep or an extension adds.
     """
 
     config: Config
     pictures: Pictures
     weights: VGGWeights
-    digests: Mapping[str, str]
-    structure: ObjectiveSpec | None = None
-    mark: str = ""
-    extends: str = ""
-    values: Mapping[str, str | float] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance = Provenance()
+
+    @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """The scales of the run, the coarsest first; see `schedule`."""
+        return schedule(self.config, self.pictures)
+
+    def sizes(self, scale: Scale) -> Sizes:
+        """Return the sizes of the pictures at a scale."""
+        return sizes_at(self.config, self.pictures, scale.longest)
+
+    @cached_property
+    def spec(self) -> ObjectiveSpec:
+        """Layers and formulas of the run's own objective."""
+        return spec_of(self.config)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the terms, and `total`."""
+        return [*self.spec.terms, "total"]
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers of the network that the objective needs, in the order of depth."""
+        return layers_needed(self.weights, self.spec.layers)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result: settings and digests of files. Paths have no part in it.
+
+        Random filters have no digest, as the seed decides them.
+        """
+        settings = json.loads(self.config.deciding("identity"))
+        network = self.weights.sha256
+        return {"settings": settings, "inputs": dict(self.digests), "network": network}
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the identity; in a sweep, of the one before a tile was chosen."""
+        return self.provenance.fingerprint or fingerprint_of(self.identity)
+
+    @property
+    def filters(self) -> tuple[Hashable, ...]:
+        """What random filters depend on: their seed and the pictures they are normalised over.
+
+        Empty for the filters of a file.
+        """
+        if self.weights.origin != "random":
+            return ()
+        return (self.config.init.seed, *self.digests.items())
 
     @property
     def styles(self) -> tuple[tuple[np.ndarray, float], ...]:
         """The style images with their weights."""
-        images = self.config.style.images
-        weights = [image.weight for image in images]
+        weights = [image.weight for image in self.config.style.images]
         return tuple(zip(self.pictures.styles, weights, strict=bool(self.pictures.styles)))
+
+    def fine_job(self, index: int) -> Job:
+        """Return the transfer that paints a style image in the fine structure of another."""
+        asked, fine = self.config.style.images[index], self.pictures.fine[index]
+        if fine is None:
+            raise ValueError(f"style.images[{index}] names no fine structure")
+        settings = settings_for(self.config, side_of(asked, self.config, self.pictures))
+        return Job(settings, Pictures(self.pictures.styles[index], (fine,)), self.weights)
+
+    def having(self, changes: Mapping[str, Any]) -> Job:
+        """Return the job with other settings, by their dotted keys; see `Config.having`."""
+        return replace(self, config=self.config.having(changes))
+
+    def check(self) -> None:
+        """Check that every layer exists and keeps a position of every picture and mask at every
+        scale.
+
+        Raises:
+            InputError: Naming the layer, or the picture and its side.
+        """
+        for scale in self.scales:
+            sizes = self.sizes(scale)
+            check_layers(self.config, sizes, self.weights)
+            masks = masks_at(self.config, self.pictures, sizes)
+            guides_of(self.config.style, masks, self.weights.layers)
+        check_fine(self.pictures, self.weights)
+
+
+def fingerprint_of(identity: Mapping[str, Any]) -> str:
+    """Return the digest by which a finished run is recognised."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _bytes_of(pictures: Pictures) -> int:
+    return pictures.content.nbytes + sum(style.nbytes for style in pictures.styles)
 
 
 @dataclass
-class Desk:
-    """Reads and checks the inputs of runs; what several of them name is read once.
+class JobReader:
+    """Reads and checks the inputs of runs; files that several runs name are read once.
 
     Attributes:
-        warn: Is told, once, of a network that is not the published one.
         fetch: Whether missing weights may be downloaded.
     """
 
-    warn: Callable[[str], None]
     fetch: bool = True
-    _pictures: OrderedDict[str, Pictures] = field(default_factory=OrderedDict)
-    _weights: OrderedDict[str, FoundWeights] = field(default_factory=OrderedDict)
-    _told: set[str] = field(default_factory=set)
-    _digests: dict[tuple[Path, int, int], str] = field(default_factory=dict)
+    _pictures: LRUCache[Pictures] = field(default_factory=lambda: LRUCache(_KEPT_BYTES, _bytes_of))
+    _networks: LRUCache[FoundWeights] = field(default_factory=lambda: LRUCache(_KEPT_NETWORKS))
+    _seeds: dict[str, int] = field(default_factory=dict)
+    _notices: set[str] = field(default_factory=set)
+    _digests: dict[Hashable, str] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
 
     def job(self, config: Config) -> Job:
-        """Return a run that can begin.
+        """Return the job of a run; warn, once, of a network that is not the published one.
 
         Raises:
             InputError: One of its inputs cannot be used.
         """
-        pictures = self._read(config)
-        weights, notice = self._supply(config)
-        longest = schedule(config, pictures)[-1].longest
-        check_sides(config.output.image, sizes_at(config, pictures, longest).content)
+        pictures, network = self._read_pictures(config), self._find_weights(config)
+        job = Job(config, pictures, network.weights)
+        check_sides(config.output.image, job.sizes(job.scales[-1]).content)
         shape = shape_key(config)
         if shape not in self._checked:
-            check_scales(config, pictures, weights)
+            job.check()
             self._checked.add(shape)
-        if notice:
-            self.warn(notice)
+        if network.notice and network.notice not in self._notices:
+            log.warning("%s", network.notice)
+            self._notices.add(network.notice)
         digests = {key: self._digest(path) for key, path in input_files(config).items()}
-        return Job(config, pictures, weights, digests)
+        return replace(job, digests=digests)
 
-    def _read(self, config: Config) -> Pictures:
-        key = _dump(config, {"content": {"image"}, "style": {"images"}, "init": {"source"}})
+    def _read_pictures(self, config: Config) -> Pictures:
+        key = config.deciding("pictures")
         key += repr([_stamp(path) for path in input_files(config).values()])
-        pictures = self._pictures.pop(key, None) or read_pictures(config)
-        self._pictures[key] = pictures
-        while len(self._pictures) > 1 and sum(map(_bytes_of, self._pictures.values())) > _KEPT:
-            self._pictures.popitem(last=False)
-        return pictures
+        return self._pictures.get_or_make(key, lambda: read_pictures(config))
 
-    def _supply(self, config: Config) -> FoundWeights:
-        network = _dump(config, {"network": {"weights", "url", "if_missing"}})
-        drawn = f"{network} {config.init.seed}"  # only random filters depend on the seed
-        for key in (network, drawn):
-            if key in self._weights:
-                return self._weights[key]._replace(notice="")
-        found = find_weights(config.network, config.init.seed, self.fetch)
-        told = found.notice in self._told
-        self._told.add(found.notice)
-        random = found.weights.origin == "random"
-        self._weights[drawn if random else network] = found
-        while len(self._weights) > _KEPT_NETWORKS:
-            self._weights.popitem(last=False)
-        return found._replace(notice="") if told else found
+    def _find_weights(self, config: Config) -> FoundWeights:
+        network = config.deciding("weights")
+        seed = self._seeds.get(network, config.init.seed)
+        found = self._networks.get_or_make(
+            (network, seed), lambda: find_weights(config.network, seed, self.fetch)
+        )
+        if found.weights.origin != "random":  # a file serves every seed
+            self._seeds[network] = seed
+        return found
 
     def _digest(self, path: Path) -> str:
         key = _stamp(path)
@@ -127,47 +216,12 @@ class Desk:
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:
-    """Return what changes when a file is written anew."""
+    """Return the path, time and size of a file, which change when it is written again."""
     try:
         status = path.stat()
-    except (OSError, ValueError):  # whoever reads it tells why it cannot be read
+    except (OSError, ValueError):  # the reader of the file reports why
         return path, 0, 0
     return path, status.st_mtime_ns, status.st_size
-
-
-def decisive(config: Config, digests: Mapping[str, str], network: str | None) -> dict[str, Any]:
-    """Return all that decides a result, in which paths have no part.
-
-    Args:
-        config: Settings, with the precision and the pooling that the run has.
-        digests: Of its input files, by their keys.
-        network: Digest of the weights; None for random filters, which the seed decides.
-    """
-    settings = json.loads(config.deciding("identity"))
-    return {"settings": settings, "inputs": dict(digests), "network": network}
-
-
-def fingerprint(config: Config, digests: Mapping[str, str], network: str | None) -> str:
-    """Return a digest of what `decisive` returns."""
-    return mark_of(decisive(config, digests, network))
-
-
-def mark_of(deciding: Mapping[str, Any]) -> str:
-    """Return the digest of what decides a run."""
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-
-
-def check_scales(config: Config, pictures: Pictures, weights: VGGWeights) -> None:
-    """Check that every layer exists and keeps a position of every picture and mask at every scale.
-
-    Raises:
-        InputError: Naming the layer, or the picture and its side.
-    """
-    for scale in schedule(config, pictures):
-        sizes = sizes_at(config, pictures, scale.longest)
-        check_layers(config, sizes, weights)
-        guides_of(config.style, masks_at(config, pictures, sizes), weights.layers)
-    check_fine(pictures, weights)
 
 
 def input_files(config: Config) -> dict[str, Path]:
@@ -187,25 +241,9 @@ def input_files(config: Config) -> dict[str, Path]:
 
 
 def shape_key(config: Config) -> str:
-    """Return what decides whether the scales and layers of a run fit its pictures."""
+    """Return a key of all that decides whether scales and layers fit the pictures."""
     used = {
         name: [layer for layer, weight in section.layers.items() if section.weight * weight > 0]
         for name, section in (("content", config.content), ("style", config.style))
     }
-    rest: dict[str, Any] = {
-        "content": {"image", "layers"},
-        "style": {"images", "layers", "guidance", "feather"},
-        "init": {"source"},
-        "image": True,
-        "network": {"weights"},
-        "optimizer": {"iterations"},
-    }
-    return json.dumps(used) + _dump(config, rest)
-
-
-def _dump(config: Config, include: dict[str, Any]) -> str:
-    return json.dumps(config.model_dump(mode="json", include=include), default=str)
-
-
-def _bytes_of(pictures: Pictures) -> int:
-    return pictures.content.nbytes + sum(style.nbytes for style in pictures.styles)
+    return json.dumps(used) + config.deciding("scales")

@@ -41,6 +41,11 @@ class Scale:
     first: int
     iterations: int
 
+    @property
+    def end(self) -> int:
+        """Iterations made when this scale ends."""
+        return self.first + self.iterations
+
 
 def work(scales: Sequence[Scale], done: int) -> float:
     """Return the work of the first `done` iterations of a run: the sum of `longest` squared."""

@@ -14,12 +14,14 @@ from neural_style.objective.objective import (
     set_weights,
     weight_of,
 )
+from neural_style.objective.spec import ObjectiveSpec
 
 __all__ = [
     "Evaluation",
     "ImageVariable",
     "LeftGradient",
     "Objective",
+    "ObjectiveSpec",
     "build_image",
     "build_objective",
     "read_targets",

@@ -1,1 +1,16 @@
-"""A run's folder, and its command."""
+"""A run's folder, and the command for one run.
+
+record       the numbered folder, and `record.json`, whose presence means that the run finished
+checkpoint   checkpoints, from which a run continues to the same bytes
+outputs      everything that is written into the folder
+loss_plot    the plot of the losses
+tensorboard  events for TensorBoard
+progress     the progress bar, or plain lines
+window       a window with the pastiche
+command      check, make, report; continue and extend
+"""
+
+from neural_style.runs.command import Run, conduct
+from neural_style.runs.outputs import RunFolder
+
+__all__ = ["Run", "RunFolder", "conduct"]

@@ -1,36 +1,125 @@
-"""What a run made, and how it is left in its folder: pictures, losses, plot, animation, record."""
+"""The folder of a run: everything that is written before, while and after it is optimised."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import logging
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neural_style import __version__, images
-from neural_style.config import Config
-from neural_style.inputs.job import Job, fingerprint, input_files
-from neural_style.network.weights import VGGWeights
+from neural_style.config import to_yaml
+from neural_style.errors import DivergedError, FailedRunError, InputError, is_out_of_memory
+from neural_style.inputs.job import Job
+from neural_style.runs.checkpoint import CheckpointManager, find_checkpoint, remove_checkpoints
 from neural_style.runs.loss_plot import plot_losses
-from neural_style.runs.record import environment
+from neural_style.runs.record import run_record, write_record
+from neural_style.runs.tensorboard import TensorBoardWriter
+from neural_style.system import files
 from neural_style.system.files import write_atomically
-from neural_style.system.hardware import peak_memory_bytes
 from neural_style.system.tensorflow_v1 import Device
-from neural_style.text import finite, printable
-from neural_style.transfer.state import Result, Scores
-
-if TYPE_CHECKING:
-    pass
+from neural_style.text import describe, printable
+from neural_style.transfer.state import Iteration, Result, Scores, Watch
 
 log = logging.getLogger(__name__)
 
 FRAMES_PER_SECOND = 10
+ERROR_LOG = "error.log"
+
+
+class RunFolder:
+    """The folder of a run, new or of one that ended early.
+
+    Attributes:
+        path: The folder; made by `open` if missing.
+        checkpoint: The checkpoint to continue from; None for the beginning.
+        done: Iterations that are behind it.
+        picture: Path of the pastiche.
+    """
+
+    def __init__(self, path: Path, job: Job) -> None:
+        """Read the checkpoint, if there is one.
+
+        Raises:
+            InputError: The checkpoint is that of other settings or inputs.
+        """
+        output = job.config.output
+        files.remove_unfinished(path)
+        self.path, self.picture, self._job = path, path / output.image, job
+        self.checkpoint = find_checkpoint(path, job.identity)
+        self.done = self.checkpoint.done if self.checkpoint else 0
+        self._snapshots = Snapshots(path, output.save_every)
+        last = job.scales[-1].end if output.keep_checkpoint else None
+        self._checkpoints = CheckpointManager(path, output.checkpoint_every, job.identity, last)
+        self._board = TensorBoardWriter(path, output.tensorboard, job.provenance.values, self.done)
+
+    @contextmanager
+    def open(self, watch: Watch) -> Iterator[Watch]:
+        """Write into the folder for the length of the block.
+
+        Yields:
+            The callbacks with those that write intermediate images, checkpoints and TensorBoard's
+            events.
+
+        Raises:
+            FailedRunError: In place of an error from inside a library, which is in `error.log`.
+        """
+
+        def iteration(each: Iteration) -> None:
+            self._snapshots.take(each.done, each.image)
+            self._board.iterate(each)
+            watch.iteration(each)
+            self._checkpoints.keep(each)
+
+        self.path.mkdir(exist_ok=True)
+        with logged_in(self.path), self._board:
+            write_atomically(self.path / "config.yaml", to_yaml(self._job.config).encode())
+            self._snapshots.find(self.done)
+            yield replace(watch, iteration=iteration)
+
+    def write(self, result: Result) -> None:
+        """Write the pastiche, its average, the losses, their plot and the animation.
+
+        An averaged image lies beside the pastiche, under its name with `-averaged`. An interrupted
+        run writes a checkpoint too.
+
+        Raises:
+            DivergedError: The losses stayed NaN or infinite; the best image is saved.
+        """
+        output, alpha = self._job.config.output, self._job.pictures.alpha
+        if result.interrupted and result.last:
+            self._checkpoints.write(result.last)
+        if alpha is not None:
+            alpha = images.resize(alpha, (result.image.shape[0], result.image.shape[1]))
+            if not images.holds_alpha(output.image):
+                picture = printable(self.picture)
+                log.warning("%s: JPEG cannot hold the content image's transparency", picture)
+        metadata = image_metadata(self._job)
+        images.write_image(self.picture, result.image, alpha, output.quality, metadata)
+        if result.averaged is not None:
+            beside = self.picture.with_stem(f"{self.picture.stem}-averaged")
+            images.write_image(beside, result.averaged, alpha, output.quality, metadata)
+        write_atomically(self.path / "losses.csv", result.losses.to_csv())
+        if result.losses.rows:
+            plot_losses(result.losses, self.path / "losses.png", self.path.name)
+        self._board.result(result.image, result.losses)
+        if output.animation != "none":
+            write_film(self.path, output.animation, self._snapshots, result.image)
+        if result.failure:
+            raise DivergedError(f"{result.failure}; the best image is {printable(self.picture)}")
+
+    def finish(self, result: Result, scores: Scores, device: Device, watch: Watch) -> None:
+        """Write the record, the last file of a finished run, and remove its checkpoints."""
+        self._board.score(scores.losses, scores.metrics)
+        record = run_record(self._job, device, result, scores, watch.clock.seconds)
+        write_record(self.path, record)
+        remove_checkpoints(self.path, kept=int(self._job.config.output.keep_checkpoint))
 
 
 @dataclass
@@ -48,12 +137,12 @@ class Snapshots:
     paths: list[Path] = field(default_factory=list)
 
     def find(self, done: int) -> None:
-        """Take the images of the first iterations, which a run that goes on has written before."""
+        """Find the images that a resumed run wrote in its first iterations."""
         found = (self.folder / "iterates").glob("[0-9]*.png")
         self.paths = sorted(path for path in found if int(path.stem) <= done)
 
     def take(self, iteration: int, fetch: Callable[[], np.ndarray]) -> None:
-        """Write the iterate of this number if its turn has come; if that fails, it is the last."""
+        """Write the iterate of this number if one is due; after a failure none are due."""
         if not self.every or iteration % self.every:
             return
         path = self.folder / "iterates" / f"{iteration:06d}.png"
@@ -63,41 +152,12 @@ class Snapshots:
         except OSError as error:  # a full disk, which the result may still find room on
             self.every = 0
             log.warning(
-                "%s: cannot be written: %s; going on without intermediate images",
+                "%s: cannot be written: %s; continuing without intermediate images",
                 printable(path),
                 error.strerror,
             )
         else:
             self.paths.append(path)
-
-
-def write_results(job: Job, folder: Path, result: Result) -> Path:
-    """Write the pastiche, `losses.csv` and, where there is a curve to see, `losses.png`.
-
-    An averaged image lies beside the pastiche, under its name with `-averaged`.
-
-    Args:
-        job: What was run.
-        folder: The run's folder.
-        result: What came of it.
-
-    Returns:
-        The path of the pastiche.
-    """
-    output, told, alpha = job.config.output, settings(job.config, job.weights), job.pictures.alpha
-    path = folder / output.image
-    if alpha is not None:
-        alpha = images.resize(alpha, (result.image.shape[0], result.image.shape[1]))
-        if not images.holds_alpha(output.image):
-            log.warning("%s: JPEG cannot hold the content image's transparency", printable(path))
-    images.write_image(path, result.image, alpha, output.quality, told)
-    if result.averaged is not None:
-        beside = path.with_stem(f"{path.stem}-averaged")
-        images.write_image(beside, result.averaged, alpha, output.quality, told)
-    write_atomically(folder / "losses.csv", result.losses.to_csv())
-    if result.losses.rows:
-        plot_losses(result.losses, folder / "losses.png", folder.name)
-    return path
 
 
 def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) -> None:
@@ -111,75 +171,38 @@ def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) 
     write_animation(folder / f"iterates.{kind}", shown, (height, width), FRAMES_PER_SECOND)
 
 
-def settings(config: Config, weights: VGGWeights) -> str:
-    """Return the settings for the image's metadata: JSON without path or time, so bytes repeat."""
+def image_metadata(job: Job) -> str:
+    """Return the settings as JSON for the image's metadata: no path or time, so bytes repeat."""
+    weights = job.weights
     network = "random filters, not trained" if weights.origin == "random" else weights.sha256
     software = f"neural_style {__version__}"
     return json.dumps(
         {
             "software": software,
             "network": network,
-            "settings": json.loads(config.deciding("metadata")),
+            "settings": json.loads(job.config.deciding("metadata")),
         }
     )
 
 
-def describe(
-    job: Job, device: Device, result: Result, saved: Scores, seconds: Mapping[str, float]
-) -> dict[str, Any]:
-    """Return the record of a finished run.
+@contextmanager
+def logged_in(folder: Path) -> Iterator[None]:
+    """Write an error from inside a library, with its traceback, to a file in a run's folder.
 
-    Args:
-        job: What was run.
-        device: On what.
-        result: What came of it.
-        saved: Of the image as it was saved, in 8 bits.
-        seconds: Seconds by phase.
+    Raises:
+        FailedRunError: In its place; the message is one line.
     """
-    config, weights, history = job.config, job.weights, result.losses
-    last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
-    lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
-    return {
-        "name": config.output.name,
-        **({"extends": job.extends} if job.extends else {}),
-        "fingerprint": job.mark or fingerprint(config, job.digests, weights.sha256),
-        "size": {"height": result.image.shape[0], "width": result.image.shape[1]},
-        "seed": config.init.seed,
-        "device": device.name,
-        "threads": device.threads,
-        "precision": config.runtime.precision,
-        "network": {
-            "origin": weights.origin,
-            "path": str(config.network.weights) if weights.sha256 else None,
-            "sha256": weights.sha256,
-        },
-        "inputs": {
-            key: {"path": str(path), "sha256": job.digests[key]}
-            for key, path in input_files(config).items()
-        },
-        "image": config.output.image,
-        "losses": {
-            "start": {
-                name: finite(value)
-                for name, value in zip(history.columns, history.rows[0], strict=True)
-            },
-            "lowest": {
-                "iteration": history.iterations[lowest],
-                "total": finite(history.rows[lowest][-1]),
-            },
-            "saved": {name: finite(value) for name, value in saved.losses.items()},
-        },
-        "metrics": dict(saved.metrics),
-        "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
-        "seconds_per_iteration": round(
-            (history.seconds[last[-1]] - history.seconds[last[0]]) / max(len(last) - 1, 1), 4
-        ),
-        "peak_memory_bytes": peak_memory_bytes(),
-        "environment": environment(),
-    }
-
-
-def digests(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record tells of the files that its run was made of, as `decisive` has it."""
-    inputs = {key: file["sha256"] for key, file in told.get("inputs", {}).items()}
-    return {"inputs": inputs, "network": told.get("network", {}).get("sha256")}
+    path = folder / ERROR_LOG
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    except (InputError, FailedRunError, OSError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        message = describe(error)
+        with suppress(OSError):
+            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            message += f"; the whole message is in {printable(path)}"
+        raise FailedRunError(message) from error

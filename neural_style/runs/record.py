@@ -1,4 +1,4 @@
-"""What a run leaves behind: a numbered folder, the losses, the record that it has finished."""
+"""A run's numbered folder, and `record.json`, whose presence means that the run finished."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from typing import Any
 
 from neural_style import __version__
 from neural_style.errors import InputError
+from neural_style.inputs.job import Job, input_files
 from neural_style.system.files import write_atomically
-from neural_style.system.hardware import processor_name, usable_cpus
-from neural_style.text import printable
+from neural_style.system.hardware import peak_memory_bytes, processor_name, usable_cpus
+from neural_style.system.tensorflow_v1 import Device
+from neural_style.text import finite, printable
+from neural_style.transfer.state import Result, Scores
 
 # What decides the pixels; OpenCV and TensorFlow are published under several names.
 _DISTRIBUTIONS = (
@@ -125,6 +128,67 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Paths that are no UTF-8 arrive as lone surrogates; their backslash form is JSON's own escape.
     write_atomically(folder / RECORD, text.encode(errors="backslashreplace"))
+
+
+def run_record(
+    job: Job, device: Device, result: Result, scores: Scores, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the record of a finished run.
+
+    Args:
+        job: The run.
+        device: The device that it ran on.
+        result: Its pastiche and losses.
+        scores: Measures of the pastiche as it was saved, in 8 bits.
+        seconds: Seconds by phase.
+    """
+    config, weights, history = job.config, job.weights, result.losses
+    last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
+    lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
+    return {
+        "name": config.output.name,
+        **({"extends": job.provenance.extends} if job.provenance.extends else {}),
+        "fingerprint": job.fingerprint,
+        "size": {"height": result.image.shape[0], "width": result.image.shape[1]},
+        "seed": config.init.seed,
+        "device": device.name,
+        "threads": device.threads,
+        "precision": config.runtime.precision,
+        "network": {
+            "origin": weights.origin,
+            "path": str(config.network.weights) if weights.sha256 else None,
+            "sha256": weights.sha256,
+        },
+        "inputs": {
+            key: {"path": str(path), "sha256": job.digests[key]}
+            for key, path in input_files(config).items()
+        },
+        "image": config.output.image,
+        "losses": {
+            "start": {
+                name: finite(value)
+                for name, value in zip(history.columns, history.rows[0], strict=True)
+            },
+            "lowest": {
+                "iteration": history.iterations[lowest],
+                "total": finite(history.rows[lowest][-1]),
+            },
+            "saved": {name: finite(value) for name, value in scores.losses.items()},
+        },
+        "metrics": dict(scores.metrics),
+        "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
+        "seconds_per_iteration": round(
+            (history.seconds[last[-1]] - history.seconds[last[0]]) / max(len(last) - 1, 1), 4
+        ),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "environment": environment(),
+    }
+
+
+def digests_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the digests of a record's input files, in the form of `Job.identity`."""
+    inputs = {key: file["sha256"] for key, file in record.get("inputs", {}).items()}
+    return {"inputs": inputs, "network": record.get("network", {}).get("sha256")}
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -6,23 +6,23 @@ import logging
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from neural_style.config import Figure, Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
 from neural_style.inputs.find_weights import RANDOM_NOTICE
-from neural_style.inputs.job import Desk, Job, fingerprint
+from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.terms import columns_of
-from neural_style.network.weights import VGGWeights
 from neural_style.runs import record, window
+from neural_style.runs.command import Run
+from neural_style.runs.outputs import RunFolder
 from neural_style.runs.tensorboard import announce, check_board, typed
 from neural_style.sweeps import execution
-from neural_style.sweeps.estimate import check_inputs, survey_sweep
+from neural_style.sweeps.estimate import check_inputs, estimate_sweep
 from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
 from neural_style.sweeps.report.contact_sheet import SHEET, write_contact_sheet
@@ -32,12 +32,10 @@ from neural_style.sweeps.report.trade_off import write_trade_off
 from neural_style.system import files, hardware, tensorflow_v1
 from neural_style.system.process import held_back
 from neural_style.text import printable
-from neural_style.transfer.graph_cache import filters_of
+from neural_style.transfer.graph_cache import GraphCache
+from neural_style.transfer.memory import prepare, resolve
 from neural_style.transfer.product_rate import product_rate
-from neural_style.transfer.state import Stopwatch
-
-if TYPE_CHECKING:
-    from neural_style.transfer.graph_cache import Hands
+from neural_style.transfer.state import Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,52 +47,50 @@ class _Findings:
     """What is known of a sweep before it begins.
 
     Attributes:
-        checked: Of each run, its network without layers, and the digests of its input files.
-        filters: What the filters of each depend on.
-        device: What they are made on; None for a dry run that need not know.
-        marks: Fingerprint of each.
-        homes: Where each lies in the folder that is gone on with; none in a new one.
+        jobs: The job of each run, without pictures and layers.
+        device: The device that they run on; None for a dry run that need not know.
+        fingerprints: Fingerprint of each.
+        homes: Folder of each in the sweep that is resumed; empty for a new one.
     """
 
-    checked: Sequence[tuple[VGGWeights, Mapping[str, str]]]
-    filters: Sequence[Hashable]
+    jobs: Sequence[Job]
     device: tensorflow_v1.Device | None = None
-    marks: Sequence[str] = ()
+    fingerprints: Sequence[str] = ()
     homes: Sequence[execution.FoundRun] = ()
 
     @property
     def missing(self) -> list[int]:
         """The numbers of the runs that are to be made."""
         finished = {i for i, home in enumerate(self.homes) if home.finished}
-        return [i for i in range(len(self.checked)) if i not in finished]
+        return [i for i in range(len(self.jobs)) if i not in finished]
 
 
-def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
-    """Make the runs of a sweep and what is drawn from them; return the exit code.
+def conduct(plan: Plan, run: Run, options: Namespace) -> int:
+    """Make the runs of a sweep and its report; return the exit code.
 
     Args:
         plan: The sweep.
-        desk: Reads inputs.
-        hands: What makes runs.
+        run: Makes a run.
         options: `resume`, the sweep's folder or None; `dry_run`; `quiet`.
 
     Raises:
-        InputError: An input cannot be used, or the folder is not there.
+        InputError: An input cannot be used, or the folder does not exist.
     """
-    found = _look_through(plan, desk, hands, options)
+    reader = JobReader(fetch=not options.dry_run)
+    found = _look_through(plan, reader, options)
     if options.dry_run or found.device is None:
         for name in (plan.experiments[i].name for i in found.missing):
             sys.stdout.buffer.write(f"{printable(name)}\n".encode(errors="replace"))
         return 0
     with held_back() as pressed:
         digests = {
-            e.name: told for e, (_, told) in zip(plan.experiments, found.checked, strict=True)
+            each.name: job.digests for each, job in zip(plan.experiments, found.jobs, strict=True)
         }
-        execute = _executor(plan, _jobs(plan, desk, digests), hands, found.device, pressed)
+        execute = _executor(plan, _jobs(plan, reader, digests), run, found.device, pressed)
         folder = _settle(plan, options.resume)
-        homes = found.homes or execution.find_homes(folder, plan.experiments, found.marks)
+        homes = found.homes or execution.find_homes(folder, plan.experiments, found.fingerprints)
         execution.tidy(plan.experiments, homes)
-        tasks = execution.tasks_of(plan.experiments, homes, found.filters)
+        tasks = execution.tasks_of(plan.experiments, homes, [job.filters for job in found.jobs])
         failed, interrupted = 0, False
         try:
             failed = execution.run(tasks, execute, lambda line: log.info("%s", line))
@@ -102,7 +98,7 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
             interrupted = True
         figure = plan.config.sweep.figure if plan.config.sweep else Figure()
         report(folder, execution.results_of(plan, homes), figure)
-    if any(weights.origin == "random" for weights, _ in found.checked):
+    if any(job.weights.origin == "random" for job in found.jobs):
         log.warning("made with %s", RANDOM_NOTICE)
     if interrupted:
         log.warning("interrupted; go on with --resume %s", printable(folder))
@@ -116,28 +112,23 @@ def conduct(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _look_through(plan: Plan, desk: Desk, hands: Hands, options: Namespace) -> _Findings:
-    """Check every input and the folder, and tell what the runs that are missing will take."""
-    configs = [experiment.config for experiment in plan.experiments]
-    with ThreadPoolExecutor(1) as pool:  # the machine is timed while TensorFlow is imported
+def _look_through(plan: Plan, reader: JobReader, options: Namespace) -> _Findings:
+    """Check every input and the folder, and log the time and memory that the missing runs take."""
+    with ThreadPoolExecutor(1) as pool:  # measures the machine while TensorFlow is imported
         threads = plan.config.runtime.threads or hardware.usable_cpus()
         rate = pool.submit(product_rate, threads)
-        checked = check_inputs(plan, desk)
-        found = _Findings(
-            checked, [filters_of(c, *told) for c, told in zip(configs, checked, strict=True)]
-        )
+        found = _Findings(check_inputs(plan, reader))
         _check_surroundings(plan, options.resume)
         if options.resume or not options.dry_run:
-            found = _compared(found, plan, hands, options.resume)
-        missing = found.missing
-        if len(missing) < len(configs):
-            log.info("%d of %d runs are there already", len(configs) - len(missing), len(configs))
+            found = _compared(found, plan, options.resume)
+        jobs, missing = found.jobs, found.missing
+        if len(missing) < len(jobs):
+            log.info("%d of %d runs are there already", len(jobs) - len(missing), len(jobs))
         if missing:
-            those = [configs[i] for i in missing], [found.filters[i] for i in missing]
-            survey = survey_sweep(*those, desk, rate.result())
-            log.info("%s", survey)
-            if survey.shortage and options.dry_run:  # else the runs tell
-                log.warning("%s", survey.shortage)
+            estimate = estimate_sweep([jobs[i] for i in missing], reader, rate.result())
+            log.info("%s", estimate)
+            if estimate.shortage and options.dry_run:  # else each run logs its own
+                log.warning("%s", estimate.shortage)
     return found
 
 
@@ -160,15 +151,12 @@ def _check_surroundings(plan: Plan, resumed: Path | None) -> None:
         log.warning("sweep.ray: only executor: ray heeds it, and executor is local")
 
 
-def _compared(found: _Findings, plan: Plan, hands: Hands, resumed: Path | None) -> _Findings:
-    """Add what runs are made on, by what they are known, and which are in a folder already."""
+def _compared(found: _Findings, plan: Plan, resumed: Path | None) -> _Findings:
+    """Add the device, the fingerprints, and the runs that are in a folder already."""
     device = _device(plan)
-    marks = [
-        fingerprint(hands.resolve(each.config, weights, device), digests, weights.sha256)
-        for each, (weights, digests) in zip(plan.experiments, found.checked, strict=True)
-    ]
-    homes = execution.find_homes(resumed, plan.experiments, marks) if resumed else ()
-    return replace(found, device=device, marks=marks, homes=homes)
+    fingerprints = [resolve(job, device).fingerprint for job in found.jobs]
+    homes = execution.find_homes(resumed, plan.experiments, fingerprints) if resumed else ()
+    return replace(found, device=device, fingerprints=fingerprints, homes=homes)
 
 
 def _settle(plan: Plan, resumed: Path | None) -> Path:
@@ -213,19 +201,20 @@ def _device(plan: Plan) -> tensorflow_v1.Device:
 
 
 def _jobs(
-    plan: Plan, desk: Desk, digests: Mapping[str, Mapping[str, str]]
+    plan: Plan, reader: JobReader, digests: Mapping[str, Mapping[str, str]]
 ) -> Callable[[execution.Task], Job]:
-    """Return what reads the inputs of a run once more when its turn has come."""
+    """Return a function that reads the inputs of a run again when its turn has come."""
     names = [experiment.name for experiment in plan.experiments]
     values = dict(zip(names, _hyperparameters(plan), strict=True))
 
     def job_of(task: execution.Task) -> Job:
         name = task.experiment.name
-        job = desk.job(task.experiment.config)
+        job = reader.job(task.experiment.config)
         for key, digest in job.digests.items():
             if digest != digests[name][key]:
                 raise InputError(f"{key}: the file was changed after the sweep had begun")
-        return replace(job, structure=task.structure, mark=task.mark, values=values[name])
+        provenance = Provenance(task.spec, task.fingerprint, values=values[name])
+        return replace(job, provenance=provenance)
 
     return job_of
 
@@ -233,15 +222,15 @@ def _jobs(
 def _executor(
     plan: Plan,
     job_of: Callable[[execution.Task], Job],
-    hands: Hands,
+    run: Run,
     device: tensorflow_v1.Device,
     pressed: Sequence[int],
 ) -> execution.Executor:
-    """Return what makes the runs."""
+    """Return the executor that the settings name."""
     settings = plan.config.sweep
     if settings and settings.executor == "ray":
-        return on_ray(settings.ray, job_of, hands, pressed)
-    return _in_process(job_of, hands, device, pressed)
+        return on_ray(settings.ray, job_of, run, pressed)
+    return _in_process(job_of, run, device, pressed)
 
 
 def _hyperparameters(plan: Plan) -> list[dict[str, str | float]]:
@@ -251,25 +240,24 @@ def _hyperparameters(plan: Plan) -> list[dict[str, str | float]]:
 
 def _in_process(
     job_of: Callable[[execution.Task], Job],
-    hands: Hands,
+    run: Run,
     device: tensorflow_v1.Device,
     pressed: Sequence[int],
 ) -> execution.Executor:
-    """Return what makes the runs one after the other in this process."""
-    studio = hands.open_studio(device, KEPT_BYTES)
+    """Return an executor that makes the runs one after the other in this process."""
+    graphs = GraphCache(device, KEPT_BYTES)
 
-    def watch(*_: object) -> None:
+    def check(*_: object) -> None:
         if pressed:
             raise KeyboardInterrupt
 
     def make(task: execution.Task) -> None:
-        watch()
-        job = job_of(task)
-        job = hands.prepare(job, device)
+        check()
+        job = prepare(job_of(task), device)
         try:
-            result = hands.make(job, studio, task.folder, watch, Stopwatch(), watch)
+            result = run(job, graphs, RunFolder(task.folder, job), Watch(check, check, check))
         except Exception:
-            studio.close()  # what failed may have left the graph or the memory in any state
+            graphs.close()  # a failure may leave the graph or the memory in any state
             raise
         if result.interrupted:
             raise KeyboardInterrupt

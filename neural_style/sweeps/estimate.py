@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from neural_style.config import Config
-from neural_style.inputs import at_scale
-from neural_style.inputs.job import Desk, Job, shape_key
-from neural_style.inputs.scales import schedule
+from neural_style.inputs import Pictures
+from neural_style.inputs.job import Job, JobReader, shape_key
 from neural_style.inputs.terms import spec_of
-from neural_style.network.weights import VGGWeights
 from neural_style.sweeps.plan import Plan
 from neural_style.text import human_bytes, human_seconds
 from neural_style.transfer.graph_cache import group
@@ -52,46 +52,52 @@ class SweepEstimate:
         )
 
 
-def check_inputs(plan: Plan, desk: Desk) -> list[tuple[VGGWeights, Mapping[str, str]]]:
-    """Return each run's network without its layers and the digests of its input files, all read and
-    checked.
+def check_inputs(plan: Plan, reader: JobReader) -> list[Job]:
+    """Return the job of each run, its inputs read and checked, without pictures and layers.
 
     Raises:
-        InputError: One cannot be used.
+        InputError: An input cannot be used.
     """
-    jobs = map(desk.job, _of_one_seed([experiment.config for experiment in plan.experiments]))
-    return [(replace(job.weights, layers=()), job.digests) for job in jobs]
+    configs = [experiment.config for experiment in plan.experiments]
+    return [
+        replace(
+            job,
+            config=config,
+            pictures=Pictures(np.zeros((1, 1, 3), np.float32), ()),
+            weights=replace(job.weights, layers=()),
+        )
+        for config, job in zip(configs, map(reader.job, _of_one_seed(configs)), strict=True)
+    ]
 
 
 def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
-    """Return the settings of runs with the seed of the first: another changes nothing of their
-    inputs but the values of random filters, which are large and slow to draw.
+    """Return the settings of runs with the seed of the first.
+
+    Another seed changes nothing of the inputs but random filters, which are large and slow to draw.
     """
-    return [config.having({"init.seed": configs[0].init.seed}) for config in configs]
+    seed = {"init.seed": configs[0].init.seed}
+    return [config.having(seed) for config in configs]
 
 
-def survey_sweep(
-    configs: Sequence[Config], filters: Sequence[Hashable], desk: Desk, rate: float
-) -> SweepEstimate:
-    """Foretell what runs of a sweep will take.
+def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> SweepEstimate:
+    """Estimate what runs of a sweep take.
 
     Args:
-        configs: Their settings.
-        filters: What the filters of each depend on, see `filters_of`.
-        desk: Reads inputs.
+        jobs: The runs.
+        reader: Reads their inputs.
         rate: Operations a second of a float32 matrix product on the threads of the runs.
     """
     known: dict[str, tuple[Prediction, float]] = {}
     taken = []
-    for config in _of_one_seed(configs):
+    for config in _of_one_seed([job.config for job in jobs]):
         key = shape_key(config) + repr(
             (spec_of(config), config.optimizer, config.output, config.runtime)
         )
         if key not in known:
-            job = desk.job(config)
-            known[key] = predict(config, job.weights, job.pictures, rate), disk_bytes(job)
+            whole = reader.job(config)
+            known[key] = predict(whole, rate), disk_bytes(whole)
         taken.append(known[key])
-    graphs = len(group(configs, filters))
+    graphs = len(group([job.config for job in jobs], [job.filters for job in jobs]))
     return SweepEstimate(
         runs=len(taken),
         graphs=graphs,
@@ -106,8 +112,7 @@ def survey_sweep(
 
 def disk_bytes(job: Job) -> float:
     """Return about how much a run writes."""
-    scales = schedule(job.config, job.pictures)
-    height, width = at_scale(job.config, job.pictures, scales[-1].longest).size
-    every, iterations = job.config.output.save_every, scales[-1].first + scales[-1].iterations
+    height, width = job.sizes(job.scales[-1]).content
+    every, iterations = job.config.output.save_every, job.scales[-1].end
     pictures = 1 + (iterations // every if every else 0)
     return RUN_BYTES + ROW_BYTES * iterations + PIXEL_BYTES * height * width * pictures

@@ -11,14 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.failures import describe
-from neural_style.inputs.job import mark_of
+from neural_style.inputs.job import fingerprint_of
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs import checkpoint, record
 from neural_style.sweeps.plan import Experiment, Plan
 from neural_style.sweeps.report.results import RunResult, SweepResults
 from neural_style.system import files
-from neural_style.text import human_seconds, printable
+from neural_style.text import describe, human_seconds, printable
 from neural_style.transfer.graph_cache import group
 from neural_style.transfer.state import Checkpoint
 
@@ -33,15 +32,15 @@ class Task:
 
     Attributes:
         experiment: What it is.
-        structure: That of the graph which it shares with others.
+        spec: Specification of the graph that it shares with others.
         folder: Where it goes.
-        mark: Its fingerprint.
+        fingerprint: Its fingerprint.
     """
 
     experiment: Experiment
-    structure: ObjectiveSpec
+    spec: ObjectiveSpec
     folder: Path
-    mark: str
+    fingerprint: str
 
 
 Executor = Callable[[Sequence[Task]], Iterator[tuple[Task, str]]]
@@ -72,11 +71,11 @@ class FoundRun:
 
     folder: Path
     finished: bool
-    mark: str
+    fingerprint: str
 
 
 def find_homes(
-    folder: Path, experiments: Sequence[Experiment], marks: Sequence[str]
+    folder: Path, experiments: Sequence[Experiment], fingerprints: Sequence[str]
 ) -> list[FoundRun]:
     """Return the folder of each run.
 
@@ -91,15 +90,15 @@ def find_homes(
             finished.setdefault(known, []).append(path.parent)
     taken = {path.name.partition("-")[0] for paths in finished.values() for path in paths}
     homes = []
-    for number, (each, mark) in enumerate(zip(experiments, marks, strict=True), start=1):
-        if finished.get(mark):
-            homes.append(FoundRun(finished[mark].pop(0), True, mark))
+    for number, (each, own) in enumerate(zip(experiments, fingerprints, strict=True), start=1):
+        if finished.get(own):
+            homes.append(FoundRun(finished[own].pop(0), True, own))
             continue
         free = number
         while f"{free:04d}" in taken:
             free = max(free, len(experiments)) + 1
         taken.add(f"{free:04d}")
-        homes.append(FoundRun(folder / f"{free:04d}-{record.file_name(each.name)}", False, mark))
+        homes.append(FoundRun(folder / f"{free:04d}-{record.file_name(each.name)}", False, own))
     return homes
 
 
@@ -108,10 +107,10 @@ def tasks_of(
 ) -> list[Task]:
     """Return the runs to be made, those that share a graph and its filters beside one another."""
     tasks = []
-    for structure, members in group([each.config for each in experiments], filters):
+    for spec, members in group([each.config for each in experiments], filters):
         for i in members:
             if not homes[i].finished:
-                task = Task(experiments[i], structure, homes[i].folder, homes[i].mark)
+                task = Task(experiments[i], spec, homes[i].folder, homes[i].fingerprint)
                 tasks.append(task)
     return tasks
 
@@ -168,7 +167,7 @@ def _history_of(begun: Checkpoint, task: Task) -> int | None:
     optimizer = settings.get("optimizer", {})
     kept, asked = optimizer.get("history"), task.experiment.config.optimizer.history
     as_asked = settings | {"optimizer": optimizer | {"history": asked}}
-    same = mark_of({**begun.identity, "settings": as_asked}) == task.mark
+    same = fingerprint_of({**begun.identity, "settings": as_asked}) == task.fingerprint
     return kept if same and isinstance(kept, int) and 0 < kept <= asked else None
 
 

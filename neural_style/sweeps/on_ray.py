@@ -17,23 +17,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from neural_style.config import PROJECT, Ray
 from neural_style.errors import InputError
-from neural_style.failures import describe
 from neural_style.inputs.job import Job
 from neural_style.runs import checkpoint, record
+from neural_style.runs.command import Run
+from neural_style.runs.outputs import RunFolder
 from neural_style.sweeps.execution import Executor, Task
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.hardware import available_bytes
 from neural_style.system.process import handlers_kept
-from neural_style.text import printable
-from neural_style.tiles.passes import ignore
-from neural_style.transfer.state import Stopwatch
-
-if TYPE_CHECKING:
-    from neural_style.transfer.graph_cache import GraphCache, Hands
+from neural_style.text import describe, printable
+from neural_style.transfer.graph_cache import GraphCache
+from neural_style.transfer.memory import prepare
+from neural_style.transfer.state import Watch
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +47,14 @@ class RemoteRun:
     Attributes:
         job: The run, without what lies in the object store.
         folder: Where its files will be.
-        hands: What makes it.
+        make: Makes it.
         cpus: Processors that it occupies.
         runs: How many there are in all.
     """
 
     job: Job
     folder: Path
-    hands: Hands
+    make: Run
     cpus: float
     runs: int
 
@@ -68,14 +67,14 @@ class RemoteResult(NamedTuple):
 
 
 def on_ray(
-    options: Ray, job_of: Callable[[Task], Job], hands: Hands, pressed: Sequence[int]
+    options: Ray, job_of: Callable[[Task], Job], run: Run, pressed: Sequence[int]
 ) -> Executor:
     """Return what makes runs on Ray, several at once.
 
     Args:
         options: The cluster, and what each run occupies of it.
         job_of: Reads the inputs of a run.
-        hands: What makes a run; it is sent to the workers.
+        run: Makes a run; it is sent to the workers.
         pressed: Not empty once Ctrl-C was pressed.
 
     Raises:
@@ -103,7 +102,7 @@ def on_ray(
                     # The store holds the large parts; what is sent are the settings.
                     large = map(shared, keys_of(job), (job.pictures, job.weights))
                     small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
-                    order = RemoteRun(small, task.folder, hands, options.cpus, len(tasks))
+                    order = RemoteRun(small, task.folder, run, options.cpus, len(tasks))
                     pending[remote.remote(order, *large)] = task
                 except Exception as failure:
                     yield task, describe(failure)
@@ -242,27 +241,27 @@ def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
     return made.error
 
 
-_studio: GraphCache | None = None  # of a worker, from one run to the next
+_graphs: GraphCache | None = None  # of a worker, from one run to the next
 
 
 def _make(order: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     """Make a run in a worker."""
-    global _studio
+    global _graphs
     job = replace(order.job, pictures=pictures, weights=weights)
-    if _studio is None:
+    if _graphs is None:
         tensorflow_v1.import_tensorflow()
         runtime = job.config.runtime  # runs may differ in its precision
         device = tensorflow_v1.open_device(runtime.device, runtime.threads, "auto")
-        _studio = order.hands.open_studio(device, KEPT_BYTES)
-    if _studio.device.kind == "cpu":
+        _graphs = GraphCache(device, KEPT_BYTES)
+    if _graphs.device.kind == "cpu":
         job = _with_memory(job, order)
-    job = order.hands.prepare(job, _studio.device)
+    job = prepare(job, _graphs.device)
     with tempfile.TemporaryDirectory() as place:
         folder, error = Path(place) / "run", ""
         try:
-            order.hands.make(job, _studio, folder, ignore, Stopwatch(), ignore)
+            order.make(job, _graphs, RunFolder(folder, job), Watch())
         except Exception as failure:
-            _studio.close()  # what failed may have left the graph or the memory in any state
+            _graphs.close()  # what failed may have left the graph or the memory in any state
             error = describe(failure).replace(printable(folder), printable(order.folder))
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()

@@ -1,191 +1,181 @@
-"""What the runs of a process share: the graph of a structure with its session, and the critic."""
+"""The graph, the evaluator and the painted styles that the runs of a process share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any
 
+import numpy as np
+
+from neural_style.config import Config, make_config
+from neural_style.errors import DivergedError
+from neural_style.evaluation import Evaluator, open_evaluator
+from neural_style.images import read_image
+from neural_style.inputs import Pictures
+from neural_style.inputs.controls import as_compared
+from neural_style.inputs.find_weights import fit_filters
+from neural_style.inputs.job import Job
 from neural_style.inputs.terms import spec_of
 from neural_style.objective.spec import ObjectiveSpec, depth_of, merge
-from neural_style.transfer.fitting import may_be_cut
+from neural_style.system.lru import LRUCache
+from neural_style.system.tensorflow_v1 import Device, wants_exact_sums
+from neural_style.transfer.memory import fit_within, is_predictable, may_be_cut, precision_of
+from neural_style.transfer.session import TransferSession, target_cache
+from neural_style.transfer.state import NO_WATCH, Result, Scores, Watch
 
-if TYPE_CHECKING:
-    from neural_style.config import Config
-    from neural_style.evaluation import Evaluator
-    from neural_style.inputs import Pictures
-    from neural_style.inputs.job import Job
-    from neural_style.network.weights import VGGWeights
-    from neural_style.system.tensorflow_v1 import Device
-    from neural_style.tiles.passes import Tick
-    from neural_style.transfer.session import TransferSession
-    from neural_style.transfer.state import Result, Stopwatch, Watch
+log = logging.getLogger(__name__)
 
+Build = Callable[[Job, Device, ObjectiveSpec], TransferSession]
+"""Builds the graph of a job, whose filters are ready, and opens a session on it."""
 
-class _Closes(Protocol):
-    def close(self) -> None: ...
-
-
-T = TypeVar("T", bound=_Closes)
-
-
-@dataclass
-class _Kept(Generic[T]):
-    """The last thing that was opened, and what for."""
-
-    key: Any = None
-    value: T | None = None
-
-    def get(self, key: Any, make: Callable[[], T]) -> T:
-        """Return what is open for this key; else close what is open for another, and make it."""
-        if self.value is None or key != self.key:
-            self.close()
-            self.value, self.key = make(), key
-        return self.value
-
-    def close(self) -> None:
-        """Close it."""
-        if self.value is not None:
-            self.value.close()
-            self.value = None
+Optimise = Callable[[TransferSession, Job, Pictures, Watch], Result]
+"""Makes the pastiche of a job."""
 
 
 @dataclass
 class GraphCache:
-    """Lends workspace and critic to one run after the other; what the last run's cannot serve is
-    opened anew.
+    """Graphs and evaluators for one run after another on a device.
+
+    A run that the open graph cannot serve closes it and opens another.
 
     Attributes:
-        open_workspace: Builds the graph of a structure for a run and opens a session on it.
-        open_critic: Opens what scores the pictures of a run.
-        mix: Returns a run's pictures, styles painted in their fine structures.
-        device: What all of it runs on.
-        lasting: Whether there will be another run; if not, the workspace is closed before the
-            critic is opened, so that the two need not fit into memory at once.
+        device: The device.
+        kept_bytes: Bytes of measured targets that are kept for the next run. With 0 there is no
+            next run, and the graph is closed before the evaluator is opened, so that they need not
+            fit into memory together.
     """
 
-    open_workspace: Callable[[Job, ObjectiveSpec], TransferSession]
-    open_evaluator: Callable[[Job], Evaluator]
-    mix: Callable[[Job], Pictures]
     device: Device
-    lasting: bool = True
-    _mixed: tuple[Any, Pictures] | None = None
-    _workspace: _Kept[TransferSession] = field(default_factory=_Kept)
-    _critic: _Kept[Evaluator] = field(default_factory=_Kept)
+    kept_bytes: int = 0
+    _graphs: LRUCache[TransferSession] = field(
+        default_factory=lambda: LRUCache(1, close=TransferSession.close)
+    )
+    _evaluators: LRUCache[Evaluator] = field(
+        default_factory=lambda: LRUCache(1, close=Evaluator.close)
+    )
+    _painted: LRUCache[Pictures] = field(default_factory=lambda: LRUCache(1))
 
-    def workspace(self, job: Job) -> tuple[TransferSession, Pictures]:
-        """Return a workspace for a run, and the pictures that it is used with."""
-        structure = job.structure or spec_of(job.config)
-        structure = replace(structure, tiled=may_be_cut(job.config))
-        pictures = self._mixed_pictures(job) if job.pictures.fine else job.pictures
-        key = (structure, graph_key(job.config), _drawn(job))
-        return self._workspace.get(key, lambda: self.open_workspace(job, structure)), pictures
+    def open(self, job: Job, build: Build) -> TransferSession:
+        """Return the graph of a job."""
+        spec = graph_spec(job, self.device)
+        key = (spec, job.config.deciding("graph"), job.filters)
 
-    def _mixed_pictures(self, job: Job) -> Pictures:
-        """Return a run's pictures with styles painted anew, each of which is a transfer of its own:
-        those of the last run if nothing has changed that they depend on.
+        def make() -> TransferSession:
+            graph = build(_with_filters(job), self.device, spec)
+            graph.cache = target_cache(self.kept_bytes)
+            return graph
+
+        return self._graphs.get_or_make(key, make)
+
+    def pictures(
+        self, job: Job, build: Build, optimise: Optimise, watch: Watch = NO_WATCH
+    ) -> Pictures:
+        """Return the pictures of a job, each style painted in its fine structure if it has one.
+
+        Painting is a transfer of its own (Gatys et al. 2017, section 6).
         """
-        deciding: dict[str, Any] = {
-            "style": {"images"},
-            "image": True,
-            "network": True,
-            "runtime": True,
-        }
-        told = job.config.model_dump_json(include=deciding)
-        key = (told, tuple(job.digests.items()), _drawn(job), job.weights.sha256)
-        if self._mixed is None or self._mixed[0] != key:
-            self._mixed = key, self.mix(job)
-        return self._mixed[1]
+        pictures = job.pictures
+        if not pictures.fine:
+            return pictures
 
-    def critic(self, job: Job) -> Evaluator:
-        """Return the critic for a run, after its last use of the workspace."""
-        if not self.lasting:
-            self._workspace.close()
-        key = _drawn(job) or job.weights.sha256
-        return self._critic.get(key, lambda: self.open_evaluator(job))
+        def paint() -> Pictures:
+            ready, styles = _with_filters(job), list(pictures.styles)
+            for i, fine in enumerate(pictures.fine):
+                if fine is not None:
+                    styles[i] = self._paint(ready.fine_job(i), build, optimise, watch)
+            return replace(pictures, styles=tuple(styles), fine=())
+
+        settings = job.config.deciding("painting")
+        key = (settings, tuple(job.digests.items()), job.filters, job.weights.sha256)
+        return self._painted.get_or_make(key, paint)
+
+    def _paint(self, job: Job, build: Build, optimise: Optimise, watch: Watch) -> np.ndarray:
+        """Return the pastiche of a transfer that a run makes before its own."""
+        if is_predictable(job):
+            job = fit_within(job)
+        graph = build(job, self.device, graph_spec(job, self.device))
+        log.info("painting a style image in the fine structure of another")
+        try:
+            own = Watch(iteration=lambda _: watch.check(), tile=watch.tile)
+            result = optimise(graph, job, job.pictures, own)
+        finally:
+            graph.close()
+        if result.interrupted:
+            raise KeyboardInterrupt
+        if result.failure:
+            raise DivergedError(f"style.images: in the fine structure of another, {result.failure}")
+        return result.image
+
+    def judge(self, job: Job, graph: TransferSession, path: Path) -> Scores:
+        """Return the losses of a saved picture for the targets that are set, and its metrics."""
+        picture = read_image(path, "output.image", job.config.image.max_pixels).rgb
+        losses = graph.evaluate(as_compared(job.config.color, picture))
+        if not self.kept_bytes:
+            self._graphs.clear()
+
+        def make() -> Evaluator:
+            weights = fit_filters(make_config({}), job.weights, job.pictures)
+            return open_evaluator(weights, self.device)
+
+        evaluator = self._evaluators.get_or_make(job.filters or job.weights.sha256, make)
+        return Scores(
+            {name: losses[name] for name in job.columns},
+            evaluator.score(picture, job.pictures.content, job.styles),
+        )
 
     def close(self) -> None:
-        """Close both."""
-        self._workspace.close()
-        self._critic.close()
+        """Close graph and evaluator."""
+        self._graphs.clear()
+        self._evaluators.clear()
 
 
-@dataclass(frozen=True)
-class Hands:
-    """What makes runs, given by the script that knows the network.
-
-    Attributes:
-        open_studio: Returns what lends graphs and sessions on a device, keeping so many bytes of
-            targets.
-        resolve: Returns settings with all that `auto` leaves open but what depends on the memory.
-        prepare: Returns a job with these settings that fits into memory.
-        make: Makes a run in a folder, watched after every iteration and every tile.
-    """
-
-    open_studio: Callable[[Device, int], GraphCache]
-    resolve: Callable[[Config, VGGWeights, Device], Config]
-    prepare: Callable[[Job, Device], Job]
-    make: Callable[[Job, GraphCache, Path, Watch, Stopwatch, Tick], Result]
+def graph_spec(job: Job, device: Device) -> ObjectiveSpec:
+    """Return the specification of the graph that serves a job on a device."""
+    return replace(
+        job.provenance.spec or job.spec,
+        tiled=may_be_cut(job.config),
+        float64_sums=wants_exact_sums(device.kind, precision_of(job.config, device)),
+    )
 
 
-def graph_key(config: Config) -> str:
-    """Return what shapes the graph of a run besides its structure, and what it runs on."""
-    shaping: dict[str, Any] = {
-        "network": True,
-        "optimizer": {"name", "box"},
-        "runtime": {"device", "precision", "threads"},
-    }
-    if config.optimizer.name == "lbfgs":
-        shaping["optimizer"] = {"name", "box", "history", "precondition"}
-    return json.dumps(config.model_dump(mode="json", include=shaping))
+def _with_filters(job: Job) -> Job:
+    """Return the job with filters that are ready for use."""
+    return replace(job, weights=fit_filters(job.config, job.weights, job.pictures))
 
 
 def group(
     configs: Sequence[Config], filters: Sequence[Hashable] = ()
 ) -> list[tuple[ObjectiveSpec, list[int]]]:
-    """Return which runs share a graph: its structure, and the numbers of the runs.
+    """Return the runs that share a graph: its specification, and the numbers of the runs.
 
-    They share what shapes a graph but for layers, of which the graph has all; a layer that a run
-    does not use weighs 0 in it. As that costs time, the deepest layer has to be the same. Graphs of
-    the same filters, which have their critic in common, follow one another.
+    They share everything that shapes a graph except layers, of which the graph has all; a layer
+    that a run does not use weighs 0 in it. As that costs time, the deepest layer must be the same.
+    Graphs of the same filters, which share an evaluator, follow one another.
 
     Args:
         configs: Settings of the runs.
-        filters: What the filters of each depend on, see `filters_of`; nothing if not given.
+        filters: `Job.filters` of each run; no filters differ if not given.
     """
     filters = filters or [()] * len(configs)
     groups: dict[tuple[Any, ...], list[tuple[ObjectiveSpec, list[int]]]] = {}
     for index, (config, own) in enumerate(zip(configs, filters, strict=True)):
-        structure = spec_of(config)
-        key = (graph_key(config), max(map(depth_of, structure.layers), default=()), own)
+        spec = spec_of(config)
+        key = (config.deciding("graph"), max(map(depth_of, spec.layers), default=()), own)
         alike = groups.setdefault(key, [])
         for i, (whole, members) in enumerate(alike):
             try:
-                alike[i] = merge(whole, structure), members
+                alike[i] = merge(whole, spec), members
             except ValueError:
                 continue
             members.append(index)
             break
         else:
-            alike.append((structure, [index]))
+            alike.append((spec, [index]))
     turn = {own: number for number, own in enumerate(dict.fromkeys(filters))}
     return sorted(
         (g for alike in groups.values() for g in alike),
         key=lambda g: (turn[filters[g[1][0]]], g[1][0]),
     )
-
-
-def filters_of(
-    config: Config, weights: VGGWeights, digests: Mapping[str, str]
-) -> tuple[Hashable, ...]:
-    """Return what random filters depend on: their seed and the pictures they are normalised on.
-
-    Those of a file depend on nothing of this.
-    """
-    return (config.init.seed, *digests.items()) if weights.origin == "random" else ()
-
-
-def _drawn(job: Job) -> tuple[Hashable, ...]:
-    return filters_of(job.config, job.weights, job.digests)

@@ -1,32 +1,29 @@
-"""The optimisation of a pastiche in an open session: coarse to fine, targets, iterations."""
+"""One scale of a run: its targets, its start and its steps, in smaller tiles if memory runs out."""
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import TypeVar, cast
+from functools import cache
+from typing import TypeVar
 
 import numpy as np
 
-from neural_style import objective, optimizers
 from neural_style.config import Config
 from neural_style.errors import DivergedError, is_out_of_memory
 from neural_style.images import resize
 from neural_style.inputs import Pictures, ScaledPictures, at_scale
-from neural_style.inputs.controls import recolor, recolor_start, restore_color
-from neural_style.inputs.scales import schedule
-from neural_style.inputs.start import start_image
-from neural_style.inputs.terms import columns_of
+from neural_style.inputs.controls import restore_color
+from neural_style.inputs.job import Job
+from neural_style.inputs.scales import Scale
 from neural_style.network import deprocess, preprocess
+from neural_style.objective import set_image
 from neural_style.objective.variables import misfit
-from neural_style.tiles.passes import Tick, ignore
-from neural_style.transfer.fitting import smaller_tile
-from neural_style.transfer.guard import guard_of
-from neural_style.transfer.session import TransferSession, set_goal
+from neural_style.optimizers import Run
+from neural_style.transfer.memory import smaller_tile
+from neural_style.transfer.session import TransferSession
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Watch
 
 log = logging.getLogger(__name__)
@@ -34,185 +31,275 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def optimise(
-    work: TransferSession,
-    config: Config,
-    pictures: Pictures,
-    watch: Watch = lambda _: None,
-    resumed: Checkpoint | None = None,
-    tick: Tick = ignore,
-) -> Result:
-    """Go through the scales, the coarsest first, each from the image that the one before made.
-
-    Args:
-        work: Graph and session of the config's structure.
-        config: Settings of the run.
-        pictures: Its pictures, as they are in their files.
-        watch: Called after every iteration; a KeyboardInterrupt that it raises ends the run.
-        resumed: Where to go on; None for the beginning.
-        tick: Called after every tile of one that is cut; a KeyboardInterrupt ends the run likewise.
-
-    Raises:
-        InputError: What is resumed is another run.
-    """
-    moment: Iteration | None = None
-    history = resumed.history if resumed else LossHistory(columns_of(config))
-    begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0)
-    scales, shown = schedule(config, pictures), recolor(config.color, pictures)
-    total, at = scales[-1].first + scales[-1].iterations, resumed.done if resumed else 0
-    if at > total:
-        raise misfit("done")
-    if list(history.columns) != columns_of(config):
-        raise misfit("columns")
-    run: optimizers.Run | None = None
-    interrupted, failure = False, ""
-    guard = guard_of(history, config.optimizer.max_recoveries)
-
-    def finished(image: np.ndarray) -> np.ndarray:
-        return restore_color(config.color, _rgb(work, image), pictures.content)
-
-    try:
-        for scale in scales:
-            end = scale.first + scale.iterations
-            if at > end:
-                continue
-            inputs = at_scale(config, shown, scale.longest)
-            moment = None  # what the run before has held is about to go
-            leg = _Leg(work, config, inputs, tick)
-            run = leg.begin(total, run, resumed.state if resumed and run is None else None)
-            if resumed:
-                resumed.hand_over()  # as much as the run has itself
-            for done in range(max(scale.first, at), end):
-                losses = leg.step(run, done)
-                guard.check(run, losses, inputs.label, done)
-                history.append(done, time.perf_counter() - begun, losses, inputs.label)
-                image = partial(_fetch, work, finished)
-                moment = Iteration(inputs.label, done + 1, losses, history, image, run.state)
-                watch(moment)
-            history.append(end, time.perf_counter() - begun, run.finish(), inputs.label)
-            config = leg.config
-    except KeyboardInterrupt:
-        if run is None:
-            raise
-        interrupted = True
-    except DivergedError as error:
-        failure = str(error)
-    whole = at_scale(config, shown, scales[-1].longest)
-    last = cast(optimizers.Run, run)  # there is at least one scale
-
-    def full_size(image: np.ndarray) -> np.ndarray:
-        enlarged = resize(_rgb(work, image), whole.size)
-        if interrupted or failure:
-            enlarged = _settle(enlarged, whole)
-        return restore_color(config.color, enlarged, pictures.content)
-
-    average = last.averaged_image()
-    averaged = None if average is None else full_size(average)
-    best = full_size(last.best_image())
-    return Result(best, averaged, history, interrupted, failure, moment)
-
-
-@dataclass
-class _Leg:
-    """A scale of a run under way.
+class Level:
+    """A scale of a run.
 
     Attributes:
-        work: Graph and session.
-        config: Settings; their tile shrinks where memory runs out.
-        inputs: The pictures at this scale.
-        tick: Called after every tile.
+        job: The run; its tile shrinks where memory runs out.
+        pictures: The pictures at this scale.
+        begun: Whether there is an iterate, of this scale or of the one before.
     """
 
-    work: TransferSession
-    config: Config
-    inputs: ScaledPictures
-    tick: Tick
+    def __init__(
+        self,
+        graph: TransferSession,
+        job: Job,
+        pictures: Pictures,
+        scale: Scale,
+        watch: Watch,
+        before: Level | None = None,
+    ) -> None:
+        """Resize the pictures.
 
-    def begin(
-        self, total: int, before: optimizers.Run | None, state: Mapping[str, np.ndarray] | None
-    ) -> optimizers.Run:
-        """Begin after the scale before, or go on from a state within this one."""
-        optimizer, session = self.work.optimizer, self.work.session
-        if before:
-            before.use(None)  # lets go of what its tiles were compared with
+        Args:
+            graph: Graph and session.
+            job: The run.
+            pictures: The pictures in the colours that the losses compare; see `recolor`.
+            scale: The scale.
+            watch: Callbacks of the run.
+            before: The scale before; None for the first.
+        """
+        self.job: Job = before.job if before else job
+        self.pictures = at_scale(job.config, pictures, scale.longest)
+        self._graph, self._scale, self._watch, self._source = graph, scale, watch, pictures
+        self._run: Run | None = before._run if before else None
+        self._targets_of: Config | None = None
 
-        def attempt() -> optimizers.Run:
-            self._set_goal()
-            run = optimizer.run(session, self.config.optimizer, total, self.work.passes)
-            if state is not None:
-                run.restore(state)
-                if run.iterate().shape != (1, *self.inputs.size, 3):
-                    raise misfit("image")
-                return run
-            pixels = preprocess(_start(self.work, self.config, self.inputs, before), self.work.mean)
-            run.start(pixels, before)
-            return run
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run."""
+        return self._run is not None
 
-        return self._within_memory(attempt)
+    @property
+    def run(self) -> Run:
+        """The optimiser's run: that of the scale before until `begin` or `resume`."""
+        if self._run is None:
+            raise ValueError("the first scale is not begun")
+        return self._run
 
-    def step(self, run: optimizers.Run, number: int) -> dict[str, float]:
-        """Make an iteration; in smaller tiles than before, from the same iterate."""
-        config, iterate = self.config, cache(run.iterate)
+    @property
+    def label(self) -> str:
+        """Size of the pastiche as losses.csv has it, `384x288`."""
+        return self.pictures.label
+
+    def set_targets(self) -> None:
+        """Measure and set the content features and style statistics of this scale."""
+        if self._run:
+            self._run.use(None)  # releases the targets of its tiles
+        self._within_memory(self._measure)
+
+    def begin(self, start: np.ndarray) -> None:
+        """Begin at an image, RGB, 0..255, [H, W, 3], which gives way to the content image where no
+        style is painted. The optimiser's state of the scale before is carried over.
+        """
+        pixels = preprocess(settle(start, self.pictures), self._graph.mean)
+
+        def put(run: Run) -> None:
+            run.start(pixels, self._run)
+
+        self._put(put)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint, whose state is handed over.
+
+        Raises:
+            InputError: The checkpoint is that of another run.
+        """
+        state = checkpoint.hand_over()
+
+        def put(run: Run) -> None:
+            run.restore(state)
+            if run.iterate().shape != (1, *self.pictures.size, 3):
+                raise misfit("image")
+
+        self._put(put)
+
+    def enlarged(self) -> np.ndarray:
+        """Return the image of the scale before at this size, RGB, 0..255, [H, W, 3].
+
+        This is its average if one is kept, or its best iterate.
+        """
+        averaged = self.run.averaged_image()
+        image = self.run.best_image() if averaged is None else averaged
+        return resize(self._rgb(image), self.pictures.size)
+
+    def step(self, iteration: int) -> dict[str, float]:
+        """Make an iteration and return the losses of the iterate that it started from.
+
+        If memory runs out, the same iterate is evaluated in smaller tiles.
+        """
+        iterate = cache(self.run.iterate)
 
         def attempt() -> dict[str, float]:
-            if self.config is not config:
-                image = iterate()  # before the goal is measured in its place
-                run.use(None)
+            if self._targets_of is not self.job.config:
+                image = iterate()  # the targets are measured in its place
+                self.run.use(None)
                 try:
-                    self._set_goal()
-                finally:  # a checkpoint of an interrupted run takes what is there
-                    objective.set_image(self.work.session, self.work.objective, image)
-                run.use(self.work.passes)
-            return run.step(number)
+                    self._measure()
+                finally:  # the checkpoint of an interrupted run takes the image that is there
+                    set_image(self._graph.session, self._graph.objective, image)
+                self.run.use(self._graph.evaluation)
+            return self.run.step(iteration)
 
         return self._within_memory(attempt)
 
-    def _set_goal(self) -> None:
-        set_goal(self.work, self.config, self.inputs, self.tick)
+    def iteration(self, done: int, losses: Mapping[str, float], history: LossHistory) -> Iteration:
+        """Return the run after an iteration, as callbacks see it."""
+
+        def image() -> np.ndarray:
+            iterate = self._graph.session.run(self._graph.objective.image.variable)
+            return self._restored(self._rgb(iterate))
+
+        return Iteration(self.pictures.label, done, losses, history, image, self.run.state)
+
+    def result(self, history: LossHistory, ending: Ending, last: Iteration | None = None) -> Result:
+        """Return the best image and the average, at the size of the last scale."""
+        pictures, final = self.pictures, self.job.scales[-1]
+        if self._scale != final:
+            pictures = at_scale(self.job.config, self._source, final.longest)
+
+        def full_size(image: np.ndarray) -> np.ndarray:
+            enlarged = resize(self._rgb(image), pictures.size)
+            if ending.interrupted or ending.failure:
+                enlarged = settle(enlarged, pictures)
+            return self._restored(enlarged)
+
+        average = self.run.averaged_image()
+        averaged = None if average is None else full_size(average)
+        best = full_size(self.run.best_image())
+        return Result(best, averaged, history, ending.interrupted, ending.failure, last)
+
+    def _put(self, put: Callable[[Run], None]) -> None:
+        """Start a run of the optimiser, and put an image and a state in place."""
+        graph, total = self._graph, self.job.scales[-1].end
+
+        def attempt() -> Run:
+            if self._targets_of is not self.job.config:
+                self._measure()
+            options = self.job.config.optimizer
+            run = graph.optimizer.run(graph.session, options, total, graph.evaluation)
+            put(run)
+            return run
+
+        self._run = self._within_memory(attempt)
+
+    def _measure(self) -> None:
+        config = self.job.config
+        self._graph.set_targets(config, self.pictures, self._watch.tile)
+        self._targets_of = config
 
     def _within_memory(self, attempt: Callable[[], T]) -> T:
-        """Return what an attempt gives: in smaller and smaller tiles, while memory runs out."""
-        sizes = [self.inputs.size, *(style.shape[:2] for style, _ in self.inputs.styles)]
+        """Return the result of an attempt, in smaller and smaller tiles while memory runs out."""
+        sizes = [self.pictures.size, *(style.shape[:2] for style, _ in self.pictures.styles)]
         most = max(map(math.prod, sizes))
         while True:
             try:
                 return attempt()
             except Exception as error:
-                side = smaller_tile(self.config, most) if is_out_of_memory(error) else None
-                if side is None or self.work.tiles is None:
+                side = smaller_tile(self.job.config, most) if is_out_of_memory(error) else None
+                if side is None or self._graph.tiles is None:
                     raise
-            log.warning("out of memory; going on in tiles of %d px", side)
-            self.config = self.config.having({"runtime.tile": side})
+            log.warning("out of memory; continuing in tiles of %d px", side)
+            self.job = self.job.having({"runtime.tile": side})
+
+    def _rgb(self, image: np.ndarray) -> np.ndarray:
+        return np.clip(deprocess(image, self._graph.mean), 0, 255)
+
+    def _restored(self, image: np.ndarray) -> np.ndarray:
+        return restore_color(self.job.config.color, image, self.job.pictures.content)
 
 
-def _rgb(work: TransferSession, image: np.ndarray) -> np.ndarray:
-    return np.clip(deprocess(image, work.mean), 0, 255)
+def history_of(job: Job, resumed: Checkpoint | None) -> tuple[LossHistory, int]:
+    """Return the losses and the number of iterations that a run has behind it.
+
+    Raises:
+        InputError: The checkpoint is that of another run.
+    """
+    if resumed is None:
+        return LossHistory(job.columns), 0
+    if resumed.done > job.scales[-1].end:
+        raise misfit("done")
+    if list(resumed.history.columns) != job.columns:
+        raise misfit("columns")
+    return resumed.history, resumed.done
 
 
-def _start(
-    work: TransferSession, config: Config, inputs: ScaledPictures, before: optimizers.Run | None
-) -> np.ndarray:
-    """Return where a scale starts: from what the one before made, or from the base image."""
-    if before is None:
-        start = start_image(config.init, inputs.start, inputs.size, work.mean)
-        return _settle(recolor_start(config.color, start), inputs)
-    return _settle(resize(_carried(work, before), inputs.size), inputs)
+def settle(image: np.ndarray, pictures: ScaledPictures) -> np.ndarray:
+    """Return an image that is the content image where no style is painted, with soft edges."""
+    if not pictures.masks:
+        return image
+    share = (pictures.painted * pictures.region)[..., None]
+    return share * image + (1 - share) * pictures.content
 
 
-def _settle(start: np.ndarray, inputs: ScaledPictures) -> np.ndarray:
-    """Return a start that is the content image where no style is painted, softly at soft edges."""
-    if not inputs.masks:
-        return start
-    share = (inputs.painted * inputs.region)[..., None]
-    return share * start + (1 - share) * inputs.content
+@dataclass
+class Ending:
+    """How the loop over iterations ended: a context manager that keeps what was reached.
+
+    Attributes:
+        interrupted: Whether Ctrl-C ended it.
+        failure: Message of the losses that stayed NaN or infinite; empty if there were none.
+    """
+
+    interrupted: bool = False
+    failure: str = ""
+
+    def __enter__(self) -> Ending:
+        """Return it."""
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Take note of Ctrl-C and of divergence; other errors go on."""
+        self.interrupted = isinstance(error, KeyboardInterrupt)
+        self.failure = str(error) if isinstance(error, DivergedError) else ""
+        return self.interrupted or bool(self.failure)
 
 
-def _carried(work: TransferSession, run: optimizers.Run) -> np.ndarray:
-    """Return what the next scale starts from: the averaged image if there is one, or the best."""
-    averaged = run.averaged_image()
-    return _rgb(work, run.best_image() if averaged is None else averaged)
+@dataclass
+class DivergenceGuard:
+    """Sends a run back to its best image, with half the step, when a loss is NaN or infinite.
 
+    Attributes:
+        most: Recoveries that are allowed.
+        recoveries: Recoveries made.
+        good: Whether there was an iterate with finite losses.
+    """
 
-def _fetch(work: TransferSession, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return the iterate, finished."""
-    return finish(work.session.run(work.objective.image.variable))
+    most: int
+    recoveries: int = 0
+    good: bool = False
+
+    @classmethod
+    def of(cls, history: LossHistory, most: int) -> DivergenceGuard:
+        """Return the guard of a run with these losses behind it."""
+        good = np.isfinite(history.values()).all(axis=1)
+        return cls(most, recoveries=int((~good).sum()), good=bool(good.any()))
+
+    def check(self, run: Run, losses: Mapping[str, float], scale: str, iteration: int) -> None:
+        """Check the losses of an iterate.
+
+        Args:
+            run: The run, which has made a step from the iterate.
+            losses: Losses by term, `total` last.
+            scale: Label of the scale.
+            iteration: Number of the iterate.
+
+        Raises:
+            DivergedError: No recovery is left, or there is no good image to return to.
+        """
+        bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+        if not bad:
+            self.good = True
+            return
+        name, value = next(iter(bad.items()))
+        message = f"[{scale}] iterate {iteration}: {name} is {float(value)}"
+        if not self.good:
+            raise DivergedError(f"{message} from the start; lower the weight of that term")
+        if self.recoveries >= self.most:
+            raise DivergedError(
+                f"{message}, after {self.recoveries} recoveries; lower the weight of that term, or "
+                "Adam's optimizer.learning_rate"
+            )
+        self.recoveries += 1
+        log.warning("%s; back to the best image, with half the step", message)
+        run.recover()

@@ -1,31 +1,28 @@
-"""What a run holds in memory.
+"""The memory that a run takes on the CPU, and the tiles in which it fits into the memory there is.
 
-A run is counted in values that it holds at once. The few factors between these and the truth are
-measured by benchmarks/memory.py, which also says how far off the predictions are.
+Memory is predicted from the number of values that a run holds at once. benchmarks/memory.py
+measures the few factors between these and the truth, and reports how far off the predictions are.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
-from neural_style.inputs import Pictures, Sizes, sizes_at
-from neural_style.inputs.scales import schedule
-from neural_style.inputs.terms import spec_of
+from neural_style.config import Config
+from neural_style.errors import OutOfMemoryError, is_out_of_memory
+from neural_style.inputs.job import Job
+from neural_style.inputs.scales import Sizes
 from neural_style.network import winograd
-from neural_style.network.weights import (
-    Convolution,
-    Layer,
-    VGGWeights,
-    layers_needed,
-)
+from neural_style.network.weights import Convolution, Layer, VGGWeights, pooling_for
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
-from neural_style.tiles.tiling import Spans, Stage, cut_image, stored_values
+from neural_style.tiles.tiling import Spans, Stage, cut_image, is_larger, stored_values
 
-if TYPE_CHECKING:
-    from neural_style.config import Config
+log = logging.getLogger(__name__)
 
 PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
 
@@ -40,35 +37,184 @@ GRADIENT_IMAGES = 1  # of tiles, which is added up
 SORTED_COPIES = 3  # of values to be sorted: as they were, in order, and what they are matched with
 
 
-def peak_bytes(config: Config, weights: VGGWeights, pictures: Pictures, precision: str) -> float:
-    """Return the most resident memory of the process at once, with the config's tile."""
-    layers = layers_needed(weights, spec_of(config).layers)
-    held = PROCESS_BYTES + _weight_bytes(weights, layers, precision) + picture_bytes(pictures)
-    scales = [
-        scale_bytes(
-            config,
-            layers,
-            sizes_at(config, pictures, scale.longest),
-            precision,
-            scale.iterations,
-        )
-        for scale in schedule(config, pictures)
+# Sides of squares that have as many pixels as the tiles that are tried.
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
+SMALLER = 1.3  # least factor by which a side shrinks after memory has run out
+SHORTEST_HISTORY = 3
+SHORTEST_TILE = 64  # pixels
+AMPLE = 2.0  # times the predicted need; with less, the graph can also take images in tiles
+ROOM = 1.1  # times the predicted need that a tile must leave, as predictions may be low
+
+LESS_MEMORY = (
+    "lower image.size or runtime.tile, or try optimizer.name: adam, a smaller optimizer.history, "
+    "or runtime.precision: bfloat16"
+)
+
+
+def precision_of(config: Config, device: tensorflow_v1.Device) -> str:
+    """Return the precision of a run's convolutions."""
+    asked = config.runtime.precision
+    return device.precision if asked == "auto" else asked
+
+
+def resolve(job: Job, device: tensorflow_v1.Device) -> Job:
+    """Return the job with the pooling, device, threads and precision that `auto` stands for."""
+    return job.having(
+        {
+            "network.pooling": pooling_for(job.weights, job.config.network.pooling),
+            "runtime.device": device.kind,
+            "runtime.threads": device.threads,
+            "runtime.precision": precision_of(job.config, device),
+        }
+    )
+
+
+def prepare(job: Job, device: tensorflow_v1.Device) -> Job:
+    """Return the job with all that `auto` leaves open settled, so that it fits into memory."""
+    asked = resolve(job, device)
+    if not is_predictable(asked):
+        return asked
+    fitted = fit(asked)
+    if message := shortage(asked, fitted):
+        log.warning("%s", message)
+    return fitted
+
+
+def is_predictable(job: Job) -> bool:
+    """Return whether the memory there is is known; a graphics card reports only that it is full."""
+    return job.config.runtime.device == "cpu" or job.config.runtime.memory is not None
+
+
+def fit(job: Job) -> Job:
+    """Return the job with a tile and a history of L-BFGS that fit into the memory there is.
+
+    One piece is chosen if twice its need is there, else the largest tile that fits with some room
+    to spare. Where the history leaves too little for any tile, it is shortened. Where nothing fits,
+    the choice with the least need is returned. Only a tile of `auto` is chosen.
+    """
+    if job.config.runtime.tile != "auto":
+        return job
+    there = available_bytes(job.config.runtime.memory)
+    whole = job.having({"runtime.tile": "none"})
+    if AMPLE * peak_bytes(whole) <= there:
+        return whole
+    longest = max(max(size) for size in _largest_sizes(job))
+    sides = [max(longest, SHORTEST_TILE), *(side for side in SIDES if side < longest)]
+    histories = [job.config.optimizer.history]
+    if job.config.optimizer.name == "lbfgs":
+        histories += range(job.config.optimizer.history - 1, SHORTEST_HISTORY - 1, -1)
+    choices = [
+        job.having({"runtime.tile": side, "optimizer.history": history})
+        for history in histories
+        for side in sides
     ]
-    return held + max(scales, default=0.0)
+    fitting = (choice for choice in choices if ROOM * peak_bytes(choice) <= there)
+    return next(fitting, None) or min(choices, key=peak_bytes)
+
+
+def fit_within(job: Job) -> Job:
+    """Return the job of a transfer inside a run, with the run's tile if that fits; see `fit`."""
+    if ROOM * peak_bytes(job) <= available_bytes(job.config.runtime.memory):
+        return job
+    return fit(job.having({"runtime.tile": "auto"}))
+
+
+def may_be_cut(config: Config) -> bool:
+    """Return whether the graph of a run has to be able to take images in tiles."""
+    return config.runtime.tile != "none"
+
+
+def in_tiles(job: Job) -> bool:
+    """Return whether a picture of the run is cut at any scale, by settings without `auto`."""
+    tile = job.config.runtime.tile
+    return isinstance(tile, int) and any(is_larger(size, tile) for size in _largest_sizes(job))
+
+
+def smaller_tile(config: Config, most: int) -> int | None:
+    """Return the next smaller tile than the settings have; None if there is none.
+
+    Args:
+        config: Settings.
+        most: Pixels of the largest picture at the scale at hand.
+    """
+    tile, seen = config.runtime.tile, math.sqrt(most)
+    seen = min(tile, seen) if isinstance(tile, int) else seen
+    return next((side for side in SIDES if side <= seen / SMALLER), None)
+
+
+def _largest_sizes(job: Job) -> list[tuple[int, int]]:
+    """Return the sizes of the pictures at the last scale."""
+    sizes = job.sizes(job.scales[-1])
+    return [sizes.content, *sizes.styles]
+
+
+def shortage(asked: Job, fitted: Job) -> str:
+    """Return a warning of too little memory for a job that was fitted; empty if there is enough."""
+    needed, there = peak_bytes(fitted), available_bytes(fitted.config.runtime.memory)
+    if needed > there:
+        return (
+            f"predicted to need {needed / 1e9:.1f} GB of memory, of {there / 1e9:.1f} GB there "
+            f"are; {LESS_MEMORY}"
+        )
+    history = fitted.config.optimizer.history
+    if history < asked.config.optimizer.history:
+        return (
+            f"optimizer.history: {history} in place of {asked.config.optimizer.history}, "
+            "for which there is too little memory"
+        )
+    return ""
+
+
+@contextmanager
+def explained_memory(job: Job) -> Iterator[None]:
+    """Turn running out of memory in the block into an error with advice.
+
+    Raises:
+        OutOfMemoryError: The run needs more memory than there is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(memory_advice(job)) from None
+
+
+def memory_advice(job: Job) -> str:
+    """Return the message of a run that ran out of memory."""
+    needed, there = peak_bytes(job), available_bytes(job.config.runtime.memory)
+    side = job.scales[-1].longest
+    fixed = PROCESS_BYTES + _picture_bytes(job)
+    share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
+    room = ""  # where there is enough, or a card tells nothing, the prediction is wrong
+    if there < needed and is_predictable(job):
+        room = f", of {there / 1e9:.1f} GB there are"
+        room += f", enough for about {int(side * math.sqrt(share))} px" if share else ""
+    return (
+        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB{room}; "
+        f"{LESS_MEMORY}"
+    )
+
+
+def peak_bytes(job: Job) -> float:
+    """Return the most resident memory of the process at once, with the tile of the settings."""
+    precision = _precision(job.config)
+    held = PROCESS_BYTES + _weight_bytes(job.weights, job.layers, precision) + _picture_bytes(job)
+    return held + max(
+        scale_bytes(job.config, job.layers, job.sizes(scale), scale.iterations)
+        for scale in job.scales
+    )
 
 
 def scale_bytes(
-    config: Config,
-    layers: Sequence[Layer],
-    sizes: Sizes,
-    precision: str,
-    iterations: int | None = None,
+    config: Config, layers: Sequence[Layer], sizes: Sizes, iterations: int | None = None
 ) -> float:
     """Return the bytes of one scale: its pictures, and the larger of a step and of a style's pass.
 
     L-BFGS has no more pairs than iterations, which are many if not given. Content features of tiles
     and what their values are matched with are left out: where there is no room, files hold them.
     """
+    precision = _precision(config)
     tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
     content, *styles = (
         _AtOnce.of(config, layers, size, tile, _value_bytes(precision))
@@ -97,20 +243,19 @@ def scale_bytes(
 
 
 def spare_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
-    """Return how many bytes one scale leaves of the memory there is, as things stand."""
-    precision = "bfloat16" if config.runtime.precision == "bfloat16" else "float32"
-    needed = resident_bytes() + scale_bytes(config, layers, sizes, precision)
+    """Return the bytes that one scale leaves of the memory there is at this moment."""
+    needed = resident_bytes() + scale_bytes(config, layers, sizes)
     return max(available_bytes(config.runtime.memory) - needed, 0.0)
 
 
 class _AtOnce(NamedTuple):
-    """What an evaluation holds of an image, in bytes.
+    """Bytes that an evaluation of an image holds.
 
     Attributes:
-        features: Of what the network sees at once, for its gradient.
-        sorted: Values to be sorted, likewise.
-        carried: Features of the whole image, between the stages of tiles.
-        in_tiles: Whether it is seen in tiles.
+        features: Features of one piece, kept for its gradient.
+        sorted: Values of one piece that are sorted.
+        carried: Features of the whole image between the stages of tiles.
+        in_tiles: Whether the image is cut into tiles.
     """
 
     features: int
@@ -127,9 +272,7 @@ class _AtOnce(NamedTuple):
         tile: int | None,
         width: int,
     ) -> _AtOnce:
-        """Return it for an image (height, width) in tiles of a side, whose features take so many
-        bytes a value.
-        """
+        """Return them for an image (height, width) in tiles of a side, `width` bytes a value."""
         stages = cut_image(layers, size, tile)
         seen = [(stage, size[1], each) for stage, tiles in stages for each in tiles]
         features = max(values_of(*each) for each in seen)
@@ -140,8 +283,9 @@ class _AtOnce(NamedTuple):
 
 
 def values_of(stage: Stage, width: int, tile: Spans, layers: Collection[str] | None = None) -> int:
-    """Return how many values of a tile of an image of some width are kept for its gradient: the
-    outputs of ReLU and pooling; or those of the layers given.
+    """Return the number of values of a tile that are kept for its gradient.
+
+    These are the outputs of ReLU and pooling, or of the layers given. `width` is the image's.
     """
     found, channels = 0, stage.channels
     for layer, (begin, end), stride in zip(stage.layers, tile[1:], stage.strides[1:], strict=True):
@@ -182,9 +326,14 @@ def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) 
     return held
 
 
-def picture_bytes(pictures: Pictures) -> int:
-    """Return the bytes of the pictures of a run, as they were read."""
-    return pictures.content.nbytes + sum(style.nbytes for style in pictures.styles)
+def _picture_bytes(job: Job) -> int:
+    """Return the bytes of the pictures as they were read."""
+    return job.pictures.content.nbytes + sum(style.nbytes for style in job.pictures.styles)
+
+
+def _precision(config: Config) -> str:
+    """Return the precision of resolved settings; float32 where it is still open."""
+    return "bfloat16" if config.runtime.precision == "bfloat16" else "float32"
 
 
 def _parameters(layer: Layer) -> int:

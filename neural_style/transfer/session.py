@@ -1,40 +1,100 @@
-"""The graph and session that serve every run of a structure, and the goal that is set in them."""
+"""One graph and one session that serve every run of a specification, and the targets set in them.
+
+Targets are measured by running the network on the content image and on each style image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from neural_style import objective, optimizers
 from neural_style.config import Config
-from neural_style.inputs import ScaledPictures, Sizes
 from neural_style.inputs.guidance import guides_of
+from neural_style.inputs.scales import ScaledPictures, Sizes
 from neural_style.inputs.terms import term_weights
-from neural_style.network import preprocess
-from neural_style.network.weights import Layer
+from neural_style.network import Layer, preprocess
+from neural_style.objective import Objective, set_guides, set_image, set_region
+from neural_style.objective.losses import StyleStatistics, quantiles
+from neural_style.objective.variables import FedVariable, assign
+from neural_style.system.lru import LRUCache
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.graph import TileGraph
-from neural_style.tiles.passes import Tick, TiledEvaluation, Tiling, ignore
+from neural_style.tiles.passes import (
+    ContentOfTiles,
+    Tick,
+    TiledEvaluation,
+    Tiling,
+    ignore,
+    measure_content,
+    measure_style,
+)
 from neural_style.tiles.spill import Spill
-from neural_style.transfer import targets
 from neural_style.transfer.memory import spare_bytes
+
+
+@dataclass(frozen=True)
+class StyleSource:
+    """A style image as it is measured.
+
+    Attributes:
+        image: [1, H, W, 3], RGB minus the mean.
+        weight: Its share, before shares are made to sum to 1.
+        guides: Weights of its positions by layer, [H', W']; empty for all positions alike.
+    """
+
+    image: np.ndarray
+    weight: float = 1.0
+    guides: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Features and statistics with which the losses compare the pastiche.
+
+    Attributes:
+        content: Features of the content image by layer, [1, H', W', C]; for an image in tiles,
+            those of each tile of each stage.
+        style: Statistics by layer, for each target; of several styles in one, their mixture.
+        shares: Share of each target, summing to 1.
+    """
+
+    content: Mapping[str, np.ndarray] | ContentOfTiles
+    style: Mapping[str, tuple[StyleStatistics, ...]]
+    shares: tuple[float, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        sums = [value for each in self.style.values() for s in each for value in vars(s).values()]
+        content = self.content
+        tiles = [[content]] if isinstance(content, Mapping) else content
+        features = [array for stage in tiles for each in stage for array in each.values()]
+        return sum(array.nbytes for array in [*features, *map(np.asarray, sums)])
+
+
+def target_cache(most_bytes: int) -> LRUCache[Targets]:
+    """Return a cache of measured targets, of at most so many bytes; 0 keeps none."""
+    return LRUCache(most_bytes, lambda targets: targets.nbytes)
 
 
 @dataclass
 class TransferSession:
-    """One graph and one session, which serve every run of a structure.
+    """One graph and one session, which serve every run of a specification.
 
     Attributes:
         mean: The network's mean pixel, RGB, [3].
         layers: The network's layers, in the order of depth.
         objective, optimizer: Handles of the graph.
         session: The session, open.
-        kept: Targets that were measured, for other runs of the same pictures.
-        tiles: The objective tile by tile; None where nothing is cut.
-        used: Those of the layers that its structure needs.
-        passes: What evaluates the goal that is set; None for an image in one piece.
+        tiles: The objective tile by tile; None where no image is cut.
+        used: The layers that the objective needs.
+        cache: Targets that were measured, for other runs of the same pictures.
+        evaluation: Evaluates the objective tile by tile; None for an image in one piece.
     """
 
     mean: np.ndarray
@@ -42,58 +102,188 @@ class TransferSession:
     objective: objective.Objective
     optimizer: optimizers.Optimizer
     session: tf.Session
-    kept: targets.KeptTargets = field(default_factory=targets.KeptTargets)
     tiles: TileGraph | None = None
     used: tuple[Layer, ...] = ()
-    passes: TiledEvaluation | None = None
+    cache: LRUCache[Targets] = field(default_factory=lambda: target_cache(0))
+    evaluation: TiledEvaluation | None = None
+
+    def set_targets(self, config: Config, inputs: ScaledPictures, tick: Tick = ignore) -> None:
+        """Measure the targets at one scale; set them, the masks and the weights of the terms."""
+        run, handles = self.session, self.objective
+        self.evaluation = None  # releases the targets before
+        content = preprocess(inputs.content, self.mean)
+        guides = guides_of(config.style, inputs.masks, self.layers, handles.guides)
+        sources = [
+            StyleSource(preprocess(style, self.mean), weight, guides[i].taken if guides else {})
+            for i, (style, weight) in enumerate(inputs.styles)
+        ]
+        tiling = self._tiling(config, inputs, tick)
+        how = (config.style.goals, tiling and tiling.side)
+        key = target_key(content, sources, how) if self.cache.most else None
+        targets = self.cache.get_or_make(
+            key,
+            lambda: measure_targets(run, handles, content, sources, config.style.goals, tiling),
+        )
+        assign_targets(run, handles, targets)
+        if tiling and not isinstance(targets.content, Mapping):
+            self.evaluation = tiling.passes(run, content, targets.content, targets.style)
+        objective.set_guides(run, handles, [each.painted for each in guides])
+        objective.set_region(run, handles, inputs.region)
+        objective.set_weights(run, handles, term_weights(config, inputs.size))
+
+    def _tiling(self, config: Config, inputs: ScaledPictures, tick: Tick) -> Tiling | None:
+        """Return how images are cut at one scale; None where none is."""
+        side = config.runtime.tile
+        if self.tiles is None or not isinstance(side, int):
+            return None
+        sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
+        spill = Spill(spare_bytes(config, self.used, sizes))
+        return Tiling(self.tiles, side, spill, tick)
+
+    def evaluate(self, image: np.ndarray) -> dict[str, float]:
+        """Return the losses of an image, RGB, 0..255, [H, W, 3], for the targets that are set.
+
+        Ctrl-C does not interrupt it.
+        """
+        set_image(self.session, self.objective, preprocess(image, self.mean))
+        tiled = self.evaluation and self.evaluation.unwatched()
+        losses = tiled.losses() if tiled else self.session.run(self.optimizer.losses)
+        return {name: float(value) for name, value in losses.items()}
 
     def close(self) -> None:
-        """End the session."""
+        """Close the session."""
         self.session.close()
 
 
-def set_goal(
-    work: TransferSession, config: Config, inputs: ScaledPictures, tick: Tick = ignore
-) -> None:
-    """Measure the targets at one scale; set them, the masks and the weights of the terms."""
-    run, goal = work.session, work.objective
-    work.passes = None  # and what was held of the goal before
-    content = preprocess(inputs.content, work.mean)
-    guides = guides_of(config.style, inputs.masks, work.layers, goal.guides)
-    sources = [
-        targets.StyleSource(preprocess(style, work.mean), weight, guides[i].taken if guides else {})
-        for i, (style, weight) in enumerate(inputs.styles)
-    ]
-    cut = _cut(work, config, inputs, tick)
-    found = work.kept.get(
-        targets.key_of(content, sources, (config.style.goals, cut and cut.side)),
-        lambda: targets.measure_targets(run, goal, content, sources, config.style.goals, cut),
-    )
-    targets.set_targets(run, goal, found)
-    if cut and not isinstance(found.content, Mapping):
-        work.passes = cut.passes(run, content, found.content, found.style)
-    objective.set_guides(run, goal, [each.painted for each in guides])
-    objective.set_region(run, goal, inputs.region)
-    objective.set_weights(run, goal, term_weights(config, inputs.size))
+def target_key(content: np.ndarray, styles: Sequence[StyleSource], how: object) -> Hashable:
+    """Return a digest of everything that targets are measured on, and of how."""
+    arrays, names = [content], [how]
+    for style in styles:
+        arrays += [style.image, *style.guides.values()]
+        names += [style.weight, [*style.guides]]
+    made = hashlib.blake2b(repr([names, [a.shape for a in arrays]]).encode())
+    for array in arrays:
+        made.update(np.ascontiguousarray(array).data)
+    return made.hexdigest()
 
 
-def _cut(
-    work: TransferSession, config: Config, inputs: ScaledPictures, tick: Tick
-) -> Tiling | None:
-    """Return how pictures are cut at one scale; None where none is."""
-    side = config.runtime.tile
-    if work.tiles is None or not isinstance(side, int):
-        return None
-    sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
-    spill = Spill(spare_bytes(config, work.used, sizes))
-    return Tiling(work.tiles, side, spill, tick)
+def assign_targets(session: tf.Session, objective: Objective, targets: Targets) -> None:
+    """Assign the targets; large arrays that tiles need are fed with each tile instead."""
+    whole = isinstance(targets.content, Mapping)
+    content = targets.content if isinstance(targets.content, Mapping) else {}
+    features = objective.content_targets.items()
+    assign(session, [(held, content.get(name, _nothing(held))) for name, held in features])
+    if not objective.style_targets:
+        return
+    pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]
+    for name, handles in objective.style_targets.items():
+        for each, sums in zip(handles, targets.style[name], strict=True):
+            held = each.present()
+            pairs += [
+                (held[n], value if whole or n != "ordered" else _nothing(held[n]))
+                for n, value in sums.present().items()
+            ]
+    assign(session, pairs)
 
 
-def evaluate(work: TransferSession, image: np.ndarray) -> dict[str, float]:
-    """Return the losses of an image, RGB, 0..255, [H, W, 3], for the goal that is set; a run that
-    has come so far is not interrupted.
+def measure_targets(
+    session: tf.Session,
+    objective: Objective,
+    content: np.ndarray,
+    styles: Sequence[StyleSource],
+    groups: Sequence[Sequence[int]] | None = None,
+    tiling: Tiling | None = None,
+) -> Targets:
+    """Run the network on the content image and the style images. The image variable, region and
+    guides are overwritten.
+
+    Args:
+        session: Session of the objective's graph.
+        objective: Its handles.
+        content: Content image, [1, H, W, 3], RGB minus the mean.
+        styles: Style images, each of its own size.
+        groups: Style images that make up each target; one target of all if not given.
+        tiling: How they are cut into tiles; None for one piece each.
     """
-    objective.set_image(work.session, work.objective, preprocess(image, work.mean))
-    passes = work.passes and work.passes.unwatched()
-    found = passes.losses() if passes else work.session.run(work.optimizer.losses)
-    return {name: float(value) for name, value in found.items()}
+    features = _measure_content(session, objective, content, tiling)
+    if not objective.style_targets:
+        return Targets(features, {}, ())
+    groups = groups or [range(len(styles))]
+    measured = [_measure_style(session, objective, style, len(groups), tiling) for style in styles]
+    weights = [[styles[i].weight for i in group] for group in groups]
+    whole = sum(map(sum, weights))
+    return Targets(
+        features,
+        {
+            name: tuple(
+                _mixture([measured[i][name] for i in group], shares)
+                for group, shares in zip(groups, weights, strict=True)
+            )
+            for name in objective.style_targets
+        },
+        tuple(sum(shares) / whole for shares in weights),
+    )
+
+
+def _measure_content(
+    session: tf.Session, objective: Objective, content: np.ndarray, tiling: Tiling | None
+) -> Mapping[str, np.ndarray] | ContentOfTiles:
+    """Return the features of the content image by layer, or those of each tile."""
+    if objective.content_targets:
+        set_region(session, objective, np.ones(content.shape[1:3], np.float32))
+        set_image(session, objective, content)
+    if tiling and tiling.tiles(content):
+        return measure_content(session, tiling, content)
+    return session.run({n: objective.features[n] for n in objective.content_targets})
+
+
+def _measure_style(
+    session: tf.Session,
+    objective: Objective,
+    style: StyleSource,
+    targets: int,
+    tiling: Tiling | None,
+) -> dict[str, StyleStatistics]:
+    """Return the sums of a style image by layer, as arrays."""
+    set_region(session, objective, np.ones(style.image.shape[1:3], np.float32))
+    set_image(session, objective, style.image)
+    if objective.guides:
+        set_guides(session, objective, [style.guides] * targets)
+    if tiling and tiling.tiles(style.image):
+        return measure_style(session, tiling, style.image)
+    found = session.run(
+        {name: sums[0].present() for name, sums in objective.style_statistics.items()}
+    )
+    return {name: StyleStatistics(**values) for name, values in found.items()}
+
+
+def _nothing(held: FedVariable) -> np.ndarray:
+    """Return a value without positions."""
+    variable = held.variable
+    sides = [side or 0 for side in variable.shape.as_list()]
+    return np.zeros(sides, variable.dtype.as_numpy_dtype)
+
+
+def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> StyleStatistics:
+    """Return the mixture of several images' sums, each taken per position.
+
+    Of one image they are its own. Ordered values are averaged at equal quantiles, which gives the
+    Wasserstein barycentre of the histograms.
+    """
+    if len(sums) == 1:
+        return sums[0]
+    shares = np.divide(weights, np.sum(weights))
+    positions = sum(share * each.positions for share, each in zip(shares, sums, strict=True))
+    mixed: dict[str, Any] = {"positions": positions}
+    for name in sums[0].present():
+        values = [getattr(each, name) for each in sums]
+        if name == "ordered":
+            values = [quantiles(np.float64(each.T), len(values[0])).T for each in values]
+            mixed[name] = sum(s * v for s, v in zip(shares, values, strict=True))
+        elif name != "positions":
+            per_position = (
+                share * value / each.positions
+                for share, value, each in zip(shares, values, sums, strict=True)
+            )
+            mixed[name] = sum(per_position) * positions
+    return StyleStatistics(**mixed)

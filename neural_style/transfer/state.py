@@ -113,7 +113,29 @@ class Iteration:
     state: Callable[[], dict[str, np.ndarray]]
 
 
-Watch = Callable[[Iteration], None]
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Callbacks of a run, each of which may raise KeyboardInterrupt to end it, and its clock.
+
+    Attributes:
+        iteration: Called after every iteration.
+        tile: Called after every tile with the name of the pass, the tiles done, and all tiles.
+        check: Called where nothing else is, in transfers that a run makes before its own.
+        clock: Takes the seconds of each phase.
+    """
+
+    iteration: Callable[[Iteration], None] = _ignore
+    tile: Callable[[str, int, int], None] = _ignore
+    check: Callable[[], None] = _ignore
+    clock: Stopwatch = field(default_factory=Stopwatch)
+
+
+NO_WATCH = Watch()
+"""Callbacks that do nothing."""
 
 
 @dataclass
