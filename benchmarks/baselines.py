@@ -1,12 +1,12 @@
-"""The baselines of time_to_loss.py: what the public PyTorch tools do, in plain PyTorch.
+"""The baselines of time_to_loss.py: the method of the public PyTorch tools, in plain PyTorch.
 
 VGG-19 in float32, an image without bounds, and either torch.optim.LBFGS as those tools call it
 (learning rate 1, 100 pairs, no line search, no tolerances) or torch.optim.Adam with a learning rate
-of 10. Only what is saved is clipped to 0..255.
+of 10. Only the saved image is clipped to 0..255.
 """
 
 # mypy: disable-error-code="import-not-found, no-untyped-call"
-# PyTorch is an optional requirement, and types its own calls in part.
+# PyTorch is an optional requirement with partial type hints.
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WARM_UP_SIDE = 128  # pixels
 
 
 class Objective:
-    """The loss of the task, a function of the image, [1, 3, H, W], RGB minus the mean."""
+    """The loss of the task as a function of the image, [1, 3, H, W], RGB minus the mean."""
 
     def __init__(self, weights: VGGWeights, inputs: ScaledPictures) -> None:
         """Measure the targets."""
@@ -79,14 +79,14 @@ def run(task: Task, name: str, iterations: int) -> tuple[list[Snapshot], float]:
     """Run a baseline.
 
     Args:
-        task: What to make.
+        task: The pictures and the objective.
         name: `lbfgs` or `adam`.
         iterations: How many.
 
     Returns:
         Snapshots at every fifth iterate up to 50 and every tenth from there, and the baseline's
-        own loss of the last one, to compare definitions by. Targets are within the time, the
-        network and what PyTorch does in its first iterations ever are not.
+        own loss of the last one, to compare definitions by. The time includes measuring the
+        targets, but not building the network or PyTorch's one-time work.
     """
     torch.set_num_threads(usable_cpus())
     weights = vgg.load_weights(task.weights)
@@ -145,7 +145,7 @@ def _minimise(
 
 
 def _convolution(layer: Convolution) -> Callable[[Tensor], Tensor]:
-    """Return a convolution that keeps the size, its kernel turned to [out, in, height, width]."""
+    """Return a convolution that keeps the size, with its kernel as [out, in, height, width]."""
     kernel = torch.from_numpy(layer.kernel.transpose(3, 2, 0, 1).copy())
     bias = torch.from_numpy(layer.bias.copy())
     padding = layer.kernel.shape[0] // 2

@@ -1,4 +1,4 @@
-"""Curves of the loss over time, what is read off them, and their plot."""
+"""Curves of the loss over time, claims that follow from them, and their plot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-EARLY = 50  # iterations of a baseline, after whose time ours are looked at
+EARLY = 50  # iterations of a baseline; ours are compared after the time that these take
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Claim:
 
     Attributes:
         baseline: Its name.
-        lowest: Its lowest loss, and when it had it.
-        reached_by: Which of ours is the first to be as low; None if none ever is.
-        reached_seconds: When that one is.
+        lowest: Its point of lowest loss.
+        reached_by: The first of ours to reach that loss; None if none does.
+        reached_seconds: When that one reaches it.
         times_faster: The baseline's seconds over these.
         early_seconds: When the baseline had done `EARLY` iterations.
-        early_by: Which of ours is the lowest at that time; None if none has begun.
+        early_by: The lowest of ours at that time; None if none has begun.
         early_share: Its loss over the baseline's lowest.
     """
 
@@ -77,23 +77,23 @@ class Claim:
 
 
 def seconds_to_reach(curve: Curve, loss: float) -> float | None:
-    """Return when a curve first is as low as a loss, in seconds, or None if it never is."""
+    """Return the seconds after which a curve first reaches a loss, or None if it never does."""
     return next((point.seconds for point in curve.points if point.loss <= loss), None)
 
 
 def lowest_by(curve: Curve, seconds: float) -> float | None:
-    """Return the lowest loss that a curve has had by a time, or None if that is before it."""
+    """Return the lowest loss of a curve up to a time, or None if the curve begins later."""
     return min((point.loss for point in curve.points if point.seconds <= seconds), default=None)
 
 
 def compare(baseline: Curve, ours: Sequence[Curve]) -> Claim:
-    """Hold ours against a baseline."""
-    goal = baseline.lowest
+    """Compare ours with a baseline."""
+    target = baseline.lowest
     early = [point for point in baseline.points if point.iteration <= EARLY][-1].seconds
     reached = [
         (seconds, curve.name)
         for curve in ours
-        if (seconds := seconds_to_reach(curve, goal.loss)) is not None
+        if (seconds := seconds_to_reach(curve, target.loss)) is not None
     ]
     by_then = [
         (loss, curve.name) for curve in ours if (loss := lowest_by(curve, early)) is not None
@@ -102,13 +102,13 @@ def compare(baseline: Curve, ours: Sequence[Curve]) -> Claim:
     early_loss, early_by = min(by_then, default=(None, None))
     return Claim(
         baseline=baseline.name,
-        lowest=goal,
+        lowest=target,
         reached_by=first,
         reached_seconds=first_seconds,
-        times_faster=None if first_seconds is None else goal.seconds / first_seconds,
+        times_faster=None if first_seconds is None else target.seconds / first_seconds,
         early_seconds=early,
         early_by=early_by,
-        early_share=None if early_loss is None else early_loss / goal.loss,
+        early_share=None if early_loss is None else early_loss / target.loss,
     )
 
 

@@ -1,12 +1,12 @@
-"""Kills runs at random moments, goes on with them, and compares what they make to the byte.
+"""Kill runs at random moments, resume them, and compare the results byte for byte.
 
     python benchmarks/kills.py --weights FILE --kills 100
 
-Every kind of run, either optimiser, either precision, one scale and coarse to fine, in one piece
-and in tiles, is first made without a stop. Then it is begun again and again, killed (SIGKILL) at an
-iterate that the seed decides, every fourth one while a checkpoint is being written, and resumed
-until it ends. The picture has to be the same bytes, the losses the same numbers, and every file in
-the folder one that can be read; 90 % of the kills have to come after the first checkpoint, a fifth
+Every kind of run is first made without interruption: either optimiser, either precision, one scale
+and coarse to fine, in one piece and in tiles. Then it is started again and again, killed (SIGKILL)
+at an iterate that the seed decides, every fourth time while a checkpoint is being written, and
+resumed until it ends. The picture must have the same bytes, the losses the same values, and every
+file in the folder must be readable. 90 % of the kills must come after the first checkpoint, a fifth
 during a write.
 """
 
@@ -57,19 +57,19 @@ KINDS = {
         "optimizer.iterations=[8, 8]",
     ),
 }
-EACH_WRITE = 4  # every so many kills come while a checkpoint is written
-AFTER_FIRST, DURING_WRITE = 0.9, 0.2  # of the kills, at the least
+WRITE_EVERY = 4  # kills, of which one comes while a checkpoint is written
+AFTER_FIRST, DURING_WRITE = 0.9, 0.2  # least shares of the kills
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run that was killed.
+    """The result of a run that was killed and resumed.
 
     Attributes:
-        kind: Of the run.
-        checkpoint: Iterations of the checkpoint it went on from; None for none.
+        kind: The kind of run.
+        checkpoint: Iterations of the checkpoint it continued from; None for none.
         writing: Whether it was killed while it wrote a file.
-        same: Whether picture and losses are those of the run without a stop.
+        same: Whether picture and losses equal those of the uninterrupted run.
         unreadable: Files in its folder that cannot be read.
     """
 
@@ -81,7 +81,7 @@ class Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 1 if a run did not come out the same, or too few kills were hard."""
+    """Run the benchmark; return 1 if a run differs, or too few kills came at a hard moment."""
     parser = report.parser(__doc__)
     parser.add_argument("--kills", type=int, default=100, help="how many (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     good = sum(each.same and not each.unreadable for each in outcomes)
     print(
         f"{len(outcomes)} kills, seed {options.seed}: {after} after the first checkpoint, "
-        f"{writing} during a write; {good} came out the same, to the byte"
+        f"{writing} during a write; {good} gave the same bytes"
     )
     options.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps([asdict(each) for each in outcomes], indent=1)
@@ -105,23 +105,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def faults(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return what is not as it has to be."""
+    """Return a message for each expectation that is not met."""
     found = [f"differs: {each}" for each in outcomes if not each.same or each.unreadable]
     after = sum(each.checkpoint is not None for each in outcomes)
     writing = sum(each.writing for each in outcomes)
-    for told, least, number in (
+    for when, least, number in (
         ("after the first checkpoint", AFTER_FIRST, after),
         ("during a write", DURING_WRITE, writing),
     ):
         if number < least * len(outcomes):
-            found.append(f"{number} of {len(outcomes)} kills came {told}, expected {least:.0%}")
+            found.append(f"{number} of {len(outcomes)} kills came {when}, expected {least:.0%}")
     return found
 
 
 def kill_and_resume(
     weights: Path, kills: int, seed: int, jobs: int, kinds: Sequence[str] = tuple(KINDS)
 ) -> list[Outcome]:
-    """Kill so many runs, of all these kinds in turn."""
+    """Kill and resume this number of runs, of the kinds in turn."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         with ThreadPoolExecutor(jobs) as pool:
@@ -154,7 +154,7 @@ def _command(folder: Path, weights: Path, kind: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Whole:
-    """A run without a stop: its folder, its iterations and the seconds that one takes."""
+    """An uninterrupted run: its folder, its iterations and the seconds of one."""
 
     folder: Path
     iterations: int
@@ -162,27 +162,27 @@ class Whole:
 
 
 def _whole(folder: Path, weights: Path, kind: str) -> Whole:
-    """Make a run without a stop."""
+    """Make an uninterrupted run."""
     home = folder / f"whole-{list(KINDS).index(kind)}"
     subprocess.run(_command(home, weights, kind), cwd=PROJECT, check=True, capture_output=True)
     (run,) = home.iterdir()
-    told = json.loads((run / record.RECORD).read_text())
+    metadata = json.loads((run / record.RECORD).read_text())
     iterations = load_config(run / "config.yaml").optimizer.iterations
     total = iterations if isinstance(iterations, int) else sum(iterations)
-    return Whole(run, total, told["seconds"]["optimise"] / total)
+    return Whole(run, total, metadata["seconds"]["optimise"] / total)
 
 
 def _kill(
     home: Path, weights: Path, kind: str, whole: Whole, rng: random.Random, number: int
 ) -> Outcome:
-    """Begin a run, kill it, resume it."""
+    """Start a run, kill it and resume it."""
     command = _command(home, weights, kind)
     process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
     run = _wait_for_run(home, process)
-    if number % EACH_WRITE == 0:
+    if number % WRITE_EVERY == 0:
         _wait_for_write(run, process, rng.randrange(2, whole.iterations))
     else:
-        # By what is done and not by the clock: other work may slow one run and not the other.
+        # By progress and not by the clock: other work may slow one run and not the other.
         _wait_for(process, partial(_has_done, run, rng.randrange(whole.iterations - 1)))
         time.sleep(rng.random() * whole.seconds)
     process.kill()
@@ -203,13 +203,13 @@ def _kill(
 def _wait_for_run(home: Path, process: subprocess.Popen[bytes]) -> Path:
     """Return the folder of a run as soon as it can be resumed."""
     if not _wait_for(process, lambda: any(home.glob("0*-run/config.yaml"))):
-        raise RuntimeError(f"{home}: the run ended before it began")
+        raise RuntimeError(f"{home}: the run ended before its first iteration")
     (settings,) = home.glob("0*-run/config.yaml")
     return settings.parent
 
 
 def _wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> bool:
-    """Wait until something has happened, or the process has ended; tell whether it happened."""
+    """Wait for an event or the end of the process; return whether the event happened."""
     while not happened():
         if process.poll() is not None:
             return False
@@ -218,13 +218,13 @@ def _wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) ->
 
 
 def _has_done(run: Path, number: int) -> bool:
-    """Tell whether a run has a checkpoint of this number or a later one."""
+    """Return whether a run has a checkpoint of this number or a later one."""
     names = (path.name for path in (run / checkpoint.FOLDER).glob("[0-9]*.npz"))
     return number == 0 or any(name >= f"{number:08d}" for name in names)
 
 
 def _wait_for_write(run: Path, process: subprocess.Popen[bytes], number: int) -> None:
-    """Hold a run while a checkpoint after this number is being written, half done as it is."""
+    """Stop a run while a checkpoint after this number is half written."""
 
     def writes() -> bool:
         return bool(unfinished(run / checkpoint.FOLDER))
@@ -233,7 +233,7 @@ def _wait_for_write(run: Path, process: subprocess.Popen[bytes], number: int) ->
     while _wait_for(process, writes):
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
-        if writes():  # and will for ever
+        if writes():  # and cannot finish any more
             return
         process.send_signal(signal.SIGCONT)
 
@@ -243,13 +243,13 @@ def _picture(run: Path) -> bytes:
 
 
 def _losses(run: Path) -> list[list[str]]:
-    """Return the rows of a run's losses but for their seconds."""
+    """Return the rows of a run's losses without the seconds."""
     rows = csv.reader((run / "losses.csv").read_text().splitlines())
     return [[*row[:2], *row[3:]] for row in rows]
 
 
 def _unreadable(run: Path) -> list[str]:
-    """Return the names of the files that cannot be read as what they are."""
+    """Return the names of the files that cannot be read."""
     bad, left = [], unfinished(run)
     for path in sorted(run.rglob("*")):
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""What the start and the scales do to the look, which the loss does not tell.
+"""How the start and the scales change the look, which the loss does not show.
 
     python benchmarks/looks.py --weights FILE [--size 256] [--out FILE] CONTENT:STYLE ...
 

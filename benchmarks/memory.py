@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Peak resident memory by size, precision and optimiser, against what prediction.py foretells.
+"""Peak resident memory by size, precision and optimiser, against the predictions of prediction.py.
 
     python benchmarks/memory.py --weights FILE
 
 Every run is a process of its own, which makes a few iterations on square pictures of random
 texture, the style as large as the content. Memory is the peak of its resident set, TensorFlow's
 libraries included. The time of an iteration is the median of all but the first three, compared
-with the prediction's time of one more iteration; no other work should run meanwhile. Writes
+with the predicted time of one more iteration; no other work should run meanwhile. Writes
 memory.json and memory.png.
 """
 
@@ -57,9 +57,9 @@ class Measurement:
         size: Side of the square image, pixels.
         precision: Of the convolutions.
         optimizer: `adam` or `lbfgs`.
-        peak_bytes, predicted_bytes: Most resident memory.
+        peak_bytes, predicted_bytes: Peak resident memory.
         iteration_seconds, predicted_seconds: Of one iteration.
-        product_rate: Operations a second of a matrix product between the iterations.
+        product_rate: Operations per second of a matrix product between the iterations.
     """
 
     size: int
@@ -73,17 +73,17 @@ class Measurement:
 
     @property
     def memory_error(self) -> float:
-        """The predicted memory over the measured, less 1."""
+        """Relative error of the predicted memory."""
         return self.predicted_bytes / self.peak_bytes - 1
 
     @property
     def time_error(self) -> float:
-        """The predicted seconds over the measured, less 1."""
+        """Relative error of the predicted seconds."""
         return self.predicted_seconds / self.iteration_seconds - 1
 
 
 class Clock:
-    """Times iterations, and between them the machine's own rate, which a busy machine shares."""
+    """Times iterations, and between them the matrix-product rate, which other work lowers too."""
 
     def __init__(self) -> None:
         """Start it."""
@@ -92,14 +92,14 @@ class Clock:
         self._begin = time.perf_counter()
 
     def __call__(self, *_iteration: object) -> None:
-        """Take the time of the iteration that has just been made."""
+        """Record the time of the iteration that has just ended."""
         self.seconds.append(time.perf_counter() - self._begin)
         self.rates.append(product_rate(hardware.usable_cpus()))
         self._begin = time.perf_counter()
 
 
 def measure(path: Path, size: int, precision: str, optimizer: str) -> Measurement:
-    """Predict a run and make it, in this process, which has to be a fresh one."""
+    """Predict a run and make it in this process, which has to be a new one."""
     config = config_of(size, precision, optimizer)
     pictures = Pictures(texture(size, 0), (texture(size, 1),))
     weights = vgg.load_weights(path)
@@ -167,7 +167,7 @@ def table(measurements: Sequence[Measurement]) -> str:
 
 
 def plot(measurements: Sequence[Measurement]) -> Figure:
-    """Return memory and seconds over the size, what is predicted as lines."""
+    """Return memory and seconds over the size, with the predictions as lines."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
@@ -183,7 +183,7 @@ def plot(measurements: Sequence[Measurement]) -> Figure:
             axes.plot(sizes, measured, "o", color=colour, label=label)
             axes.plot(sizes, predicted, "-", color=colour, linewidth=0.9)
     memory.set(title="peak resident memory, GB", ylim=(0, None))
-    seconds.set(title="seconds an iteration", yscale="log")
+    seconds.set(title="seconds per iteration", yscale="log")
     sizes = sorted({row.size for row in measurements})
     for axes in (memory, seconds):
         axes_of_sizes(axes, sizes, "side of the square image, pixels (lines: predicted)")

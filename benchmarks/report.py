@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: a JSON file and a plot."""
+"""The options and the results that benchmarks share: a JSON file and a plot."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parser(description: str | None, sizes: Sequence[int] = ()) -> argparse.Argum
 
 
 def axes_of_sizes(axes: Axes, sizes: Sequence[int], label: str) -> None:
-    """Lay axes out for lines over the side of a square image."""
+    """Set up axes for lines over the side of a square image."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_xlabel(label)
@@ -55,17 +55,17 @@ def axes_of_sizes(axes: Axes, sizes: Sequence[int], label: str) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the numbers depend on; to be asked before the benchmark makes the machine busy.
+    """Return the machine that the numbers depend on; call it before the benchmark loads it.
 
     `load` is the mean number of processes that wanted a processor in the last minute: above about
-    0.5 the timings are not to be trusted. Windows does not tell.
+    0.5 the timings cannot be trusted. Windows does not report it.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {**environment(), "threads": usable_cpus(), "load": load}
 
 
 def write_report(folder: Path, name: str, values: Mapping[str, Any], figure: Figure) -> None:
-    """Write `name.json` and `name.png` into a folder, which is made if need be.
+    """Write `name.json` and `name.png` into a folder, which is created if missing.
 
     Raises:
         OSError: A file cannot be written.

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Whether a picture that was made in tiles shows where they meet.
+"""Whether a picture that was made in tiles has seams.
 
     python benchmarks/seams.py --image runs/0001-print/pastiche.png --tile 1024
 
-Where a tile ends and the next one begins, the mean absolute difference of the pixels above and
-below is compared with the mean of those at 16 to 128 rows from there, where no tile ends. All are
-at the same place in the grid of the network's poolings, since those of 2 x 2 make every second row
-differ by 5 to 9 %. Their standard deviation tells how much such rows differ anyhow. Prints a line
-for each row where a tile begins, one for all, one for these beside all rows of the picture, and
-what comes out for all where there are no tiles: as many rows, as far from each other, moved up or
-down together.
+The mean absolute difference of the pixels above and below a line between two tiles is compared with
+the mean of those at 16 to 128 rows from there, where no tile ends. All are at the same place in the
+grid of the network's poolings, since those of 2 x 2 make every second row differ by 5 to 9 %. The
+standard deviation shows how much such rows differ anyway. Prints a line for each row where a tile
+begins, one for all, one for these beside all rows of the picture, and the ratios of as many rows
+where no tile begins: the same rows moved up or down together.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class Line:
     """A line between two tiles.
 
     Attributes:
-        row: The first one after it.
+        row: The first row after it.
         across: Mean absolute difference across it, in pixel values.
-        beside: The same across the lines beside it, their mean.
-        spread: And their standard deviation.
+        beside: Mean of the same across the lines beside it.
+        spread: Their standard deviation.
     """
 
     row: int

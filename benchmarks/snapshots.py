@@ -1,4 +1,4 @@
-"""Snapshots of a run: the image as it would be saved, and the seconds spent up to it."""
+"""Snapshots of a run: the image as it would be saved, and the seconds up to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Snapshot:
 
     Attributes:
         iteration: Its number; 0 is the start.
-        seconds: Spent on the run so far, snapshots not counted.
+        seconds: Time of the run so far without that of snapshots.
         image: RGB, [H, W, 3], uint8.
     """
 
@@ -28,7 +28,7 @@ class Snapshot:
 
 @dataclass
 class Recorder:
-    """Takes snapshots, with the run's clock stopped meanwhile. The clock starts with it.
+    """Takes snapshots with the run's clock stopped. Creating it starts the clock.
 
     Attributes:
         size: (height, width) of the snapshots; smaller iterates are enlarged, as those of an

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Seconds an iteration, and how much of the machine's own matrix-product rate the network gets.
+"""Seconds per iteration, and the share of the machine's matrix-product rate that the network gets.
 
     python benchmarks/speed.py --weights FILE
 
@@ -9,9 +9,9 @@ is a convolution of the same size, and that by its kernel is not needed. VGG-19 
 722,304 operations a pixel forward: 3,456 + 73,728 in block 1, 36,864 + 73,728 in block 2,
 36,864 + 3 x 73,728 in blocks 3 and 4, 18,432 for conv5_1. With the gradient it is 1.44 MFLOP a
 pixel, 379 GFLOP at 512 x 512. ReLU, pooling, biases and Gram matrices, which take another 5 %, are
-not counted, so the rates are what the convolutions get of the whole time of loss and gradient.
-Winograd's minimal filtering makes fewer operations than those of the direct way, which are counted
-here: the rate is that of a direct convolution that would take as long, and may exceed a product's.
+not counted, so the rates are the work of the convolutions over the whole time of loss and gradient.
+Winograd's minimal filtering needs fewer operations than the direct way, which is counted here: the
+rate is that of a direct convolution of the same time, and may exceed that of a matrix product.
 
 The machine's own rate is that of a 4096 x 4096 matrix product by the same TensorFlow in the same
 precision on the same threads. Products and iterations alternate, so that all of them have the same
@@ -117,7 +117,7 @@ class MatrixProduct:
 
 
 class TimedSession:
-    """A session that keeps the seconds of those runs that an operation is part of."""
+    """A session that records the seconds of every run that fetches an operation."""
 
     def __init__(self, inner: tf.Session, operation: tf.Operation) -> None:
         """Wrap a session."""
@@ -216,7 +216,7 @@ def _begin(work: session.TransferSession, opened: Any, config: Config, pictures:
 def _round(
     product: MatrixProduct, runs: Sequence[Run], timed: TimedSession, iteration: int
 ) -> tuple[float, ...]:
-    """Run each once; return the seconds that `summarise` takes."""
+    """Run each once; return a row of the seconds that `summarise` takes."""
     timed.seconds.clear()
     seconds = [product.seconds()]
     for run in runs:
@@ -244,7 +244,7 @@ def plot(measurements: Sequence[Measurement]) -> Figure:
             values = [getattr(rows[size], field) for size in sizes]
             axes.plot(sizes, values, line, color=colour, label=f"{label}, {precision}")
     rates.set(title="GFLOP/s", ylim=(0, None))
-    seconds.set(title="seconds an iteration", yscale="log")
+    seconds.set(title="seconds per iteration", yscale="log")
     for axes in (rates, seconds):
         axes_of_sizes(axes, sizes, "side of the square image, pixels")
     return figure

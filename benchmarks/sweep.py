@@ -1,11 +1,11 @@
-"""What a sweep costs beside its iterations, and beside as many separate commands.
+"""The cost of a sweep beside its iterations, and beside as many separate commands.
 
     python benchmarks/sweep.py --weights FILE
 
 A 3 x 3 grid of weights at 128 px is made by one command, and by nine; each number of iterations is
-one row. The start-up is that of a separate command: its wall time without the phases that its
-record has for optimising, writing and scoring. `over` is the sweep's wall time without one
-start-up, over nine times the median seconds that a run of it optimises.
+one row. The start-up is that of a separate command: its wall time without the optimising, writing
+and scoring in its record. `over` is the sweep's wall time without one start-up, over nine times the
+median time that one of its runs optimises.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ VARIATION_WEIGHT = 1e-3
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be made.
+    """The pictures, the network and the size.
 
     Attributes:
         weights: The network's .mat.

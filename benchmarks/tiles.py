@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What taking an image in tiles costs: seconds of an Adam iteration against those in one piece.
+"""The cost of tiles: seconds of an Adam iteration in tiles against those in one piece.
 
     python benchmarks/tiles.py --weights FILE --size 1536 --sides 256 512 1024
 
@@ -45,13 +45,13 @@ WORK = 1.5  # forward twice and back once, over once each
 
 @dataclass(frozen=True)
 class Measurement:
-    """Tiles of one size.
+    """The measurement of tiles of one size.
 
     Attributes:
         side: Of a square as large as a tile, pixels.
-        tiles: How many there are.
-        seconds, whole_seconds: Of an iteration in tiles, and in one piece.
-        ratio: The one over the other.
+        tiles: The number of tiles.
+        seconds, whole_seconds: Time of an iteration in tiles, and in one piece.
+        ratio: The first over the second.
     """
 
     side: int

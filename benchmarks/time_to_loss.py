@@ -4,8 +4,8 @@
     python benchmarks/time_to_loss.py --weights FILE --content FILE --style FILE
 
 Every contestant runs in a process of its own on the same objective, from the same noise. Images
-are kept while the clock stands still and evaluated afterwards, by one graph in float32 and at full
-size. Start-up is outside the time: imports, building the network and a first run at another size.
+are kept while the clock is stopped and evaluated afterwards, by one graph in float32 and at full
+size. The time excludes start-up: imports, building the network and a first run at another size.
 Writes time_to_loss.json and time_to_loss.png.
 """
 
@@ -63,7 +63,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What the setting is called in the table and the plot."""
+        """The name of the setting in the table and the plot."""
         optimizer = {"adam": "Adam", "lbfgs": "L-BFGS"}[self.optimizer["name"]]
         scales = "one scale" if len(self.steps) == 1 else "coarse to fine"
         return f"{optimizer}, {scales}, {self.precision}"
@@ -84,7 +84,7 @@ SETTINGS = tuple(
 
 
 def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
-    """Run this project as a setting says, in this process, and return snapshots of it."""
+    """Run this project with a setting, in this process, and return its snapshots."""
     tensorflow_v1.import_tensorflow()
     config = config_of(task, setting)
     pictures = read_pictures(config)
@@ -146,7 +146,7 @@ def config_of(task: Task, setting: Setting) -> Config:
 def in_own_process(
     function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Returned:
-    """Call a function in a new process, where no other library's threads and memory linger."""
+    """Call a function in a new process, without threads and memory of other libraries."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args, **kwargs).result()
 
