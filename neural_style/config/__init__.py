@@ -24,7 +24,7 @@ from neural_style.config.source import (
     dotted,
     read_source,
 )
-from neural_style.config.sweep import LARGEST, Figure, Pairs, RandomDraws, Ray, Sweep
+from neural_style.config.sweep import LARGEST, Figure, Pairs, RandomDraws, Ray, Sweep, plain
 from neural_style.config.terms import ColorControl, Style, StyleImage
 from neural_style.config.values import PROJECT
 
@@ -54,6 +54,7 @@ __all__ = [
     "load_config",
     "load_source",
     "make_config",
+    "plain",
     "read_source",
     "spell_out",
     "to_yaml",

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, told in one line by the key and the place where the user wrote it."""
+"""Validation errors as one line with the key and the place where the user wrote it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from neural_style.config.source import ConfigError, Location, Mistake, Source, dotted
 from neural_style.config.values import found
 
-# Every type of error that the models can give. `expected` and `mistake` are our own, made by
-# `unexpected` and `mistake` in values.
+# All types of error that the models raise; `unexpected` and `mistake` in values make two of them.
 _WORDING = {
     "expected": "found {found}, expected {expected}{hint}",
     "extra_forbidden": "unknown key; {near_miss}",
@@ -24,10 +24,10 @@ _WORDING = {
     "missing": "the key '{key}' is missing",
     "mistake": "{text}",
     "model_type": "found {found}, expected a mapping with keys among {keys}",
-    "string_unicode": "found half a character in a key; write it whole",
+    "string_unicode": "found half a surrogate pair in a key; write both halves",
 }
 
-# Text where a number is expected: what it takes to be one.
+# How text becomes the number that is expected.
 _HINTS = (
     (re.compile(r"[-+]?0[0-9]+"), "; write it without the leading zero"),
     (re.compile(r"[-+]?[0-9.]{1,20}(?:[eE][-+]?[0-9]+)?"), "; write it without quotes"),
@@ -37,12 +37,12 @@ _HINTS = (
 def first_error(
     error: ValidationError | None, source: Source, model: type[BaseModel]
 ) -> ConfigError:
-    """Return the first mistake in reading order, among those of the source and those of the values.
+    """Return the first mistake of the YAML and of its values, in reading order.
 
     Args:
-        error: What validation of `source.values` by `model` raised, if anything.
-        source: The values with their origins, and the mistakes found while reading them.
-        model: The model of the whole.
+        error: The error of validating `source.values`, if there is one.
+        source: The values with their origins, and the mistakes in the YAML.
+        model: The model that validated them.
     """
     details = error.errors(include_url=False) if error else []
     mistakes = source.mistakes + [_mistake_of(detail, source, model) for detail in details]
@@ -60,25 +60,17 @@ def _mistake_of(detail: ErrorDetails, source: Source, model: type[BaseModel]) ->
             "found": found(detail["input"]),
             "hint": _hint(detail["input"], context.get("expected", "")),
             "key": location[-1] if location else "",
-            "keys": ", ".join(_keys(_model_at(model, location))),
+            "keys": ", ".join(_fields(_model_at(model, location))),
             "near_miss": _near_miss(model, location) if detail["type"] == "extra_forbidden" else "",
             **context,
         }
     )
     location = _written(location, source.values)
-    origin = next(
-        (
-            source.origins[location[:n]]
-            for n in range(len(location), 0, -1)
-            if location[:n] in source.origins
-        ),
-        None,
-    )
-    return Mistake(origin, location, text)
+    return Mistake(source.origin_of(location), location, text)
 
 
 def _written(location: Location, values: object) -> Location:
-    """Cut off what validation adds to a location: it ends where the user's own keys end."""
+    """Cut a location where the user's own keys end and those of the validation begin."""
     for depth, part in enumerate(location):
         inside = (
             part in values
@@ -87,7 +79,7 @@ def _written(location: Location, values: object) -> Location:
         )
         if not inside:
             return location[:depth] or location
-        values = values[part]  # type: ignore[index]  # a mapping or a sequence, as just seen
+        values = values[part]  # type: ignore[index]
     return location
 
 
@@ -98,28 +90,27 @@ def _hint(value: object, expected: str) -> str:
 
 
 def _near_miss(model: type[BaseModel], location: Location) -> str:
-    """Offer the key that was meant: one spelled alike, or the same one of another section."""
+    """Suggest a key of similar spelling, or the same key of another section, or list the keys."""
     key, parent = str(location[-1]), _model_at(model, location[:-1])
-    keys = _keys(parent)
+    keys = list(_fields(parent))
     alike = difflib.get_close_matches(key, keys, n=1) or [
         dotted((section, key))
-        for section in _keys(model)
-        if key in _keys(_model_at(model, (section,)))
+        for section in _fields(model)
+        if key in _fields(_model_at(model, (section,)))
     ]
     return f"did you mean '{alike[0]}'?" if alike else f"the keys here are {', '.join(keys)}"
 
 
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
-    """Return the innermost model on the way to a location."""
+    """Return the innermost model around a location."""
     for part in location:
-        fields: dict[Any, Any] = dict(zip(_keys(model), model.model_fields.values(), strict=True))
-        if part in fields:
-            annotation = fields[part].annotation
-            for inner in (annotation, *get_args(annotation)):
-                if isinstance(inner, type) and issubclass(inner, BaseModel):
-                    model = inner
+        info = _fields(model).get(str(part))
+        annotation = info.annotation if info else None
+        for inner in (annotation, *get_args(annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return model
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {info.alias or name: info for name, info in model.model_fields.items()}

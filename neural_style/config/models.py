@@ -1,4 +1,4 @@
-"""The settings of a run as frozen models: every key, its kind of value and its default."""
+"""The settings of a run: every key with its type, its default and what it decides."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ from neural_style.config.values import (
 
 
 class Init(Section):
-    """The base image, from which the optimisation starts."""
+    """The base image, at which the optimisation starts."""
 
     source: StartImage = Field(default="content", alias="from")
     """content, style, noise, or the path of an image."""
     noise: Share = 0.7
     """Share of white Gaussian noise blended into the base image."""
     noise_std: Weight = 20.0
-    """Standard deviation of the noise, in pixel values of 0..255."""
+    """Standard deviation of the noise, in pixel values from 0 to 255."""
     blur: Blur = 0.0
-    """Standard deviation in pixels of the Gaussian filter over the base image; 0 is none."""
+    """Standard deviation in pixels of the Gaussian filter over the image; 0 is no filter."""
     seed: Seed = 0
     """Seed of the noise, and of random filters."""
 
     @property
     def path(self) -> Path | None:
-        """Path of the image to start from; None for the other starts."""
+        """Path of the image, or None for the other sources."""
         return self.source if isinstance(self.source, Path) else None
 
 
@@ -85,34 +85,35 @@ class Network(Section):
     pooling: OneOf[Literal["max", "average"]] = "max"
     """Max pooling, as trained, or average pooling."""
     transpose_kernels: Switch = False
-    """Swap height and width of every kernel, as some tools do by mistake."""
+    """Swap height and width of each kernel, as some tools do by mistake."""
     padding: OneOf[Literal["zeros", "replicate"]] = "zeros"
-    """What the first convolution sees beyond the border: the mean colour, or the border itself."""
+    """Padding of the first convolution: the mean colour (zeros), or the border's (replicate)."""
     white: Positive = 255.0
-    """The network's value of white; 255, or 256 as one tool has it."""
+    """The network's value of white: 255, or 256 in one other tool."""
     if_missing: OneOf[Literal["error", "random"]] = "error"
-    """Without the weights: stop, or run on seeded random filters."""
+    """Without the weights: stop (error), or run with seeded random filters (random)."""
     download: OneOf[Literal["ask", "always", "never"]] = "ask"
     """Whether missing weights are downloaded."""
     url: WebAddress = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
-    """Where missing weights are downloaded from."""
+    """Address from which missing weights are downloaded."""
 
 
 class Image(Section):
     """The size of the pastiche."""
 
     aspect: Aspect = None
-    """Width over height where the content has weight 0; null is the content image's."""
+    """Width divided by height if the content has weight 0; null is the content image's."""
     size: Side = 384
-    """Longest side in pixels; null keeps that of the content image."""
+    """Longest side in pixels; null is the content image's."""
     scales: Scales = "auto"
-    """Longest sides before that, growing; auto begins at 128 and grows by the root of 2."""
+    """Longest sides of the coarser scales, in increasing order; auto begins at 128 and grows by a
+    factor of the square root of 2."""
     max_megapixels: Megapixels = 200.0
-    """Files and results of more pixels are refused."""
+    """Images of more megapixels are refused, as files and as results."""
 
     @property
     def max_pixels(self) -> int:
-        """The same in pixels."""
+        """The same number in pixels."""
         return round(self.max_megapixels * 1e6)
 
 
@@ -122,82 +123,81 @@ class Optimizer(Section):
     name: OneOf[Literal["adam", "lbfgs"]] = "adam"
     """Adam (Kingma and Ba 2015), or L-BFGS (Liu and Nocedal 1989) within the pixel range."""
     iterations: Iterations = 75
-    """Number of steps at each scale, or a list with one number for each, the coarsest first."""
+    """Iterations at each scale, or a list of one number for each scale, coarse to fine."""
     learning_rate: Positive = 10.0
-    """Size of the first steps, in pixel values."""
+    """Size of the first steps in pixel values."""
     beta1: Momentum = 0.9
     """Decay of Adam's mean of gradients."""
     beta2: Momentum = 0.999
     """Decay of Adam's mean of squared gradients."""
     epsilon: Positive = 1e-8
-    """Adam's guard against division by zero."""
+    """Number by which Adam avoids a division by zero."""
     decay: OneOf[Literal["none", "cosine", "exponential"]] = "cosine"
-    """How the learning rate falls: not, to 0 along half a cosine, or by a factor."""
+    """Decay of the learning rate: none, to 0 along half a cosine, or by a factor."""
     decay_rate: Factor = 0.5
-    """Factor of the exponential decay in every `decay_steps`."""
+    """Factor of the exponential decay in each `decay_steps`."""
     decay_steps: Count = 100
-    """Iterations in which the exponential decay takes the learning rate down by `decay_rate`."""
+    """Iterations in which the exponential decay multiplies the learning rate by `decay_rate`."""
     average: Momentum = 0.0
-    """Decay of the average of Adam's iterates, saved as a second image; 0 keeps none."""
+    """Decay of the average of Adam's iterates, saved as a second image; 0 saves none."""
     history: History = 8
-    """Pairs of vectors that L-BFGS remembers."""
+    """Number of pairs of vectors in the memory of L-BFGS."""
     precondition: Switch = True
-    """Let L-BFGS take broad changes of the image in longer steps than fine ones."""
+    """Let L-BFGS take longer steps in broad changes of the image than in fine ones."""
     max_recoveries: Interval = 5
-    """How often a loss that is no number sends the run back to its best image, with half the
-    step."""
+    """How often a NaN or infinite loss returns the run to its best image with half the step."""
     box: Switch = True
-    """Keep every iterate inside the pixel range, so that the saved image has the optimised loss."""
+    """Keep each iterate inside the pixel range, so that the saved image has the optimised loss."""
 
 
 class Runtime(Section):
-    """What the session runs on."""
+    """The hardware and how it is used."""
 
     device: OneOf[Literal["auto", "cpu", "gpu"]] = "auto"
-    """A GPU if there is one, or the one that is named."""
+    """The processor, or a GPU; auto takes a GPU if there is one."""
     threads: Threads = None
     """Number of CPU threads; null is TensorFlow's choice."""
     precision: OneOf[Literal["auto", "float32", "bfloat16"]] = "auto"
-    """Precision of the convolutions; auto is bfloat16 where the hardware has it."""
+    """Precision of the convolutions; auto takes bfloat16 where the hardware supports it."""
     tile: Tile = "auto"
-    """Larger images are taken in tiles, strips of their rows, with the same result; this is the
-    side in pixels of a square that is as large as a tile. auto is the largest that the memory
-    allows, none if it is enough for one piece."""
+    """Larger images are processed in tiles, strips of rows, with the same result. A number is the
+    side in pixels of a square of a tile's area; auto takes the largest tiles that fit into memory,
+    or none if the whole image fits."""
     memory: Memory = None
-    """Memory that the process may take, such as `4GB`; null is what the machine has free."""
+    """Memory for the process, such as `4GB`; null is what the machine has free."""
 
 
 class Output(Section):
-    """What is written, and where."""
+    """The files of a run."""
 
     folder: AbsolutePath = Path("runs")
-    """Folder in which every run makes a numbered folder of its own."""
+    """Folder in which each run creates a numbered folder."""
     name: RunName = None
     """Name of the run; null is the name of the YAML file."""
     image: ImageName = "pastiche.png"
-    """File name of the result; its ending sets the format."""
+    """File name of the result; its ending decides the format."""
     quality: Quality = 95
-    """Quality of JPEG and WebP."""
+    """Quality of a JPEG or WebP file."""
     save_every: Interval = 0
     """Iterations between intermediate images; 0 saves none."""
     checkpoint_every: Pause = "60s"
-    """Iterations, or seconds such as `60s`, between checkpoints from which a run that ended early
-    goes on; with 0 there is one only if it is interrupted."""
+    """Iterations, or seconds such as `60s`, between checkpoints, from which an interrupted run can
+    continue; with 0 one is written only on an interrupt."""
     keep_checkpoint: Switch = False
-    """Keep the last checkpoint of a finished run, from which it is extended."""
+    """Keep the last checkpoint of a finished run, from which it can be extended."""
     show: Switch = False
-    """Open the result, of a sweep its contact sheet, in a window where there is a display."""
+    """Open the result, or a sweep's contact sheet, in a window if there is a display."""
     tensorboard: Switch = False
-    """Write losses and images for TensorBoard while the run goes on."""
+    """Write losses and images for TensorBoard during the run."""
     animation: OneOf[Literal["none", "gif", "webm", "mp4"]] = "none"
-    """Make an animation of the intermediate images."""
+    """Write an animation of the intermediate images."""
 
     @field_validator("animation")
     @classmethod
     def _needs_images(cls, animation: str, info: ValidationInfo) -> str:
         if animation != "none" and info.data.get("save_every") == 0:
             raise mistake(
-                f"found '{animation}' while no intermediate images are saved; "
+                f"found '{animation}' without intermediate images; "
                 "set output.save_every above 0, or animation: none"
             )
         return animation
@@ -252,20 +252,20 @@ class Config(Section):
             )
         if self.image.aspect and self.content.weight:
             raise mistake(
-                "found an aspect beside a content weight above 0, which fixes the shape; "
+                "found an aspect with a content weight above 0, but the content fixes the shape; "
                 "set content.weight: 0, or aspect: null",
                 sibling="image.aspect",
             )
         normalized = self.content.normalize_gradients or self.style.normalize_gradients
         if normalized and self.optimizer.name == "lbfgs":
             raise mistake(
-                "found lbfgs with normalize_gradients, which are no gradients of a loss that it "
-                "could search along; set optimizer.name: adam",
+                "found lbfgs with normalize_gradients, but its line search needs the gradient of "
+                "the loss; set optimizer.name: adam",
                 sibling="optimizer.name",
             )
         if self.style.normalize_gradients and self.style.normalization == "pixels":
             raise mistake(
-                "found pixels with normalize_gradients, which take the weights for strengths; "
+                "found pixels with normalize_gradients, whose weights are norms of gradients; "
                 "set another normalization",
                 sibling="style.normalization",
             )

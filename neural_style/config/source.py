@@ -1,4 +1,4 @@
-"""YAML text as plain values, with the place where every key was written."""
+"""YAML as plain values, with the line on which each key was written."""
 
 from __future__ import annotations
 
@@ -17,19 +17,17 @@ Location = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 10_000
-MAX_LINES = 20_000  # PyYAML takes seconds for a megabyte of empty ones
-MAX_TEXT = 4096  # characters of one value, the length of the longest path on Linux
-
-_TOO_LARGE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}|%YAML")  # PyYAML does not look
-
+MAX_LINES = 20_000  # PyYAML takes seconds over a megabyte of empty lines
+MAX_TEXT = 4096  # characters of one value: the length of the longest path on Linux
 _SHOWN_KEY = 60  # characters of a key in a message
-_SHOWN_PROBLEM = 300  # and of what the parser says
+_SHOWN_PROBLEM = 300  # characters of the parser's own message
+_TOO_LARGE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}|%YAML")  # PyYAML does not check these
 
 TAG = "tag:yaml.org,2002:"
 
-# The scalars of the core schema of YAML 1.2 (section 10.3.2). PyYAML's own are those of YAML 1.1,
-# where `off` is false, `1:30` is 90, `010` is 8 and `1e-3` is a string. The two versions disagree
-# about a leading zero: such a number stays text.
+# The scalars of the core schema of YAML 1.2 (section 10.3.2). PyYAML has those of YAML 1.1, where
+# `off` is false, `1:30` is 90, `010` is 8 and `1e-3` is a string. Integers with a leading zero
+# differ between the two versions and stay text.
 SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], object]]] = {
     f"{TAG}null": (re.compile(r"(?:~|null|Null|NULL|)\Z"), lambda _: None),
     f"{TAG}bool": (
@@ -51,17 +49,17 @@ SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], object]]] = {
 
 
 class TooManyNodesError(Exception):
-    """Aliases multiply: nine levels of nine make 400 million values of a few lines."""
+    """A few lines of nested aliases can expand to hundreds of millions of values."""
 
 
 class CoreLoader(yaml.SafeLoader):
-    """Composes nodes whose scalars carry the tags of the core schema, up to so many of them."""
+    """Composes a bounded number of nodes, whose scalars have the tags of the core schema."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's own name and shape)
     nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose a node; a megabyte of them would take ten seconds, keys counted or not."""
+        """Compose one node; those of a megabyte would take ten seconds."""
         self.nodes += 1
         if self.nodes > 2 * MAX_NODES:  # keys are nodes too
             raise TooManyNodesError
@@ -69,7 +67,7 @@ class CoreLoader(yaml.SafeLoader):
 
 
 class CoreDumper(yaml.SafeDumper):
-    """Quotes what either version of YAML would not read back as the string it is."""
+    """Quotes every string that either version of YAML would read as something else."""
 
 
 for _tag, (_pattern, _) in SCALARS.items():
@@ -78,22 +76,22 @@ for _tag, (_pattern, _) in SCALARS.items():
 
 
 class ConfigError(InputError):
-    """The configuration cannot be used; the message begins with the dotted key and its line."""
+    """A setting is wrong; the message begins with its dotted key and its line."""
 
 
 class SourceText(str):
-    """A string that remembers the folder to which it is relative, should it be a path."""
+    """A string with the folder to which it is relative if it is a path."""
 
     folder: Path
 
     def __new__(cls, text: str, folder: Path) -> SourceText:
-        """Return the text, bound to the folder."""
+        """Return the text with its folder."""
         self = super().__new__(cls, text)
         self.folder = folder
         return self
 
     def __getnewargs__(self) -> tuple[str, Path]:  # type: ignore[override]
-        """Return what copies and pickles are made of: settings go to other processes."""
+        """Return the arguments by which copies and pickles, for other processes, are made."""
         return str(self), self.folder
 
 
@@ -107,27 +105,27 @@ class Origin:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong with the value at one location."""
+    """A message about the value at one location."""
 
     origin: Origin | None
     location: Location
     text: str
 
     def __str__(self) -> str:
-        """Return `dotted.key (line 3): text`, or `dotted.key: text` of values from no file."""
+        """Return `dotted.key (line 3): text`, or `dotted.key: text` without an origin."""
         place = f" ({self.origin.label})" if self.origin else ""
         return f"{dotted(self.location) or 'settings'}{place}: {self.text}"
 
 
 @dataclass
 class Source:
-    """Plain values: dict, list, SourceText, int, float, bool, None.
+    """Settings as plain values: dict, list, SourceText, int, float, bool, None.
 
     Attributes:
         values: The top level.
         origins: Where every key and every item of a list was written.
-        mistakes: What is wrong already as YAML.
-        overrides: How many there were.
+        mistakes: Mistakes in the YAML itself.
+        overrides: Number of overrides so far.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -136,10 +134,11 @@ class Source:
     overrides: int = 0
 
     def override(self, location: Location, text: str) -> None:
-        """Set the value at a location to what YAML text says; the current directory is its folder.
+        """Set the value at a location from YAML text; paths are relative to the current directory.
 
         Raises:
-            ConfigError: The text is no YAML, or the location leads through something without keys.
+            ConfigError: The text is not valid YAML, or the location leads through a value without
+                keys.
         """
         self.overrides += 1
         origin = Origin(MAX_BYTES + self.overrides, "--set")
@@ -151,19 +150,19 @@ class Source:
                 inner = parent[str(key)] = {}
                 self.origins[location[:depth]] = origin
             if not isinstance(inner, dict):
-                raise ConfigError(f"{title}: {dotted(location[:depth])} holds no keys to be set")
+                raise ConfigError(f"{title}: {dotted(location[:depth])} is not a mapping")
             parent = inner
         self.origins[location] = origin
         builder = _Builder(self, Path.cwd(), lambda _: origin)
         parent[str(location[-1])] = _build(text, location, builder, lambda _: title)
 
     def origin_of(self, location: Location) -> Origin | None:
-        """Return where a location, or the nearest that holds it, is written."""
+        """Return where a location, or else the nearest one around it, was written."""
         holders = (location[:n] for n in range(len(location), 0, -1))
         return next((self.origins[holder] for holder in holders if holder in self.origins), None)
 
     def refusal(self, location: Location, text: str) -> ConfigError:
-        """Return the error of a mistake at a location."""
+        """Return the error for a mistake at a location."""
         return ConfigError(str(Mistake(self.origin_of(location), location, text)))
 
 
@@ -183,10 +182,10 @@ def split_override(argument: str) -> tuple[tuple[str, ...], str]:
 
 
 def read_source(path: Path) -> Source:
-    """Read a YAML file; paths in it are relative to its folder. An empty file holds no values.
+    """Read a YAML file, in which paths are relative to its folder; it may be empty.
 
     Raises:
-        ConfigError: The file cannot be read, or is not one YAML document of keys in UTF-8.
+        ConfigError: The file cannot be read, or is not one YAML document in UTF-8 with keys.
     """
     name = printable(path, SHOWN)
     text = _read_text(path, name)
@@ -226,7 +225,7 @@ def _read_text(path: Path, name: str) -> str:
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read ({error.strerror})") from error
     except ValueError:
-        raise ConfigError(f"{name}: no file can have this name") from None
+        raise ConfigError(f"{name}: not a valid file name") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{name}: larger than {MAX_BYTES:,} bytes; expected a file of settings")
     try:
@@ -245,14 +244,14 @@ def _read_text(path: Path, name: str) -> str:
 def _build(
     text: str, location: Location, builder: _Builder, title: Callable[[int], str]
 ) -> Any:  # any plain value
-    """Build the value of a text; `title` begins the message about a line that cannot be parsed."""
+    """Parse a text; `title` gives the start of the message about a line."""
     try:
         node = yaml.compose(text, Loader=CoreLoader)
         return None if node is None else builder.build(node, location)
     except RecursionError:
-        raise ConfigError(f"{title(1)}: nested too deeply, or inside itself by an alias") from None
+        raise ConfigError(f"{title(1)}: nested too deeply, or an alias inside itself") from None
     except TooManyNodesError:
-        raise ConfigError(f"{title(1)}: over {MAX_NODES:,} values, its aliases counted") from None
+        raise ConfigError(f"{title(1)}: over {MAX_NODES:,} values, counting aliases") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         character = f"character U+{error.character:04X}"
@@ -266,13 +265,13 @@ def _build(
     except (ValueError, OverflowError):
         place = _TOO_LARGE.search(text)
         line = text.count("\n", 0, place.start() if place else 0) + 1
-        what = "not valid YAML: no character or version has so large a number"
+        what = "not valid YAML: the number of a character or version is too large"
         raise ConfigError(f"{title(line)}: {what}") from None
 
 
 @dataclass
 class _Builder:
-    """Builds plain values from nodes, noting origins and mistakes in a source."""
+    """Builds plain values from nodes, and records origins and mistakes in a source."""
 
     source: Source
     folder: Path
@@ -297,17 +296,16 @@ class _Builder:
         for key_node, value_node in node.value:
             origin = self.origin(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                here = (*location, "?")
-                self._mistake(origin, here, "found a list or a mapping as a key, expected text")
+                problem = "found a list or a mapping as a key, expected text"
+                self._mistake(origin, (*location, "?"), problem)
                 continue
             here = (*location, key_node.value)
             if key_node.value in result:
                 first = self.source.origins[here].label
                 self._mistake(origin, here, f"repeated key, first written at {first}; keep one")
                 continue
-            if problem := _problem_of(key_node.value):
-                self._mistake(origin, here, problem)
             self.source.origins[here] = origin
+            self._check_text(key_node, here)
             result[key_node.value] = self.build(value_node, here)
         return result
 
@@ -317,8 +315,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, location: Location) -> object:
         if node.tag == f"{TAG}str":
-            if problem := _problem_of(node.value):
-                self._mistake(self._origin_of(node, location), location, problem)
+            self._check_text(node, location)
             return SourceText(node.value[:MAX_TEXT], self.folder)
         pattern, convert = SCALARS.get(node.tag, (None, None))
         if pattern is None or convert is None or not pattern.match(node.value):
@@ -326,25 +323,26 @@ class _Builder:
             return None
         try:
             return convert(node.value)
-        except ValueError:  # Python refuses to read integers of over 4300 digits
+        except ValueError:  # Python does not read integers of more than 4300 digits
             return SourceText(node.value, self.folder)
 
     def _unknown_tag(self, node: yaml.Node, location: Location) -> None:
         tag = printable(node.tag.replace(TAG, "!!"), _SHOWN_KEY)
-        origin = self._origin_of(node, location)
+        origin = self.source.origins.get(location) or self.origin(node)
         self._mistake(origin, location, f"found the tag '{tag}', expected a plain value")
 
-    def _origin_of(self, node: yaml.Node, location: Location) -> Origin:
-        return self.source.origins.get(location) or self.origin(node)
+    def _check_text(self, node: yaml.ScalarNode, location: Location) -> None:
+        """Record a text that is too long for a name or a path, or cannot be encoded in a file."""
+        origin = self.source.origins.get(location) or self.origin(node)
+        length, surrogate = len(node.value), re.search("[\ud800-\udfff]", node.value)
+        if length > MAX_TEXT:
+            problem = f"found {length:,} characters, expected at most {MAX_TEXT:,}"
+            self._mistake(origin, location, problem)
+        elif surrogate:
+            code = f"U+{ord(surrogate[0]):04X}"
+            self._mistake(
+                origin, location, f"found half a surrogate pair, {code}; write both halves"
+            )
 
     def _mistake(self, origin: Origin, location: Location, text: str) -> None:
         self.source.mistakes.append(Mistake(origin, location, text))
-
-
-def _problem_of(text: str) -> str | None:
-    """Return what keeps a text from being a name, a path or a number, or None."""
-    if len(text) > MAX_TEXT:
-        return f"found {len(text):,} characters, expected at most {MAX_TEXT:,}"
-    lone = next((c for c in text if "\ud800" <= c <= "\udfff"), "")
-    # No file and no file name can hold it.
-    return f"found half a character, U+{ord(lone):04X}; write it whole" if lone else None

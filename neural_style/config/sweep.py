@@ -1,20 +1,20 @@
-"""The settings of a sweep: which keys vary over which values, and where the runs are made."""
+"""The settings of a sweep: which keys take which values, and where the runs execute."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
     PlainValidator,
     Strict,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
@@ -32,48 +32,49 @@ from neural_style.config.values import (
     found,
     mistake,
     plain_text,
+    read_only,
     unexpected,
 )
 from neural_style.text import printable
 
 LARGEST = 10_000
-"""Runs that a sweep may have without `allow_large`."""
+"""Most runs of a sweep without `allow_large`."""
 
-_VALUES_EXPECTED = "a list of values, or a mapping of names to values"
-_KINDS = ("uniform", "log_uniform", "integer", "choice")
-_DRAW_EXPECTED = (
-    "one of {uniform: [low, high]}, {log_uniform: [low, high]}, {integer: [low, high]}, "
-    "{choice: [...]}"
-)
+_INTERVALS = ("uniform", "log_uniform", "integer")
+_VALUES_SCHEMA = {"anyOf": [{"type": "array", "minItems": 1}, {"type": "object"}]}
+
+
+def plain(value: Any) -> Any:
+    """Return a value in the types that YAML's dumper knows."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, str | Path) else value
 
 
 def _values(value: object) -> object:
-    """Let a list, or a mapping of names to values, pass that is not empty."""
+    """Return a list of values, or a mapping of names to values, read-only."""
     if not isinstance(value, list | tuple | Mapping):
-        raise unexpected(_VALUES_EXPECTED)
+        raise unexpected("a list of values, or a mapping of names to values")
     if not value:
         raise mistake("found no values, expected at least one")
-    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else tuple(value)
-
-
-def _plain(value: Any) -> Any:  # any plain value
-    """Return plain lists and dicts for read-only ones."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+    return read_only(value) if isinstance(value, Mapping) else tuple(value)
 
 
 def _draw(value: object) -> object:
-    """Let the description of a random draw pass."""
-    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in _KINDS:
-        raise unexpected(_DRAW_EXPECTED)
-    kind, given = next(iter(value.items()))
-    if kind == "choice":
-        return MappingProxyType({"choice": _values(given)})
-    if not isinstance(given, list | tuple):
-        raise unexpected(_DRAW_EXPECTED)
-    _check_bounds(kind, given)
-    return MappingProxyType({str(kind): tuple(given)})
+    """Return the description of a random draw, `{uniform: [0, 1]}`, read-only."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        [(kind, given)] = value.items()
+        if kind == "choice":
+            return read_only({"choice": _values(given)})
+        if kind in _INTERVALS and isinstance(given, list | tuple):
+            _check_bounds(kind, given)
+            return read_only({str(kind): tuple(given)})
+    raise unexpected(
+        "one of {uniform: [low, high]}, {log_uniform: [low, high]}, {integer: [low, high]}, "
+        "{choice: [...]}"
+    )
 
 
 def _check_bounds(kind: str, bounds: list[Any] | tuple[Any, ...]) -> None:
@@ -82,35 +83,35 @@ def _check_bounds(kind: str, bounds: list[Any] | tuple[Any, ...]) -> None:
         what = "two whole numbers" if kind == "integer" else "two numbers"
         raise mistake(f"found {kind} without {what}, expected {kind}: [low, high]")
     low, high = bounds
-    if not -1e300 < low < high < 1e300:  # nor NaN
-        told = f"found {kind}: [{found(low)}, {found(high)}]"
-        raise mistake(f"{told}, expected a low end under a high end")
+    if not -1e300 < low < high < 1e300:  # this refuses NaN too
+        written = f"{kind}: [{found(low)}, {found(high)}]"
+        raise mistake(f"found {written}, expected a lower bound below the upper one")
     if kind == "integer" and not -(2**63) <= low < high < 2**63:
         raise mistake("found integer bounds of more than 64 bits, expected smaller ones")
     if kind == "log_uniform" and low <= 0:
-        raise mistake(f"found log_uniform from {low}, expected a low end above 0")
+        raise mistake(f"found log_uniform from {low}, expected a lower bound above 0")
 
 
 def _paths(value: object) -> object:
     """Return the absolute path of a folder, or those of a list of images."""
-    if isinstance(value, list | tuple):
-        if not value:
-            raise mistake("found no images, expected at least one")
-        return tuple(_path(each) for each in value)
-    return _path(value)
+    if not isinstance(value, list | tuple):
+        return _path(value)
+    if not value:
+        raise mistake("found no images, expected at least one")
+    return tuple(map(_path, value))
 
 
 def _files(value: object) -> Mapping[str, Path]:
     """Return the paths of files of settings by the names of their runs."""
-    if isinstance(value, Mapping) and value:
-        return MappingProxyType({str(name): _path(each) for name, each in value.items()})
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, list | tuple | Mapping) or not value:
         raise unexpected("a list of YAML files, or a mapping of names to them")
-    paths = [_path(each) for each in value]
-    for path in paths:
-        if [other.stem for other in paths].count(path.stem) > 1:
-            raise mistake(f"two runs are named '{printable(path.stem)}'; expected {{name: file}}")
-    return MappingProxyType({path.stem: path for path in paths})
+    if isinstance(value, Mapping):
+        return read_only({str(name): _path(each) for name, each in value.items()})
+    names = [_path(each).stem for each in value]
+    for name in names:
+        if names.count(name) > 1:
+            raise mistake(f"two files are named '{printable(name)}'; expected {{name: file}}")
+    return read_only(dict(zip(names, map(_path, value), strict=True)))
 
 
 def _path(value: object) -> Path:
@@ -120,89 +121,73 @@ def _path(value: object) -> Path:
         raise unexpected("a path, or a list of paths") from None
 
 
-def _mapping(what: str, empty: bool = False) -> BeforeValidator:
-    """Let a mapping pass; an empty one only if that is allowed."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, Mapping):
-            raise unexpected(what)
-        if not value and not empty:
-            raise mistake(f"found nothing in it, expected {what}")
-        return value
-
-    return BeforeValidator(check)
-
-
 def _changes(value: object) -> object:
-    """Let the keys of a named run pass; none at all are those of the file."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
+    """Return the keys that a named run changes; null changes none."""
+    if not isinstance(value, Mapping | None):
         raise unexpected("a mapping of dotted keys to values")
-    return MappingProxyType(dict(value))
+    return read_only(value or {})
 
 
-_KEYS_EXPECTED = "a mapping of dotted keys to values, {style.weight: [100, 500]}"
-_read_only_mapping = AfterValidator(lambda mapping: MappingProxyType(dict(mapping)))
-_as_plain = PlainSerializer(_plain)
-_VALUES_SCHEMA = {"anyOf": [{"type": "array", "minItems": 1}, {"type": "object"}]}
-Values = Annotated[Any, PlainValidator(_values), _as_plain, WithJsonSchema(_VALUES_SCHEMA)]
+def _mapping(what: str, empty: bool = False) -> WrapValidator:
+    """Make the annotated mapping read-only; it may be empty only if `empty` says so."""
+
+    def check(value: object, inner: ValidatorFunctionWrapHandler) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping) or not (value or empty):
+            raise unexpected(what)
+        return read_only(inner(value))
+
+    return WrapValidator(check)
+
+
+_as_plain = PlainSerializer(plain)
+Values = Annotated[Any, PlainValidator(_values), WithJsonSchema(_VALUES_SCHEMA)]
 Swept = Annotated[
-    Mapping[str, Values], _read_only_mapping, _mapping(_KEYS_EXPECTED, empty=True), _as_plain
+    Mapping[str, Values],
+    _mapping("a mapping of dotted keys to values, {style.weight: [100, 500]}", empty=True),
+    _as_plain,
 ]
-Draw = Annotated[Any, PlainValidator(_draw), _as_plain, WithJsonSchema({"type": "object"})]
+Draw = Annotated[Any, PlainValidator(_draw), WithJsonSchema({"type": "object"})]
 Draws = Annotated[
     Mapping[str, Draw],
-    _read_only_mapping,
     _mapping("a mapping of dotted keys to draws, {style.weight: {log_uniform: [10, 1000]}}"),
     _as_plain,
 ]
 _OneRun = Annotated[Any, PlainValidator(_changes), WithJsonSchema({"type": "object"})]
 Changes = Annotated[
     Mapping[str, _OneRun],
-    _read_only_mapping,
     _mapping("a mapping of names to the keys that they change"),
     _as_plain,
 ]
-_Text = Annotated[str, BeforeValidator(plain_text), expected("a text (a number in quotes)")]
 _TextOrNull = Annotated[
     str | None, BeforeValidator(plain_text), expected("a text (a number in quotes), or null")
 ]
+_Text = Annotated[str, BeforeValidator(plain_text), expected("a text (a number in quotes)")]
 Texts = Annotated[
-    Mapping[str, _Text],
-    _read_only_mapping,
-    _mapping("a mapping of names to texts", empty=True),
-    _as_plain,
+    Mapping[str, _Text], _mapping("a mapping of names to texts", empty=True), _as_plain
 ]
 Labels = Annotated[
     Mapping[str, Texts],
-    _read_only_mapping,
     _mapping("a mapping of dotted keys to the texts of their values", empty=True),
     _as_plain,
 ]
-Files = Annotated[
-    Any,
-    PlainValidator(_files),
-    PlainSerializer(lambda files: {name: str(path) for name, path in files.items()}),
-    WithJsonSchema(_VALUES_SCHEMA),
-]
+Files = Annotated[Any, PlainValidator(_files), _as_plain, WithJsonSchema(_VALUES_SCHEMA)]
 Folder = Annotated[
     Any,
     PlainValidator(_paths),
-    PlainSerializer(lambda p: [str(e) for e in p] if isinstance(p, tuple) else str(p)),
+    _as_plain,
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1}]}),
 ]
 
 
 class RandomDraws(Section):
-    """Values drawn at random, the same ones for the same seed."""
+    """Values drawn at random; the same seed gives the same values."""
 
     count: Count
-    """Number of draws; a larger one goes on where a smaller one ended."""
+    """Number of draws; a larger number continues the same sequence."""
     seed: Seed = 0
     """Seed of the draws."""
     draws: Draws
-    """For each dotted key, `{uniform: [low, high]}`, `{log_uniform: [low, high]}`,
+    """For each dotted key: `{uniform: [low, high]}`, `{log_uniform: [low, high]}`,
     `{integer: [low, high]}` or `{choice: [...]}`."""
 
 
@@ -216,62 +201,61 @@ class Pairs(Section):
 
 
 class Ray(Section):
-    """Where and how wide a sweep runs on Ray."""
+    """Where a sweep runs on Ray, and how many runs at once."""
 
     address: _TextOrNull = None
-    """Address of a cluster; null is that in RAY_ADDRESS, or else this machine."""
+    """Address of a cluster; null takes RAY_ADDRESS, or else this machine."""
     cpus: Positive = 1.0
-    """Processors that each run occupies; its session has as many threads."""
+    """Processors for each run, and threads of its session."""
     gpus: Weight = 0.0
-    """GPUs that each run occupies; a share below 1 lets several runs use one."""
+    """GPUs for each run; below 1, several runs share one."""
     retries: Interval = 3
-    """How often a run is made again whose worker was lost."""
+    """How often a run whose worker was lost is repeated."""
 
 
 class Figure(Section):
-    """How the contact sheet is drawn, as a figure of a paper if need be."""
+    """The contact sheet as a figure of a report or a paper."""
 
     title: _TextOrNull = None
-    """Heading; null is the sweep's name, an empty text leaves it out."""
+    """Heading; null is the sweep's name, an empty text omits it."""
     axes: Texts = Field(default={})
-    """What is written for a swept key, `{style.weight: '$\\beta$'}`; formulas within dollars."""
+    """Texts for swept keys, `{style.weight: '$\\beta$'}`, with formulas between dollar signs."""
     labels: Labels = Field(default={})
-    """What is written for the values of a key, `{style.weight: {'100': '$10^2$'}}`."""
+    """Texts for the values of a key, `{style.weight: {'100': '$10^2$'}}`."""
     dpi: Annotated[
         Annotated[int, Strict(), Field(ge=36, le=1200)], expected("a whole number from 36 to 1200")
     ] = 120
-    """Pixels an inch, which decides how large the text is beside the pictures."""
+    """Pixels per inch; a higher number makes the text larger relative to the images."""
     side: Annotated[
         Annotated[int, Strict(), Field(ge=16, le=4000)] | None,
         expected("a whole number from 16 to 4000, or null"),
     ] = None
-    """Longest side of a picture on the sheet, pixels; null is two inches."""
+    """Longest side of an image on the sheet in pixels; null is two inches."""
     pdf: Switch = False
-    """Write `contact_sheet.pdf` too, for print."""
+    """Also write `contact_sheet.pdf`, for print."""
 
 
 class Sweep(Section):
-    """What varies from run to run; all parts are combined with one another."""
+    """What varies from run to run; all parts are combined with each other."""
 
     pairs: Pairs | None = None
-    """Every content image of a folder with every style image of another."""
+    """Every content image of one folder with every style image of another."""
     runs: Changes | None = None
     """Named runs, each with the keys that it changes."""
     grid: Swept | None = None
-    """Dotted keys with their values, every one combined with every other."""
+    """Dotted keys with values, in all combinations."""
     zip: Swept | None = None
-    """Dotted keys with as many values each, which vary together."""
+    """Dotted keys with equally many values, which vary together."""
     random: RandomDraws | None = None
-    """Dotted keys whose values are drawn at random, all at once."""
+    """Dotted keys whose values are drawn at random, all in each draw."""
     files: Files | None = None
-    """Files of settings, each of which makes a run: what it sets goes before what stands here, but
-    for its output."""
+    """Files of settings, one for each run; they override these settings, except for `output`."""
     figure: Figure = Field(default_factory=Figure)
     """How the contact sheet is drawn."""
     executor: OneOf[Literal["local", "ray"]] = "local"
-    """One run after the other in this process, or several at once on Ray."""
+    """Run one after the other in this process (local), or several at once on Ray."""
     ray: Ray = Field(default_factory=Ray)
-    """Settings of the executor ray."""
+    """Settings for `executor: ray`."""
     allow_large: Switch = False
     """Allow more than 10,000 runs."""
 
@@ -281,6 +265,6 @@ class Sweep(Section):
             raise mistake("nothing varies, expected pairs, files, runs, grid, zip or random")
         lengths = {key: len(values) for key, values in (self.zip or {}).items()}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{number} of {printable(key)}" for key, number in lengths.items())
-            raise mistake(f"found {told}; expected as many values of each", sibling="sweep.zip")
+            given = ", ".join(f"{number} of {printable(key)}" for key, number in lengths.items())
+            raise mistake(f"found {given}; expected equally many values of each", "sweep.zip")
         return self

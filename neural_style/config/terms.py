@@ -1,4 +1,4 @@
-"""The settings of what is compared: content, style, masks, smoothness, colour."""
+"""The settings of the terms of the loss, with masks and colours."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ class Content(Section):
     weight: Weight = 5.0
     """Weight of the content loss in the total loss."""
     normalization: OneOf[Literal["mean", "paper", "root"]] = "mean"
-    """Mean of squared differences; the paper's half sum (Gatys et al. 2016, eq. 1); or the sum over
-    2 sqrt(C M)."""
+    """The mean of squared differences, half their sum (paper: Gatys et al. 2016, eq. 1), or their
+    sum divided by 2 sqrt(C M) (root)."""
     normalize_gradients: Switch = False
-    """Divide each layer's gradient by its L1 norm, at the features."""
+    """Divide the gradient with respect to each layer's features by its L1 norm."""
 
 
 class Mask(Section):
-    """Where in an image something counts."""
+    """A part of an image."""
 
     path: AbsolutePath
-    """Path of a grey image, white where it counts, or of a colour-coded segmentation."""
+    """Path of a grey image, white inside the mask, or of a colour-coded segmentation."""
     color: Color = None
-    """The colour in the segmentation; null for a grey image."""
+    """Colour of the mask in the segmentation; null for a grey image."""
 
 
 def _bare_path(value: object) -> object:
@@ -69,7 +69,7 @@ def _mask(value: object) -> object:
 
 
 def _path_or_mapping(schema: dict[str, Any]) -> None:
-    """Let editors accept a path for the mapping."""
+    """Let editors accept a path in place of the mapping."""
     schema["anyOf"] = [{"type": "string"}, *schema.pop("anyOf")]
 
 
@@ -82,19 +82,19 @@ class StyleImage(Section):
     path: AbsolutePath
     """Path of the style image."""
     weight: Weight = 1.0
-    """Share of this image in the mixture; shares are normalised to sum 1."""
+    """Share of this image; the shares of all images are normalised to sum to 1."""
     scale: Positive = 1.0
     """Longest side as a multiple of the content image's; larger gives larger brush strokes."""
     mask: AnyMask = None
     """Where in the pastiche this style is painted; null is everywhere."""
     from_mask: AnyMask = None
-    """Which part of the style image is taken; null is all of it."""
+    """Part of the style image that is used; null is all of it."""
     fine: AbsolutePath | None = None
-    """Picture whose fine structure this image is painted in first; null leaves it as it is."""
+    """Image in whose fine structure this one is first painted; null uses it as it is."""
 
 
 def style_images(value: object) -> Any:
-    """Spell a path, or each path in a list, out as a mapping."""
+    """Return a path, or a list of paths and mappings, as mappings."""
     images = [value] if isinstance(value, str | Path) else value
     if not isinstance(images, list | tuple):
         raise unexpected("a path, or a list of paths or of mappings with path, weight and scale")
@@ -110,7 +110,7 @@ def _some_weight(images: tuple[StyleImage, ...]) -> tuple[StyleImage, ...]:
 
 
 def _also_bare_path(schema: dict[str, Any]) -> None:
-    """Let editors accept a path for each mapping, and for the whole list."""
+    """Let editors accept a path in place of each mapping, and of the whole list."""
     path = {"type": "string"}
     items = {"anyOf": [path, schema.pop("items")]}
     schema["anyOf"] = [path, {"type": schema.pop("type"), "items": items, "minItems": 1}]
@@ -132,35 +132,34 @@ class Style(Section):
     )
     """Paths of the style images, or mappings of path, weight and scale."""
     layers: Layers = Field(default={f"relu{block}_1": 1 for block in range(1, 6)})
-    """Layers whose Gram matrices are compared, each with its weight; normalised to sum 1."""
+    """Layers whose statistics are compared, each with its weight; normalised to sum to 1."""
     weight: Weight = 500.0
     """Weight of the style loss in the total loss."""
     mix: OneOf[Literal["statistics", "losses"]] = "statistics"
-    """Several images: one blended target, or the weighted sum of a loss for each."""
+    """Of several images: blend their statistics into one target, or sum a loss for each."""
     statistic: Statistics = Field(default={"gram": 1})
-    """What is compared of a layer's features: gram, mean_covariance, wasserstein or histogram, or a
-    mapping of them to weights."""
+    """What is compared between features: gram, mean_covariance, wasserstein or histogram, or a
+    mapping of several to weights."""
     activation_shift: Number = 0.0
-    """Number added to the features before their Gram matrix is taken."""
+    """Number added to the features before their Gram matrix is computed."""
     normalization: OneOf[Literal["mean", "paper", "sum", "raw", "pixels"]] = "mean"
     """How Gram matrices are compared: mean of squared differences, the paper's sum (Gatys et al.
-    2016, eq. 4), or as other tools do."""
+    2016, eq. 4), or a convention of other tools."""
     layer_exponent: Positive = 1.0
-    """Each layer weighs this times as much as the one before it."""
+    """Factor by which each layer's weight is multiplied relative to the layer before it."""
     normalize_gradients: Switch = False
-    """Divide each layer's gradient by its L1 norm, at the features."""
+    """Divide the gradient with respect to each layer's features by its L1 norm."""
     guidance: OneOf[Literal["simple", "inside", "all"]] = "simple"
-    """How masks reach a layer: by area, what sees the inside alone, or all that sees any of it."""
+    """Positions of a layer inside a mask: by area, those that see only the inside, or all that see
+    any of it."""
     feather: Blur = 0.0
-    """Standard deviation in pixels of the Gaussian that softens masks' edges."""
+    """Standard deviation in pixels of the Gaussian that softens the edges of masks."""
 
     @property
-    def goals(self) -> tuple[tuple[int, ...], ...]:
-        """Which images share a target: all of them, or each its own with masks and mixed losses."""
-        each = range(len(self.images))
-        if self.mix == "losses" or self.guided:
-            return tuple((i,) for i in each)
-        return (tuple(each),)
+    def targets(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of the images of each target: one of all images, or one of each image."""
+        indices = tuple(range(len(self.images)))
+        return tuple((i,) for i in indices) if self.mix == "losses" or self.guided else (indices,)
 
     @property
     def guided(self) -> bool:
@@ -175,7 +174,7 @@ class Style(Section):
         if statistic.get("histogram"):
             images = info.data.get("images", ())
             if any(image.mask or image.from_mask for image in images):
-                raise mistake("found histogram with masks, which only the other statistics heed")
+                raise mistake("found histogram with masks, which only other statistics support")
         return statistic
 
     @field_validator("weight")
@@ -193,30 +192,30 @@ class TotalVariation(Section):
     """The denoising term."""
 
     weight: Weight = 1e-3
-    """Weight of the total variation in the total loss; 0 leaves it out."""
+    """Weight of the total variation in the total loss; 0 omits it."""
     norm: OneOf[Literal["l1", "l1_mean", "l2", "l2_sum", "power", "nine_point"]] = "l1"
-    """Of differences of neighbouring pixels: sum or mean of absolute values, mean or half sum of
-    squares, sum of powers, or mean of squares in eight directions."""
+    """Norm of the differences of neighbouring pixels: sum or mean of absolute values, mean or half
+    sum of squares, sum of powers, or mean of squares in eight directions."""
     exponent: Positive = 1.25
-    """Exponent of dx^2 + dy^2 with the norm power."""
+    """Exponent of dx^2 + dy^2 in the norm power."""
     channels: Channels = (1.0, 1.0, 1.0)
-    """What red, green and blue are multiplied by before."""
+    """Factors by which red, green and blue are multiplied first."""
 
     @field_validator("channels")
     @classmethod
     def _some_channel(cls, channels: tuple[float, ...]) -> tuple[float, ...]:
         if not any(channels):
-            raise mistake("every channel is multiplied by 0, expected at least one above 0")
+            raise mistake("every factor is 0, expected at least one above 0")
         return channels
 
 
 class ColorControl(Section):
-    """What colours the pastiche has."""
+    """The colours of the pastiche."""
 
     preserve: OneOf[Literal["none", "luminance", "luminance_only", "match"]] = "none"
-    """The style's colours (none); the content's, taken back at the end (luminance) or kept out of
-    it all (luminance_only); or style images in the content's colours (match)."""
+    """The style's colours (none); the content's, restored at the end (luminance) or because only
+    the luminance is transferred (luminance_only); or the style's, recoloured first (match)."""
     space: OneOf[Literal["ycrcb", "lab"]] = "ycrcb"
     """Colour space of the luminance."""
     match: OneOf[Literal["cholesky", "pca", "transport", "histogram"]] = "transport"
-    """How the style images get the content's colours."""
+    """How style images are given the content's colours."""

@@ -1,4 +1,4 @@
-"""The kinds of value that a key can hold, each with the words that tell what was expected."""
+"""The values that a key can hold, with the words that say what is expected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -30,19 +30,11 @@ from pydantic_core import PydanticCustomError
 from neural_style.text import printable
 
 PROJECT = Path(__file__).resolve().parents[2]
-
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-_LAYER = re.compile(r"(?:relu|conv)[1-9][0-9]*_[1-9][0-9]*|pool[1-9][0-9]*")
-_LAYERS_EXPECTED = "layers with weights, such as {relu4_2: 1}, or a list of layers"
-STATISTICS = ("gram", "mean_covariance", "wasserstein", "histogram")
-_STATISTICS_EXPECTED = (
-    f"{', '.join(STATISTICS[:-1])} or {STATISTICS[-1]}, or a mapping of them to weights"
-)
-_STARTS = ("content", "style", "noise")
 _SHOWN = 60  # characters of a wrong value
 
-
 _S = TypeVar("_S", bound="Section")
+_T = TypeVar("_T")
 
 
 class Section(BaseModel):
@@ -81,36 +73,33 @@ class Section(BaseModel):
 
 
 def unexpected(what: str) -> PydanticCustomError:
-    """The error of a value that is not what the key allows; `what` follows the word "expected"."""
+    """Return the error of a value that is not what is expected: "found X, expected WHAT"."""
     return PydanticCustomError("expected", "expected {expected}", {"expected": what})
 
 
 def mistake(text: str, sibling: str = "") -> PydanticCustomError:
-    """The error of a value at odds with others; `sibling` is the key to blame, if another one."""
+    """Return the error of a value that does not go with others, at this key or at a sibling."""
     return PydanticCustomError("mistake", "{text}", {"text": text, "sibling": sibling})
 
 
 def found(value: object) -> str:
-    """Return a value as YAML would write it, shortened."""
+    """Return a value as YAML writes it, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping | BaseModel):
-        return "a mapping"
+        return "a mapping" if value else "an empty mapping"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "a list"
+        return "a list" if value else "an empty list"
     try:
-        text = printable(f"'{value}'" if isinstance(value, str) else value)
-    except ValueError:  # Python refuses to print integers of over 4300 digits
+        return printable(f"'{value}'" if isinstance(value, str) else value, _SHOWN)
+    except ValueError:  # Python does not print integers of more than 4300 digits
         return "a very large number"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def expected(what: str) -> WrapValidator:
-    """Make whatever fails in the annotated type one error: "found X, expected WHAT"."""
+    """Turn every error of the annotated type into one: "found X, expected WHAT"."""
 
-    def check(
-        value: object, inner: ValidatorFunctionWrapHandler
-    ) -> Any:  # what the inner type gives
+    def check(value: object, inner: ValidatorFunctionWrapHandler) -> Any:
         try:
             return inner(value)
         except ValidationError:
@@ -120,21 +109,27 @@ def expected(what: str) -> WrapValidator:
 
 
 def exact_integer(value: object) -> object:
-    """Take 5.0 for 5; leave all else to the strict integer, which refuses it."""
+    """Return a float such as 5.0 as an integer, and any other value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def as_tuple(value: object) -> object:
-    """Take a list for a tuple, and nothing else."""
+    """Return a list as a tuple; anything else raises ValueError."""
     if not isinstance(value, list | tuple):
         raise ValueError
     return tuple(value)
 
 
+def plain_text(value: object) -> object:
+    """Return a SourceText as a string; older versions of pydantic accept nothing else."""
+    return str(value) if isinstance(value, str) else value
+
+
 def absolute_path(value: object) -> Path:
     """Return an absolute path, relative to the folder of a SourceText or else to the current one.
 
-    Its folder is resolved, so that no `..` is left, but its name is kept, even that of a link.
+    Links and `..` are resolved in its folder, but its name is kept, even that of a link. A value
+    that cannot be a path raises ValueError.
     """
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise ValueError
@@ -142,219 +137,188 @@ def absolute_path(value: object) -> Path:
     return Path(os.path.realpath(path.parent)) / path.name
 
 
-def plain_text(value: object) -> object:
-    """Take a SourceText as the text that it is: older versions of pydantic know no other."""
-    return str(value) if isinstance(value, str) else value
-
-
 def file_name(value: str) -> str:
-    """Let a name pass that is one component of a path."""
+    """Return a name that is one component of a path; any other raises ValueError."""
     if value in {"", ".", ".."} or re.search(r"[/\\]", value) or not value.isprintable():
         raise ValueError
     return value
 
 
 def image_name(value: str) -> str:
-    """Let the name of an image file pass whose ending is one that can be written."""
-    if Path(value).suffix.lower() not in IMAGE_ENDINGS:
+    """Return a file name with the ending of an image format; any other raises ValueError."""
+    if Path(file_name(value)).suffix.lower() not in IMAGE_ENDINGS:
         raise ValueError
     return value
 
 
 def free_name(value: str) -> str:
-    """Let a name pass that no other image in the folder of a run has."""
+    """Return an image's name that no other image in a run's folder has."""
     if value.lower() == "losses.png":
         raise mistake(f"found '{value}', the name of the loss plot; choose another")
     return value
 
 
-def layer_name(value: str) -> str:
-    """Let a string pass that looks like a layer; the network tells whether it has it."""
-    if not _LAYER.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def layer_weights(value: object) -> object:
-    """Turn a list of layers into a mapping that gives each the weight 1."""
-    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        for name in value:
-            if value.count(name) > 1:
-                raise mistake(f"found {name!r} twice, expected every layer once")
-        return dict.fromkeys(map(str, value), 1.0)
-    if not isinstance(value, Mapping):
-        raise unexpected(_LAYERS_EXPECTED)
-    return dict(value)
-
-
-def read_only(mapping: Mapping[str, float]) -> MappingProxyType[str, float]:
-    """Return a view of the mapping that cannot be changed."""
+def read_only(mapping: Mapping[str, _T]) -> MappingProxyType[str, _T]:
+    """Return a copy of a mapping that cannot be changed."""
     return MappingProxyType(dict(mapping))
 
 
-def start_image(value: object) -> str | Path:
-    """Tell the keywords from paths; a file named like a keyword is written `./noise`."""
-    return str(value) if isinstance(value, str) and value in _STARTS else absolute_path(value)
+# Python can neither copy nor pickle read-only mappings, and settings go to other processes.
+copyreg.pickle(MappingProxyType, lambda mapping: (read_only, (dict(mapping),)))
 
-
-def statistic_weights(value: object) -> object:
-    """Turn the name of a statistic into a mapping that gives it the weight 1."""
-    named = {str(value): 1.0} if isinstance(value, str) else value
-    if not isinstance(named, Mapping) or not named or not set(named) <= set(STATISTICS):
-        raise unexpected(_STATISTICS_EXPECTED)
-    return {str(name): weight for name, weight in named.items()}
-
-
-_T = TypeVar("_T")
-OneOf = Annotated[_T, BeforeValidator(plain_text)]
-
-_Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-_Integer = Annotated[int, Strict()]
+_Plain = BeforeValidator(plain_text)
+OneOf = Annotated[_T, _Plain]
+_List = Annotated[tuple[_T, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 _Exact = BeforeValidator(exact_integer)
+_Integer = Annotated[int, Strict()]
+_Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+_AtLeast0 = Annotated[_Number, Field(ge=0)]
 
 Switch = Annotated[bool, Strict(), expected("true or false")]
 
-Weight = Annotated[_Number, Field(ge=0), expected("a number of at least 0")]
+Number = Annotated[_Number, expected("a number")]
+Weight = Annotated[_AtLeast0, expected("a number of at least 0")]
 Positive = Annotated[_Number, Field(gt=0), expected("a number above 0")]
 Share = Annotated[_Number, Field(ge=0, le=1), expected("a number from 0 to 1")]
-Number = Annotated[_Number, expected("a number")]
-Channels = Annotated[
-    tuple[
-        Annotated[_Number, Field(ge=0)],
-        Annotated[_Number, Field(ge=0)],
-        Annotated[_Number, Field(ge=0)],
-    ],
-    BeforeValidator(as_tuple),
-    expected("three numbers of at least 0, for red, green and blue"),
-]
+Factor = Annotated[_Number, Field(gt=0, le=1), expected("a number above 0 and up to 1")]
+Momentum = Annotated[_Number, Field(ge=0, lt=1), expected("a number of at least 0 and below 1")]
+Blur = Annotated[_Number, Field(ge=0, le=1000), expected("a number from 0 to 1000")]
+Megapixels = Annotated[_Number, Field(gt=0, le=1000), expected("a number above 0, at most 1000")]
 Aspect = Annotated[
     Annotated[_Number, Field(ge=0.01, le=100)] | None,
     expected("a number from 0.01 to 100, or null"),
 ]
-Megapixels = Annotated[
-    Annotated[_Number, Field(gt=0, le=1000)], expected("a number above 0, at most 1000")
+Channels = Annotated[
+    tuple[_AtLeast0, _AtLeast0, _AtLeast0],
+    BeforeValidator(as_tuple),
+    expected("three numbers of at least 0, for red, green and blue"),
 ]
-Color = Annotated[
-    Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] | None,
-    BeforeValidator(plain_text),
-    expected("a colour such as '#ff0000' (in quotes), or null"),
-]
-Momentum = Annotated[_Number, Field(ge=0, lt=1), expected("a number of at least 0 and below 1")]
-Factor = Annotated[_Number, Field(gt=0, le=1), expected("a number above 0 and up to 1")]
-Blur = Annotated[_Number, Field(ge=0, le=1000), expected("a number from 0 to 1000")]
 
-Count = Annotated[_Integer, Field(ge=1), _Exact, expected("a whole number of at least 1")]
-Iterations = Annotated[
-    Annotated[_Integer, Field(ge=1), _Exact]
-    | Annotated[
-        tuple[Annotated[_Integer, Field(ge=1), _Exact], ...],
-        BeforeValidator(as_tuple),
-        Field(min_length=1),
-    ],
-    expected("a whole number of at least 1, or a list of them"),
-]
+_Count = Annotated[_Integer, Field(ge=1), _Exact]
+_Pixels = Annotated[_Integer, Field(ge=1, le=65535), _Exact]  # the longest side that JPEG can hold
+Count = Annotated[_Count, expected("a whole number of at least 1")]
+Interval = Annotated[_Integer, Field(ge=0), _Exact, expected("a whole number of at least 0")]
+Quality = Annotated[_Integer, Field(ge=1, le=100), _Exact, expected("a whole number from 1 to 100")]
 History = Annotated[
     _Integer, Field(ge=1, le=1000), _Exact, expected("a whole number from 1 to 1000")
 ]
-Interval = Annotated[_Integer, Field(ge=0), _Exact, expected("a whole number of at least 0")]
-Pause = Annotated[
-    Annotated[_Integer, Field(ge=0), _Exact]
-    | Annotated[str, Field(pattern=r"^(?:[0-9]{1,9}|[0-9]{0,9}\.[0-9]{1,9}) ?s$")],
-    BeforeValidator(plain_text),
-    expected("a whole number of iterations of at least 0, or seconds such as 60s"),
-]
-Quality = Annotated[_Integer, Field(ge=1, le=100), _Exact, expected("a whole number from 1 to 100")]
 Seed = Annotated[
     _Integer, Field(ge=0, lt=2**32), _Exact, expected("a whole number from 0 to 4294967295")
-]
-# 65535 is the longest side that JPEG can hold.
-Side = Annotated[
-    Annotated[_Integer, Field(ge=1, le=65535), _Exact] | None,
-    expected("a whole number from 1 to 65535, or null"),
-]
-Scales = Annotated[
-    Literal["auto"]
-    | Annotated[
-        tuple[Annotated[_Integer, Field(ge=1, le=65535), _Exact], ...],
-        BeforeValidator(as_tuple),
-        Field(min_length=1),
-    ]
-    | None,
-    BeforeValidator(plain_text),
-    expected("auto, a list of whole numbers from 1 to 65535, or null"),
-]
-Memory = Annotated[
-    Annotated[str, Field(pattern=r"^(?:[0-9]{1,6}|[0-9]{0,6}\.[0-9]{1,6}) ?(?:GB|MB)$")] | None,
-    BeforeValidator(plain_text),
-    expected("an amount such as 4GB or 900MB, or null"),
-]
-Tile = Annotated[
-    Annotated[_Integer, Field(ge=64, le=65535), _Exact] | Literal["auto", "none"],
-    BeforeValidator(plain_text),
-    expected("auto, none, or a whole number of pixels from 64 to 65535"),
 ]
 Threads = Annotated[
     Annotated[_Integer, Field(ge=1, le=1024), _Exact] | None,
     expected("a whole number from 1 to 1024, or null"),
 ]
+Side = Annotated[_Pixels | None, expected("a whole number from 1 to 65535, or null")]
+Iterations = Annotated[
+    _Count | _List[_Count], expected("a whole number of at least 1, or a list of them")
+]
+Scales = Annotated[
+    Literal["auto"] | _List[_Pixels] | None,
+    _Plain,
+    expected("auto, a list of whole numbers from 1 to 65535, or null"),
+]
+Tile = Annotated[
+    Annotated[_Integer, Field(ge=64, le=65535), _Exact] | Literal["auto", "none"],
+    _Plain,
+    expected("auto, none, or a whole number of pixels from 64 to 65535"),
+]
+Pause = Annotated[
+    Annotated[_Integer, Field(ge=0), _Exact]
+    | Annotated[str, Field(pattern=r"^(?:[0-9]{1,9}|[0-9]{0,9}\.[0-9]{1,9}) ?s$")],
+    _Plain,
+    expected("a whole number of iterations of at least 0, or seconds such as 60s"),
+]
+Memory = Annotated[
+    Annotated[str, Field(pattern=r"^(?:[0-9]{1,6}|[0-9]{0,6}\.[0-9]{1,6}) ?(?:GB|MB)$")] | None,
+    _Plain,
+    expected("an amount such as 4GB or 900MB, or null"),
+]
+Color = Annotated[
+    Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] | None,
+    _Plain,
+    expected("a colour such as '#ff0000' (in quotes), or null"),
+]
+WebAddress = Annotated[
+    str, Field(pattern=r"^https?://[^\s/]+/\S*$"), expected("an address that begins with https://")
+]
 
 AbsolutePath = Annotated[Path, BeforeValidator(absolute_path), expected("a path")]
-StartImage = Annotated[
-    Literal["content", "style", "noise"] | Path,
-    PlainValidator(start_image),
-    WithJsonSchema({"anyOf": [{"enum": list(_STARTS)}, {"type": "string"}]}),
-    expected("content, style, noise or the path of an image"),
-]
 RunName = Annotated[
     Annotated[str, AfterValidator(file_name)] | None,
     expected("a name without slashes (a number in quotes), or null"),
 ]
 ImageName = Annotated[
     str,
-    AfterValidator(file_name),
     AfterValidator(image_name),
     expected(f"a file name without a folder, ending in {', '.join(IMAGE_ENDINGS)}"),
     AfterValidator(free_name),
 ]
-WebAddress = Annotated[
-    str, Field(pattern=r"^https?://[^\s/]+/\S*$"), expected("an address that begins with https://")
+
+_Start = Literal["content", "style", "noise"]
+
+
+def start_image(value: object) -> str | Path:
+    """Return a keyword, or else an absolute path; that of a file named `noise` is `./noise`."""
+    keyword = isinstance(value, str) and value in get_args(_Start)
+    return str(value) if keyword else absolute_path(value)
+
+
+StartImage = Annotated[
+    _Start | Path,
+    PlainValidator(start_image),
+    WithJsonSchema({"anyOf": [{"enum": list(get_args(_Start))}, {"type": "string"}]}),
+    expected("content, style, noise or the path of an image"),
 ]
 
+_WEIGHTS = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
 LayerName = Annotated[
-    str, AfterValidator(layer_name), expected("a layer such as relu4_2, conv4_2 or pool4")
+    str,
+    Field(pattern=r"^(?:(?:relu|conv)[1-9][0-9]*_[1-9][0-9]*|pool[1-9][0-9]*)$"),
+    expected("a layer such as relu4_2, conv4_2 or pool4"),
 ]
-# Python can neither copy nor pickle read-only mappings, and settings go to other processes.
-copyreg.pickle(MappingProxyType, lambda mapping: (read_only, (dict(mapping),)))
 
-_WEIGHTS_SCHEMA = {
-    "anyOf": [
-        {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
-        {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
-    ]
-}
+
+def layer_weights(value: object) -> object:
+    """Return layers with their weights; those of a list have the weight 1."""
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        for name in value:
+            if value.count(name) > 1:
+                raise mistake(f"found {name!r} twice, expected every layer once")
+        return dict.fromkeys(map(str, value), 1.0)
+    if not isinstance(value, Mapping):
+        raise unexpected("layers with weights, such as {relu4_2: 1}, or a list of layers")
+    return dict(value)
+
+
 Layers = Annotated[
     Mapping[LayerName, Weight],
     BeforeValidator(layer_weights),
     AfterValidator(read_only),
     PlainSerializer(dict),
-    WithJsonSchema(_WEIGHTS_SCHEMA),
+    WithJsonSchema(
+        {"anyOf": [_WEIGHTS, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]}
+    ),
 ]
+
+_Statistic = Literal["gram", "mean_covariance", "wasserstein", "histogram"]
+_STATISTICS = get_args(_Statistic)
+
+
+def statistic_weights(value: object) -> object:
+    """Return statistics with their weights; one that is only named has the weight 1."""
+    named = {str(value): 1.0} if isinstance(value, str) else value
+    if not isinstance(named, Mapping) or not named or not set(named) <= set(_STATISTICS):
+        names = f"{', '.join(_STATISTICS[:-1])} or {_STATISTICS[-1]}"
+        raise unexpected(f"{names}, or a mapping of them to weights")
+    return {str(name): weight for name, weight in named.items()}
+
+
+_NAMED_WEIGHTS = _WEIGHTS | {"propertyNames": {"enum": [*_STATISTICS]}, "minProperties": 1}
 Statistics = Annotated[
-    Mapping[OneOf[Literal["gram", "mean_covariance", "wasserstein", "histogram"]], Weight],
+    Mapping[OneOf[_Statistic], Weight],
     BeforeValidator(statistic_weights),
     AfterValidator(read_only),
     PlainSerializer(dict),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": list(STATISTICS)},
-                {
-                    "type": "object",
-                    "propertyNames": {"enum": list(STATISTICS)},
-                    "additionalProperties": {"type": "number", "minimum": 0},
-                    "minProperties": 1,
-                },
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"enum": [*_STATISTICS]}, _NAMED_WEIGHTS]}),
 ]

@@ -24,7 +24,7 @@ def spec_of(config: Config, *, tiled: bool = False, float64_sums: bool = False) 
         style_normalization=style.normalization,
         statistics=tuple(name for name, weight in style.statistic.items() if weight),
         activation_shift=style.activation_shift,
-        targets=len(style.goals),
+        targets=len(style.targets),
         guided=style.guided and style.weight > 0,
         normalized=tuple(section for section, is_so in normalized.items() if is_so),
         variation_norm=variation.norm if variation.weight else None,

@@ -20,6 +20,7 @@ from neural_style.config import (
     Pairs,
     RandomDraws,
     Sweep,
+    plain,
     read_source,
     validate,
 )
@@ -260,12 +261,3 @@ def text_of(value: Any) -> str:
         return "a very large number"
     text = text.strip().removesuffix("...").strip()
     return text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}…"
-
-
-def plain(value: Any) -> Any:
-    """Return a value in the types that YAML's writer knows."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return str(value) if isinstance(value, str | Path) else value

@@ -19,6 +19,7 @@ from neural_style.config import (
     Source,
     Sweep,
     dotted,
+    plain,
     spell_out,
     validate,
 )
@@ -29,7 +30,6 @@ from neural_style.sweeps.axes import (
     choices_of,
     labels_of,
     number_of_runs,
-    plain,
 )
 from neural_style.sweeps.report.results import Axis
 from neural_style.text import printable

@@ -121,7 +121,7 @@ def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, 
         return seconds
     for layer, (_, _, channels) in output_shapes(layers, size):
         if style.layers.get(layer.name):
-            seconds += EIGEN_SECONDS * channels**3 * len(style.goals)
+            seconds += EIGEN_SECONDS * channels**3 * len(style.targets)
     return seconds
 
 

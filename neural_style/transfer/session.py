@@ -118,11 +118,11 @@ class TransferSession:
             for i, (style, weight) in enumerate(inputs.styles)
         ]
         tiling = self._tiling(config, inputs, tick)
-        how = (config.style.goals, tiling and tiling.side)
+        how = (config.style.targets, tiling and tiling.side)
         key = target_key(content, sources, how) if self.cache.most else None
         targets = self.cache.get_or_make(
             key,
-            lambda: measure_targets(run, handles, content, sources, config.style.goals, tiling),
+            lambda: measure_targets(run, handles, content, sources, config.style.targets, tiling),
         )
         assign_targets(run, handles, targets)
         if tiling and not isinstance(targets.content, Mapping):

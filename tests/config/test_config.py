@@ -287,7 +287,7 @@ style.weight | a number of at least 0 | 'x' | true | -1 | .nan => nan | -.inf =>
     | => null | [1] => a list | {a: 1} => a mapping | 1:30 => '1:30'
 style.mix | 'statistics' or 'losses' | 'loss'
 style.statistic | gram, mean_covariance, wasserstein or histogram, or a mapping of them to weights
-    | 'grams' | {gram: 1, grams: 1} => a mapping | {} => a mapping
+    | 'grams' | {gram: 1, grams: 1} => a mapping | {} => an empty mapping
 style.activation_shift | a number | 'x'
 style.layer_exponent | a number above 0 | 0
 style.feather | a number from 0 to 1000 | -1
@@ -306,11 +306,12 @@ network.white | a number above 0 | 0
 network.url | an address that begins with https:// | 'ftp://a/b'
 image.aspect | a number from 0.01 to 100, or null | 0
 image.size | a whole number from 1 to 65535, or null | 0 | 5.5
-image.scales | auto, a list of whole numbers from 1 to 65535, or null | 'all' | [] => a list
+image.scales | auto, a list of whole numbers from 1 to 65535, or null | 'all' | [] => an empty list
 image.max_megapixels | a number above 0, at most 1000 | 0 | 1001
 color.preserve | 'none', 'luminance', 'luminance_only' or 'match' | 'luma'
 optimizer.name | 'adam' or 'lbfgs' | 'sgd'
-optimizer.iterations | a whole number of at least 1, or a list of them | true | 0 | [] => a list
+optimizer.iterations | a whole number of at least 1, or a list of them | true | 0
+    | [] => an empty list
 optimizer.learning_rate | a number above 0 | 0
 optimizer.beta2 | a number of at least 0 and below 1 | 1
 optimizer.decay_rate | a number above 0 and up to 1 | 2
@@ -397,22 +398,22 @@ style: // statistic: {gram: 0, wasserstein: 0}
     => style.statistic (line 2): every statistic has weight 0, expected at least one above 0
 style: {statistic: {gram: -1}} => style.statistic.gram (line 1): found -1, expected a number...
 style: // images: [{path: a, mask: m.png}] // statistic: {gram: 1, histogram: 0.1}
-    => style.statistic (line 3): found histogram with masks, which only the other statistics heed
+    => style.statistic (line 3): found histogram with masks, which only other statistics support
 style: {images: [{path: a, from_mask: m}], statistic: histogram} => style.statistic (line 1): ...
-total_variation: {channels: [0, 0, 0]} => total_variation.channels (line 1): every channel is
-    multiplied by 0, expected at least one above 0
-output: {animation: gif} => output.animation (line 1): found 'gif' while no intermediate...
+total_variation: {channels: [0, 0, 0]} => total_variation.channels (line 1): every factor is 0,
+    expected at least one above 0
+output: {animation: gif} => output.animation (line 1): found 'gif' without intermediate...
 style: {weight: 0} //total_variation: {weight: 0} //content: // weight: 0
     => content.weight (line 4): every term of the loss has weight 0, expected at least one above 0
 style: {weight: 0} //total_variation: {weight: 0} //content: {layers: {}} => content (line 3): ...
-image: {aspect: 2} => image.aspect (line 1): found an aspect beside a content weight above 0, which
-    fixes the shape; set content.weight: 0, or aspect: null
+image: {aspect: 2} => image.aspect (line 1): found an aspect with a content weight above 0, but the
+    content fixes the shape; set content.weight: 0, or aspect: null
 content: {normalize_gradients: true} //optimizer: // name: lbfgs => optimizer.name (line 3): found
-    lbfgs with normalize_gradients, which are no gradients of a loss that it could search along;
-    set optimizer.name: adam
+    lbfgs with normalize_gradients, but its line search needs the gradient of the loss; set
+    optimizer.name: adam
 optimizer: {name: lbfgs} //style: {normalize_gradients: true} => optimizer.name (line 1): found...
 style: {normalize_gradients: true, normalization: pixels} => style.normalization (line 1): found
-    pixels with normalize_gradients, which take the weights for strengths; set another normalization
+    pixels with normalize_gradients, whose weights are norms of gradients; set another normalization
 style: {weight: !!python/object/apply:os.system [ls]} => style.weight (line 1): found the tag
     '!!python/object/apply:os.system', expected a plain value
 !!python/object/apply:os.system [ls] => settings (line 1): found the tag
@@ -426,12 +427,12 @@ output: {name: !mine a} => output.name (line 1): found the tag '!mine', expected
 {} + style..weight=5 => style..weight (--set): found 'style..weight=5', expected key=value, ...
 {} + style.layers=[pool1 => style.layers (--set): not valid YAML: while parsing a flow sequence...
 {} + init={blur: 1, blur: 2} => init.blur (--set): repeated key, first written at --set; keep one
-image: {size: 5} + image.size.x=1 => image.size.x (--set): image.size holds no keys to be set
+image: {size: 5} + image.size.x=1 => image.size.x (--set): image.size is not a mapping
 {} + style.layers.relu1=2 => style.layers.relu1 (--set): found 'relu1', expected a layer such...
 {} + content.image= => content.image (--set): found null, expected a path
 {} + content.image=a: b => content.image (--set): found a mapping, expected a path
-output: {save_every: 0} + output.animation=gif => output.animation (--set): found 'gif' while no
-    intermediate images are saved; set output.save_every above 0, or animation: none
+output: {save_every: 0} + output.animation=gif => output.animation (--set): found 'gif' without
+    intermediate images; set output.save_every above 0, or animation: none
 optimizer: {nmae: 1} //content: {weight: x} => optimizer.nmae (line 1): ...
 content: {weight: x} //optimizer: {nmae: 1} => content.weight (line 1): ...
 style: {normalization: x, weight: x} => style.normalization (line 1): ...
@@ -466,14 +467,14 @@ style: //\tweight: 1 => (line 2): not valid YAML: while scanning for the next to
     '\\t' that cannot start any token; indent with spaces, not tabs
 a: 1 //--- //b: 2 => (line 2): not valid YAML: expected a single document in the stream, ...
 a: *b => (line 1): not valid YAML: found undefined alias 'b'
-a: &a [*a] => (line 1): nested too deeply, or inside itself by an alias
+a: &a [*a] => (line 1): nested too deeply, or an alias inside itself
 a: 1 //b: \xff => (line 2): byte 0xff is not UTF-8; save the file as UTF-8
 a: 1 //b: \0 => (line 2): character U+0000 is not allowed in YAML
 """
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
-MANY = LAUGHS, "(line 1): over 10,000 values, its aliases counted"
+MANY = LAUGHS, "(line 1): over 10,000 values, counting aliases"
 
 
 @pytest.mark.parametrize(("text", "expected"), [*cases(UNREADABLE), MANY])
@@ -489,7 +490,7 @@ def test_unreadable_file_is_named(tmp_path: Path) -> None:
     for path, told in {
         missing: f"{missing}: no such file; {wanted}",
         tmp_path: f"{tmp_path}: this is a folder; {wanted}",
-        Path("a\0b"): "a\\x00b: no file can have this name",
+        Path("a\0b"): "a\\x00b: not a valid file name",
         below: f"{below}: cannot be read (Not a directory)",
     }.items():
         assert refusal(ConfigError, load_config, path) == told

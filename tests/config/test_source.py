@@ -68,7 +68,7 @@ def test_lengths_and_numbers_of_nodes_are_bounded_while_they_are_read(tmp_path: 
     larger = f"{path}: larger than 1,000,000 bytes; expected a file of settings"
     assert refusal(ConfigError, load_config, path) == larger
     assert told(path, "a: [" + "1," * 10_000 + "1]") == (
-        f"{path} (line 1): over 10,000 values, its aliases counted"
+        f"{path} (line 1): over 10,000 values, counting aliases"
     )
     many = ", ".join(["relu1_1"] * 9_900)
     assert "twice" in told(path, f"style: {{layers: [{many}]}}")
@@ -91,9 +91,9 @@ style: {weight: RIGHT-TO-LEFTabc} => found '\u202eabc'
 style: {weight: !RIGHT-TO-LEFT 1} => not valid YAML
 style: {weight: RIGHT-TO-LEFT[} => not valid YAML
 output: {name: "a\nb"} => found 'a\nb'
-"\ud800": 1 => half a character
-style: {"\ud800": 1} => half a character
-init: {"a\udfff": } => half a character
+"\ud800": 1 => half a surrogate pair
+style: {"\ud800": 1} => half a surrogate pair
+init: {"a\udfff": } => half a surrogate pair
 """
 
 
@@ -107,7 +107,7 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
     dotted = key.replace(": {", ".").rstrip(": ")
     expected = {
         '"a\\0b"': "found 'a\\x00b', expected a path",
-        '"\\ud800.png"': "found half a character, U+D800; write it whole",
+        '"\\ud800.png"': "found half a surrogate pair, U+D800; write both halves",
         "a" * 5000: "found 5,000 characters, expected at most 4,096",
     }
     for value, problem in expected.items():
@@ -116,7 +116,7 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
 
 def test_numbers_beyond_all_characters_and_versions_are_refused_by_line(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    problem = "not valid YAML: no character or version has so large a number"
+    problem = "not valid YAML: the number of a character or version is too large"
     for escape in ("\\U00110000", "\\Ud000002e", "\\Uffffffff"):
         assert told(path, f'style:\n  weight: "{escape}"\n') == f"{path} (line 2): {problem}"
     assert told(path, f"# a\n%YAML 1.{'9' * 5000}\n---\nstyle:\n") == f"{path} (line 2): {problem}"

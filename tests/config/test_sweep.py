@@ -96,15 +96,16 @@ MISTAKES = r"""
 {grid: [style.weight]} => .grid: found a list, expected a mapping of dotted keys to values, ...
 {zip: 3} => .zip: found 3, expected a mapping of dotted keys to values, {style.weight: [100, 500]}
 {zip: {style.weight: [1, 2], init.seed: [1]}}
-    => .zip: found 2 of style.weight, 1 of init.seed; expected as many values of each
+    => .zip: found 2 of style.weight, 1 of init.seed; expected equally many values of each
 {zip: {"style.\e[31mweight": [1, 2], init.seed: [1]}}
-    => .zip: found 2 of style.\x1b[31mweight, 1 of init.seed; expected as many values of each
-{runs: {}} => .runs: found nothing in it, expected a mapping of names to the keys that they change
+    => .zip: found 2 of style.\x1b[31mweight, 1 of init.seed; expected equally many values of each
+{runs: {}}
+    => .runs: found an empty mapping, expected a mapping of names to the keys that they change
 {runs: [a, b]} => .runs: found a list, expected a mapping of names to the keys that they change
 {runs: {a: 3}} => .runs.a: found 3, expected a mapping of dotted keys to values
-{runs: {"\ud83d": {}}} => .runs.\ud83d: found half a character, U+D83D; write it whole
+{runs: {"\ud83d": {}}} => .runs.\ud83d: found half a surrogate pair, U+D83D; write both halves
 {grid: {style.weight: {"\ud83d": 1}}}
-    => .grid.style.weight.\ud83d: found half a character, U+D83D; write it whole
+    => .grid.style.weight.\ud83d: found half a surrogate pair, U+D83D; write both halves
 {executor: cloud, grid: {init.seed: [1]}} => .executor: found 'cloud', expected 'local' or 'ray'
 {allow_large: 1} => .allow_large: found 1, expected true or false
 {figure: {title: 5}} => .figure.title: found 5, expected a text (a number in quotes), or null
@@ -114,7 +115,7 @@ MISTAKES = r"""
     => .figure.labels: found a list, expected a mapping of dotted keys to the texts of their values
 {figure: {labels: {a: 5}}} => .figure.labels.a: found 5, expected a mapping of names to texts
 {figure: {labels: {a: {b: 5}}}} => .figure.labels.a.b: found 5, expected a text (a number in quotes)
-{figure: {"\ud800": 5}} => .figure: found half a character in a key; write it whole
+{figure: {"\ud800": 5}} => .figure: found half a surrogate pair in a key; write both halves
 {figure: {dpi: 35}} => .figure.dpi: found 35, expected a whole number from 36 to 1200
 {figure: {dpi: 1201}} => .figure.dpi: found 1201, expected a whole number from 36 to 1200
 {figure: {side: 15}} => .figure.side: found 15, expected a whole number from 16 to 4000, or null
@@ -126,13 +127,15 @@ MISTAKES = r"""
 {pairs: {contents: a}} => .pairs: the key 'styles' is missing
 {pairs: {contents: [], styles: a}} => .pairs.contents: found no images, expected at least one
 {pairs: {contents: 3, styles: a}} => .pairs.contents: found 3, expected a path, or a list of paths
-{files: {}} => .files: found a mapping, expected a list of YAML files, or a mapping of names to them
-{files: []} => .files: found a list, expected a list of YAML files, or a mapping of names to them
+{files: {}}
+    => .files: found an empty mapping, expected a list of YAML files, or a mapping of names to them
+{files: []}
+    => .files: found an empty list, expected a list of YAML files, or a mapping of names to them
 {files: 3} => .files: found 3, expected a list of YAML files, or a mapping of names to them
-{files: [a/x.yaml, b/x.yaml]} => .files: two runs are named 'x'; expected {name: file}
+{files: [a/x.yaml, b/x.yaml]} => .files: two files are named 'x'; expected {name: file}
 {random: {count: 2}} => .random: the key 'draws' is missing
-{random: {count: 2, draws: {}}} => .random.draws: found nothing in it, expected a mapping of dotted
-    keys to draws, {style.weight: {log_uniform: [10, 1000]}}
+{random: {count: 2, draws: {}}} => .random.draws: found an empty mapping, expected a mapping
+    of dotted keys to draws, {style.weight: {log_uniform: [10, 1000]}}
 {random: {count: 1, draws: 3}} => .random.draws: found 3, expected a mapping of dotted keys to...
 {random: {count: 0, draws: {init.seed: {choice: [1]}}}}
     => .random.count: found 0, expected a whole number of at least 1
@@ -146,12 +149,12 @@ DRAWS = r"""
 {normal: [0, 1]} => found a mapping, expected one of {uniform: [low, high]}, ...
 {uniform: [0, 1], choice: [1]} => found a mapping, expected one of {uniform: [low, high]}, ...
 {uniform: 3} => found a mapping, expected one of {uniform: [low, high]}, ...
-{uniform: [1, 0]} => found uniform: [1, 0], expected a low end under a high end
-{uniform: [0, .nan]} => found uniform: [0, nan], expected a low end under a high end
-{uniform: [0, .inf]} => found uniform: [0, inf], expected a low end under a high end
+{uniform: [1, 0]} => found uniform: [1, 0], expected a lower bound below the upper one
+{uniform: [0, .nan]} => found uniform: [0, nan], expected a lower bound below the upper one
+{uniform: [0, .inf]} => found uniform: [0, inf], expected a lower bound below the upper one
 {uniform: [false, true]} => found uniform without two numbers, expected uniform: [low, high]
 {uniform: [0]} => found uniform without two numbers, expected uniform: [low, high]
-{log_uniform: [0, 1]} => found log_uniform from 0, expected a low end above 0
+{log_uniform: [0, 1]} => found log_uniform from 0, expected a lower bound above 0
 {integer: [0, 1.5]} => found integer without two whole numbers, expected integer: [low, high]
 {integer: [0, 99999999999999999999]}
     => found integer bounds of more than 64 bits, expected smaller ones
