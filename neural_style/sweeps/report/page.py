@@ -34,13 +34,14 @@ PAGE = "index.html"
 _TEMPLATES = Path(__file__).with_name("templates")
 _LONGEST = 640  # pixels of an embedded picture
 _PAGE_BYTES = 49_000_000  # pictures, table and curves
-_CURVE_POINTS = 160  # about two pixels a point
-_LONGEST_CHOICE = 60  # points of an axis; more are found sooner through the filter
+_CURVE_POINTS = 160  # about two pixels per point
+_LONGEST_CHOICE = 60  # points of an axis; the filter finds more of them sooner
 _BESIDE = ("summary.csv", "contact_sheet.png", "contact_sheet.pdf", "trade_off.png")
-# Shown at first; the others are a tick away. The held-out style loss stands in for the style loss.
+# Columns that are shown at first. The held-out style loss stands in for the style loss.
 _SHOWN = ("style_held_out", "content", "self_similarity", "ssim", "loss/total", "seconds")
 _LOWER = ("content", "style", "style_held_out", "wasserstein", "self_similarity")
-_HIGHER = ("ssim", "edge_ssim")
+_BEST = dict.fromkeys(_LOWER, min) | dict.fromkeys(("ssim", "edge_ssim"), max)
+_HINTS: Mapping[object, str] = {min: "lower is better", max: "higher is better"}
 _NONE = "\N{EN DASH}"
 
 
@@ -49,21 +50,61 @@ class _Pictures:
     """The pictures of the page.
 
     Attributes:
-        encoded: JPEG and (height, width) by path; those that cannot be read are left out.
-        sources: Number of each content and style image.
+        encoded: JPEG and (height, width) of each readable picture, by its path.
+        sources: Number of each content and style image, by its path.
     """
 
     encoded: Mapping[Path, tuple[bytes, tuple[int, int]]]
     sources: Mapping[Path, int]
 
 
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table.
+
+    Attributes:
+        key: The swept key or the measure.
+        kind: run | value (of a swept key) | measure.
+        numeric: Whether it is sorted by number.
+        shown: Whether it is shown at first.
+    """
+
+    key: str
+    kind: str
+    numeric: bool = True
+    shown: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return printable(self.key)
+
+    @property
+    def best(self) -> Callable[..., float] | None:
+        """Returns the best of its numbers; None if it is unknown which that is."""
+        return _BEST.get(self.key.partition("/")[0]) if self.kind == "measure" else None
+
+    @property
+    def hint(self) -> str:
+        """Says which numbers are better."""
+        return _HINTS.get(self.best, "")
+
+
+class _Cell(NamedTuple):
+    """A cell of the table: its text, the number that it is sorted by, whether that is the best."""
+
+    text: str
+    number: str = ""
+    best: bool = False
+
+
 def write_page(folder: Path, results: SweepResults) -> Path:
     """Write `index.html`, the same bytes for the same results and the same files beside it.
 
-    The page holds all that it shows and forbids itself every request (Content-Security-Policy).
-    Its pictures are JPEGs of at most 640 pixels, fewer where the page would get larger than 50 MB;
-    links lead to the full ones, relative to the folder, and to those of summary.csv, contact sheet
-    and trade-off that are there already: write the page last.
+    The page contains everything that it shows and forbids every request (Content-Security-Policy).
+    Its pictures are JPEGs of at most 640 pixels, smaller where the page would exceed 50 MB. Links
+    lead to the full pictures, relative to the folder, and to those of summary.csv, contact sheet
+    and trade-off that exist already: write the page last.
 
     Raises:
         OSError: The page cannot be written.
@@ -87,14 +128,13 @@ def _render(folder: Path, results: SweepResults, pictures: _Pictures) -> bytes:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=False, lstrip_blocks=True
     )
-    context = _context(folder, results, pictures)
     blocks = {
         "style": (_TEMPLATES / "sweep.css").read_text(encoding="utf-8"),
-        "source_style": context.pop("source_style"),
+        "source_style": _source_style(pictures),
         "script": (_TEMPLATES / "sweep.js").read_text(encoding="utf-8"),
     }
     html = environment.get_template("sweep.html.j2").render(
-        context,
+        _context(folder, results, pictures),
         policy=_policy([blocks["style"], blocks["source_style"]], blocks["script"]),
         **{name: Markup(text) for name, text in blocks.items()},
     )
@@ -102,7 +142,7 @@ def _render(folder: Path, results: SweepResults, pictures: _Pictures) -> bytes:
 
 
 def _policy(styles: Sequence[str], script: str) -> str:
-    """Return the policy under which only our own blocks run and nothing is requested."""
+    """Return the policy that runs only the page's own blocks and allows no requests."""
     hashes = " ".join(map(_hash, styles))
     return (
         f"default-src 'none'; img-src data:; style-src {hashes}; script-src {_hash(script)}; "
@@ -111,29 +151,28 @@ def _policy(styles: Sequence[str], script: str) -> str:
 
 
 def _hash(block: str) -> str:
-    """Return how a policy names a block of the page (CSP level 3, section 2.3.1)."""
+    """Return the name of a block of the page in a policy (CSP level 3, section 2.3.1)."""
     digest = base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
 
 def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[str, Any]:
-    """Return what the template shows."""
+    """Return the variables of the template."""
     done = {number: run for number, run in enumerate(results.runs) if run.image in pictures.encoded}
-    columns = columns_of(list(done.values()))
-    cells = cells_of(list(done.values()), columns)
-    rows = [
-        _row(folder, number, run, pictures) | {"cells": row_cells}
-        for (number, run), row_cells in zip(done.items(), cells, strict=True)
-    ]
+    runs = list(done.values())
+    columns = _columns(runs)
+    cells = [_cells(runs, column) for column in columns[1:]]
     others = [run for number, run in enumerate(results.runs) if number not in done]
     failed = sum(run.state == FAILED for run in others)
-    sizes = [size for _, size in pictures.encoded.values()]
     seconds = sum(finite(run.seconds) or 0 for run in results.runs)
+    sizes = [size for _, size in pictures.encoded.values()]
     return {
         "title": printable(results.title),
-        "rows": rows,
+        "rows": [
+            _row(folder, number, run, pictures) | {"cells": [column[row] for column in cells]}
+            for row, (number, run) in enumerate(done.items())
+        ],
         "columns": columns,
-        "first_optional": sum(not column.optional for column in columns),
         "failures": [_failure(folder, run) for run in others],
         "failed": failed,
         "missing": len(others) - failed,
@@ -146,7 +185,6 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
         ],
         "longest": max((max(size) for size in sizes), default=0),
         "megabytes": f"{sum(len(jpeg) for jpeg, _ in pictures.encoded.values()) / 1e6:.1f}",
-        "source_style": _source_style(pictures),
         "data": _data(done, pictures),
     }
 
@@ -165,7 +203,7 @@ def _pictures(
 
 
 def _source_style(pictures: _Pictures) -> str:
-    """Return the rules that hold each content and style image once."""
+    """Return the CSS rules that contain each content and style image once."""
     return "\n".join(
         f'.source-{number}{{background-image:url("{data_uri(pictures.encoded[path][0])}")}}'
         for path, number in pictures.sources.items()
@@ -173,7 +211,7 @@ def _source_style(pictures: _Pictures) -> str:
 
 
 def _row(folder: Path, number: int, run: RunResult, pictures: _Pictures) -> dict[str, Any]:
-    """Return a finished run as the template shows it, but for its cells."""
+    """Return the template's variables of a finished run, without its cells."""
     image = run.image or Path()
     jpeg, (height, width) = pictures.encoded[image]
     inputs = [("content", run.content), *(("style", path) for path in run.styles)]
@@ -196,7 +234,7 @@ def _row(folder: Path, number: int, run: RunResult, pictures: _Pictures) -> dict
 
 
 def _failure(folder: Path, run: RunResult) -> dict[str, str]:
-    """Return a run without a picture as the template shows it."""
+    """Return the template's variables of a run without a picture."""
     return {
         "state": FAILED if run.state == FAILED else MISSING,
         "name": printable(run.name),
@@ -207,7 +245,7 @@ def _failure(folder: Path, run: RunResult) -> dict[str, str]:
 
 
 def _choice(number: int, axis: Axis) -> dict[str, Any]:
-    """Return an axis as a choice among its points."""
+    """Return the template's variables of the choice among the points of an axis."""
     return {
         "number": number,
         "title": printable(" / ".join(axis.keys)),
@@ -216,7 +254,7 @@ def _choice(number: int, axis: Axis) -> dict[str, Any]:
 
 
 def _data(done: Mapping[int, RunResult], pictures: _Pictures) -> dict[str, Any]:
-    """Return what the script draws from."""
+    """Return the data of the page's script."""
     runs = {
         str(number): {
             "name": printable(run.name),
@@ -230,7 +268,7 @@ def _data(done: Mapping[int, RunResult], pictures: _Pictures) -> dict[str, Any]:
 
 
 def _thinned(curve: Sequence[float]) -> list[float | None]:
-    """Return at most 160 points of a curve at even distances, its ends included, four digits."""
+    """Return at most 160 evenly spaced points of a curve, its ends included, with four digits."""
     places = np.linspace(0, len(curve) - 1, min(len(curve), _CURVE_POINTS)).round().astype(int)
     chosen = [finite(curve[place]) for place in places]
     return [None if loss is None else float(f"{loss:.4g}") for loss in chosen]
@@ -245,144 +283,63 @@ def _href(folder: Path, path: Path) -> str:
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table.
-
-    Attributes:
-        title: Its heading.
-        kind: run | value (of a swept key) | measure.
-        numeric: Whether it is sorted by number.
-        hint: Which end is better, where that is known.
-        optional: Whether it can be shown and hidden.
-        hidden: Whether it is hidden at first.
-        of: Returns what a run has in it.
-    """
-
-    title: str
-    kind: str
-    numeric: bool
-    of: Callable[[RunResult], str | float | None]
-    hint: str = ""
-    optional: bool = False
-    hidden: bool = False
-
-
-class Cell(NamedTuple):
-    """What is shown, by what number it is sorted (empty for none), whether it is the best."""
-
-    text: str
-    value: str
-    best: bool = False
-
-
-def columns_of(runs: Sequence[RunResult]) -> list[Column]:
+def _columns(runs: Sequence[RunResult]) -> list[_Column]:
     """Return the columns: the run, its swept values, and every measure that some run has."""
-    keys = union_of_keys(run.values for run in runs)
-    metrics = union_of_keys(run.metrics for run in runs)
-    terms = union_of_keys(run.terms for run in runs)
-    measures = [
-        *((key, _metric(key)) for key in metrics),
-        *((f"loss/{key}", _term(key)) for key in terms),
-        ("seconds", lambda run: run.seconds),
+    rows = [_measures(run) for run in runs]
+    names = [
+        *union_of_keys(run.metrics for run in runs),
+        *(f"loss/{term}" for term in union_of_keys(run.terms for run in runs)),
+        "seconds",
     ]
-    measures = [
-        (name, of) for name, of in measures if any(_is_finite(of(run)) for run in runs)
-    ]  # fmt: skip
-    names = [name for name, _ in measures]
-    shown = {*_SHOWN, "style"} if "style_held_out" not in names else {*_SHOWN}
-    first = sorted(measures, key=lambda measure: _rank(measure[0]))
+    names = [name for name in names if any(finite(row.get(name)) is not None for row in rows)]
+    order = {name: number for number, name in enumerate(_SHOWN)}
+    names.sort(key=lambda name: (name == "seconds", order.get(name, len(order))))
+    shown = _SHOWN if "style_held_out" in names else (*_SHOWN, "style")
     return [
-        Column("run", "run", numeric=True, of=lambda run: run.name),
-        *(_value_column(key, runs) for key in keys),
-        *(
-            Column(
-                printable(name), "measure", True, of, _hint(name),
-                optional=True, hidden=name not in shown,
-            )
-            for name, of in first
-        ),
-    ]  # fmt: skip
+        _Column("run", "run"),
+        *(_value_column(key, runs) for key in union_of_keys(run.values for run in runs)),
+        *(_Column(name, "measure", shown=name in shown) for name in names),
+    ]
 
 
-def cells_of(runs: Sequence[RunResult], columns: Sequence[Column]) -> list[list[Cell]]:
-    """Return the cells of every run, for the columns from the second on."""
-    by_column = [_cells(runs, column) for column in columns[1:]]
-    return [[cells[row] for cells in by_column] for row in range(len(runs))]
+def _value_column(key: str, runs: Sequence[RunResult]) -> _Column:
+    """Return the column of a swept key, numeric if all of its values are finite numbers."""
+    texts = [text for run in runs if (text := run.values.get(key, ""))]
+    return _Column(key, "value", all(is_number(t) and math.isfinite(float(t)) for t in texts))
 
 
-def _cells(runs: Sequence[RunResult], column: Column) -> list[Cell]:
-    """Return the cells of a column."""
-    found = [column.of(run) for run in runs]
+def _measures(run: RunResult) -> dict[str, float | None]:
+    """Return the measures of a run by the keys of their columns."""
+    losses = {f"loss/{term}": value for term, value in run.terms.items()}
+    return {**run.metrics, **losses, "seconds": run.seconds}
+
+
+def _cells(runs: Sequence[RunResult], column: _Column) -> list[_Cell]:
+    """Return the cells of a column, one for each run."""
     if column.kind == "value":
-        texts = ["" if text is None else str(text) for text in found]
+        texts = [run.values.get(column.key, "") for run in runs]
         return [
-            Cell(printable(text) or _NONE, repr(float(text)) if column.numeric and text else "")
+            _Cell(printable(text) or _NONE, repr(float(text)) if column.numeric and text else "")
             for text in texts
         ]
-    numbers = [float(value) if _is_finite(value) else None for value in found]  # type: ignore[arg-type]
-    known = [number for number in numbers if number is not None]
-    # Losses against different pictures say nothing about which run is better.
-    comparable = len({(run.content, run.styles) for run in runs}) == 1
-    best = _best(known, column.title) if comparable else None
+    values = [_measures(run).get(column.key) for run in runs]
+    known = {number for value in values if (number := finite(value)) is not None}
+    # Losses against different pictures do not tell which run is better.
+    comparable = len({(run.content, run.styles) for run in runs}) == 1 and len(known) > 1
+    best = column.best(known) if column.best and comparable else None
     return [
-        Cell(_shown(value), "" if number is None else repr(number), number == best is not None)
-        for value, number in zip(found, numbers, strict=True)
+        _Cell(_shown(value), "" if number is None else repr(number), number == best is not None)
+        for value, number in zip(values, map(finite, values), strict=True)
     ]
 
 
-def _best(numbers: Sequence[float], name: str) -> float | None:
-    """Return the best of two or more different numbers, where it is known which that is."""
-    if len(set(numbers)) < 2:
-        return None
-    family = name.partition("/")[0]
-    if family in _LOWER:
-        return min(numbers)
-    return max(numbers) if family in _HIGHER else None
-
-
-def _shown(value: str | float | None) -> str:
-    """Return a number with four digits, as short as that goes."""
+def _shown(value: float | None) -> str:
+    """Return a number with four digits, as short as possible."""
     if value is None:
         return _NONE
-    number = float(value)
-    if not math.isfinite(number):
-        return str(number)
-    if number == 0 or 1e-3 <= abs(number) < 1e5:
-        return f"{number:#.4g}".rstrip(".") if abs(number) < 1e4 else f"{number:.0f}"
-    digits, _, power = f"{number:.3e}".partition("e")
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:#.4g}".rstrip(".") if abs(value) < 1e4 else f"{value:.0f}"
+    digits, _, power = f"{value:.3e}".partition("e")
     return f"{digits}e{int(power)}"
-
-
-def _value_column(key: str, runs: Sequence[RunResult]) -> Column:
-    """Return the column of a swept key, numeric if all of its values are numbers."""
-    texts = [text for run in runs if (text := run.values.get(key, ""))]
-    numeric = all(is_number(text) and math.isfinite(float(text)) for text in texts)
-    return Column(printable(key), "value", numeric, lambda run: run.values.get(key))
-
-
-def _metric(key: str) -> Callable[[RunResult], float | None]:
-    return lambda run: run.metrics.get(key)
-
-
-def _term(key: str) -> Callable[[RunResult], float | None]:
-    return lambda run: run.terms.get(key)
-
-
-def _rank(name: str) -> int:
-    """Order the columns that are shown at first before the others, seconds last of all."""
-    if name == "seconds":
-        return len(_SHOWN) + 1
-    return _SHOWN.index(name) if name in _SHOWN else len(_SHOWN)
-
-
-def _hint(name: str) -> str:
-    """Say which end of a measure is better."""
-    family = name.partition("/")[0]
-    if family in _LOWER:
-        return "lower is better"
-    return "higher is better" if family in _HIGHER else ""
-
-
-def _is_finite(value: str | float | None) -> bool:
-    return isinstance(value, int | float) and finite(value) is not None

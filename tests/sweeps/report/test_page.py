@@ -134,6 +134,8 @@ def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path):
     assert len(page.all("img")) == 4
     assert "needs 20 GB" in page_of_runs(tmp_path, results.runs[1]).text()
     assert page_of_runs(tmp_path).open == []
+    bare = a_run(tmp_path, 0, terms={}, metrics={}, seconds=None)
+    assert len(page_of_runs(tmp_path, bare).all("th")) == 4  # its name, at the head and in the row
     for seconds, told in ((59, "59.0 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")):
         run = a_run(tmp_path, 0, seconds=seconds)
         assert f"{told} in all" in page_of_runs(tmp_path, run).text()
