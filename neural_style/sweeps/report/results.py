@@ -1,4 +1,4 @@
-"""What a sweep made, as the data that its summary, contact sheet, plot and page are drawn from."""
+"""The results of a sweep: the data of its summary, contact sheet, plot and page."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from neural_style.text import is_number, printable
 
 SUMMARY = "summary.csv"
 DONE, FAILED, MISSING = "done", "failed", "missing"
-# What spreadsheets take for the start of a formula (OWASP, CSV injection); the apostrophe is their
-# own mark for text, and guarded itself so that `read_summary` can tell which ones it may take off.
+# The first characters of a formula for a spreadsheet (OWASP, CSV injection). The apostrophe is its
+# mark for text; it is guarded too, so that `read_summary` can remove each guard and nothing else.
 _GUARDED = ("=", "+", "-", "@", "'")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What varies together: a key of a grid, several of a zip, a draw, the contents or the styles.
+    """Keys that vary together: one of a grid, several of a zip, those of a draw, an image.
 
     Attributes:
         keys: Dotted keys, such as `style.weight`.
@@ -36,18 +36,18 @@ class RunResult:
     """One run of a sweep.
 
     Attributes:
-        name: Such as `style.weight=100 content.weight=5`.
-        folder: Name of the run's folder within the sweep's; empty if it never got one.
+        name: Its name in the sweep, such as `style.weight=100,content.weight=5`.
+        folder: Name of its folder within the sweep's; empty if it has none.
         place: Index of its point along each axis.
-        values: The text of each swept key's value, in the order of the axes.
+        values: Text of each swept key's value, in the order of the axes.
         terms: Losses of the saved picture by term, `total` among them.
-        metrics: Measures of the saved picture, the same whatever was optimised.
-        seconds: How long it took.
+        metrics: Measures of the saved picture, whose definition no setting changes.
+        seconds: Its duration.
         error: Why it failed; empty if it did not.
         content: The content image.
         styles: The style images.
-        image: The saved picture.
-        curve: Total loss at every iterate; may be empty.
+        image: The saved picture; None if there is none.
+        curve: Total loss of every iterate; may be empty.
     """
 
     name: str
@@ -78,16 +78,12 @@ class SweepResults:
     Attributes:
         title: The sweep's name.
         axes: What varies, in the order of the runs' `place`.
-        runs: Every run, those that failed or were never started included.
+        runs: Every run, failed and missing ones included.
     """
 
     title: str
     axes: tuple[Axis, ...]
     runs: tuple[RunResult, ...]
-
-    def count(self, state: str) -> int:
-        """Return how many runs are `done`, `failed` or `missing`."""
-        return sum(run.state == state for run in self.runs)
 
 
 def union_of_keys(mappings: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
@@ -96,13 +92,13 @@ def union_of_keys(mappings: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
 
 
 def write_summary(folder: Path, results: SweepResults) -> Path:
-    """Write `summary.csv`: UTF-8, a line a run, an empty field where a value is missing.
+    """Write `summary.csv`: UTF-8, one line per run, an empty field where a value is missing.
 
     The columns are name, folder, state, the swept keys, `loss/<term>`, the metrics, seconds and
-    error; a run without a key, term or metric leaves its field empty. Numbers have nine digits, as
-    many as tell two float32 apart. Control characters are escaped, so that every run is one line.
-    A text that a spreadsheet would take for a formula, as it begins with = + - or @ and is no
-    number, gets an apostrophe in front, and so does one that has one already.
+    error. Numbers have nine digits, enough to distinguish any two float32 values. Control
+    characters are escaped, so every run is one line. A text that a spreadsheet would compute, as it
+    begins with = + - or @ and is not a number, gets an apostrophe in front; so does one that
+    begins with an apostrophe.
 
     Raises:
         OSError: The file cannot be written.
@@ -124,20 +120,20 @@ def write_summary(folder: Path, results: SweepResults) -> Path:
 
 
 def read_summary(path: Path) -> list[dict[str, str]]:
-    """Return the runs of a `summary.csv` by column, as text, without the guards against formulas.
+    """Return the rows of a `summary.csv` by column, as text, without the guards against formulas.
 
     Raises:
         OSError: The file cannot be read.
     """
     header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
     return [
-        {key.removeprefix("'"): field.removeprefix("'") for key, field in zip(header, row)}  # noqa: B905 - a cut line lacks fields
+        {key.removeprefix("'"): field.removeprefix("'") for key, field in zip(header, row)}  # noqa: B905 - a truncated line lacks fields
         for row in rows
     ]
 
 
 def _guarded(text: str) -> str:
-    """Return the text in one line, with an apostrophe if a spreadsheet would compute it."""
+    """Return the text in one line, after an apostrophe if a spreadsheet would compute it."""
     line = printable(text)
     return f"'{line}" if line.startswith(_GUARDED) and not is_number(line) else line
 

@@ -1,4 +1,4 @@
-"""The trade-off of a sweep: how much style each run has for how much content it loses."""
+"""The trade-off of a sweep: each run's style loss against its content loss."""
 
 from __future__ import annotations
 
@@ -19,25 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRADE_OFF = "trade_off.png"
-# The held-out loss where it is known: no run was optimised on it, so none has an advantage in it.
-_STYLE = {
-    "style_held_out": "style loss on held-out layers",
-    "style": "style loss",
-}
-_CONTENT = {
-    "content": "content loss",
-    "self_similarity": "self-similarity loss",
-}
+# The held-out loss where it is known: no run optimises it, so none has an advantage in it.
+_STYLE = {"style_held_out": "style loss on held-out layers", "style": "style loss"}
+_CONTENT = {"content": "content loss", "self_similarity": "self-similarity loss"}
+Color = tuple[float, float, float, float]  # RGBA, 0..1
 Points = Mapping[int, tuple[float, float]]  # (style, content) by index of the run
 _PIXELS_AN_INCH = 120
-_MOST_COLORS = 12  # in the legend; more are a colour bar or nothing
+_MOST_COLORS = 12  # in the legend, which shows some of more numbers and none of more texts
 _MOST_LABELS = 30  # written beside points
 _MARKERS = "osD^vP*X<>"
-_SHADES = (0.0, 0.88)  # of viridis: its yellow does not show on white
+_VIRIDIS = (0.0, 0.88)  # without its yellow, which is invisible on white
 
 
 def write_trade_off(folder: Path, results: SweepResults) -> Path | None:
-    """Write `trade_off.png`, or nothing where fewer than two runs have the losses.
+    """Write `trade_off.png`, or nothing if fewer than two runs have the losses.
 
     Raises:
         OSError: The file cannot be written.
@@ -54,34 +49,33 @@ def write_trade_off(folder: Path, results: SweepResults) -> Path | None:
 
 
 def trade_off_figure(results: SweepResults) -> Figure | None:
-    """Return a panel for each content loss against the style loss, or None where there is none.
+    """Return a panel for each content loss against the style loss, or None if there is none.
 
     Colour is the value along the first axis, marker that along the second, and a line joins the
-    runs of one colour. The Pareto-optimal runs, than which no other is better in one loss and not
-    worse in the other, are ringed among those of the same content and styles. Lower is better.
+    runs of one colour. Among runs of the same content and styles the Pareto-optimal ones are
+    ringed: no other run is better in one loss and not worse in the other. Lower is better.
     """
-    from matplotlib.figure import Figure  # never pyplot: it looks for a display
+    from matplotlib.figure import Figure  # not pyplot, which looks for a display
 
     panels = _panels(results, "style_held_out") or _panels(results, "style")
     if not panels:
         return None
     size = 6.2 * len(panels) + 1.6, 5.2
     figure = Figure(figsize=size, dpi=_PIXELS_AN_INCH, layout="constrained")
-    figure.suptitle(
-        printable(results.title), x=0.01, ha="left", fontweight="bold", parse_math=False
-    )
+    title = printable(results.title)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
     for number, (style, content, points) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), number)
         axes.set_xlabel(f"{_STYLE[style]} (lower is better)")
         axes.set_ylabel(f"{_CONTENT[content]} (lower is better)")
         _draw_points(axes, results, points)
         _set_scales(axes, np.array(list(points.values())))
-    _add_legends(figure, results)
+    _add_legend(figure, results)
     return figure
 
 
 def _panels(results: SweepResults, style: str) -> list[tuple[str, str, Points]]:
-    """Return (style, content, points) for each content loss that two runs or more have."""
+    """Return (style, content, points) for each content loss that at least two runs have."""
     panels = [(style, content, losses_of(results, style, content)) for content in _CONTENT]
     return [panel for panel in panels if len(panel[2]) >= 2]
 
@@ -98,12 +92,11 @@ def losses_of(results: SweepResults, style: str, content: str) -> Points:
 def pareto_optimal(points: Points) -> list[int]:
     """Return the keys of the points that no other dominates, from left to right.
 
-    A point dominates another if it is nowhere above it and somewhere below.
+    A point dominates another if it is nowhere above it and somewhere below it.
     """
     optimal: list[int] = []
     lowest = float("inf")
-    order = sorted(points, key=lambda index: points[index])
-    for index in order:
+    for index in sorted(points, key=lambda index: points[index]):
         x, y = points[index]
         if y < lowest or (optimal and points[optimal[-1]] == (x, y)):
             optimal.append(index)
@@ -112,7 +105,7 @@ def pareto_optimal(points: Points) -> list[int]:
 
 
 def _draw_points(axes: Axes, results: SweepResults, points: Points) -> None:
-    """Draw the runs, the lines between those of one colour, and rings around the optimal."""
+    """Draw the runs, the lines between those of one colour, and rings around the optimal ones."""
     colors = _colors(results)
     size = 46 if len(points) <= 40 else 22
     for indices in _joined(results, points):
@@ -125,36 +118,24 @@ def _draw_points(axes: Axes, results: SweepResults, points: Points) -> None:
     for index in points:
         groups.setdefault(_marker(results, results.runs[index]), []).append(index)
     for marker, indices in groups.items():
-        group = np.array([points[index] for index in indices])
+        x, y = np.array([points[index] for index in indices]).T
         shades = [colors[index] for index in indices]
-        axes.scatter(
-            group[:, 0], group[:, 1], s=size, c=shades, marker=marker, linewidths=0, zorder=2
-        )
+        axes.scatter(x, y, s=size, c=shades, marker=marker, linewidths=0, zorder=2)
     if len(points) <= _MOST_LABELS:
         _label_points(axes, results, points)
 
 
 def _draw_front(axes: Axes, points: Points, size: float) -> None:
-    """Ring the Pareto-optimal of the points and draw the edge of what they dominate."""
-    front = np.array([points[index] for index in pareto_optimal(points)])
-    axes.step(
-        front[:, 0],
-        front[:, 1],
-        where="post",
-        color="0.55",
-        linestyle=(0, (4, 3)),
-        linewidth=1,
-        zorder=0,
-    )
-    axes.scatter(
-        front[:, 0], front[:, 1], s=size * 3.2, facecolors="none", edgecolors="0.1", linewidths=1.1
-    )
+    """Ring the Pareto-optimal points and draw the edge of the region that they dominate."""
+    x, y = np.array([points[index] for index in pareto_optimal(points)]).T
+    axes.step(x, y, where="post", color="0.55", linestyle=(0, (4, 3)), linewidth=1, zorder=0)
+    axes.scatter(x, y, s=size * 3.2, facecolors="none", edgecolors="0.1", linewidths=1.1)
 
 
 def _comparable(results: SweepResults, points: Iterable[int]) -> list[list[int]]:
-    """Return the runs in groups of the same content and styles, those of one run left out.
+    """Return groups of at least two runs of the same content and styles.
 
-    Losses against different pictures say nothing about which run is better.
+    Losses against different pictures do not tell which run is better.
     """
     groups: dict[object, list[int]] = {}
     for index in points:
@@ -168,7 +149,7 @@ def _joined(results: SweepResults, points: Points) -> list[list[int]]:
     if len(results.axes) not in (1, 2) or len(results.axes[-1].keys) != 1:
         return []
     if len(results.axes) == 1 and len(points) > _MOST_LABELS:
-        return []  # draws at random, most likely
+        return []  # random draws, most likely
     lines = []
     for group in _comparable(results, points):
         by_color: dict[int, list[int]] = {}
@@ -180,14 +161,13 @@ def _joined(results: SweepResults, points: Points) -> list[list[int]]:
 
 
 def _label_points(axes: Axes, results: SweepResults, points: Points) -> None:
-    """Write beside each point its value along the last axis; colour tells the first."""
+    """Write each point's value along the last axis beside it; its colour shows the first."""
     if not results.axes or len(results.axes) > 2:
         return
     for index, point in points.items():
-        place = results.runs[index].place[-1]
-        text = printable(" / ".join(results.axes[-1].labels[place]))
+        label = results.axes[-1].labels[results.runs[index].place[-1]]
         axes.annotate(
-            text if len(text) <= 20 else f"{text[:19]}\N{HORIZONTAL ELLIPSIS}",
+            _text(label, 20),
             point,
             xytext=(7, 5),
             textcoords="offset points",
@@ -198,7 +178,7 @@ def _label_points(axes: Axes, results: SweepResults, points: Points) -> None:
 
 
 def _set_scales(axes: Axes, values: np.ndarray) -> None:
-    """Make the style's axis logarithmic, the content's where its losses span a decade."""
+    """Make the style axis logarithmic, and the content axis where its losses span a decade."""
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
     lowest, highest = values.min(axis=0), values.max(axis=0)
@@ -206,7 +186,7 @@ def _set_scales(axes: Axes, values: np.ndarray) -> None:
         if lowest[number] <= 0 or (number == 1 and highest[1] < 10 * lowest[1]):
             continue
         (axes.set_xscale, axes.set_yscale)[number]("log")
-        if highest[number] < 30 * lowest[number]:  # else powers of ten say enough
+        if highest[number] < 30 * lowest[number]:  # else powers of ten are enough
             narrow = highest[number] < 6 * lowest[number]
             axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if narrow else (1, 2, 5)))
             axis.set_major_formatter(FormatStrFormatter("%g"))
@@ -217,16 +197,18 @@ def _set_scales(axes: Axes, values: np.ndarray) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _colors(results: SweepResults) -> list[tuple[float, float, float, float]]:
-    """Return a colour for each run: that of its point on the first axis, dark to light."""
+def _shades(results: SweepResults) -> list[Color]:
+    """Return a colour for each point of the first axis, dark to light."""
     from matplotlib import colormaps
 
     count = len(results.axes[0].labels) if results.axes else 1
-    shades = np.linspace(*_SHADES, max(count, 2))
-    return [
-        colormaps["viridis"](shades[run.place[0]] if run.place else shades[0])
-        for run in results.runs
-    ]
+    return [colormaps["viridis"](shade) for shade in np.linspace(*_VIRIDIS, max(count, 2))]
+
+
+def _colors(results: SweepResults) -> list[Color]:
+    """Return the colour of each run: that of its point on the first axis."""
+    shades = _shades(results)
+    return [shades[run.place[0] if run.place else 0] for run in results.runs]
 
 
 def _marker(results: SweepResults, run: RunResult) -> str:
@@ -236,50 +218,50 @@ def _marker(results: SweepResults, run: RunResult) -> str:
     return _MARKERS[run.place[1]]
 
 
-def _add_legends(figure: Figure, results: SweepResults) -> None:
+def _add_legend(figure: Figure, results: SweepResults) -> None:
     """Explain colours, markers and rings at the right."""
-    from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
-    def entry(label: str, marker: str, color: object, face: object) -> Line2D:
-        return Line2D([], [], linestyle="", marker=marker, color=color, mfc=face, label=label)  # type: ignore[arg-type]
+    handles: list[Line2D] = []
 
-    handles = []
+    def add(label: str, marker: str = "", color: object = "none", face: object = None) -> None:
+        face = color if face is None else face
+        look = {"linestyle": "", "marker": marker, "color": color, "mfc": face}
+        handles.append(Line2D([], [], label=label, **look))  # type: ignore[arg-type]
+
     if results.axes:
-        labels = _thinned(results.axes[0].labels)
-        count = max(len(results.axes[0].labels), 2)
-        handles.append(entry(_named(results.axes[0].keys), "", "none", "none"))
-        for place, label in labels:
-            shade = colormaps["viridis"](np.linspace(*_SHADES, count)[place])
-            handles.append(entry(_named(label), "o", shade, shade))
+        add(_text(results.axes[0].keys))
+        shades = _shades(results)
+        for place in _chosen(results.axes[0].labels):
+            add(_text(results.axes[0].labels[place]), "o", shades[place])
     if len(results.axes) > 1 and 1 < len(results.axes[1].labels) <= len(_MARKERS):
-        handles.append(entry("", "", "none", "none"))
-        handles.append(entry(_named(results.axes[1].keys), "", "none", "none"))
-        for place, label in enumerate(results.axes[1].labels):
-            handles.append(entry(_named(label), _MARKERS[place], "0.45", "0.45"))
+        add("")
+        add(_text(results.axes[1].keys))
+        for label, marker in zip(results.axes[1].labels, _MARKERS, strict=False):
+            add(_text(label), marker, "0.45")
     if _comparable(results, range(len(results.runs))):
-        handles.append(entry("", "", "none", "none"))
-        handles.append(entry("Pareto-optimal", "o", "0.1", "none"))
+        add("")
+        add("Pareto-optimal", "o", "0.1", "none")
         handles[-1].set_markersize(10)
     legend = figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def _thinned(labels: Sequence[tuple[str, ...]]) -> list[tuple[int, tuple[str, ...]]]:
-    """Return the points for the legend: all, or some at even distances and the last.
+def _chosen(labels: Sequence[tuple[str, ...]]) -> Sequence[int]:
+    """Return the points of the first axis for the legend: all, or some evenly spaced numbers.
 
-    An axis whose values are no numbers, and too many to be told apart, gets none.
+    An axis of too many values that are not numbers gets none.
     """
     if len(labels) <= _MOST_COLORS:
-        return list(enumerate(labels))
+        return range(len(labels))
     if not all(len(label) == 1 and is_number(label[0]) for label in labels):
         return []
-    places = np.unique(np.linspace(0, len(labels) - 1, 6).round().astype(int))
-    return [(int(place), labels[place]) for place in places]
+    places = np.linspace(0, len(labels) - 1, 6).round().astype(int)
+    return [int(place) for place in places]
 
 
-def _named(texts: Sequence[str]) -> str:
-    """Return the texts of an axis' keys or of a point's values, short enough for a legend."""
+def _text(texts: Sequence[str], longest: int = 28) -> str:
+    """Return the keys of an axis or the values of a point as one text, cut if it is longer."""
     text = printable(" / ".join(texts))
-    return text if len(text) <= 28 else f"{text[:27]}\N{HORIZONTAL ELLIPSIS}"
+    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"

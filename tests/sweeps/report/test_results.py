@@ -66,7 +66,6 @@ def test_states_are_told_by_error_and_picture(tmp_path: Path) -> None:
     states = [(row["state"], row["error"]) for row in rows_of(write_summary(tmp_path, results))]
     told = ("failed", "no such file")
     assert states == [("done", ""), told, ("missing", ""), told]
-    assert [results.count(state) for state in ("done", "failed", "missing")] == [1, 2, 1]
 
 
 @pytest.mark.parametrize("value", [1 / 3, 1.23456789e-30, -7.0, 2.0**24 + 2, 3.0e38])
