@@ -6,12 +6,8 @@ writes films.
 """
 
 from neural_style.images.io import (
-    ENDINGS,
     LARGEST,
-    LONGEST_SIDE,
-    MAX_PIXELS,
     ImageError,
-    check_ending,
     check_sides,
     holds_alpha,
     read_image,
@@ -21,12 +17,8 @@ from neural_style.images.io import (
 from neural_style.images.resampling import fill, fit_size, gaussian_blur, resize
 
 __all__ = [
-    "ENDINGS",
     "LARGEST",
-    "LONGEST_SIDE",
-    "MAX_PIXELS",
     "ImageError",
-    "check_ending",
     "check_sides",
     "fill",
     "fit_size",

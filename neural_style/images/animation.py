@@ -9,57 +9,36 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neural_style.errors import InputError
+from neural_style.images.io import ImageError, check_ending
 from neural_style.images.resampling import resize
 from neural_style.system.files import replacing
 from neural_style.system.process import captured_stderr
-from neural_style.text import printable
 
 # OpenCV's wheels have no H.264 encoder; both of these are free to use.
 _CODECS = {".webm": "VP90", ".mp4": "mp4v"}
 ENDINGS = (".gif", *_CODECS)
-_HOLD = 1.0  # seconds that the last frame stays
-
-
-class AnimationError(InputError):
-    """An animation that cannot be written as asked."""
-
-
-def check_ending(name: str) -> str:
-    """Return the ending of a file name in lower case.
-
-    Raises:
-        AnimationError: No animation can be written under that name.
-    """
-    ending = Path(name).suffix.lower()
-    if ending not in ENDINGS:
-        found = f"ends in '{printable(ending)}'" if ending else "has no ending"
-        raise AnimationError(f"'{printable(name)}' {found}; expected one of {', '.join(ENDINGS)}")
-    return ending
+_HOLD = 1.0  # seconds that the last frame is held
 
 
 def write_animation(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    size: tuple[int, int],
-    frames_per_second: float = 10,
+    path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], frames_per_second: float = 10
 ) -> None:
     """Write frames as a GIF that loops, a WebM (VP9) or an MP4 (MPEG-4 part 2) video.
 
     The last frame is held for a second.
 
     Args:
-        path: Where to; its ending sets the format. An existing file is replaced.
+        path: The file, whose ending sets the format; an existing one is replaced.
         frames: At least one, each [H, W, 3], RGB, 0..255, uint8 or float32; they are taken one by
-            one, and held in 8 bits.
-        size: (height, width) of the animation, to which frames of coarser scales are brought.
-        frames_per_second: Greater than 0. GIF knows hundredths of a second.
+            one, and kept in 8 bits.
+        size: (height, width) of the animation, to which frames of coarser scales are enlarged.
+        frames_per_second: Greater than 0. GIF counts in hundredths of a second.
 
     Raises:
-        AnimationError: The ending is none of `ENDINGS`, or this OpenCV lacks the codec.
+        ImageError: The ending is none of `ENDINGS`, or this OpenCV lacks the codec.
         OSError: The file cannot be written.
     """
-    ending = check_ending(path.name)
+    ending = check_ending(path.name, ENDINGS)
     pixels = [_to_bgr(resize(np.asarray(frame, np.float32), size)) for frame in frames]
     with replacing(path) as partial, captured_stderr():
         if ending == ".gif":
@@ -81,16 +60,16 @@ def _encode_gif(frames: list[np.ndarray], frames_per_second: float) -> bytes:
     durations[-1] = max(durations[-1], 1000 * _HOLD)
     animation.durations = np.rint(durations).astype(np.int32)
     options = [cv2.IMWRITE_GIF_DITHER, cv2.IMWRITE_GIF_FAST_FLOYD_DITHER]
-    options += [cv2.IMWRITE_GIF_COLORTABLE, 1]  # a palette of each frame, by default of the first
+    options += [cv2.IMWRITE_GIF_COLORTABLE, 1]  # a palette for each frame, not one for all
     done, encoded = cv2.imencodeanimation(".gif", animation, options)
     if not done:
         height, width = frames[0].shape[:2]
-        raise AnimationError(f".gif cannot hold {height} x {width} pixels (height x width)")
+        raise ImageError(f".gif cannot hold {height} x {width} pixels (height x width)")
     return encoded.tobytes()
 
 
 def _write_video(path: Path, frames: list[np.ndarray], frames_per_second: float) -> None:
-    """Write frames, [H, W, 3], BGR, uint8; odd sides are repeated by one row or column.
+    """Write frames, [H, W, 3], BGR, uint8; odd sides get one more row or column.
 
     Both codecs store colour at half the resolution, so that OpenCV would crop odd sides.
     """
@@ -101,7 +80,7 @@ def _write_video(path: Path, frames: list[np.ndarray], frames_per_second: float)
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, frames_per_second, size)
     if not writer.isOpened():
         others = " or ".join(ending for ending in ENDINGS if ending != path.suffix.lower())
-        raise AnimationError(
+        raise ImageError(
             f"this OpenCV cannot write {path.suffix.lower()} of {size[1]} x {size[0]} pixels "
             f"(height x width) at {frames_per_second:g} frames a second; write {others}"
         )
@@ -110,7 +89,7 @@ def _write_video(path: Path, frames: list[np.ndarray], frames_per_second: float)
     for frame in frames:
         writer.write(np.pad(frame, even, "edge"))
     writer.release()
-    if _count_frames(path) != len(frames):  # the writer never tells
+    if _count_frames(path) != len(frames):  # the writer reports no failure
         raise OSError(errno.EIO, "not all frames were written, as when the disk is full", str(path))
 
 

@@ -1,6 +1,6 @@
 """Control of the pastiche's colours: match the content's, or transfer luminance alone.
 
-All pictures are [H, W, 3], RGB, 0..255, float32; what is computed on the way is float64.
+All pictures are [H, W, 3], RGB, 0..255, float32; intermediate values are float64.
 
 Sources: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
     Transfer", 2016 (arXiv:1606.05897), and Gatys et al., "Controlling Perceptual Factors in Neural
@@ -25,7 +25,7 @@ _SRGB = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0
 # Linear sRGB to XYZ (IEC 61966-2-1) relative to its white, D65, so that grey has no chroma at all.
 _TO_XYZ = _SRGB / _SRGB.sum(axis=1, keepdims=True)
 _FROM_XYZ = np.linalg.inv(_TO_XYZ)
-_KNEE = 6 / 29  # below it CIE's cube root goes on as its tangent, of slope 1 / (3 knee^2)
+_KNEE = 6 / 29  # below it CIE's cube root continues as its tangent, of slope 1 / (3 knee^2)
 _HALVINGS = 24  # of an interval of at most 100: less than 1e-5
 STRIP_PIXELS = 1 << 21  # of a strip: whole rows of about so many
 
@@ -67,10 +67,10 @@ def each_pixel(
 def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.ndarray:
     """Give the style image the colours of the content image.
 
-    The linear methods make the mean and the covariance of its pixels those of the content image;
-    a style image that is grey, or constant, has no variance in other directions to be stretched.
-    `histogram` makes each channel's histogram that of the content, whatever the sizes; pixels of
-    one value stay of one value, so that flat areas stay flat.
+    The linear methods match the mean and the covariance of its pixels; a style image that is grey,
+    or constant, has no variance in other directions to be stretched. `histogram` matches each
+    channel's histogram, whatever the sizes; pixels of equal value stay equal, so that flat areas
+    stay flat.
 
     Args:
         style: [H, W, 3], RGB, 0..255, float32.
@@ -78,8 +78,8 @@ def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.n
         method: `histogram`, or a method of `linear_map`.
 
     Returns:
-        [H, W, 3], RGB, float32. It is not clipped, which would change its statistics: the linear
-        methods can leave 0..255.
+        [H, W, 3], RGB, float32. The linear methods can leave 0..255: the result is not clipped,
+        which would change its statistics.
     """
     if method == "histogram":
         channels = [_match_ranks(style[..., c], content[..., c]) for c in range(3)]
@@ -100,11 +100,11 @@ def linear_map(
 ) -> np.ndarray:
     """Return a matrix A, [3, 3], that takes the style's covariance S to the content's, C = A S A^T.
 
-    They all are C^1/2 U S^-1/2 with an orthogonal U. `cholesky` is L_C L_S^-1 of the triangular
-    factors, in which red comes before green and blue; `pca` is C^1/2 S^-1/2 (both Gatys et al.
-    2016). `transport` is S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2, symmetric, and changes colours least
-    (Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based
-    colour transfer", 2007). Inverses are pseudo-inverses.
+    All have the form C^1/2 U S^-1/2 with an orthogonal U. `cholesky` is L_C L_S^-1 of the
+    triangular factors, in which red comes before green and blue; `pca` is C^1/2 S^-1/2 (both
+    Gatys et al. 2016). `transport` is S^-1/2 (S^1/2 C S^1/2)^1/2 S^-1/2, symmetric, and changes
+    colours least (Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for
+    example-based colour transfer", 2007). Inverses are pseudo-inverses.
     """
     root, whitening = _roots(style_covariance)
     if method == "transport":
@@ -121,8 +121,7 @@ def luminance(image: np.ndarray, space: Space) -> np.ndarray:
 
     Args:
         image: [H, W, 3], RGB, 0..255, float32.
-        space: `ycrcb`: Y of ITU-R BT.601, 0..255. `lab`: L of CIE 1976 L*a*b*, 0..100, the picture
-            taken for sRGB.
+        space: `ycrcb`: Y of ITU-R BT.601, 0..255. `lab`: L of CIE 1976 L*a*b*, 0..100, of sRGB.
     """
     values = image @ _BT601 if space == "ycrcb" else _to_lab(image)[0]
     return values.astype(np.float32)
@@ -152,54 +151,45 @@ def match_luminance(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     return (centred * scale + content.mean(dtype=np.float64)).astype(np.float32)
 
 
-def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
-    """Put another luminance under the chroma of the content image.
-
-    Chroma (Cr and Cb, or a and b) is kept. Where no RGB colour has it at the luminance wanted, the
-    nearest luminance at which one has is taken; to clip the channels would change the hue.
-
-    Args:
-        content: [H, W, 3], RGB, 0..255, float32.
-        wanted: As `luminance` gives it, [H, W], float32; of any range.
-        space: `ycrcb` or `lab`.
-
-    Returns:
-        [H, W, 3], RGB, 0..255, float32.
+def preserve_luminance(pastiche: np.ndarray, content: np.ndarray, space: Space) -> np.ndarray:
+    """Return the pastiche's luminance under the content's chroma; see `with_luminance`.
 
     Raises:
         ValueError: The sizes differ.
     """
-    if wanted.shape != content.shape[:2]:
-        sizes = [f"{height} x {width}" for height, width in (wanted.shape, content.shape[:2])]
+    if pastiche.shape != content.shape:
+        sizes = [f"{height} x {width}" for height, width, _ in (pastiche.shape, content.shape)]
         raise ValueError(
             f"found luminance of {sizes[0]} for a content image of {sizes[1]} pixels "
             "(height x width), expected equal sizes; resize one of them first"
         )
-    return _with_luminance(content, wanted, space)
+    return with_luminance(content, luminance(pastiche, space), space)
 
 
 @each_pixel
-def _with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
+def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
+    """Put another luminance under the chroma (Cr and Cb, or a and b) of the content image.
+
+    Where no RGB colour has that chroma at that luminance, the nearest possible luminance is taken;
+    clipping the channels would change the hue.
+
+    Args:
+        content: [H, W, 3], RGB, 0..255, float32.
+        wanted: Luminance as by `luminance`, [H, W], float32; of any range.
+        space: `ycrcb` or `lab`.
+
+    Returns:
+        [H, W, 3], RGB, 0..255, float32.
+    """
     if space == "ycrcb":
-        # Cr and Cb are multiples of R - Y and B - Y: to keep them is to move along the grey axis.
+        # Cr and Cb are multiples of R - Y and B - Y: moving along the grey axis keeps them.
         chroma = content - (content @ _BT601)[..., np.newaxis]
         allowed = np.clip(wanted, -chroma.min(axis=2), 255 - chroma.max(axis=2))
         image = chroma + allowed[..., np.newaxis]
     else:
         own, a, b = _to_lab(content)
         image = _encode(_linear_rgb(_nearest_in_gamut(wanted, own, a, b), a, b))
-    return np.clip(image, 0, 255).astype(np.float32)  # what rounding left outside
-
-
-def preserve_luminance(pastiche: np.ndarray, content: np.ndarray, space: Space) -> np.ndarray:
-    """Return the pastiche's luminance under the content's chroma, as `with_luminance` does.
-
-    Both pictures and the result are [H, W, 3], RGB, 0..255, float32.
-
-    Raises:
-        ValueError: The sizes differ.
-    """
-    return with_luminance(content, luminance(pastiche, space), space)
+    return np.clip(image, 0, 255).astype(np.float32)  # rounding can leave the range
 
 
 def _match_ranks(style: np.ndarray, content: np.ndarray) -> np.ndarray:
@@ -237,7 +227,7 @@ def _roots(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _rotation(root: np.ndarray) -> np.ndarray:
     """Return the orthogonal Q that makes root Q the Cholesky factor of root root^T.
 
-    Unlike the factorisation itself, it exists for a singular matrix, too.
+    Unlike the factorisation itself, it exists for a singular matrix too.
     """
     rotation, upper = np.linalg.qr(root.T)  # root = upper^T rotation^T
     return rotation * np.where(np.diag(upper) < 0, -1, 1)
@@ -270,7 +260,7 @@ def _encode(linear: np.ndarray) -> np.ndarray:
 def _nearest_in_gamut(
     wanted: np.ndarray, own: np.ndarray, a: np.ndarray, b: np.ndarray
 ) -> np.ndarray:
-    """Return the L nearest to `wanted`, on the side of `own`, that is a colour with a and b."""
+    """Return the L nearest to `wanted`, between it and `own`, at which a and b are in the gamut."""
 
     def fits(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         linear = _linear_rgb(lightness, a, b)

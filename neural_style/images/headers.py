@@ -1,8 +1,8 @@
-"""What the header of an image file declares, checked before a decoder allocates memory for it.
+"""The size that an image file declares, checked before a decoder allocates memory for it.
 
-Decoders believe a header: a file of 600 bytes can ask for gigabytes, or for the same gigabytes to
-be gone over a thousand times. Here the declared size is compared with a limit and with the length
-of the file. Whatever else is wrong is left to the decoder, which tells it by failing.
+Decoders trust the header: a file of 600 bytes can claim gigabytes, or a thousand passes over them.
+Here the declared size is compared with a limit and with the length of the file. Any other damage is
+left to the decoder, which fails.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ PARTS = 1_000_000  # chunks of a PNG file
 SEGMENTS = 10_000  # of a JPEG file
 ORDINARY_SCANS = 30  # of a JPEG file; encoders make ten
 SCANNED = 4_000_000_000  # pixels times scans beyond that, some seconds
-# Samples of four channels of 16 bits are the most that is used; more of them weigh more.
-WIDEST = 64
+WIDEST = 64  # bits a pixel: four channels of 16; wider pixels count as several
 
 _BIG_TIFF_SIGNATURES = (b"II+\0", b"MM\0+")
 # A marker of JPEG that ends entropy-coded data: no stuffed zero, no restart, no fill byte (ITU-T
@@ -37,22 +36,22 @@ _READABLE_FRAMES = (0xC0, 0xC1, 0xC2)  # sequential and progressive, Huffman
 
 
 class HeaderError(Exception):
-    """The file should not be decoded; the message follows its path."""
+    """The file must not be decoded; the message follows its path."""
 
 
 def check_header(data: memoryview, max_pixels: int) -> None:
-    """Check that a file is of a known format and declares a size that it can hold.
+    """Check that a file is of a known format and declares a plausible size.
 
     Args:
         data: The whole file.
         max_pixels: The most pixels that are allowed.
 
     Raises:
-        HeaderError: It does not, or is cut short in its header.
+        HeaderError: It is not or does not, or its header is cut short.
     """
     try:
         height, width = _format(data)(data)
-    except (struct.error, IndexError):  # the header ends early
+    except (struct.error, IndexError, OverflowError):  # it ends early, or points beyond the end
         raise HeaderError(DAMAGED) from None
     if height < 1 or width < 1:
         raise HeaderError(DAMAGED)
@@ -68,7 +67,7 @@ def check_header(data: memoryview, max_pixels: int) -> None:
 
 
 def _format(data: memoryview) -> Callable[[memoryview], Size]:
-    """Return what reads the size in a file's header, found by its first bytes."""
+    """Return the function that reads the size from the header of a file with these first bytes."""
     head = bytes(data[:12])
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png
@@ -86,7 +85,7 @@ def _format(data: memoryview) -> Callable[[memoryview], Size]:
 
 
 def _png(data: memoryview) -> Size:
-    """Follow the chunks to the last one: libpng allocates as much as a chunk says it has."""
+    """Follow the chunks to the last one: libpng allocates as much as a chunk claims to hold."""
     length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
     if kind != b"IHDR" or length != 13:
         raise HeaderError(DAMAGED)
@@ -102,7 +101,7 @@ def _png(data: memoryview) -> Size:
 
 
 def _jpeg(data: memoryview) -> Size:
-    """Find the one frame header, and bound the passes over it: a scan may be a few bytes long."""
+    """Find the only frame header, and limit the scans, each of which may take only a few bytes."""
     sizes, scans = [], 0
     for marker, place in _segments(data):
         if marker == 0xDA:
@@ -123,12 +122,12 @@ def _jpeg(data: memoryview) -> Size:
 
 
 def _segments(data: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield the markers of a JPEG file that begin segments, and where their lengths stand."""
+    """Yield the markers of a JPEG file that begin segments, and the positions of their lengths."""
     place = 2
     for _ in range(SEGMENTS):
         found = _MARKER.search(data, place)
         if found is None:
-            return  # the decoder tells a file that lacks its end from a whole one
+            return  # the decoder notices whether the end is missing
         marker, place = data[found.end() - 1], found.end()
         if marker == 0xD9:
             return
@@ -141,7 +140,7 @@ def _segments(data: memoryview) -> Iterator[tuple[int, int]]:
 
 
 def _webp(data: memoryview) -> Size:
-    """Read the first chunk: the canvas, or the one picture (RFC 9649, section 2)."""
+    """Read the first chunk: the canvas, or the only picture (RFC 9649, section 2)."""
     kind = bytes(data[12:16])
     if kind == b"VP8X":
         width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
@@ -164,7 +163,7 @@ def _gif(data: memoryview) -> Size:
 
 
 def _bmp(data: memoryview) -> Size:
-    """Read the information header, that of OS/2 too; rows run upwards unless the height is < 0."""
+    """Read the information header, also of OS/2; rows run upwards unless the height is below 0."""
     (size,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
     return abs(height), width
@@ -173,24 +172,20 @@ def _bmp(data: memoryview) -> Size:
 def _tiff(data: memoryview) -> Size:
     """Read the first directory, [height, width] enlarged by samples of unusual width."""
     tags = _tiff_tags(data)
-    if 256 not in tags or 257 not in tags:
+    if not (tags.get(256) and tags.get(257)):
         raise HeaderError(DAMAGED)
     # A tile is decoded whole, however little of it belongs to the picture.
     width, height = (max(tags[side], tags.get(tile, 0)) for side, tile in ((256, 322), (257, 323)))
-    if not tags[256] or not tags[257]:
-        raise HeaderError(DAMAGED)
     bits = tags.get(258, 1) * tags.get(277, 1)
     return height * -(-bits // WIDEST), width
 
 
 def _tiff_tags(data: memoryview) -> dict[int, int]:
-    """Return the tags that hold a size, each with the largest value given (TIFF 6.0, section 2)."""
+    """Return the tags that hold a size, each with its largest value (TIFF 6.0, section 2)."""
     order = "<" if data[0] == 0x49 else ">"
     big = bytes(data[:4]) in _BIG_TIFF_SIGNATURES
     count, entry, start, address = ("Q", 20, 8, "Q") if big else ("H", 12, 2, "I")
     (place,) = struct.unpack_from(order + address, data, 8 if big else 4)
-    if place > len(data):
-        raise HeaderError(DAMAGED)
     (entries,) = struct.unpack_from(order + count, data, place)
     if entries * entry > len(data) - place:
         raise HeaderError(DAMAGED)
@@ -211,9 +206,7 @@ def _tiff_value(data: memoryview, entry: int, order: str, kind: int, big: bool) 
     room = 8 if big else 4
     (count,) = struct.unpack_from(order + ("Q" if big else "I"), data, entry + 4)
     place = entry + 4 + room
-    if count * struct.calcsize(code) > room:  # it stands elsewhere
+    if count * struct.calcsize(code) > room:  # the entry holds only its address
         (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
-        if place > len(data):
-            raise HeaderError(DAMAGED)
     (value,) = struct.unpack_from(order + code, data, place)
     return int(value)

@@ -1,7 +1,7 @@
-"""Image files to float32 RGB arrays, and back to files.
+"""Image files to float32 RGB arrays and back, decoded and encoded by OpenCV 5.
 
-OpenCV 5 decodes and encodes. Files are read and written as bytes, so that the path's own encoding
-does not matter on any system. Colour profiles are neither applied nor kept.
+Files are read and written as bytes, so that the encoding of their paths does not matter on any
+system. Colour profiles are neither applied nor kept.
 """
 
 from __future__ import annotations
@@ -14,14 +14,8 @@ import cv2
 import numpy as np
 
 from neural_style.errors import InputError
-from neural_style.images import metadata
-from neural_style.images.headers import (
-    DAMAGED,
-    SUPPORTED,
-    TIFF_SIGNATURES,
-    HeaderError,
-    check_header,
-)
+from neural_style.images import headers, metadata
+from neural_style.images.headers import DAMAGED, SUPPORTED, HeaderError
 from neural_style.system.files import write_atomically
 from neural_style.system.process import captured_stderr
 from neural_style.text import printable
@@ -33,11 +27,10 @@ MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _JPEG = (".jpg", ".jpeg")
 LONGEST_SIDE = {".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}  # pixels, of OpenCV's writers
-_TIFF = (".tif", ".tiff")  # OpenCV 5 writes no metadata into them
 
 
 class ImageError(InputError):
-    """An image that cannot be read or written as asked."""
+    """An image or animation that cannot be read or written as asked."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,8 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read an image upright, in colour and at its full depth.
 
     EXIF orientation is applied, grey becomes RGB, palettes are looked up, 16 bits are scaled by
-    1 / 257 with their fractions kept. Of an animation or a multi-page file it is the first image.
-    TIFF files of grey with alpha lose their alpha, which OpenCV does not return.
+    1 / 257 with their fractions kept. Of an animation or a multi-page file, the first image is
+    read. TIFF files of grey with alpha lose their alpha, which OpenCV does not return.
 
     Args:
         path: The file.
@@ -68,19 +61,18 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
             bytes of memory for each, or 32 with transparency.
 
     Raises:
-        ImageError: There is no such file, or it is no image that can be used.
+        ImageError: There is no such file, or it is not a usable image.
     """
     try:
         return _read(path, key, max_pixels)
     except MemoryError:
-        told = "takes more memory to read than there is; make it smaller"
-        raise ImageError(f"{key}: {printable(path)} {told}") from None
+        message = "takes more memory to read than there is; make it smaller"
+        raise ImageError(f"{key}: {printable(path)} {message}") from None
 
 
 def _read(path: Path, key: str, max_pixels: int) -> Picture:
     encoded = _read_bytes(path, key, max_pixels)
-    with captured_stderr():
-        # libpng and libtiff print what they find; the message below says what to do instead.
+    with captured_stderr():  # where libpng and libtiff print; the message says what to do instead
         pixels, orientation = _decode(encoded, path, key, max_pixels)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
@@ -93,28 +85,28 @@ def _read(path: Path, key: str, max_pixels: int) -> Picture:
     if pixels.dtype == np.uint16:
         values /= 257
     del pixels
-    if channels == 4 and encoded[:4].tobytes() in TIFF_SIGNATURES:
+    if channels == 4 and encoded[:4].tobytes() in headers.TIFF_SIGNATURES:
         values = _straight(values)
     rgb = np.repeat(values, 3, axis=2) if channels == 1 else values[..., 2::-1]
     alpha = values[..., 3] / 255 if channels == 4 else None
     return Picture(np.ascontiguousarray(rgb), alpha)
 
 
-def check_ending(name: str) -> str:
+def check_ending(name: str, endings: tuple[str, ...] = ENDINGS) -> str:
     """Return the ending of a file name in lower case.
 
     Raises:
-        ImageError: No image can be written under that name.
+        ImageError: It is none of `endings`.
     """
     ending = Path(name).suffix.lower()
-    if ending not in ENDINGS:
+    if ending not in endings:
         found = f"ends in '{printable(ending)}'" if ending else "has no ending"
-        raise ImageError(f"'{printable(name)}' {found}; expected one of {', '.join(ENDINGS)}")
+        raise ImageError(f"'{printable(name)}' {found}; expected one of {', '.join(endings)}")
     return ending
 
 
 def holds_alpha(name: str) -> bool:
-    """Tell whether the format of a file name can hold transparency."""
+    """Return whether the format of a file name can hold transparency."""
     return check_ending(name) not in _JPEG
 
 
@@ -130,12 +122,12 @@ def write_image(
     The same arguments give the same bytes. JPEG has no alpha: the colours are written as they are.
 
     Args:
-        path: Where to; an existing file is replaced, and only by a whole one.
+        path: The file; an existing one is replaced, and only by a whole one.
         rgb: [H, W, 3], RGB, float32; rounded, and clipped to 0..255.
         alpha: [H, W], 0..1, float32, or None.
         quality: 1..100, of JPEG (with full colour resolution) and of WebP.
-        settings: Text that the file's metadata should hold (XMP, dc:description); `read_settings`
-            gives it back. TIFF files get none.
+        settings: Text for the file's metadata (XMP, dc:description), which `read_settings`
+            returns. OpenCV 5 writes none into TIFF files.
 
     Raises:
         ImageError: The ending is none of `ENDINGS`, or the format cannot hold the image.
@@ -157,11 +149,7 @@ def write_image(
 
 
 def check_sides(name: str, size: tuple[int, int]) -> None:
-    """Check that a file of this name can hold an image (height, width).
-
-    Raises:
-        ImageError: It cannot.
-    """
+    """Raise an `ImageError` if a file of this name cannot hold an image (height, width)."""
     ending = check_ending(name)
     longest = LONGEST_SIDE.get(ending, math.inf)
     if max(size) > longest:
@@ -172,7 +160,7 @@ def check_sides(name: str, size: tuple[int, int]) -> None:
 
 
 def read_settings(path: Path) -> str | None:
-    """Return the settings that `write_image` put into a file's metadata, or None."""
+    """Return the settings that `write_image` put into a file's metadata, None if there are none."""
     return metadata.find_settings(path.read_bytes())
 
 
@@ -185,10 +173,9 @@ def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
             found = "no regular file" if path.exists() else "no such file"
             raise ImageError(f"{key}: {found}: {printable(path)}; give {SUPPORTED}")
         if path.stat().st_size > 8 * max_pixels + MAX_METADATA:
-            limit = f"a picture of {max_pixels / 1e6:g} megapixels"
             raise ImageError(
-                f"{key}: {printable(path)} is larger than {limit}; make it smaller, or "
-                "raise image.max_megapixels"
+                f"{key}: {printable(path)} is larger than a picture of {max_pixels / 1e6:g} "
+                "megapixels; make it smaller, or raise image.max_megapixels"
             )
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -203,8 +190,8 @@ def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
 def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple[np.ndarray, int]:
     """Return the pixels as stored, [H, W] or [H, W, C], BGR, and their EXIF orientation."""
     try:
-        check_header(encoded.data, max_pixels)
-        # IMREAD_UNCHANGED is the one way to alpha, and ignores the orientation.
+        headers.check_header(encoded.data, max_pixels)
+        # IMREAD_UNCHANGED is the only way to alpha, and ignores the orientation.
         pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
         if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
             raise HeaderError(DAMAGED)
@@ -218,10 +205,10 @@ def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple
 
 
 def _straight(values: np.ndarray) -> np.ndarray:
-    """Divide the colours of [H, W, 4] by their alpha if they are multiplied by it.
+    """Divide the colours of [H, W, 4] by their alpha if they are premultiplied.
 
-    libtiff multiplies them for 8 bits a channel and does not tell. No colour then exceeds its
-    alpha, which hardly happens otherwise except where alpha is 1 and the division changes nothing.
+    libtiff premultiplies 8-bit channels without a notice. No colour then exceeds its alpha, which
+    hardly happens otherwise except where alpha is 1 and the division changes nothing.
     """
     colours, alpha = values[..., :3], values[..., 3:]
     if (colours > alpha).any():
@@ -233,8 +220,7 @@ def _straight(values: np.ndarray) -> np.ndarray:
 def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> bytes | None:
     """Encode [H, W, 3 or 4], BGR, uint8; None where the format cannot hold it."""
     packet = metadata.xmp_packet(settings)
-    options: list[int] = []
-    chunks = []
+    options, chunks = [], []
     if ending == ".webp":
         options = [cv2.IMWRITE_WEBP_QUALITY, quality]
         chunks = [packet]
@@ -250,6 +236,6 @@ def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> byt
         return None
     content = encoded.tobytes()
     if settings and ending == ".png":
-        # OpenCV 5 would write it as Latin-1 and, reading on to a zero, what follows it in memory.
+        # OpenCV 5 would write it as Latin-1, with what follows it in memory up to a zero.
         content = metadata.into_png(content, packet)
     return content

@@ -10,7 +10,8 @@ from PIL import Image, ImageSequence
 from tables import refusal
 
 from neural_style.images import animation
-from neural_style.images.animation import AnimationError, check_ending, write_animation
+from neural_style.images.animation import write_animation
+from neural_style.images.io import ImageError
 
 COLOURS = [(220, 40, 30), (40, 200, 60), (30, 60, 210)]
 
@@ -96,16 +97,17 @@ def test_what_cannot_be_written_is_told_with_the_alternatives_and_not_left(
     tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setitem(animation._CODECS, ".mp4", "none")
-    assert refusal(AnimationError, film, tmp_path / "run.mp4", flat_frames()) == (
+    assert refusal(ImageError, film, tmp_path / "run.mp4", flat_frames()) == (
         "this OpenCV cannot write .mp4 of 48 x 64 pixels (height x width) at 10 frames a second; "
         "write .gif or .webm"
     )
     monkeypatch.setattr(animation.cv2, "imencodeanimation", lambda *_: (False, None))
-    told = refusal(AnimationError, film, tmp_path / "run.gif", flat_frames())
+    told = refusal(ImageError, film, tmp_path / "run.gif", flat_frames())
     assert told == ".gif cannot hold 48 x 64 pixels (height x width)"
     endings = "expected one of .gif, .webm, .mp4"
     for name, found in (("run.avi", "ends in '.avi'"), ("run", "has no ending")):
-        assert refusal(AnimationError, check_ending, name) == f"'{name}' {found}; {endings}"
+        told = refusal(ImageError, film, tmp_path / name, flat_frames())
+        assert told == f"'{name}' {found}; {endings}"
     # A writer that writes nothing and, as OpenCV's does, says nothing.
     monkeypatch.undo()
     monkeypatch.setattr(animation.cv2, "VideoWriter", MagicMock())

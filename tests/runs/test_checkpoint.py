@@ -22,6 +22,7 @@ import style_transfer
 from benchmarks import kills
 from neural_style.errors import InputError
 from neural_style.images import io as images
+from neural_style.images import resize
 from neural_style.runs import checkpoint
 from neural_style.runs.checkpoint import CheckpointManager, read_checkpoint, write_checkpoint
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
@@ -296,7 +297,7 @@ def test_a_run_interrupted_at_a_coarse_scale_has_its_picture_and_goes_on_only_as
 ):
     """Where no style is painted, the photograph stays, enlarged though the rest of it is."""
     photo, before = experiment.parent / "photo.png", (experiment.parent / "photo.png").read_bytes()
-    content = images.resize(images.read_image(photo, "").rgb, (38, 48))
+    content = resize(images.read_image(photo, "").rgb, (38, 48))
     mask = np.zeros((40, 50, 3), np.float32)
     mask[:, 25:] = 255
     images.write_image(experiment.parent / "mask.png", mask)
