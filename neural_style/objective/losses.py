@@ -1,28 +1,31 @@
 """The losses of the papers, each a function of sums over positions.
 
-Every term comes in two halves. `*_statistics` reduces features to sums that add over disjoint
-parts of an image; a loss turns the sums of the whole image into a number. A term can therefore be
-taken over masked positions (a weight for each), over a mixture of style images (a mixture of sums)
-or over tiles (sums of sums) without becoming another term.
+Every term has two halves. `content_statistics` and `style_statistics` reduce features to sums that
+add over disjoint parts of an image; a loss turns the sums of the whole image into a number. The
+same term therefore serves masks (a weight for each position), mixtures of style images (a mixture
+of sums) and tiles (sums of sums).
 
 A layer has C channels and M positions. F are the features of the pastiche, P of the content image,
-S of the style image, all [1, H, W, C] with H W = M; R = F^T F is the raw Gram matrix, R_s that of
+S of the style image, all [1, H, W, C] with H W = M. R = F^T F is the raw Gram matrix, R_s that of
 the style image over its M_s positions. With a mask, M is the sum of the positions' weights.
 
-Papers: Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015 (arXiv:1508.06576),
-and "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, whose equation numbers
-are used here. Novak and Nikulin, "Improving the Neural Algorithm of Artistic Style", 2016
-(arXiv:1605.04603), for the activation shift. Risser, Wilmot and Barnes, "Stable and Controllable
-Neural Texture Synthesis and Style Transfer Using Histogram Losses", 2017 (arXiv:1701.08893): a Gram
-matrix leaves the mean mu of the features and their covariance Sigma = R / M - mu mu^T confounded
-(section 3); the losses of distributions compare both, or the histograms.
+A Gram matrix confounds the mean of the features, mu, with their covariance,
+Sigma = R / M - mu mu^T (Risser et al. 2017, section 3). The later losses compare these two
+separately, or whole histograms.
+
+- Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015 (arXiv:1508.06576), and
+  "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, whose equation numbers are
+  used here.
+- Novak and Nikulin, "Improving the Neural Algorithm of Artistic Style", 2016 (arXiv:1605.04603):
+  the activation shift.
+- Risser, Wilmot and Barnes, "Stable and Controllable Neural Texture Synthesis and Style Transfer
+  Using Histogram Losses", 2017 (arXiv:1701.08893).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,11 +34,11 @@ from neural_style.objective.gradients import recompute_gradient
 from neural_style.system.determinism import count, gram_matrix, over, sum_of, total_of, wide
 from neural_style.system.tensorflow_v1 import tf
 
-VARIANCE = 1e-4  # added to every channel's; as crowsonkb/style-transfer-pytorch has it
-# Of the style's largest variance, added to every direction's as well: float32 sums have seven
-# digits, and what is below 1e-7 of the largest is noise.
-NOISE: Mapping[str, float] = MappingProxyType({"float32": 3e-7, "float64": 0.0})
-SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest, under which float64 holds no digit
+VARIANCE = 1e-4  # added to the variance of every channel, as in crowsonkb/style-transfer-pytorch
+# Share of the style's largest variance that is added as well: float32 sums have seven digits, so
+# that variances below 1e-7 of the largest are noise.
+NOISE: Mapping[str, float] = {"float32": 3e-7, "float64": 0.0}
+SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest; smaller ones have no digit in float64
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,16 @@ class ContentStatistics:
 
 @dataclass(frozen=True)
 class StyleStatistics:
-    """Sums of one style layer; tensors, or the arrays that they come to.
+    """Sums of one style layer, as tensors or as arrays.
 
     Attributes:
         products: The raw Gram matrix R = F^T F, [C, C] (eq. 3).
         positions: M, scalar.
-        features: Sum of the features, [C], or None if no statistic in use needs it.
-        ordered: Values of each channel in rising order, [M, C], or None as before. Unlike the
-            others it does not add over parts of an image.
-        matched: In its stead, of a part whose values are matched with the style's already: the sum
-            of the squared distances from their matches, scalar.
+        features: Sum of the features, [C]; None if no statistic in use needs it.
+        ordered: Values of each channel in rising order, [M, C], or None. Unlike the sums it does
+            not add over parts of an image.
+        matched: Replaces `ordered` in parts of an image, whose values are matched with the style's
+            beforehand: the sum of (F - remap(F))^2, scalar.
     """
 
     products: Any
@@ -73,13 +76,21 @@ class StyleStatistics:
     ordered: Any = None
     matched: Any = None
 
+    @property
+    def channels(self) -> int:
+        """C."""
+        return int(self.products.shape[-1])
+
     def present(self) -> dict[str, Any]:
         """Return the sums that are not None, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def content_statistics(features: tf.Tensor, target: tf.Tensor) -> ContentStatistics:
-    """Return the squared distance of two feature maps [1, H, W, C], summed in float64."""
+    """Return the sums of the pastiche's features F and the content image's P, both [1, H, W, C].
+
+    The squares are summed in float64.
+    """
 
     def squares(features: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
         return [sum_of(tf.square(wide(features) - wide(target)))]
@@ -91,9 +102,7 @@ def content_statistics(features: tf.Tensor, target: tf.Tensor) -> ContentStatist
 
 
 def mean_squared_error(sums: ContentStatistics) -> tf.Tensor:
-    """Mean over positions and channels of (F - P)^2: weights carry over between layers and
-    sizes.
-    """
+    """Mean of (F - P)^2 over positions and channels; weights carry over between layers and sizes."""
     return over(sums.squares, sums.positions * sums.channels)
 
 
@@ -103,7 +112,7 @@ def half_squared_error(sums: ContentStatistics) -> tf.Tensor:
 
 
 def root_squared_error(sums: ContentStatistics) -> tf.Tensor:
-    """Sum (F - P)^2 / (2 sqrt(C M)): between the two, as cysmith/neural-style-tf has it."""
+    """Sum (F - P)^2 / (2 sqrt(C M)): between the two, as in cysmith/neural-style-tf."""
     return over(sums.squares, 2.0 * tf.sqrt(sums.positions * sums.channels))
 
 
@@ -116,18 +125,18 @@ def style_statistics(
     float64_sums: bool = False,
     before: tf.Tensor | None = None,
 ) -> StyleStatistics:
-    """Return the sums of features [1, H, W, C], in float32.
+    """Return the sums of features, in float32.
 
     Args:
-        features: Of the pastiche or of a style image, or of a part of them.
+        features: Features of the pastiche or of a style image, or of a part of it, [1, H, W, C].
         weights: Weight of each position, [1, H, W, 1]: the square of a guidance channel (Gatys et
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
-        ordered: Whether to sort them as well; then weights are not taken into account.
-        float64_sums: Whether the sums are added and returned in float64, and the gradient of the
-            products does not depend on the number of threads.
-        before: With `float64_sums`, the products of the rows above, to which those of these rows
-            are added one by one; the other sums are of these rows alone.
+        ordered: Whether to sort them as well, regardless of weights.
+        float64_sums: Whether to sum in float64 and make the gradient of the products independent
+            of the number of threads.
+        before: With `float64_sums`, the products of the rows above, which these are added to. The
+            other sums are of these rows alone.
     """
     number = wide(features).dtype
     kept = tf.float64 if float64_sums else number
@@ -148,7 +157,7 @@ def style_statistics(
 
 
 def shifted(sums: StyleStatistics, shift: float) -> StyleStatistics:
-    """Return the sums that features plus a number would have.
+    """Return the sums of the features plus a number s (Novak and Nikulin 2016, section 2.3).
 
     R' = R + s (f 1^T + 1 f^T) + s^2 M, where f is the sum of the features.
     """
@@ -163,17 +172,18 @@ def shifted(sums: StyleStatistics, shift: float) -> StyleStatistics:
 
 
 def gram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
-    """Mean over C x C of (R / C M - R_s / C M_s)^2: eq. 4 divided by C^2 / 4, so that weights
-    carry over between layers.
+    """Mean over C x C of (R / C M - R_s / C M_s)^2.
+
+    This is eq. 4 divided by C^2 / 4, so that weights carry over between layers.
     """
-    return over(gram_loss_sum(sums, target), _channels(sums) ** 2)
+    return over(gram_loss_sum(sums, target), sums.channels**2)
 
 
 def gram_loss_paper(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Sum of (R - R_s)^2 / (4 C^2 M^2) (eq. 4), each Gram matrix divided by its own M.
 
-    The paper resizes the style image to the content's size, so that M = M_s. Here the style keeps
-    its own shape; with one M for both, its size alone would be an error.
+    The paper resizes the style image to the content's size, so that M = M_s. Here it keeps its own
+    size, and with one M for both a difference in size would count as a loss.
     """
     return over(gram_loss_sum(sums, target), 4.0)
 
@@ -181,21 +191,19 @@ def gram_loss_paper(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor
 def gram_loss_sum(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Sum of (R / C M - R_s / C M_s)^2, which is the mean over C x C of (R / M - R_s / M_s)^2."""
     difference = over(sums.products, sums.positions) - target.products / target.positions
-    return total_of(tf.square(over(difference, _channels(sums))))
+    return total_of(tf.square(over(difference, sums.channels)))
 
 
 def gram_loss_raw(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
-    """Sum of (R - R_s)^2, nothing divided: its weight depends on layer and size."""
+    """Sum of (R - R_s)^2, not normalised: its weight depends on layer and size."""
     return total_of(tf.square(sums.products - target.products))
 
 
 def mean_covariance_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
     """Mean of (mu - mu_s)^2 plus mean over C x C of ((Sigma - Sigma_s) / C)^2."""
-    (mean, covariance), (goal, spread) = _moments(sums), _moments(target)
-    channels = float(sums.products.shape[-1])
-    return tf.reduce_mean(tf.square(mean - goal)) + tf.reduce_mean(
-        tf.square((covariance - spread) / channels)
-    )
+    (mean, covariance), (target_mean, target_covariance) = _moments(sums), _moments(target)
+    difference = (covariance - target_covariance) / sums.channels
+    return tf.reduce_mean(tf.square(mean - target_mean)) + tf.reduce_mean(tf.square(difference))
 
 
 def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
@@ -203,73 +211,43 @@ def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tenso
 
         (|mu - mu_s|^2 + tr Sigma + tr Sigma_s - 2 tr (Sigma_s^1/2 Sigma Sigma_s^1/2)^1/2) / C
 
-    with VARIANCE added to both diagonals, and of float32 sums a share of the style's largest
+    with VARIANCE added to both diagonals, and for float32 sums a share of the style's largest
     variance. Roots are taken in float64 by eigenvalues.
     """
-    kind, channels = sums.products.dtype, int(sums.products.shape[-1])
-    (mean, covariance), (goal, spread) = _moments(sums), _moments(target)
-    shift = tf.reduce_mean(tf.square(mean - goal))
-    covariance, spread = (tf.cast(each, tf.float64) for each in (covariance, spread))
-    noise = NOISE[kind.name] * tf.reduce_max(tf.linalg.diag_part(spread))
-    diagonal = (VARIANCE + noise) * tf.eye(channels, dtype=tf.float64)
-    covariance, spread = covariance + diagonal, spread + diagonal
-    values, vectors = tf.linalg.eigh(spread)
+    kind = sums.products.dtype
+    (mean, covariance), (target_mean, target_covariance) = _moments(sums), _moments(target)
+    between_means = tf.reduce_mean(tf.square(mean - target_mean))
+    sigma, sigma_s = (tf.cast(each, tf.float64) for each in (covariance, target_covariance))
+    noise = NOISE[kind.name] * tf.reduce_max(tf.linalg.diag_part(sigma_s))
+    diagonal = (VARIANCE + noise) * tf.eye(sums.channels, dtype=tf.float64)
+    sigma, sigma_s = sigma + diagonal, sigma_s + diagonal
+    values, vectors = tf.linalg.eigh(sigma_s)
     root = tf.matmul(vectors * tf.sqrt(tf.maximum(values, 0.0)), vectors, transpose_b=True)
     root = tf.stop_gradient(root)
-    overlap = _trace_of_root(tf.matmul(root, tf.matmul(covariance, root)))
-    bures = tf.linalg.trace(covariance) + tf.linalg.trace(spread) - 2 * overlap
-    return shift + tf.cast(bures / channels, kind)
+    overlap = _trace_of_root(tf.matmul(root, tf.matmul(sigma, root)))
+    bures = tf.linalg.trace(sigma) + tf.linalg.trace(sigma_s) - 2 * overlap
+    return between_means + tf.cast(bures / sums.channels, kind)
 
 
 def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
-    """Mean of (F - remap(F))^2, where remap gives each channel the histogram of the style's (Risser
-    et al. 2017, eq. 8, in means): the squared 1-D Wasserstein distance, channel by channel.
+    """Mean of (F - remap(F))^2, where remap gives each channel the histogram of the style's channel
+    (Risser et al. 2017, eq. 8, as a mean): the squared 1-D Wasserstein distance of each channel.
 
-    The values in rising order are matched exactly, those of the style interpolated where it has
-    another number of positions. As in the paper, the match is held fixed for the gradient.
+    Sorted values are matched rank by rank, interpolated where the style has another number of
+    positions. As in the paper, remap(F) is held fixed for the gradient.
     """
     if sums.matched is not None:
-        return sums.matched / (sums.positions * float(sums.products.shape[-1]))
-    goal = tf.stop_gradient(_quantiles_in_graph(target.ordered, tf.shape(sums.ordered)[0]))
-    return tf.reduce_mean(tf.square(sums.ordered - goal))
+        return sums.matched / (sums.positions * sums.channels)
+    remapped = tf.stop_gradient(_quantiles_in_graph(target.ordered, tf.shape(sums.ordered)[0]))
+    return tf.reduce_mean(tf.square(sums.ordered - remapped))
 
 
 def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
-    """Return the sum of (F - remap(F))^2 of features [1, H, W, C] for remapped ones [H W, C],
-    in float64.
+    """Return the sum of (F - remap(F))^2, in float64, of features [1, H, W, C] and their matches
+    remap(F), [H W, C].
     """
     flat = wide(tf.reshape(features, [-1, features.shape[-1]]))
     return sum_of(tf.square(flat - match))
-
-
-CONTENT_LOSSES: Mapping[str, Callable[[ContentStatistics], tf.Tensor]] = MappingProxyType(
-    {"mean": mean_squared_error, "paper": half_squared_error, "root": root_squared_error}
-)
-# `pixels` is `raw` with a weight that holds the number of the pastiche's pixels.
-GRAM_LOSSES: Mapping[str, Callable[[StyleStatistics, StyleStatistics], tf.Tensor]] = (
-    MappingProxyType(
-        {
-            "mean": gram_loss,
-            "paper": gram_loss_paper,
-            "sum": gram_loss_sum,
-            "raw": gram_loss_raw,
-            "pixels": gram_loss_raw,
-        }
-    )
-)
-STYLE_DISTRIBUTIONS: Mapping[str, Callable[[StyleStatistics, StyleStatistics], tf.Tensor]] = (
-    MappingProxyType(
-        {
-            "mean_covariance": mean_covariance_loss,
-            "wasserstein": wasserstein_loss,
-            "histogram": histogram_loss,
-        }
-    )
-)
-
-
-def _channels(sums: StyleStatistics) -> float:
-    return float(sums.products.shape[-1])
 
 
 def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
@@ -282,6 +260,26 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
     share = (places - below).astype(ordered.dtype)
     lower, upper = ordered[..., below], ordered[..., np.minimum(below + 1, last)]
     return lower + share * (upper - lower)
+
+
+StyleLoss = Callable[[StyleStatistics, StyleStatistics], tf.Tensor]
+CONTENT_LOSSES: Mapping[str, Callable[[ContentStatistics], tf.Tensor]] = {
+    "mean": mean_squared_error,
+    "paper": half_squared_error,
+    "root": root_squared_error,
+}
+GRAM_LOSSES: Mapping[str, StyleLoss] = {
+    "mean": gram_loss,
+    "paper": gram_loss_paper,
+    "sum": gram_loss_sum,
+    "raw": gram_loss_raw,
+    "pixels": gram_loss_raw,  # whose weight depends on the size of the pastiche
+}
+DISTRIBUTION_LOSSES: Mapping[str, StyleLoss] = {
+    "mean_covariance": mean_covariance_loss,
+    "wasserstein": wasserstein_loss,
+    "histogram": histogram_loss,
+}
 
 
 def _quantiles_in_graph(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
@@ -308,7 +306,7 @@ def _moments(sums: StyleStatistics) -> tuple[tf.Tensor, tf.Tensor]:
 def _trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
     """Return tr A^1/2 of a positive semidefinite A; its gradient is 1/2 A^-1/2.
 
-    Directions without variance have no digits in A; they get the slope of the smallest that has.
+    Eigenvalues too small for float64 get the slope of the smallest that it resolves.
     """
 
     def trace(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

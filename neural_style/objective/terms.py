@@ -219,6 +219,6 @@ def _style_loss(
     structure: ObjectiveSpec, statistic: str
 ) -> Callable[[StyleStatistics, StyleStatistics], Any]:
     if statistic != "gram":
-        return losses.STYLE_DISTRIBUTIONS[statistic]
+        return losses.DISTRIBUTION_LOSSES[statistic]
     formula, shift = losses.GRAM_LOSSES[structure.style_normalization], structure.activation_shift
     return lambda sums, target: formula(losses.shifted(sums, shift), losses.shifted(target, shift))
