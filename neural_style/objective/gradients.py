@@ -1,9 +1,4 @@
-"""Gradients that TensorFlow would not take so: layer by layer, recomputed, normalised.
-
-TensorFlow sends the gradient of every term to its layer as soon as the total is known, where it
-waits for what comes from deeper layers: a tenth of the memory of a run. Here a layer's own is
-computed when that has come.
-"""
+"""Gradients that differ from TensorFlow's own: layer by layer, recomputed, normalised."""
 
 from __future__ import annotations
 
@@ -17,14 +12,17 @@ from neural_style.system.tensorflow_v1 import tf
 def layerwise_gradient(
     terms: Sequence[tf.Tensor], layers: Sequence[tf.Tensor], seen: Sequence[tf.Tensor]
 ) -> tf.Tensor:
-    """Return the sum of the terms of a loss with such a gradient, by the image alone.
+    """Return the sum of the terms, whose gradient by the image is taken layer by layer.
+
+    TensorFlow sends the gradient of every term to its layer as soon as the total is known. There it
+    waits for the gradient of the deeper layers, and takes a tenth of a run's memory. Here the
+    gradient of a layer's own terms is computed after that of the deeper layers has arrived.
 
     Args:
         terms: Scalars.
-        layers: The image, [1, H, W, 3], and what a network makes of it, shallow to deep, each
-            [1, H', W', C].
-        seen: The identity of each of them, of which the terms of the loss are computed: so the
-            gradient of a layer's own terms is found without those of the layers behind it.
+        layers: The image, [1, H, W, 3], and the network's layers, shallow to deep, [1, H', W', C].
+        seen: The identity of each of them, from which the terms are computed. It separates the
+            gradient of a layer's own terms from that of the deeper layers.
     """
     total = tf.reduce_sum(tf.stack(terms), name="total")
     graph = tf.get_default_graph()
@@ -36,7 +34,7 @@ def layerwise_gradient(
 
 @functools.cache
 def _register_gradient() -> str:
-    """Return the name of the gradient of a total, by the image that is passed on beside it."""
+    """Return the name of the gradient of the `IdentityN` of a total and its image."""
 
     def gradient(passed: tf.Operation, above: tf.Tensor, _: object) -> tuple[None, tf.Tensor]:
         [kept] = passed.graph.get_collection(passed.name)
@@ -49,59 +47,36 @@ def _register_gradient() -> str:
 def _gradient_by_first(
     terms: Sequence[tf.Tensor], layers: Sequence[tf.Tensor], seen: Sequence[tf.Tensor]
 ) -> tf.Tensor:
-    """Return the gradient of a sum of terms by the first of some layers, each a function of those
-    before it.
-    """
-    one = tf.ones([], terms[0].dtype)
-    of_layer = _terms_by_layer(terms, seen)
-    come: list[list[tf.Tensor]] = [[] for _ in layers]  # to each layer, from deeper ones
+    """Return the gradient of the sum of the terms by the first layer."""
+    ones = [tf.ones([], terms[0].dtype)] * len(terms)
+    arrived: list[list[tf.Tensor]] = [[] for _ in layers]  # gradients by each layer so far
     for depth in reversed(range(len(layers))):
-        layer, parts = layers[depth], come[depth]
+        layer, parts = layers[depth], arrived[depth]
         with tf.control_dependencies(parts):
-            own = of_layer[depth]
-            if own:
-                parts += tf.gradients(own, seen[depth], [one] * len(own))
+            [own] = tf.gradients(terms, seen[depth], ones)
+        parts += [] if own is None else [own]
         if depth and parts:
             others = [each for each in layers if each is not layer]
             shares = tf.gradients(layer, layers[:depth], tf.add_n(parts), stop_gradients=others)
-            for part, share in zip(come, shares, strict=False):
+            for part, share in zip(arrived, shares, strict=False):
                 part += [] if share is None else [share]
-    return tf.add_n(come[0]) if come[0] else tf.zeros_like(layers[0])
-
-
-def _terms_by_layer(terms: Sequence[tf.Tensor], seen: Sequence[tf.Tensor]) -> list[list[tf.Tensor]]:
-    """Return the terms that are computed from each layer."""
-    found: list[list[tf.Tensor]] = [[] for _ in seen]
-    numbers = {each.op: number for number, each in enumerate(seen)}
-    for term in terms:
-        waiting, visited, layers = [term.op], set(), set()
-        while waiting:
-            op = waiting.pop()
-            if op in numbers:
-                layers.add(numbers[op])
-            elif op not in visited:
-                visited.add(op)
-                waiting += [each.op for each in op.inputs]
-        for number in layers:
-            found[number].append(term)
-    return found
+    return tf.add_n(arrived[0]) if arrived[0] else tf.zeros_like(layers[0])
 
 
 def recompute_gradient(
     function: Callable[..., Sequence[tf.Tensor]], x: tf.Tensor, *constants: tf.Tensor
 ) -> Sequence[tf.Tensor]:
-    """Return the values of a function of x and of constants, whose gradient, by x alone, keeps
-    nothing but these.
+    """Return the values of a function, whose gradient by x computes the function again.
 
-    The function is computed once more for it, when what comes from above has come. Its own
-    operations would keep all that they pass on to each other, for a gradient that comes last.
+    Between the two passes only x and the constants are kept, none of the function's intermediate
+    results (gradient checkpointing: Chen et al. 2016, arXiv:1604.06174).
     """
 
     def forward(
         x: tf.Tensor, *constants: tf.Tensor
     ) -> tuple[Sequence[tf.Tensor], Callable[..., tuple[tf.Tensor | None, ...]]]:
         def gradient(*above: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-            with tf.control_dependencies(above):  # or else both would be made one
+            with tf.control_dependencies(above):  # otherwise TensorFlow would merge both
                 later = tf.identity(x)
             by_x = tf.gradients(function(later, *constants), later, above)[0]
             return by_x, *[None] * len(constants)
@@ -112,45 +87,40 @@ def recompute_gradient(
 
 
 def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Return features whose gradient is divided by its L1 norm and multiplied by a weight.
+    """Return the features, with a gradient divided by its L1 norm and multiplied by a weight.
 
-    So every layer pulls with the strength of its weight, whatever its loss (jcjohnson/neural-style,
-    `-normalize_gradients`). The value of the loss is not changed: what is descended is no gradient
-    of it.
+    Every layer then pulls with the strength of its weight, whatever its loss
+    (jcjohnson/neural-style, `-normalize_gradients`). The loss itself stays the same, so the step
+    no longer follows its gradient.
 
     Args:
         features: [1, H, W, C].
-        weight: Weight of the layer's term, which the incoming gradient already has as a factor.
+        weight: Weight of the layer's term, already a factor of the incoming gradient.
     """
 
-    def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            factor = pull_factor(absolute_sum(upstream), weight)
-            return upstream * tf.cast(factor, upstream.dtype)
+    def normalized(gradient: tf.Tensor) -> tf.Tensor:
+        factor = norm_factor(absolute_sum(gradient), weight)
+        return gradient * tf.cast(factor, gradient.dtype)
 
-        return tf.identity(values), gradient
-
-    return tf.custom_gradient(same)(features)
-
-
-def absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
-    """Return the L1 norm of a gradient, in float64; it adds over disjoint parts."""
-    return sum_of(tf.abs(wide(gradient)))
-
-
-def pull_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Return what a gradient of this L1 norm is multiplied by to be normalised."""
-    # Per unit of weight the norm is |gradient| / weight; 1e-8 is the tool's own guard.
-    return tf.math.divide_no_nan(weight, tf.cast(norm, weight.dtype) + 1e-8 * weight)
+    return _with_gradient(features, normalized)
 
 
 def scale_gradient(features: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Return features whose gradient is multiplied by a factor."""
+    """Return the features, with a gradient multiplied by a factor."""
+    return _with_gradient(features, lambda gradient: gradient * tf.cast(factor, gradient.dtype))
 
-    def same(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * tf.cast(factor, upstream.dtype)
 
-        return tf.identity(values), gradient
+def absolute_sum(gradient: tf.Tensor) -> tf.Tensor:
+    """Return the L1 norm of a gradient, in float64; it adds over disjoint parts of an image."""
+    return sum_of(tf.abs(wide(gradient)))
 
-    return tf.custom_gradient(same)(features)
+
+def norm_factor(norm: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Return the factor that normalises a gradient of this L1 norm."""
+    # Per unit of weight the norm is |gradient| / weight; neural-style adds 1e-8 to it.
+    return tf.math.divide_no_nan(weight, tf.cast(norm, weight.dtype) + 1e-8 * weight)
+
+
+def _with_gradient(x: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Return x, with a gradient changed by a function."""
+    return tf.custom_gradient(lambda values: (tf.identity(values), change))(x)

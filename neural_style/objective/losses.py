@@ -102,7 +102,7 @@ def content_statistics(features: tf.Tensor, target: tf.Tensor) -> ContentStatist
 
 
 def mean_squared_error(sums: ContentStatistics) -> tf.Tensor:
-    """Mean of (F - P)^2 over positions and channels; weights carry over between layers and sizes."""
+    """Mean of (F - P)^2 over positions and channels; one weight suits every layer and size."""
     return over(sums.squares, sums.positions * sums.channels)
 
 

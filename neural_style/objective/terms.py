@@ -1,11 +1,9 @@
-"""The terms of the loss: from the features of an image, or of a part of it, to sums that add over
-parts; and from the sums of the whole to losses.
-"""
+"""The terms of the loss: the sums of an image or of a part of it, and the losses of the whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from neural_style.objective import losses
@@ -23,18 +21,18 @@ from neural_style.system.tensorflow_v1 import tf
 
 @dataclass(frozen=True)
 class TermInputs:
-    """What of an image, or of a part of it, the terms are computed from.
+    """An image or a part of it, as the terms see it.
 
     Attributes:
-        features: Returns the features that a section, `content` or `style`, compares at a layer,
-            [1, H, W, C].
-        content: What those of the content layers are compared with, in the same form.
-        guides: Weights of the positions of style layers, [1, H, W, targets]; none without masks.
-        matches: For a part: what each value is matched with where histograms are compared, [M, C]
-            for each target, by layer. None for a whole image, whose values are matched here.
-        pixels: The image, RGB minus the mean, with its neighbours.
-        so_far: For a part: returns what the products of a layer's channels, by the name of the sum
-            and their number, have come to in the parts before; for sums that are taken in turn.
+        features: Returns the features of a layer that `content` or `style` compares, [1, H, W, C],
+            given the section and the layer.
+        content: Target features of the content layers, [1, H, W, C].
+        guides: Weights of the positions of style layers, [1, H, W, targets]; empty without masks.
+        matches: For a part, the value that each value is matched with where histograms are
+            compared, [M, C] for each target, by layer. None for a whole image.
+        pixels: The image, RGB minus the mean, with its padding.
+        so_far: For a part, returns the raw Gram matrix of the parts above, given the name of the
+            sum and the number of channels; needed for sums in float64.
     """
 
     features: Callable[[str, str], tf.Tensor]
@@ -47,11 +45,12 @@ class TermInputs:
 
 @dataclass(frozen=True)
 class Statistics:
-    """All that the terms are computed from; sums of disjoint parts add up to those of the whole.
+    """The sums that the terms are computed from; they add over disjoint parts of an image.
 
     Attributes:
-        content, style: By layer; of style layers, for each target.
-        variation: Of the total variation; empty without it.
+        content: Sums of each content layer.
+        style: Sums of each style layer for each target.
+        variation: Sums of the total variation; empty without it.
     """
 
     content: Mapping[str, ContentStatistics]
@@ -59,9 +58,7 @@ class Statistics:
     variation: tuple[VariationStatistics, ...]
 
     def parts(self) -> dict[str, Any]:
-        """Return every sum by a name, `style/relu1_1/0/products`; numbers that are no sums are left
-        out.
-        """
+        """Return every sum by name, such as `style/relu1_1/0/products`."""
         return {
             f"{name}/{key}": value
             for name, each in self._records().items()
@@ -69,7 +66,7 @@ class Statistics:
         }
 
     def with_parts(self, values: Mapping[str, Any]) -> Statistics:
-        """Return these with other sums in their places, named as `parts` names them."""
+        """Return a copy with other sums, named as in `parts`."""
         new = {
             name: replace(each, **{key: values[f"{name}/{key}"] for key in _sums_in(each)})
             for name, each in self._records().items()
@@ -96,57 +93,55 @@ class Statistics:
 
 
 def _sums_in(record: Any) -> dict[str, Any]:
-    """Return the sums of one record by their names."""
-    values = {each.name: getattr(record, each.name) for each in fields(record)}
-    fixed = ("channels", "factor")
-    return {name: v for name, v in values.items() if v is not None and name not in fixed}
+    """Return the sums of a record by name, without its constants and what is None."""
+    constants = ("channels", "factor")
+    return {k: v for k, v in vars(record).items() if v is not None and k not in constants}
 
 
-def build_statistics(structure: ObjectiveSpec, view: TermInputs, scope: str = "") -> Statistics:
-    """Add the sums of a view to the graph.
+def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -> Statistics:
+    """Add the sums of an image, or of a part of it, to the graph.
 
     Args:
-        structure: Which layers and formulas.
-        view: What they are taken of.
-        scope: What the names of their scopes begin with.
+        spec: Layers and formulas.
+        inputs: The image as the terms see it.
+        scope: Prefix of the name scopes.
     """
     content, style = {}, {}
-    for name in structure.content_layers:
+    for name in spec.content_layers:
         with tf.name_scope(f"{scope}content/{name}/"):
             content[name] = losses.content_statistics(
-                view.features("content", name), view.content[name]
+                inputs.features("content", name), inputs.content[name]
             )
-    for name in structure.style_layers:
+    for name in spec.style_layers:
         with tf.name_scope(f"{scope}style/{name}/"):
-            style[name] = _style_sums(structure, name, view)
+            style[name] = _style_statistics(spec, name, inputs)
     variation: list[VariationStatistics] = []
-    if structure.variation_norm:
+    if spec.variation_norm:
         with tf.name_scope(f"{scope}total_variation/"):
-            shown = view.pixels
-            if structure.variation_channels != (1.0, 1.0, 1.0):
-                factors = tf.constant(structure.variation_channels, shown.pixels.dtype)
-                shown = replace(shown, pixels=shown.pixels * factors)
-            form = VARIATIONS[structure.variation_norm]
-            variation = variation_statistics(form, shown, structure.variation_exponent)
+            image = inputs.pixels
+            if spec.variation_channels != (1.0, 1.0, 1.0):
+                factors = tf.constant(spec.variation_channels, image.pixels.dtype)
+                image = replace(image, pixels=image.pixels * factors)
+            form = VARIATIONS[spec.variation_norm]
+            variation = variation_statistics(form, image, spec.variation_exponent)
     return Statistics(content, style, tuple(variation))
 
 
 def build_terms(
-    structure: ObjectiveSpec,
+    spec: ObjectiveSpec,
     sums: Statistics,
-    goals: Mapping[str, Sequence[StyleStatistics]],
+    targets: Mapping[str, Sequence[StyleStatistics]],
     shares: tf.Tensor,
     scope: str = "",
 ) -> dict[str, tf.Tensor]:
-    """Add the losses of a whole image's sums, rounded to the type of the shares, to the graph,
-    without their weights.
+    """Add the unweighted terms to the graph.
 
     Args:
-        structure: Which layers and formulas.
-        sums: Of the whole image.
-        goals: What those of style layers are compared with, for each target.
-        shares: Of each target, [targets].
-        scope: What the names of their scopes begin with.
+        spec: Layers and formulas.
+        sums: Sums of the whole image; they are rounded to the type of the shares.
+        targets: Sums that those of each style layer are compared with, for each target.
+        shares: Share of each target, [targets].
+        scope: Prefix of the name scopes.
 
     Returns:
         Scalars by name, in the order of `ObjectiveSpec.terms`.
@@ -155,70 +150,57 @@ def build_terms(
     with tf.name_scope(f"{scope}rounded/"):
         parts = sums.parts().items()
         sums = sums.with_parts({name: tf.cast(part, shares.dtype) for name, part in parts})
-    for name, errors in sums.content.items():
+    for name, content in sums.content.items():
         with tf.name_scope(f"{scope}content/{name}/"):
-            formula = losses.CONTENT_LOSSES[structure.content_normalization]
-            terms[f"content/{name}"] = formula(errors)
-    for name, each in sums.style.items():
+            terms[f"content/{name}"] = losses.CONTENT_LOSSES[spec.content_normalization](content)
+    for name, style in sums.style.items():
         with tf.name_scope(f"{scope}style/{name}/"):
-            terms |= _style_terms(structure, name, each, goals[name], shares)
+            for statistic in spec.statistics:
+                loss = _style_loss(spec, statistic)
+                each = [loss(*pair) for pair in zip(style, targets[name], strict=True)]
+                mixed = each[0] if len(each) == 1 else tf.reduce_sum(shares * tf.stack(each))
+                terms[spec.style_term(name, statistic)] = mixed
     if sums.variation:
         with tf.name_scope(f"{scope}total_variation/"):
             terms["total_variation"] = variation_loss(sums.variation)
     return terms
 
 
-def _style_sums(
-    structure: ObjectiveSpec, layer: str, view: TermInputs
+def _style_statistics(
+    spec: ObjectiveSpec, layer: str, inputs: TermInputs
 ) -> tuple[StyleStatistics, ...]:
-    """Return the sums of a layer for each target; without masks all have the same."""
-    features, kinds = view.features("style", layer), set(structure.statistics)
-    wanted = {
-        "with_means": bool(kinds & {"mean_covariance", "wasserstein"})
-        or structure.activation_shift != 0,
-        "ordered": "histogram" in kinds and view.matches is None,
-        "float64_sums": structure.float64_sums,
-    }
+    """Return the sums of a style layer for each target; without masks all targets share them."""
+    features, compared = inputs.features("style", layer), set(spec.statistics)
+    of_moments = bool(compared & {"mean_covariance", "wasserstein"})
 
     def sums_of(target: int, guide: tf.Tensor | None = None) -> StyleStatistics:
         before = None
-        if structure.float64_sums and view.so_far is not None:
+        if spec.float64_sums and inputs.so_far is not None:
             name = f"style/{layer}/{target}/products"
-            before = view.so_far(name, int(features.shape[-1]))
-        return losses.style_statistics(features, guide, before=before, **wanted)
+            before = inputs.so_far(name, int(features.shape[-1]))
+        return losses.style_statistics(
+            features,
+            guide,
+            with_means=of_moments or spec.activation_shift != 0,
+            ordered="histogram" in compared and inputs.matches is None,
+            float64_sums=spec.float64_sums,
+            before=before,
+        )
 
-    guide = view.guides.get(layer)
+    guide = inputs.guides.get(layer)
     if guide is not None:
-        return tuple(sums_of(i, guide[..., i : i + 1]) for i in range(structure.targets))
+        return tuple(sums_of(i, guide[..., i : i + 1]) for i in range(spec.targets))
     sums = sums_of(0)
-    if "histogram" not in kinds or view.matches is None:
-        return (sums,) * structure.targets
+    if "histogram" not in compared or inputs.matches is None:
+        return (sums,) * spec.targets
     return tuple(
-        replace(sums, matched=losses.match_error(features, match)) for match in view.matches[layer]
+        replace(sums, matched=losses.match_error(features, match))
+        for match in inputs.matches[layer]
     )
 
 
-def _style_terms(
-    structure: ObjectiveSpec,
-    layer: str,
-    sums: Sequence[StyleStatistics],
-    goals: Sequence[StyleStatistics],
-    shares: tf.Tensor,
-) -> dict[str, tf.Tensor]:
-    """Return a layer's loss for each statistic, summed over the targets by their shares."""
-    terms = {}
-    for statistic in structure.statistics:
-        loss = _style_loss(structure, statistic)
-        each = [loss(made, goal) for made, goal in zip(sums, goals, strict=True)]
-        name = structure.style_term(layer, statistic)
-        terms[name] = each[0] if len(each) == 1 else tf.reduce_sum(shares * tf.stack(each))
-    return terms
-
-
-def _style_loss(
-    structure: ObjectiveSpec, statistic: str
-) -> Callable[[StyleStatistics, StyleStatistics], Any]:
+def _style_loss(spec: ObjectiveSpec, statistic: str) -> losses.StyleLoss:
     if statistic != "gram":
         return losses.DISTRIBUTION_LOSSES[statistic]
-    formula, shift = losses.GRAM_LOSSES[structure.style_normalization], structure.activation_shift
+    formula, shift = losses.GRAM_LOSSES[spec.style_normalization], spec.activation_shift
     return lambda sums, target: formula(losses.shifted(sums, shift), losses.shifted(target, shift))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from neural_style.network.weights import Layer
 from neural_style.objective import LeftGradient, Objective, read_targets
-from neural_style.objective.gradients import pull_factor
+from neural_style.objective.gradients import norm_factor
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import Statistics, TermInputs, build_statistics, build_terms
 from neural_style.objective.variables import FedVariable, build_fed
@@ -123,7 +123,7 @@ def build_tiled_objective(
         ),
         settle_norms=tf.group(
             *(
-                pull.factor.assign(pull_factor(pull.norm.value(), pull.weight), read_value=False)
+                pull.factor.assign(norm_factor(pull.norm.value(), pull.weight), read_value=False)
                 for pull in pulls.values()
             )
         ),
