@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from neural_style.inputs.start import start_image
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,7 +30,6 @@ from benchmarks.task import (
     Task,
 )
 from neural_style.inputs import ScaledPictures, at_scale, read_pictures
-from neural_style.inputs.start import start_image
 from neural_style.network import deprocess, preprocess
 from neural_style.network.weights import Convolution, Pooling, VGGWeights, layers_needed
 from neural_style.system.hardware import usable_cpus

@@ -105,7 +105,7 @@ def test_random_filters_lower_the_style_loss_and_are_named_everywhere(
         return VGGWeights(tuple(small_layers(seed)), np.zeros(3, np.float32), "random")
 
     if not whole:
-        monkeypatch.setattr("neural_style.inputs.find_weights.random_weights", draw)
+        monkeypatch.setattr("neural_style.inputs.weights.random_weights", draw)
     missing = [f"network.weights={experiment.parent / 'none.mat'}", "network.if_missing=random"]
     folder = only_run(experiment, *missing, "optimizer.iterations=30")
     record = json.loads((folder / "record.json").read_text())

@@ -4,7 +4,7 @@ pictures      picture files, masks or arrays -> pictures
 scales        the scales of a run, and its pictures at each of them
 guidance      masks -> weights of the positions of a layer
 controls      colour control, and style images in the fine structure of others
-find_weights  the network: a file, a download, or random filters
+weights       the network: a file, a download, or random filters
 terms         the spec of the objective, and the weights of its terms
 job           a run whose inputs are read and checked
 """
@@ -16,12 +16,12 @@ from neural_style.inputs.controls import (
     recolor_start,
     restore_color,
 )
-from neural_style.inputs.find_weights import find_weights
 from neural_style.inputs.guidance import Guides, guides_of
 from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
 from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, schedule, sizes_at
 from neural_style.inputs.terms import columns_of, spec_of, term_weights
+from neural_style.inputs.weights import find_weights
 
 __all__ = [
     "Guides",

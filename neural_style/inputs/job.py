@@ -16,11 +16,11 @@ import numpy as np
 from neural_style.config import Config
 from neural_style.images import check_sides
 from neural_style.inputs.controls import check_fine, settings_for, side_of
-from neural_style.inputs.find_weights import FoundWeights, find_weights
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import Pictures, read_pictures
 from neural_style.inputs.scales import Scale, Sizes, check_layers, masks_at, schedule, sizes_at
 from neural_style.inputs.terms import spec_of
+from neural_style.inputs.weights import FoundWeights, find_weights
 from neural_style.network.weights import Layer, VGGWeights, layers_needed
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.system.files import digest

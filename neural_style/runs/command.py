@@ -14,9 +14,9 @@ from pathlib import Path
 
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import FailedRunError, InputError
-from neural_style.inputs.find_weights import RANDOM_NOTICE
 from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.scales import work
+from neural_style.inputs.weights import RANDOM_NOTICE
 from neural_style.runs import checkpoint, record, window
 from neural_style.runs.outputs import RunFolder
 from neural_style.runs.progress import Progress

@@ -16,9 +16,9 @@ from neural_style.evaluation import Evaluator, open_evaluator
 from neural_style.images import read_image
 from neural_style.inputs import Pictures
 from neural_style.inputs.controls import as_compared
-from neural_style.inputs.find_weights import fit_filters
 from neural_style.inputs.job import Job
 from neural_style.inputs.terms import spec_of
+from neural_style.inputs.weights import fit_filters
 from neural_style.objective.spec import ObjectiveSpec, depth_of, merge
 from neural_style.system.lru import LRUCache
 from neural_style.system.tensorflow_v1 import Device, wants_exact_sums

@@ -73,7 +73,7 @@ def test_what_several_runs_name_is_read_once_whatever_the_seed(
     """Each copy of a network would stay in memory, 80 MB of the published one."""
     told = []
     load = Mock(wraps=vgg.load_weights)
-    monkeypatch.setattr("neural_style.inputs.find_weights.load_weights", load)
+    monkeypatch.setattr("neural_style.inputs.weights.load_weights", load)
     desk = Desk(told.append)
     changes = [{"style": {"weight": n}, "init": {"seed": n}} for n in (1, 2, 3)]
     jobs = [desk.job(config(folder, small_mat, **each)) for each in changes]
@@ -85,7 +85,7 @@ def test_random_filters_are_those_of_the_seed(folder, desk, monkeypatch):
     def draw(seed: int) -> VGGWeights:
         return VGGWeights(tuple(small_layers(seed)), np.full(3, seed), "random")
 
-    monkeypatch.setattr("neural_style.inputs.find_weights.random_weights", draw)
+    monkeypatch.setattr("neural_style.inputs.weights.random_weights", draw)
     for seed in (0, 1, 0, 1):
         made = desk.job(config(folder, None, init={"seed": seed}))
         assert made.weights.mean[0] == seed

@@ -15,7 +15,7 @@ from painting import write_small
 from neural_style.config import load_source, validate
 from neural_style.errors import InputError
 from neural_style.images import io as images
-from neural_style.inputs import find_weights as supply
+from neural_style.inputs import weights as supply
 from neural_style.inputs.job import Desk
 from neural_style.network.weights import VGGWeights
 from neural_style.sweeps import estimate as survey

@@ -26,8 +26,8 @@ from references import ROOT
 import style_transfer
 from neural_style.config import load_config, make_config, to_yaml
 from neural_style.images import io as images
-from neural_style.inputs import find_weights as supply
 from neural_style.inputs import job
+from neural_style.inputs import weights as supply
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.runs import checkpoint

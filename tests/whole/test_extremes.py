@@ -101,7 +101,7 @@ import json, sys, time
 import numpy as np
 import style_transfer
 from neural_style.config import make_config
-from neural_style.inputs.find_weights import find_weights
+from neural_style.inputs.weights import find_weights
 
 optimise, (threads, folder) = style_transfer.optimise, sys.argv[1:]
 

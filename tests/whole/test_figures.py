@@ -19,7 +19,7 @@ from neural_style.config import Config, load_source, validate
 from neural_style.config.source import Source
 from neural_style.evaluation.metrics import ssim
 from neural_style.images import read_image, resize
-from neural_style.inputs import find_weights as supply
+from neural_style.inputs import weights as supply
 from neural_style.inputs.job import Desk
 from neural_style.sweeps.estimate import check_inputs
 from neural_style.sweeps.plan import Plan, plan_sweep

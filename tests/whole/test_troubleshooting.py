@@ -17,7 +17,7 @@ from references import ROOT
 
 import style_transfer
 from neural_style.images import io as images
-from neural_style.inputs.find_weights import PUBLISHED_NAME
+from neural_style.inputs.weights import PUBLISHED_NAME
 from neural_style.transfer.state import Iteration, LossHistory, Result
 
 README = ROOT / "README.md"

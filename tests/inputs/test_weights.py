@@ -11,8 +11,8 @@ import pytest
 from tables import refusal
 
 from neural_style.config import make_config
-from neural_style.inputs import find_weights as supply
-from neural_style.inputs.find_weights import find_weights
+from neural_style.inputs import weights as supply
+from neural_style.inputs.weights import find_weights
 from neural_style.network import download
 from neural_style.network.weights import VGGWeights, WeightsError
 
