@@ -22,7 +22,7 @@ from neural_style.evaluation.gaussians import (
 )
 from neural_style.evaluation.metrics import color_gaussian
 from neural_style.evaluation.scores import (
-    CONTENT_LAYERS,
+    CONTENT_LAYER,
     HELD_OUT_LAYERS,
     SIMILARITY_LAYER,
     STYLE_LAYERS,
@@ -124,8 +124,7 @@ class Evaluator:
             features = self._extract(picture, (), self.features).features
             similar = features.get(SIMILARITY_LAYER)
             distances = None if similar is None else cosine_distances(similar)
-            kept = {name: features[name] for name in CONTENT_LAYERS if name in features}
-            return Content(picture, kept, distances)
+            return Content(picture, features.get(CONTENT_LAYER), distances)
 
         return self._contents.get_or_make((array_key(content), size), make)
 
@@ -154,8 +153,7 @@ class Evaluator:
             {name: self.moments[name] for name in moments if self.sides[name] <= side},
             {name: self.features[name] for name in features if self.sides[name] <= side},
         )
-        fed = {self.pixels: preprocess(picture, self.mean)}
-        sums, maps = self.session.run(fetches, fed)
+        sums, maps = self.session.run(fetches, {self.pixels: preprocess(picture, self.mean)})
         gaussians = {
             name: Gaussian(mean.astype(np.float64), covariance.astype(np.float64))
             for name, (mean, covariance) in sums.items()
@@ -171,17 +169,16 @@ def open_evaluator(weights: VGGWeights, device: Device) -> Evaluator:
         device: Where to run; its precision is not used.
     """
     known = {layer.name for layer in weights.layers}
-    compared = [n for n in (*CONTENT_LAYERS, SIMILARITY_LAYER) if n in known]
+    compared = [name for name in (CONTENT_LAYER, SIMILARITY_LAYER) if name in known]
     fitted = [name for name in (*STYLE_LAYERS, *HELD_OUT_LAYERS) if name in known]
-    layers = {*compared, *fitted}
     with tf.Graph().as_default() as graph:
         pixels = tf.placeholder(tf.float32, [1, None, None, 3])
-        network = build_vgg(pixels, weights, layers, pooling_for(weights, "max"))
+        network = build_vgg(pixels, weights, {*compared, *fitted}, pooling_for(weights, "max"))
         moments = {name: _build_moments(network.features[name]) for name in fitted}
         eigen = build_eigen_operations()
     session = build_session(graph, device)
     network.initialize(session)
-    sides = {name: smallest_side(weights, name) for name in layers}
+    sides = {name: smallest_side(weights, name) for name in network.features}
     features = {name: network.features[name] for name in compared}
     return Evaluator(session, pixels, moments, features, eigen, sides, weights.mean)
 

@@ -15,7 +15,7 @@ from neural_style.evaluation.gaussians import Gaussian, gram_loss, squared_wasse
 from neural_style.evaluation.self_similarity import cosine_distances, self_similarity
 from neural_style.text import finite
 
-CONTENT_LAYERS = ("relu4_2",)
+CONTENT_LAYER = "relu4_2"
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 HELD_OUT_LAYERS = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_3")
 # As deep as the content layer, and not that layer, which most runs optimise.
@@ -59,12 +59,12 @@ class Content:
 
     Attributes:
         picture: [H, W, 3], RGB, 0..255, float32.
-        features: At `CONTENT_LAYERS`, [H', W', C], float32.
+        features: At `CONTENT_LAYER`, [H', W', C], float32, or None if that is left out.
         distances: By `cosine_distances` of its features at `SIMILARITY_LAYER`.
     """
 
     picture: np.ndarray
-    features: Mapping[str, np.ndarray]
+    features: np.ndarray | None
     distances: np.ndarray | None
 
 
@@ -105,18 +105,15 @@ def compare(
 
 
 def _content_scores(pastiche: Features, content: Content) -> Score:
-    found, target = pastiche.features, content.features
-    errors = [
-        np.mean((found[name] - target[name]) ** 2, dtype=np.float64)
-        for name in CONTENT_LAYERS
-        if name in found
-    ]
-    similarity = None
+    error = similarity = None
+    if content.features is not None:
+        gap = pastiche.features[CONTENT_LAYER] - content.features
+        error = np.mean(gap**2, dtype=np.float64)
     if content.distances is not None:
-        distances = cosine_distances(found[SIMILARITY_LAYER])
+        distances = cosine_distances(pastiche.features[SIMILARITY_LAYER])
         if distances is not None:
             similarity = self_similarity(distances, content.distances)
-    return {"content": _mean(errors), "self_similarity": similarity}
+    return {"content": error, "self_similarity": similarity}
 
 
 def _style_scores(pastiche: Features, styles: Sequence[Style], overlap: Overlap) -> Score:

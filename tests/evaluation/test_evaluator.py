@@ -20,7 +20,7 @@ from neural_style.evaluation import metrics
 from neural_style.evaluation.evaluator import CACHED, Evaluator, open_evaluator
 from neural_style.evaluation.gaussians import factorise, fit_gaussian, overlap
 from neural_style.evaluation.metrics import color_gaussian
-from neural_style.evaluation.scores import CONTENT_LAYERS, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
+from neural_style.evaluation.scores import CONTENT_LAYER, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
 from neural_style.images import read_image, resize
 from neural_style.network.weights import VGGWeights
 from neural_style.system.tensorflow_v1 import Device
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.onednn
 
 DEVICE = Device("cpu", "CPU", 2)
 WEIGHTS = VGGWeights(tuple(tiny_layers()), np.float32(MEAN), "unpublished")
-FEATURES_NEEDED = {*CONTENT_LAYERS, *STYLE_LAYERS, *HELD_OUT_LAYERS}
+FEATURES_NEEDED = {CONTENT_LAYER, *STYLE_LAYERS, *HELD_OUT_LAYERS}
 
 
 @pytest.fixture(scope="module")
