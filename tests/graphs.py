@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 from neural_style.objective import Objective, build_image, build_objective, set_image, set_weights
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 LAYERS = ("relu1_1", "relu2_1")
 

@@ -8,40 +8,36 @@ import pytest
 
 import style_transfer
 from neural_style.config import Config
-from neural_style.inputs import ScaledPictures
-from neural_style.inputs.terms import columns_of
-from neural_style.network.weights import (
-    VGGWeights,
-    preprocess,
-)
+from neural_style.inputs import Job, ScaledPictures
+from neural_style.network import preprocess
 from neural_style.runs import outputs
 from neural_style.system.files import write_atomically
-from neural_style.transfer import level as transfer
-from neural_style.transfer.state import Scores
+from neural_style.transfer import GraphCache, Scores
+from neural_style.transfer import level as level_module
 
 
 class MadeUp:
-    """A session of a transfer that is its own optimiser and run.
+    """A graph that is its own session, optimiser and run.
 
     Every loss is the mean squared distance from the content image, to which steps with momentum
     lead, so that iterates depend on all of the state but the best image.
     """
 
-    passes = tiles = None
+    evaluation = tiles = None
 
-    def __init__(self, config: Config, weights: VGGWeights, *_: Any) -> None:
-        self.columns, self.mean, self.layers = columns_of(config), weights.mean, ()
-        self.session = SimpleNamespace(run=lambda name: self.held[name])
-        self.optimizer = self
+    def __init__(self, job: Job, *_: Any) -> None:
+        self.columns, self.mean, self.layers = job.columns, job.weights.mean, ()
+        self.session = self.optimizer = self
         self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"))
         self.goal: Any = None
         self.held: dict[str, np.ndarray] = {}
 
-    def aim(self, _config: Config, inputs: ScaledPictures, _tick: Any) -> None:
-        self.goal = preprocess(inputs.content, self.mean)
+    def set_targets(self, _config: Config, pictures: ScaledPictures, _tile: Any) -> None:
+        self.goal = preprocess(pictures.content, self.mean)
 
-    def run(self, *_: Any) -> "MadeUp":
-        return self
+    def run(self, name: Any, *_: Any) -> Any:
+        """A value of the session, or a run of the optimiser."""
+        return self.held[name] if isinstance(name, str) else self
 
     def close(self) -> None:
         pass
@@ -53,7 +49,7 @@ class MadeUp:
     def restore(self, state: Any) -> None:
         self.held = dict(state)
 
-    def use(self, _passes: Any) -> None:
+    def use(self, _evaluation: Any) -> None:
         """Nothing else evaluates it."""
 
     def step(self, _number: int) -> dict[str, float]:
@@ -86,9 +82,9 @@ class MadeUp:
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """Make all runs without graph, scores and plot."""
-    verdict = Scores({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
-    patch.setattr(style_transfer, "open_workspace", MadeUp)
-    patch.setattr(style_transfer, "judge", lambda *_: verdict)
-    patch.setattr(transfer, "set_goal", MadeUp.aim)
+    scores = Scores({"total": 1.0}, {"content": 0.5, "style_held_out": 0.25})
+    patch.setattr(style_transfer, "build_graph", MadeUp)
+    patch.setattr(GraphCache, "judge", lambda *_: scores)
+    patch.setattr(level_module, "set_image", lambda *_: None)
     plot = b"losses over iterates"
     patch.setattr(outputs, "plot_losses", lambda _, path, *__: write_atomically(path, plot))

@@ -13,12 +13,12 @@ import pytest
 
 import style_transfer
 from neural_style.images import io as images
-from neural_style.inputs import Pictures
-from neural_style.inputs.terms import columns_of
+from neural_style.inputs import Job, Pictures
 from neural_style.runs import outputs
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.report.results import SweepResults
-from neural_style.transfer.state import Iteration, LossHistory, Result
+from neural_style.transfer import graph_cache
+from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Watch
 
 SMALL = (
     "content: {image: photo.png, layers: [relu2_1]}",
@@ -31,18 +31,19 @@ SMALL = (
 
 
 def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
-    """Leave out plots and scores, and paint in NumPy if wanted. Return the structures opened."""
+    """Leave out plots and scores, and paint in NumPy if wanted. Return the specs of the graphs."""
     opened: list[Any] = []
-    closes = Mock(score=lambda *_: {"content": 1.0})  # a workspace or a critic without a network
     patch.setattr(sweep_command, "report", list_runs)
     patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
     patch.setattr(outputs, "plot_losses", lambda *_: None)
-    patch.setattr(style_transfer, "open_evaluator", lambda *_: closes)
+    closes = Mock(score=lambda *_: {"content": 1.0})  # an evaluator without a network
+    patch.setattr(graph_cache, "open_evaluator", lambda *_: closes)
     if paint:
-        patch.setattr(style_transfer, "evaluate", lambda *_: defaultdict(lambda: 7.0))
+        graph = Mock(evaluate=lambda _: defaultdict(lambda: 7.0))
         patch.setattr(style_transfer, "optimise", paint_picture)
-        open_workspace = lambda *given: opened.append(given[3]) or closes  # noqa: E731
-        patch.setattr(style_transfer, "open_workspace", open_workspace)
+        patch.setattr(
+            style_transfer, "build_graph", lambda job, device, spec: opened.append(spec) or graph
+        )
     return opened
 
 
@@ -52,10 +53,11 @@ def list_runs(folder: Path, results: SweepResults, *_: Any) -> None:
 
 
 def paint_picture(
-    work: Any, config: Any, pictures: Pictures, watch: Any, resumed: Any = None, *_: Any
+    _graph: Any, job: Job, pictures: Pictures, watch: Watch, resumed: Checkpoint | None = None
 ) -> Result:
     """Let the content image, with noise, take on the colours of the styles step by step."""
-    columns, noise = columns_of(config), np.random.default_rng(config.init.seed)
+    config, columns = job.config, job.columns
+    noise = np.random.default_rng(config.init.seed)
     history = resumed.history if resumed else LossHistory(columns)
     image = resumed.state["image"] if resumed else pictures.content
     if not resumed:
@@ -69,7 +71,7 @@ def paint_picture(
             image = np.float32(image + 0.1 * (goal - image) * np.tanh(config.style.weight / 9))
             fetch, state = partial(np.copy, image), partial(dict, image=image)
             moment = Iteration("51x37", done + 1, losses, history, fetch, state)
-            watch(moment)
+            watch.iteration(moment)
     except KeyboardInterrupt:
         return Result(image, None, history, True, last=moment)
     return Result(image, None, history, False)

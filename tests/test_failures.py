@@ -9,8 +9,9 @@ from conftest import write_experiment
 
 import style_transfer
 from neural_style.errors import DivergedError, FailedRunError, InputError
-from neural_style.failures import describe, logged_in
-from neural_style.transfer import level as transfer
+from neural_style.runs.outputs import logged_in
+from neural_style.text import describe
+from neural_style.transfer import TransferSession
 
 
 def a_failure() -> tf.errors.OpError:
@@ -76,7 +77,7 @@ def test_a_run_that_fails_inside_tensorflow_ends_in_one_line(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(transfer, "set_goal", fail)
+    monkeypatch.setattr(TransferSession, "set_targets", fail)
     path = write_experiment(tmp_path, small_mat)
     assert style_transfer.main(["-q", "--config", str(path)]) == 1
     folder = tmp_path / "out" / "0001-small"

@@ -35,7 +35,6 @@ __all__ = [
     "as_compared",
     "at_scale",
     "columns_of",
-    "find_weights",
     "for_styles",
     "guides_of",
     "mix_scales",

@@ -51,10 +51,10 @@ class GraphCache:
     device: Device
     kept_bytes: int = 0
     _graphs: LRUCache[TransferSession] = field(
-        default_factory=lambda: LRUCache(1, close=TransferSession.close)
+        default_factory=lambda: LRUCache(1, close=lambda graph: graph.close())
     )
     _evaluators: LRUCache[Evaluator] = field(
-        default_factory=lambda: LRUCache(1, close=Evaluator.close)
+        default_factory=lambda: LRUCache(1, close=lambda evaluator: evaluator.close())
     )
     _painted: LRUCache[Pictures] = field(default_factory=lambda: LRUCache(1))
 

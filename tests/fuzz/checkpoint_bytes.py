@@ -216,10 +216,11 @@ def check(data: bytes, folder: Path) -> None:
 
 def _use(found: Checkpoint, folder: Path) -> None:
     """Do with a checkpoint what a run does that goes on."""
+    from neural_style.transfer.guard import guard_of
+
     from neural_style.errors import InputError
     from neural_style.objective.variables import check_state
     from neural_style.runs.checkpoint import decode, find_checkpoint
-    from neural_style.transfer.guard import guard_of
 
     written = _encoded(found)
     if _encoded(decode(io.BytesIO(written))) != written:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from neural_style.inputs.start import start_image
 
 from neural_style.config import make_config
-from neural_style.inputs.start import start_image
 
 MEAN = np.array([120.0, 110.0, 100.0], np.float32)
 SIZE = (30, 40)

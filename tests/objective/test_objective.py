@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from graphs import LAYERS, ancestors, objective_session, picture, set_goal
+from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 from neural_style.config import make_config
 from neural_style.inputs.terms import spec_of
 from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 pytestmark = pytest.mark.onednn
 

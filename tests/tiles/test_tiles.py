@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import MEAN
+from neural_style.transfer.targets import StyleSource
 
 import vgg19_matconvnet as vgg
 from neural_style.network.weights import (
@@ -44,7 +45,6 @@ from neural_style.tiles.passes import (
 )
 from neural_style.tiles.spill import Spill
 from neural_style.transfer import targets
-from neural_style.transfer.targets import StyleSource
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 PAPER = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

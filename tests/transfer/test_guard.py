@@ -9,6 +9,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from conftest import command
+from neural_style.transfer.fitting import memory_advice
+from neural_style.transfer.guard import DivergenceGuard, guard_of
 from tables import refusal
 
 import style_transfer
@@ -18,8 +20,6 @@ from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
 from neural_style.optimizers.lbfgs import LBFGSRun
 from neural_style.transfer import fitting
-from neural_style.transfer.fitting import memory_advice
-from neural_style.transfer.guard import DivergenceGuard, guard_of
 from neural_style.transfer.state import LossHistory
 
 

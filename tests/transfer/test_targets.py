@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from graphs import LAYERS, objective_session
+from neural_style.transfer.targets import KeptTargets, StyleSource, Targets, key_of, measure_targets
 from numpy.testing import assert_allclose
 
 from neural_style.objective import set_image, set_weights
 from neural_style.objective.losses import StyleStatistics, _moments
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer import targets
-from neural_style.transfer.targets import KeptTargets, StyleSource, Targets, key_of, measure_targets
 
 EVERY = ("gram", "mean_covariance", "wasserstein", "histogram")
 
