@@ -9,13 +9,7 @@ terms         the spec of the objective, and the weights of its terms
 job           a run whose inputs are read and checked
 """
 
-from neural_style.inputs.controls import (
-    as_compared,
-    mix_scales,
-    recolor,
-    recolor_start,
-    restore_color,
-)
+from neural_style.inputs.controls import as_compared, recolor, recolor_start, restore_color
 from neural_style.inputs.guidance import Guides, guides_of
 from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
@@ -37,7 +31,6 @@ __all__ = [
     "columns_of",
     "for_styles",
     "guides_of",
-    "mix_scales",
     "read_pictures",
     "recolor",
     "recolor_start",

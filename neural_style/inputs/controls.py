@@ -10,9 +10,7 @@ the other, and replaces the style image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
 
 import numpy as np
 
@@ -27,8 +25,6 @@ CONTENT_LAYER = "relu4_2"
 LAYERS = ("relu1_1", "relu2_1")
 WEIGHT = 1000.0  # of each layer, beside 1 for the content: the authors' own
 ITERATIONS = 100
-
-Stylize: TypeAlias = Callable[[np.ndarray, np.ndarray, Config], np.ndarray]
 
 
 def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
@@ -83,26 +79,6 @@ def restore_color(control: ColorControl, pastiche: np.ndarray, content: np.ndarr
         return pastiche
     fitted = images.resize(content, (pastiche.shape[0], pastiche.shape[1]))
     return color.preserve_luminance(pastiche, fitted, control.space)
-
-
-def mix_scales(config: Config, pictures: Pictures, stylize: Stylize) -> Pictures:
-    """Return the pictures, each style painted in the fine structure that its settings name.
-
-    Args:
-        config: Settings of the run.
-        pictures: Its pictures.
-        stylize: Returns the pastiche of a content image, a style image and settings.
-    """
-    if not pictures.fine:
-        return pictures
-    styles = []
-    for style, asked, fine in zip(pictures.styles, config.style.images, pictures.fine, strict=True):
-        if fine is None:
-            styles.append(style)
-            continue
-        settings = settings_for(config, side_of(asked, config, pictures))
-        styles.append(stylize(style, fine, settings))
-    return replace(pictures, styles=tuple(styles), fine=())
 
 
 def check_fine(pictures: Pictures, weights: VGGWeights) -> None:

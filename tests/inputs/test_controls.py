@@ -1,9 +1,10 @@
 """Colour control against NumPy and published formulas; scale control by its transfers."""
 
 import re
-from contextlib import nullcontext
+from collections.abc import Iterable
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,24 +13,22 @@ from numpy.testing import assert_allclose, assert_array_equal
 from references import CONVERT
 from tables import refusal
 
-import style_transfer
-from neural_style.config import ColorControl, Config, make_config
+from neural_style.config import ColorControl, make_config
 from neural_style.errors import DivergedError, InputError
 from neural_style.images import color, resize
 from neural_style.inputs.controls import (
     as_compared,
-    mix_scales,
     recolor,
     recolor_start,
     restore_color,
     settings_for,
 )
-from neural_style.inputs.job import Job, check_scales
+from neural_style.inputs.job import Job
 from neural_style.inputs.pictures import Pictures
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.network.weights import VGGWeights
 from neural_style.transfer.graph_cache import GraphCache
-from neural_style.transfer.state import LossHistory, Result
+from neural_style.transfer.state import LossHistory, Result, Watch
 
 both_spaces = pytest.mark.parametrize("space", CONVERT)
 
@@ -114,40 +113,49 @@ def picture(value: float, height: int = 30, width: int = 40) -> np.ndarray:
     return np.full((height, width, 3), value, np.float32)
 
 
-def config(size: int | None = 64) -> Config:
+def fine_job(size: int | None = 64, **runtime: str) -> Job:
+    """A run of three styles, of which the first and the third have a fine structure."""
     first = {"path": "a.png", "fine": "fine_a.png", "scale": 1.5}
     images = [first, "b.png", {"path": "c.png", "fine": "fine_c.png", "weight": 2}]
-    values = {"style": {"images": images}, "image": {"size": size}}
-    return make_config({**values, "network": {"pooling": "average"}, "runtime": {"threads": 3}})
-
-
-def fine_pictures() -> Pictures:
+    values = {"style": {"images": images}, "image": {"size": size}, "runtime": {"threads": 3}}
+    values["runtime"] |= runtime
     styles, fine = (picture(1), picture(2), picture(3)), (picture(10), None, picture(30))
     mask = np.ones((30, 40), np.float32)
-    return Pictures(picture(0, 20, 50), styles, picture(5), mask, fine, ((mask, None),) * 3)
+    own = Pictures(picture(0, 20, 50), styles, picture(5), mask, fine, ((mask, None),) * 3)
+    return Job(make_config({**values, "network": {"pooling": "average"}}), own, vgg19())
+
+
+def paint(jobs: Iterable[Job], *ends: Result) -> tuple[list[Job], list[Pictures]]:
+    """Paint the styles of jobs by adding pictures, or with these results; return the transfers."""
+    asked, results, painted = [], iter(ends), []
+    graphs = GraphCache(CPU)
+
+    def optimise(graph: Mock, job: Job, given: Pictures, _watch: Watch) -> Result:
+        asked.append(job)
+        made = Result(given.content + given.styles[0], None, LossHistory([]), False)
+        return next(results) if ends else made
+
+    for job in jobs:
+        painted.append(graphs.pictures(job, Mock(), optimise))
+    return asked, painted
 
 
 @pytest.mark.parametrize(("size", "sides"), [(64, [96, 64]), (None, [75, 50])])
 def test_styles_with_fine_structure_are_painted_in_it_at_the_size_they_are_used_at(size, sides):
-    asked = []
-
-    def stylize(coarse: np.ndarray, fine: np.ndarray, settings: Config) -> np.ndarray:
-        asked.append((coarse[0, 0, 0], fine[0, 0, 0], settings.image.size))
-        return coarse + fine
-
-    before = fine_pictures()
-    mixed = mix_scales(config(size), before, stylize)
-    assert asked == [(1, 10, sides[0]), (3, 30, sides[1])]
+    job = fine_job(size)
+    transfers, (mixed,) = paint([job])
+    assert [each.config.image.size for each in transfers] == sides
     assert [style[0, 0, 0] for style in mixed.styles] == [11, 2, 33]
     assert mixed.fine == ()
     for name in ("content", "start", "alpha", "masks"):
-        assert getattr(mixed, name) is getattr(before, name)
-    assert mix_scales(config(size), mixed, None) is mixed  # there is no more to paint
+        assert getattr(mixed, name) is getattr(job.pictures, name)
+    assert paint([replace(job, pictures=mixed)]) == ([], [mixed])  # there is no more to paint
 
 
 def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style():
     """Gatys et al. 2017, section 6: style at conv1_1 and conv2_1 alone, from the coarse image."""
-    settings = settings_for(config(), 96)
+    own = fine_job().config
+    settings = settings_for(own, 96)
     layers = {"content/relu4_2": 1, "style/relu1_1": 1000, "style/relu2_1": 1000}
     assert term_weights(settings, (96, 96)) == {**layers, "total_variation": 0}
     spec = spec_of(settings)
@@ -155,7 +163,7 @@ def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style
     assert (settings.init.source, settings.init.noise) == ("content", 0)
     assert (settings.image.size, settings.image.scales) == (96, None)
     assert settings.color.preserve == "none"
-    assert (settings.network, settings.runtime) == (config().network, config().runtime)
+    assert (settings.network, settings.runtime) == (own.network, own.runtime)
     assert (settings.network.pooling, settings.runtime.threads) == ("average", 3)
 
 
@@ -166,24 +174,12 @@ def test_a_network_without_the_layers_of_a_fine_structure_is_refused():
     settings = make_config({"content": content, "style": style, "image": {"size": 20}})
     given = Pictures(picture(0), (picture(1), picture(2)), fine=(None, picture(3)))
     small = VGGWeights(tuple(small_layers()), np.zeros(3, np.float32), "unpublished")
-    assert refusal(InputError, check_scales, settings, given, small) == (
+    assert refusal(InputError, Job(settings, given, small).check) == (
         "style.images[1].fine: found a network without relu4_2, expected one with relu1_1, "
         "relu2_1, relu4_2; set other network.weights, or remove fine"
     )
-    check_scales(settings, given, vgg19())
-    check_scales(settings, replace(given, fine=()), small)
-
-
-def paint(monkeypatch, ends, settings: Config, *results: Result) -> tuple[list[Config], str]:
-    """Paint styles by transfers of these results; return their settings and what ends it."""
-    asked, made = [], iter(results)
-    monkeypatch.setattr(
-        style_transfer, "optimise", lambda _work, own, _pictures: asked.append(own) or next(made)
-    )
-    work = SimpleNamespace(session=nullcontext())
-    monkeypatch.setattr(style_transfer, "open_workspace", lambda *_: work)
-    workspace = style_transfer.open_studio(CPU).workspace
-    return asked, refusal(ends, workspace, Job(settings, fine_pictures(), vgg19(), {}))
+    Job(settings, given, vgg19()).check()
+    Job(settings, replace(given, fine=()), small).check()
 
 
 DONE, STOPPED, DIVERGED = (
@@ -192,29 +188,22 @@ DONE, STOPPED, DIVERGED = (
 )
 
 
-def test_ctrl_c_and_divergence_while_a_style_is_painted_end_the_run(monkeypatch):
-    paint(monkeypatch, KeyboardInterrupt, config(), STOPPED)
-    _, message = paint(monkeypatch, DivergedError, config(), DIVERGED)
+def test_ctrl_c_and_divergence_while_a_style_is_painted_end_the_run():
+    refusal(KeyboardInterrupt, paint, [fine_job()], STOPPED)
+    message = refusal(DivergedError, paint, [fine_job()], DONE, DIVERGED)
     assert re.search(r"style\.images: .* total is nan", message)
 
 
 @pytest.mark.parametrize(("memory", "in_tiles"), [("900MB", True), ("90GB", False)])
-def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles, monkeypatch):
+def test_a_style_is_painted_in_tiles_where_it_would_not_fit(memory, in_tiles):
     """Though the run that it is for is taken in one piece."""
-    own = config(1024).having({"runtime.tile": "none", "runtime.memory": memory})
-    asked, _ = paint(monkeypatch, KeyboardInterrupt, own, DONE, STOPPED)
-    assert [isinstance(each.runtime.tile, int) for each in asked] == [in_tiles, in_tiles]
+    transfers, _ = paint([fine_job(1024, tile="none", memory=memory)])
+    assert [isinstance(each.config.runtime.tile, int) for each in transfers] == [in_tiles] * 2
 
 
 def test_styles_are_painted_once_for_runs_that_use_the_same():
-    painted = []
-    opened = SimpleNamespace(close=lambda: None)
-    graphs = GraphCache(
-        lambda *_: opened, None, lambda job: painted.append(1) or job.pictures, None
-    )
-    network = VGGWeights((), np.zeros(3, np.float32), "unpublished", "1")
-    job = Job(config(), fine_pictures(), network, {"content.image": "2"})
+    job = replace(fine_job(), digests={"content.image": "2"})
     other = replace(job, digests={"content.image": "3"})
-    for each in (job, job, other, other):
-        graphs.workspace(each)
-    assert len(painted) == 2
+    transfers, painted = paint([job, job, other, other])
+    assert len(transfers) == 4  # of two styles for two pictures
+    assert painted[0] is painted[1]

@@ -19,7 +19,8 @@ from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import io as images
 from neural_style.inputs import job
-from neural_style.inputs.job import Desk, fingerprint, input_files
+from neural_style.inputs.job import Job, JobReader, input_files
+from neural_style.inputs.pictures import Pictures
 from neural_style.network.weights import VGGWeights
 
 
@@ -41,8 +42,8 @@ def config(folder: Path, weights: Path | None, **changes: Any) -> Config:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk(lambda _: None, fetch=False)
+def reader() -> JobReader:
+    return JobReader(fetch=False)
 
 
 def digest_of(path: Path) -> str:
@@ -68,70 +69,73 @@ def test_every_file_of_a_run_is_an_input(folder):
 
 
 def test_what_several_runs_name_is_read_once_whatever_the_seed(
-    folder, small_mat, read, monkeypatch
+    folder, small_mat, reader, read, monkeypatch, caplog
 ):
     """Each copy of a network would stay in memory, 80 MB of the published one."""
-    told = []
     load = Mock(wraps=vgg.load_weights)
     monkeypatch.setattr("neural_style.inputs.weights.load_weights", load)
-    desk = Desk(told.append)
     changes = [{"style": {"weight": n}, "init": {"seed": n}} for n in (1, 2, 3)]
-    jobs = [desk.job(config(folder, small_mat, **each)) for each in changes]
-    assert (read.call_count, load.call_count, len(told)) == (1, 1, 1)
+    jobs = [reader.job(config(folder, small_mat, **each)) for each in changes]
+    assert (read.call_count, load.call_count, len(caplog.messages)) == (1, 1, 1)
     assert all(each.weights is jobs[0].weights for each in jobs)
 
 
-def test_random_filters_are_those_of_the_seed(folder, desk, monkeypatch):
+def test_random_filters_are_those_of_the_seed(folder, reader, monkeypatch):
     def draw(seed: int) -> VGGWeights:
         return VGGWeights(tuple(small_layers(seed)), np.full(3, seed), "random")
 
     monkeypatch.setattr("neural_style.inputs.weights.random_weights", draw)
     for seed in (0, 1, 0, 1):
-        made = desk.job(config(folder, None, init={"seed": seed}))
+        made = reader.job(config(folder, None, init={"seed": seed}))
         assert made.weights.mean[0] == seed
 
 
 def test_a_picture_is_read_anew_where_it_was_changed_and_not_where_it_was_touched(
-    folder, small_mat, desk
+    folder, small_mat, reader
 ):
     """Otherwise the record would tell of a picture that was not used."""
     path, settings = folder / "a.png", config(folder, small_mat)
-    before = desk.job(settings).digests
+    before = reader.job(settings).digests
     os.utime(path, (1, 1))
-    assert desk.job(settings).digests == before
+    assert reader.job(settings).digests == before
     write_picture(path, 77, 24, 24)
-    made = desk.job(settings)
+    made = reader.job(settings)
     paths = {"content.image": path, "style.images[0]": folder / "b.png"}
     assert made.digests == {key: digest_of(image) for key, image in paths.items()}
     np.testing.assert_array_equal(made.pictures.content, images.read_image(path, "").rgb)
     path.unlink()
     with pytest.raises(InputError, match=r"^content\.image: no such file: .*a\.png"):
-        desk.job(settings)
+        reader.job(settings)
 
 
 def test_what_cannot_be_used_is_refused_before_anything_is_resized(
-    folder, small_mat, desk, monkeypatch
+    folder, small_mat, reader, monkeypatch
 ):
     with pytest.raises(InputError, match="unknown layer 'relu9_9'"):
-        desk.job(config(folder, small_mat, style={"layers": ["relu9_9"]}))
+        reader.job(config(folder, small_mat, style={"layers": ["relu9_9"]}))
     monkeypatch.setitem(images.LONGEST_SIDE, ".webp", 19)
     monkeypatch.setattr("neural_style.images.resize", pytest.fail)
     with pytest.raises(InputError, match=r"output\.image: \.webp holds sides of up to 19 pixels"):
-        desk.job(config(folder, small_mat, output={"image": "a.webp"}))
+        reader.job(config(folder, small_mat, output={"image": "a.webp"}))
 
 
 def test_pictures_are_let_go_the_oldest_first_beyond_a_number_of_bytes(
-    folder, small_mat, desk, monkeypatch, read
+    folder, small_mat, monkeypatch, read
 ):
-    monkeypatch.setattr(job, "_KEPT", 4 * 24 * 24 * 3 * 4)  # two runs of two pictures
+    monkeypatch.setattr(job, "_KEPT_BYTES", 4 * 24 * 24 * 3 * 4)  # two runs of two pictures
+    reader = JobReader(fetch=False)
     for name in ("a", "b", "mask", "mask", "b", "a"):
-        desk.job(config(folder, small_mat, content={"image": str(folder / f"{name}.png")}))
+        reader.job(config(folder, small_mat, content={"image": str(folder / f"{name}.png")}))
     names = [call.args[0].content.image.name for call in read.call_args_list]
     assert names == ["a.png", "b.png", "mask.png", "a.png"]
 
 
-def mark(made: Config, digests: dict[str, str] | None = None, network: str | None = "n") -> str:
-    return fingerprint(made, digests or {"content.image": "1", "style.images[0]": "2"}, network)
+def fingerprint(
+    made: Config, digests: dict[str, str] | None = None, network: str | None = "n"
+) -> str:
+    digests = digests or {"content.image": "1", "style.images[0]": "2"}
+    weights = VGGWeights((), np.zeros(3, np.float32), "unpublished", network)
+    return Job(made, Pictures(np.zeros((2, 2, 3)), ()), weights, digests).fingerprint
 
 
 PLACES = "output.folder=/x output.name=y runtime.threads=3 sweep.grid={'init.seed':[1]}"
@@ -146,14 +150,14 @@ def test_a_fingerprint_changes_with_what_decides_and_not_with_the_place(setting,
     key, value = setting.split("=")
     section, name = key.split(".")
     here, there = config(folder, None), config(folder / "other", None)
-    assert mark(here) == mark(there)
+    assert fingerprint(here) == fingerprint(there)
     changed = config(folder, None, **{section: {name: yaml.safe_load(value)}})
-    assert (mark(here) == mark(changed)) == (setting in PLACES)
+    assert (fingerprint(here) == fingerprint(changed)) == (setting in PLACES)
 
 
 def test_a_fingerprint_changes_with_the_bytes_of_an_input_and_the_network(folder):
     made, inputs = config(folder, None), {"content.image": "1", "style.images[0]": "2"}
     swapped = {"content.image": "2", "style.images[0]": "1"}
     others = inputs | {"content.image": "3"}, swapped, inputs | {"init.from": "1"}
-    marks = {mark(made), mark(made, network="m"), mark(made, network=None)}
-    assert len(marks.union(mark(made, each) for each in others)) == 6
+    marks = {fingerprint(made), fingerprint(made, network="m"), fingerprint(made, network=None)}
+    assert len(marks.union(fingerprint(made, each) for each in others)) == 6
