@@ -32,7 +32,7 @@ from neural_style.inputs.terms import spec_of
 from neural_style.network import preprocess
 from neural_style.network.weights import VGGWeights
 from neural_style.system import tensorflow_v1
-from neural_style.tiles.passes import TiledEvaluation
+from neural_style.tiles import TiledEvaluation
 from neural_style.transfer import session
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def measure(
     return [
         Measurement(
             side=side,
-            tiles=len(passes.walk.tiles[0]),
+            tiles=len(passes.tile_pass.tiles[0]),
             seconds=medians[side],
             whole_seconds=medians[None],
             ratio=medians[side] / medians[None],

@@ -1,6 +1,7 @@
-"""The passes over the tiles of an image: its sums, the objective and its gradient.
+"""Passes over the tiles of an image: evaluations of the objective, and measured targets.
 
-A pass goes down an image tile by tile, or up again; each tile leaves rows for the next one.
+A forward pass takes the tiles of the first stage from the top one down, then those of the next
+stage; a backward pass goes the same way back. Each tile receives the halos of the one before it.
 """
 
 from __future__ import annotations
@@ -20,20 +21,19 @@ from neural_style.tiles.spill import Spill, Stored
 from neural_style.tiles.stage import PIXELS, TileStage
 from neural_style.tiles.tiling import Spans, cut_image
 
-Tick = Callable[[str, int, int], None]  # what the pass is for, tiles done, tiles in all
-Tiles = Sequence[Sequence[Spans]]  # those of each stage
-Kept = np.ndarray | Stored
-Fed = Callable[[TileStage, "StageTile"], dict[Any, Kept]]
+TileCallback = Callable[[str, int, int], None]  # name of the pass, tiles done, number of tiles
+Array = np.ndarray | Stored
+Feed = Callable[[TileStage, "StageTile"], dict[Any, Array]]
 Reached = Collection[str]  # layers of which a tile has rows, and `PIXELS`
-ContentOfTiles = Sequence[Sequence[Mapping[str, Kept]]]  # by layer, of those of each stage
+TiledFeatures = Sequence[Sequence[Mapping[str, Array]]]  # by layer, for each tile of each stage
 
 
-def ignore(*_: object) -> None:
+def no_callback(*_: object) -> None:
     """Do nothing after a tile."""
 
 
 class StageTile(NamedTuple):
-    """A tile of a stage, both given by their numbers."""
+    """A tile of a stage, by their indices."""
 
     stage: int
     tile: int
@@ -41,351 +41,334 @@ class StageTile(NamedTuple):
 
 @dataclass
 class TilePass:
-    """Runs operations for each tile of each stage, down an image or up again.
+    """Runs operations for every tile of every stage.
 
     Attributes:
-        session: Session of the graph.
-        graph: Its handles.
+        session, graph: The session and the handles of its graph.
         tiles: The tiles of each stage.
-        width: Of the image, pixels.
-        spill: Where large arrays are kept meanwhile.
-        tick: Called after every tile.
-        above: What each tile's convolutions see of the one above, of each stage; of a way down that
-            is to lead up again.
+        width: Width of the image, pixels.
+        spill: Where large arrays are stored.
+        callback: Called after every tile.
+        halos: Incoming halos of each tile of each stage, from the last forward pass.
     """
 
     session: tf.Session
     graph: TileGraph
-    tiles: Tiles
+    tiles: Sequence[Sequence[Spans]]
     width: int
-    spill: Spill = field(default_factory=Spill)
-    tick: Tick = ignore
-    above: list[list[Mapping[str, Kept]]] = field(default_factory=list)
+    spill: Spill
+    callback: TileCallback
+    halos: list[list[Mapping[str, Array]]] = field(default_factory=list)
 
-    def down(
+    def forward(
         self,
-        what: str,
+        name: str,
         fetch: Callable[[TileStage, Reached], Any],
-        fed: Fed = lambda *_: {},
+        feed: Feed = lambda *_: {},
         *,
-        returning: bool = False,
-    ) -> Iterator[tuple[StageTile, Any]]:
-        """Fetch something of every tile, from the first stage's first one on.
+        receive: Callable[[StageTile, Any], None] = lambda *_: None,
+        keep_halos: bool = False,
+    ) -> None:
+        """Run something for every tile, and store each stage's output for the next stage.
 
         Args:
-            what: What the pass is for.
-            fetch: Returns handles of what to run, for a stage and the layers that a tile reaches.
-            fed: Returns what else is fed, for a stage and the place of a tile.
-            returning: Whether to keep what `again` and `up` need.
+            name: Name of the pass, for the callback.
+            fetch: Returns what to run, of a stage and the layers that a tile reaches.
+            feed: Returns what to feed besides, of a stage and a tile.
+            receive: Called with each tile and what was fetched.
+            keep_halos: Whether `repeat` or `backward` follows.
         """
-        self.above, kept = [[] for _ in self.tiles], dict[str, np.ndarray]()
-        for at in self._in_turn(what, range(len(self.tiles)), 1):
-            stage, seen = self.graph.stages[at.stage], self._seen(at)
-            given = kept if at.tile else self._nothing(stage.above)
-            feed = self._feed(at) | _given(stage.above, given, seen) | fed(stage, at)
-            fetches = [fetch(stage, self._reached(at)), _kept(stage.above, seen)]
-            found, new = self.session.run(fetches, feed)
-            kept = given | new
-            if returning:
-                self.above[at.stage].append({n: self.spill.keep(rows) for n, rows in given.items()})
-            yield at, found
+        self.halos, outgoing = [[] for _ in self.tiles], dict[str, np.ndarray]()
+        for at in self._in_turn(name, range(len(self.tiles)), 1):
+            stage, reached, seen = self.graph.stages[at.stage], self._reached(at), self._seen(at)
+            incoming = outgoing if at.tile else self._no_rows(stage.halos)
+            fetches = [fetch(stage, reached), _outgoing(stage.halos, seen), stage.stores(reached)]
+            found, new, _ = self.session.run(fetches, self._feed(at, incoming, feed))
+            outgoing = incoming | new
+            if keep_halos:
+                stored = {layer: self.spill.keep(rows) for layer, rows in incoming.items()}
+                self.halos[at.stage].append(stored)
+            receive(at, found)
 
-    def again(
+    def repeat(
         self,
-        what: str,
+        name: str,
         stages: Sequence[int],
         fetch: Callable[[TileStage, Reached], Any],
-        fed: Fed,
+        feed: Feed,
     ) -> None:
-        """Run operations of some stages for each of their tiles, once more down the image."""
-        for at in self._in_turn(what, stages, 1):
-            stage = self.graph.stages[at.stage]
-            given = _given(stage.above, self.above[at.stage][at.tile], self._seen(at))
-            fetches = fetch(stage, self._reached(at))
-            self.session.run(fetches, self._feed(at) | given | fed(stage, at))
+        """Run something for every tile of some stages, after a forward pass."""
+        for at in self._in_turn(name, stages, 1):
+            fetches = fetch(self.graph.stages[at.stage], self._reached(at))
+            self.session.run(fetches, self._feed(at, self.halos[at.stage][at.tile], feed))
 
-    def up(self, what: str, operation: Callable[[TileStage], Any], fed: Fed) -> None:
-        """Run an operation for each tile, from the last stage's last one on."""
-        kept: dict[str, np.ndarray] = {}
-        for at in self._in_turn(what, range(len(self.tiles)), -1):
-            stage, seen = self.graph.stages[at.stage], self._seen(at)
-            last = at.tile == len(self.tiles[at.stage]) - 1
-            below = self._nothing(stage.below) if last else kept
-            feed = self._feed(at) | _given(stage.below, below, seen) | fed(stage, at)
-            feed |= _given(stage.above, self.above[at.stage][at.tile], seen)
-            reached = self._reached(at)
-            feed |= {
-                each.known: below[name]
-                for name, each in stage.below.items()
-                if name in seen and name not in reached
-            }
-            _, kept = self.session.run([operation(stage), _kept(stage.below, seen)], feed)
+    def backward(self, name: str, feed: Feed) -> None:
+        """Propagate the gradient back through every tile, after a forward pass."""
+        outgoing: dict[str, np.ndarray] = {}
+        for at in self._in_turn(name, range(len(self.tiles)), -1):
+            stage, reached, seen = self.graph.stages[at.stage], self._reached(at), self._seen(at)
+            halos, is_last = stage.gradient_halos, at.tile == len(self.tiles[at.stage]) - 1
+            incoming = self._no_rows(halos) if is_last else outgoing
+            feeds = self._feed(at, self.halos[at.stage][at.tile], feed)
+            feeds |= _incoming(halos, incoming, seen)
+            feeds |= {halos[n].joined: incoming[n] for n in halos if n in seen and n not in reached}
+            _, outgoing = self.session.run([stage.backpropagate, _outgoing(halos, seen)], feeds)
 
-    def _in_turn(self, what: str, stages: Sequence[int], step: int) -> Iterator[StageTile]:
-        """Yield the tiles of some stages, down or up the image; tell of each that is done."""
-        places = [StageTile(i, j) for i in stages for j in range(len(self.tiles[i]))][::step]
-        for done, place in enumerate(places, 1):
-            yield place
-            self.tick(what, done, len(places))
+    def _in_turn(self, name: str, stages: Sequence[int], step: int) -> Iterator[StageTile]:
+        """Yield the tiles of some stages, forward or backward, and call back after each."""
+        tiles = [StageTile(i, j) for i in stages for j in range(len(self.tiles[i]))][::step]
+        for done, at in enumerate(tiles, 1):
+            yield at
+            self.callback(name, done, len(tiles))
 
-    def _feed(self, at: StageTile) -> dict[Any, Any]:
-        return {self.graph.stages[at.stage].rows: self.tiles[at.stage][at.tile]}
+    def _feed(self, at: StageTile, incoming: Mapping[str, Array], feed: Feed) -> dict[Any, Any]:
+        stage, rows = self.graph.stages[at.stage], self.tiles[at.stage][at.tile]
+        return (
+            {stage.rows: rows} | _incoming(stage.halos, incoming, self._seen(at)) | feed(stage, at)
+        )
 
     def _reached(self, at: StageTile) -> Reached:
-        """Return the layers of which a tile has rows; of a first stage, the pixels too."""
+        """Return the layers of which a tile has rows; in the first stage `PIXELS`, too."""
         layers = self.graph.stages[at.stage].stage.reached(self.tiles[at.stage][at.tile])
         return layers if at.stage else (PIXELS, *layers)
 
     def _seen(self, at: StageTile) -> Reached:
-        """Return the layers whose input has rows in a tile."""
+        """Return the layers of whose input a tile has rows."""
         stage = self.graph.stages[at.stage].stage
         number = len(stage.reached(self.tiles[at.stage][at.tile])) + 1
         return [layer.name for layer in stage.layers[:number]]
 
-    def _nothing(self, lines: Mapping[str, Halo]) -> dict[str, np.ndarray]:
+    def _no_rows(self, halos: Mapping[str, Halo]) -> dict[str, np.ndarray]:
         """Return the one row that stands for none where the image ends; see `Halo`."""
-        found = {}
-        for name, each in lines.items():
-            width = self.width // self.graph.strides[name]
-            number = each.given.dtype.as_numpy_dtype
-            found[name] = np.zeros((1, 1, width, each.given.shape[-1]), number)
-        return found
+        return {
+            layer: np.zeros(
+                (1, 1, self.width // self.graph.strides[layer], each.incoming.shape[-1]),
+                each.incoming.dtype.as_numpy_dtype,
+            )
+            for layer, each in halos.items()
+        }
 
 
-def _given(lines: Mapping[str, Halo], rows: Mapping[str, Kept], seen: Reached) -> dict[Any, Kept]:
-    return {each.given: rows[name] for name, each in lines.items() if name in seen}
+def _incoming(
+    halos: Mapping[str, Halo], rows: Mapping[str, Array], seen: Reached
+) -> dict[Any, Array]:
+    return {each.incoming: rows[layer] for layer, each in halos.items() if layer in seen}
 
 
-def _kept(lines: Mapping[str, Halo], seen: Reached) -> dict[str, Any]:
-    return {name: each.kept for name, each in lines.items() if name in seen}
+def _outgoing(halos: Mapping[str, Halo], seen: Reached) -> dict[str, tf.Tensor]:
+    return {layer: each.outgoing for layer, each in halos.items() if layer in seen}
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How images that are not taken in one piece are cut.
+    """How images are evaluated that are larger than a tile.
 
     Attributes:
         graph: Handles of the graph.
-        side: Of a square that has as many pixels as a tile of the first stage at the most.
-        spill: Where large arrays are kept.
-        tick: Called after every tile; what it raises ends the pass.
+        side: Side of a square with as many pixels as a tile of the first stage may have.
+        spill: Where large arrays are stored.
+        callback: Called after every tile; an exception from it ends the pass.
     """
 
     graph: TileGraph
     side: int
     spill: Spill = field(default_factory=Spill)
-    tick: Tick = ignore
+    callback: TileCallback = no_callback
 
-    def tiles(self, image: np.ndarray) -> Tiles:
-        """Return the tiles of an image [1, H, W, 3]; none if it is taken in one piece."""
-        found = cut_image(self.graph.layers, (image.shape[1], image.shape[2]), self.side)
-        return [tiles for _, tiles in found] if len(found[0][1]) > 1 else []
+    def tiles(self, image: np.ndarray) -> Sequence[Sequence[Spans]]:
+        """Return the tiles of an image [1, H, W, 3], by stage; none if one tile would hold it."""
+        stages = cut_image(self.graph.layers, (image.shape[1], image.shape[2]), self.side)
+        return [tiles for _, tiles in stages] if len(stages[0][1]) > 1 else []
 
-    def passes(
+    def tile_pass(self, session: tf.Session, image: np.ndarray, spill: Spill) -> TilePass:
+        """Return a pass over images of one size, that of [1, H, W, 3]."""
+        width = image.shape[2]
+        return TilePass(session, self.graph, self.tiles(image), width, spill, self.callback)
+
+    def evaluation(
         self,
         session: tf.Session,
         image: np.ndarray,
-        content: ContentOfTiles,
+        content: TiledFeatures,
         style: Mapping[str, Sequence[StyleStatistics]],
     ) -> TiledEvaluation:
-        """Return what evaluates the objective for these targets, of images as large as one,
-        [1, H, W, 3].
-        """
+        """Return the evaluation of images of one size, that of [1, H, W, 3], for these targets."""
         compared = [name for stage in self.graph.stages for name in stage.values]
-        ordered = {name: [sums.ordered for sums in style[name]] for name in compared}
-        return TiledEvaluation(self.walk(session, image), content, ordered)
-
-    def walk(self, session: tf.Session, image: np.ndarray) -> TilePass:
-        """Return what runs the graph for the tiles of images as large as one, [1, H, W, 3]."""
-        tiles, width = self.tiles(image), image.shape[2]
-        return TilePass(session, self.graph, tiles, width, self.spill, self.tick)
+        ordered = {name: [each.ordered for each in style[name]] for name in compared}
+        return TiledEvaluation(self.tile_pass(session, image, self.spill), content, ordered)
 
 
-@dataclass
+@dataclass(frozen=True)
 class TiledEvaluation:
-    """Evaluates the objective at one scale, in a session, tile by tile.
+    """Evaluates the objective at one scale, tile by tile.
+
+    An exception from the callback leaves nothing changed but scratch values.
 
     Attributes:
-        walk: What runs the graph down and up the image; what its `tick` raises ends the
-            evaluation, and nothing is changed but scratch values.
-        content: What each tile's content layers are compared with, [1, H', W', C].
-        ordered: Values of the style's channels in rising order, [N, C], for each target, by layer;
-            where histograms are compared.
+        tile_pass: Runs the graph.
+        content: Features of the content image at each tile, [1, H', W', C].
+        ordered: Values of the style's channels in ascending order, [N, C], for each target, by
+            layer, where histograms are compared.
     """
 
-    walk: TilePass
-    content: ContentOfTiles
+    tile_pass: TilePass
+    content: TiledFeatures
     ordered: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
-    def unwatched(self) -> TiledEvaluation:
-        """Return the same, which is not told of."""
-        return replace(self, walk=replace(self.walk, tick=ignore))
+    def without_callback(self) -> TiledEvaluation:
+        """Return the same evaluation without its callback."""
+        return replace(self, tile_pass=replace(self.tile_pass, callback=no_callback))
 
     def losses(self) -> dict[str, float]:
-        """Return the weighted terms at the current image, and their total."""
-        walk, _ = self._sum(returning=False)
-        losses, _ = walk.session.run([dict(walk.graph.losses), walk.graph.release])
+        """Return the weighted terms at the current image, and their `total`."""
+        tile_pass, _ = self._add_statistics(keep_halos=False)
+        losses, _ = tile_pass.session.run([dict(tile_pass.graph.losses), tile_pass.graph.release])
         return losses
 
     def evaluate(self) -> dict[str, float]:
-        """Return the same, and leave the gradient by the image in the graph's `gradient`."""
-        walk, fed = self._sum(returning=True)
-        graph, run = walk.graph, walk.session.run
-        losses, _ = run([dict(graph.losses), graph.settle])
-        stages = graph.stages
-        normalised = [i for i, stage in enumerate(stages) if stage.add_norms]
-        walk.again("norms", normalised, lambda stage, at: _some(stage.add_norms, at), fed)
-        run(graph.settle_norms)
-        walk.up("gradient", lambda stage: stage.descend, fed)
+        """Return the losses, and leave the gradient by the image in the graph's `gradient`."""
+        tile_pass, feed = self._add_statistics(keep_halos=True)
+        graph, run = tile_pass.graph, tile_pass.session.run
+        losses, _ = run([dict(graph.losses), graph.differentiate])
+        normalized = [i for i, stage in enumerate(graph.stages) if stage.add_norms]
+        tile_pass.repeat("norms", normalized, lambda stage, at: _of(stage.add_norms, at), feed)
+        run(graph.normalize)
+        tile_pass.backward("gradient", feed)
         run(graph.release)
         return losses
 
-    def _sum(self, *, returning: bool) -> tuple[TilePass, Fed]:
-        """Take the sums of all tiles; return what has run down them, and what it was fed."""
-        # What is spilled has its room again at the next evaluation.
-        walk = replace(self.walk, spill=replace(self.walk.spill), above=[])
-        matches = Matches({}, {})
-        walk.session.run(walk.graph.clear)
+    def _add_statistics(self, *, keep_halos: bool) -> tuple[TilePass, Feed]:
+        """Add up the statistics of all tiles; return the pass that did, and what it was fed."""
+        # A spill of its own, so that the room is free again at the next evaluation.
+        tile_pass = replace(self.tile_pass, spill=replace(self.tile_pass.spill))
+        tile_pass.session.run(tile_pass.graph.clear)
+        matches = None
         if self.ordered:
-            matches = values_of(walk).matched_with(self.ordered, walk.spill)
+            matches = read_values(tile_pass).match(self.ordered, tile_pass.spill)
 
-        def fed(stage: TileStage, at: StageTile) -> dict[Any, Kept]:
-            content = self.content[at.stage][at.tile]
-            goals = {stage.content[name]: goal for name, goal in content.items()}
-            return goals | matches.fed(stage, at.tile)
+        def feed(stage: TileStage, at: StageTile) -> dict[Any, Array]:
+            features = self.content[at.stage][at.tile]
+            content = {stage.content[layer]: each for layer, each in features.items()}
+            return content | (matches.feed(stage, at.tile) if matches else {})
 
-        def fetch(stage: TileStage, reached: Reached) -> Any:
-            return _some(stage.add, reached), stage.kept(reached)
-
-        for _ in walk.down("sums", fetch, fed, returning=returning):
-            pass
-        return walk, fed
+        tile_pass.forward("sums", lambda stage, at: _of(stage.add, at), feed, keep_halos=keep_halos)
+        return tile_pass, feed
 
 
-def measure_content(session: tf.Session, cut: Tiling, image: np.ndarray) -> ContentOfTiles:
-    """Return the features of the content layers of the current image, [1, H, W, 3], for each
-    tile.
-    """
-    walk = cut.walk(session, image)
-    found: list[list[dict[str, Kept]]] = [[] for _ in walk.tiles]
+def measure_content(session: tf.Session, tiling: Tiling, image: np.ndarray) -> TiledFeatures:
+    """Return the features of the content layers of the current image, [1, H, W, 3], by tile."""
+    tile_pass = tiling.tile_pass(session, image, tiling.spill)
+    features: list[list[dict[str, Array]]] = [[] for _ in tile_pass.tiles]
 
-    def fetch(stage: TileStage, reached: Reached) -> Any:
-        compared = [name for name in stage.content if name in reached]
-        return {name: stage.features[name] for name in compared}, stage.kept(reached)
+    def fetch(stage: TileStage, reached: Reached) -> dict[str, tf.Tensor]:
+        return {layer: stage.features[layer] for layer in stage.content if layer in reached}
 
-    session.run(cut.graph.clear)
-    for at, (features, _) in walk.down("content", fetch):
-        found[at.stage].append({name: cut.spill.keep(each) for name, each in features.items()})
-    session.run(cut.graph.release)
-    return found
+    def receive(at: StageTile, found: Mapping[str, np.ndarray]) -> None:
+        features[at.stage].append({n: tiling.spill.keep(each) for n, each in found.items()})
+
+    session.run(tiling.graph.clear)
+    tile_pass.forward("content", fetch, receive=receive)
+    session.run(tiling.graph.release)
+    return features
 
 
 def measure_style(
-    session: tf.Session, cut: Tiling, image: np.ndarray
+    session: tf.Session, tiling: Tiling, image: np.ndarray
 ) -> dict[str, StyleStatistics]:
-    """Return the sums of the style layers of the current image, [1, H, W, 3], for the first
+    """Return the statistics of the style layers of the current image, [1, H, W, 3], for the first
     target.
     """
-    graph = cut.graph
-    walk = replace(cut, spill=replace(cut.spill)).walk(session, image)
+    graph = tiling.graph
+    tile_pass = tiling.tile_pass(session, image, replace(tiling.spill))
     session.run(graph.clear)
-
-    def fetch(stage: TileStage, reached: Reached) -> Any:
-        return _some(stage.add_style, reached), stage.kept(reached)
-
-    for _ in walk.down("style", fetch):
-        pass
-    held = {layer: each[0].present() for layer, each in graph.sums.style.items()}
-    found = session.run(
+    tile_pass.forward("style", lambda stage, reached: _of(stage.add_style, reached))
+    statistics = session.run(
         {
-            layer: {name: each.variable for name, each in sums.items() if name != "matched"}
-            for layer, sums in held.items()
+            layer: {n: fed.variable for n, fed in each[0].present().items() if n != "matched"}
+            for layer, each in graph.statistics.style.items()
         }
     )
-    values = values_of(walk) if any(stage.values for stage in graph.stages) else None
+    values = read_values(tile_pass) if any(stage.values for stage in graph.stages) else None
     session.run(graph.release)
     return {
-        layer: StyleStatistics(**sums, ordered=values.ordered(layer, cut.spill) if values else None)
-        for layer, sums in found.items()
+        layer: StyleStatistics(**sums, ordered=values and values.ordered(layer, tiling.spill))
+        for layer, sums in statistics.items()
     }
 
 
-def _some(operations: Mapping[str, tf.Operation], reached: Reached) -> list[tf.Operation]:
+def _of(operations: Mapping[str, tf.Operation], reached: Reached) -> list[tf.Operation]:
     """Return the operations of the layers that a tile reaches."""
     return [operation for layer, operation in operations.items() if layer in reached]
 
 
 @dataclass(frozen=True)
-class Values:
-    """Every value of each channel, [C, M], by layer, tile after tile.
+class ChannelValues:
+    """All values of each channel of the style layers, tile after tile.
 
     Attributes:
-        arrays: The values.
-        cuts: Where each tile's begin and the last one's end, by layer.
+        arrays: The values, [C, M], by layer.
+        bounds: Where those of each tile begin, and the end, by layer.
     """
 
     arrays: Mapping[str, np.ndarray]
-    cuts: Mapping[str, Sequence[int]]
+    bounds: Mapping[str, Sequence[int]]
 
     def ordered(self, layer: str, spill: Spill) -> np.ndarray:
-        """Return the values in rising order, [M, C]."""
+        """Return the values in ascending order, [M, C]."""
         values = self.arrays[layer]
-        rising = spill.empty(values.shape[::-1], values.dtype)
+        ordered = spill.empty(values.shape[::-1], values.dtype)
         for channel, row in enumerate(values):
-            rising[:, channel] = np.sort(row)
-        return rising
+            ordered[:, channel] = np.sort(row)
+        return ordered
 
-    def matched_with(self, ordered: Mapping[str, Sequence[np.ndarray]], spill: Spill) -> Matches:
-        """Return what each value is matched with: that of equal rank in each target."""
-        goals: dict[str, list[np.ndarray]] = {}
+    def match(self, ordered: Mapping[str, Sequence[np.ndarray]], spill: Spill) -> Matches:
+        """Return for each value that of equal rank among each target's ordered values."""
+        matches: dict[str, list[np.ndarray]] = {}
         for layer, values in self.arrays.items():
-            goals[layer] = [spill.empty(values.shape, values.dtype) for _ in ordered[layer]]
+            matches[layer] = [spill.empty(values.shape, values.dtype) for _ in ordered[layer]]
             for channel, row in enumerate(values):
                 ranks = np.argsort(row, kind="stable")
-                for goal, target in zip(goals[layer], ordered[layer], strict=True):
-                    goal[channel, ranks] = quantiles(target[:, channel], row.size)
-        return Matches(goals, self.cuts)
+                for match, target in zip(matches[layer], ordered[layer], strict=True):
+                    match[channel, ranks] = quantiles(target[:, channel], row.size)
+        return Matches(matches, self.bounds)
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What values are matched with, [C, M], for each target, by layer."""
+    """The values that `ChannelValues` are matched with, [C, M], for each target, by layer."""
 
-    goals: Mapping[str, Sequence[np.ndarray]]
-    cuts: Mapping[str, Sequence[int]]
+    arrays: Mapping[str, Sequence[np.ndarray]]
+    bounds: Mapping[str, Sequence[int]]
 
-    def fed(self, stage: TileStage, tile: int) -> dict[Any, np.ndarray]:
-        """Return those of a tile of a stage with their placeholders."""
-        found: dict[Any, np.ndarray] = {}
-        for layer, places in stage.matches.items():
-            begin, end = self.cuts[layer][tile : tile + 2] if self.goals else (0, 0)
+    def feed(self, stage: TileStage, tile: int) -> dict[Any, np.ndarray]:
+        """Return the values of a tile of a stage by their placeholders."""
+        feed: dict[Any, np.ndarray] = {}
+        for layer, placeholders in stage.matches.items():
+            begin, end = self.bounds[layer][tile : tile + 2]
             if end > begin:
-                found |= {
-                    place: goal[:, begin:end].T
-                    for place, goal in zip(places, self.goals[layer], strict=True)
-                }
-        return found
+                arrays = (each[:, begin:end].T for each in self.arrays[layer])
+                feed |= dict(zip(placeholders, arrays, strict=True))
+        return feed
 
 
-def values_of(walk: TilePass) -> Values:
-    """Return the values of the style layers at the current image, for which `clear` has made room
-    between the stages.
-    """
-    cuts, arrays = {}, {}
-    for stage, tiles in zip(walk.graph.stages, walk.tiles, strict=True):
+def read_values(tile_pass: TilePass) -> ChannelValues:
+    """Return the values of the style layers at the current image, after the graph's `clear`."""
+    bounds, arrays = {}, {}
+    for stage, tiles in zip(tile_pass.graph.stages, tile_pass.tiles, strict=True):
         for name, values in stage.values.items():
-            width = walk.width // walk.graph.strides[name]
+            width = tile_pass.width // tile_pass.graph.strides[name]
             layer = [*stage.features].index(name) + 1
-            counts = [(tile[layer][1] - tile[layer][0]) * width for tile in tiles]
-            cuts[name] = [0, *accumulate(counts)]
-            sides = (int(values.shape[-1]), cuts[name][-1])
-            arrays[name] = walk.spill.empty(sides, values.dtype.as_numpy_dtype)
+            counts = ((tile[layer][1] - tile[layer][0]) * width for tile in tiles)
+            bounds[name] = list(accumulate(counts, initial=0))
+            shape = (int(values.shape[-1]), bounds[name][-1])
+            arrays[name] = tile_pass.spill.empty(shape, values.dtype.as_numpy_dtype)
 
-    def fetch(stage: TileStage, reached: Reached) -> Any:
-        ordered = {name: each for name, each in stage.values.items() if name in reached}
-        return ordered, stage.kept(reached)
+    def fetch(stage: TileStage, reached: Reached) -> dict[str, tf.Tensor]:
+        return {name: each for name, each in stage.values.items() if name in reached}
 
-    for at, (found, _) in walk.down("histograms", fetch):
+    def receive(at: StageTile, found: Mapping[str, np.ndarray]) -> None:
         for name, values in found.items():
-            arrays[name][:, slice(*cuts[name][at.tile : at.tile + 2])] = values.T
-    return Values(arrays, cuts)
+            arrays[name][:, slice(*bounds[name][at.tile : at.tile + 2])] = values.T
+
+    tile_pass.forward("histograms", fetch, receive=receive)
+    return ChannelValues(arrays, bounds)

@@ -1,6 +1,4 @@
-"""Large arrays that are kept for a while: in memory, or beyond a limit in files that nobody else
-sees.
-"""
+"""Storage of large arrays: in memory, and beyond a limit in unnamed temporary files."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stored:
-    """An array in a file, which is read whenever NumPy is asked for its values."""
+    """An array in a file, which is read whenever NumPy needs its values."""
 
     file: IO[bytes]
     offset: int
@@ -23,11 +21,11 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values."""
+        """Size of the values in bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Return the values, read anew."""
+        """Read the values and return them."""
         values = np.empty(self.nbytes, np.uint8)
         self.file.seek(self.offset)
         self.file.readinto(values)  # type: ignore[attr-defined]
@@ -36,10 +34,10 @@ class Stored:
 
 @dataclass
 class Spill:
-    """Where arrays are kept.
+    """Stores arrays.
 
     Attributes:
-        room: Bytes of arrays that may still be held in memory.
+        room: Bytes of arrays that may still be stored in memory.
     """
 
     room: float = float("inf")
@@ -47,10 +45,10 @@ class Spill:
     _end: int = field(default=0, init=False)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Return an array with nothing in it yet; beyond the limit it is mapped into memory.
+        """Return an uninitialised array; beyond the limit it is a file mapped into memory.
 
         Raises:
-            OSError: There is no room for it on the disk of temporary files either.
+            OSError: The disk of temporary files is full, too.
         """
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if size <= self.room or not size:
@@ -62,10 +60,10 @@ class Spill:
         return raw.view(dtype).reshape(shape)
 
     def keep(self, values: np.ndarray) -> np.ndarray | Stored:
-        """Return values as they are kept.
+        """Return an array as it is stored.
 
         Raises:
-            OSError: There is no room for them on the disk of temporary files either.
+            OSError: The disk of temporary files is full, too.
         """
         if values.nbytes <= self.room or not values.nbytes:
             self.room -= values.nbytes
@@ -82,13 +80,13 @@ class Spill:
 
 
 def _temporary_file() -> IO[bytes]:
-    """Return a file that nobody else sees, and that is gone with the last array in it."""
+    """Return a file without a name, which is deleted with the last array in it."""
     return tempfile.TemporaryFile(prefix="style-transfer-")
 
 
 def _allocate(file: int, offset: int, size: int) -> None:
-    """Give a file room. A hole, which `truncate` makes, would end the process (SIGBUS) where it is
-    mapped into memory, written to and the disk is full.
+    """Allocate space for a file. `truncate` leaves a hole: mapped into memory and written to, it
+    would end the process (SIGBUS) where the disk is full.
     """
     try:
         if hasattr(os, "posix_fallocate"):

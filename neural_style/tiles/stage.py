@@ -1,6 +1,4 @@
-"""What is done with a tile at one stage of a network, in the graph: its part of the sums, and the
-gradient by what the stage sees of it.
-"""
+"""What is run for a tile at one stage: adding its statistics, and backpropagation."""
 
 from __future__ import annotations
 
@@ -12,37 +10,36 @@ from neural_style.objective.gradients import absolute_sum, scale_gradient
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import TermInputs, build_statistics
 from neural_style.objective.variables import FedVariable, build_fed
+from neural_style.system.determinism import wide
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.rolling import Halo
-from neural_style.tiles.tile import Tile
+from neural_style.tiles.rolling import Halo, StageOutput
+from neural_style.tiles.tile import Tile, build_rows
 from neural_style.tiles.tiling import Stage
 
 SCOPE = "tiles/"
-PIXELS = "pixels"  # in place of a layer; no layer has the name, each has the number of its block
+PIXELS = "pixels"  # stands for a layer; every layer's own name contains the number of its block
 
 
 @dataclass(frozen=True)
 class TileStage:
-    """Handles of what is done with a tile at one stage.
+    """Handles of one stage of a tile.
 
-    A tile takes part with the layers of which it has rows; what is told by layer is run for those.
+    Operations by layer are run for the layers of which the tile has rows.
 
     Attributes:
         stage: Its layers.
-        rows: Where the tile begins and ends, see `rolling.StageOutput`; fed.
-        features: The tile's own features by layer, [1, H', W', C], of the layers of the stage.
-        values: Features of style layers as numbers of channels, [M, C], float32; where histograms
-            are compared.
-        content: What its content layers are compared with; fed.
-        matches: What `values` are matched with, for each target; fed.
-        above, below: What its convolutions see of the tile above on the way down, and of the
-            gradient of the one below on the way up.
-        keep: Keeps what the next stage sees of the tile.
-        add_style, add: Take in the tile's sums of a style layer, matches apart, or of any layer,
-            by its name; those of the pixels by `PIXELS`.
-        add_norms: Take in the L1 norms of the tile's gradients at the layers where they are
-            normalised.
-        descend: Keeps the tile's rows of the gradient by what the stage sees.
+        rows: See `rolling.StageOutput`; fed.
+        features: The tile's features, [1, H', W', C], by layer.
+        values: Features of style layers as [M, C], float32, where histograms are compared.
+        content: Features of the content image that the tile's are compared with; fed.
+        matches: Values that `values` are matched with, for each target; fed.
+        halos: Input of each convolution at rows of the tile above.
+        gradient_halos: Gradient by the output of each convolution at rows of the tile below.
+        store: Stores the stage's output for the next one; None for the last stage.
+        add_style: Add the statistics of the style layers that a style image has: no matches.
+        add: Add all statistics; those of the pixels have the name `PIXELS`.
+        add_norms: Add the L1 norms of the gradients at the layers where they are normalised.
+        backpropagate: Stores the gradient at the tile's rows of the stage's input.
     """
 
     stage: Stage
@@ -51,56 +48,54 @@ class TileStage:
     values: Mapping[str, tf.Tensor]
     content: Mapping[str, tf.Tensor]
     matches: Mapping[str, Sequence[tf.Tensor]]
-    above: Mapping[str, Halo]
-    below: Mapping[str, Halo]
-    keep: tf.Operation | None
+    halos: Mapping[str, Halo]
+    gradient_halos: Mapping[str, Halo]
+    store: tf.Operation | None
     add_style: Mapping[str, tf.Operation]
     add: Mapping[str, tf.Operation]
     add_norms: Mapping[str, tf.Operation]
-    descend: tf.Operation
+    backpropagate: tf.Operation
 
-    def kept(self, reached: Collection[str]) -> list[tf.Operation]:
-        """Return what keeps a tile for the next stage: nothing where it does not reach that."""
+    def stores(self, reached: Collection[str]) -> list[tf.Operation]:
+        """Return `store`, or nothing if the tile does not reach the stage's last layer."""
         last = self.stage.layers[-1].name if self.stage.layers else PIXELS
-        return [self.keep] if self.keep is not None and last in reached else []
+        return [self.store] if self.store is not None and last in reached else []
 
 
 @dataclass(frozen=True)
 class RunningStatistics:
-    """Sums by name.
+    """Statistics that are added up tile by tile, named as in `Statistics.parts`.
 
     Attributes:
-        parts: The tile's own; of those in turn, with that of the tiles before.
-        sums: All so far.
-        slopes: Derivatives of the total by them.
-        in_turn: Names of those that are taken in turn, see `TermInputs.so_far`.
+        parts: Of the tile; sequential ones include those of the tiles before.
+        sums: Of the tiles so far.
+        derivatives: Derivatives of the total loss by the sums.
+        sequential: Names of those that continue the sum so far, see `TermInputs.so_far`.
     """
 
     parts: Mapping[str, tf.Tensor]
     sums: Mapping[str, FedVariable]
-    slopes: Mapping[str, FedVariable]
-    in_turn: Collection[str]
+    derivatives: Mapping[str, FedVariable]
+    sequential: Collection[str]
 
-    def of(self, layers: Collection[str]) -> dict[str, tf.Tensor]:
-        """Return the parts of some layers."""
+    def parts_of(self, layers: Collection[str]) -> dict[str, tf.Tensor]:
+        """Return the tile's statistics of some layers."""
         return {name: part for name, part in self.parts.items() if _layer_of(name) in layers}
 
-    def take_in_by_layer(self, names: Iterable[str]) -> dict[str, tf.Operation]:
-        """Take in some of the tile's sums, those of each layer by an operation of its own."""
+    def add_by_layer(self, names: Iterable[str]) -> dict[str, tf.Operation]:
+        """Return an operation for each layer that adds the tile's statistics of these names."""
         updates: dict[str, list[tf.Operation]] = {}
         for name in names:
             variable = self.sums[name].variable
-            update = variable.assign if name in self.in_turn else variable.assign_add
-            taken = update(self.parts[name], read_value=False)
-            updates.setdefault(_layer_of(name), []).append(taken)
+            update = variable.assign if name in self.sequential else variable.assign_add
+            added = update(self.parts[name], read_value=False)
+            updates.setdefault(_layer_of(name), []).append(added)
         return {layer: tf.group(*each) for layer, each in updates.items()}
 
-    def slope_by(self, x: tf.Tensor, parts: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
-        """Return the gradient by a tensor that some sums give it."""
-        if not parts:
-            return None
-        above = [self.slopes[name].variable.value() for name in parts]
-        return tf.gradients(list(parts.values()), x, above)[0]
+    def gradient_by(self, x: tf.Tensor, parts: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return the gradient of the total loss by a tensor on which some statistics depend."""
+        derivatives = [self.derivatives[name].variable.value() for name in parts]
+        return tf.gradients(list(parts.values()), x, derivatives)[0]
 
 
 @dataclass(frozen=True)
@@ -108,10 +103,10 @@ class NormalizedLayer:
     """A layer whose gradient is normalised.
 
     Attributes:
-        features: The tile's own, [1, H', W', C], whose gradient is multiplied by the factor.
+        features: The tile's features, [1, H', W', C]; their gradient is multiplied by the factor.
         factor: Scalar.
-        norm: L1 norm of the gradients so far, scalar, float64.
-        weight: Of the layer's terms, scalar.
+        norm: L1 norm of the gradients of the tiles so far, scalar, float64.
+        weight: Weight of the layer's terms, scalar.
     """
 
     features: tf.Tensor
@@ -120,121 +115,136 @@ class NormalizedLayer:
     weight: tf.Tensor
 
 
+NormalizedLayers = Mapping[tuple[str, str], NormalizedLayer]  # by section and layer
+
+
 @dataclass(frozen=True)
 class StageBuilder:
-    """What the handles of each stage are built from."""
+    """Adds the handles of each stage to the graph."""
 
     tile: Tile
-    structure: ObjectiveSpec
-    view: TermInputs
-    ledger: RunningStatistics
-    pulls: Mapping[tuple[str, str], NormalizedLayer]
-    values: Mapping[str, tf.Tensor]
+    spec: ObjectiveSpec
+    inputs: TermInputs
+    statistics: RunningStatistics
+    normalized: NormalizedLayers
     gradient: FedVariable
 
-    def stage(self, index: int) -> TileStage:
-        """Return those of a stage, given by its number."""
-        stage, (before, after) = self.tile.stages[index], self.tile.around(index)
-        mine, ledger = stage.features, self.ledger
-        own = ledger.of(mine if before else {*mine, PIXELS})
-        keep, slope = None, None
-        if after:
-            first, last = tf.unstack(stage.rows[-1])
-            keep = after.features[:, first:last].assign(stage.values[-1]).op
-            slope = after.gradient[:, first:last]
-        slope, below = stage.send_back(
-            slope, lambda layer: ledger.slope_by(mine[layer], ledger.of([layer]))
+    def build(self, index: int) -> TileStage:
+        """Return the handles of a stage, by its index."""
+        output, (before, after) = self.tile.stages[index], self.tile.around(index)
+        features = output.features
+        matches = {n: each for n, each in (self.inputs.matches or {}).items() if n in features}
+        parts = self.statistics.parts_of(features if before else {*features, PIXELS})
+        begin, end = tf.unstack(output.rows[-1])
+        gradient, halos = output.backpropagate(
+            after.gradient[:, begin:end] if after else None,
+            lambda layer: self._own_gradient(layer, features[layer]),
         )
-        slope = slope if before else self._slope_of_image(slope)
-        into = before.gradient if before else self.gradient.variable
-        first, last = tf.unstack(stage.rows[0])
-        norms: dict[str, list[tf.Operation]] = {}
-        for (_, layer), pull in self.pulls.items():
-            if layer in mine:
-                norm = absolute_sum(ledger.slope_by(pull.features, ledger.of([layer])))
-                update = pull.norm.assign_add(norm, read_value=False)
-                norms.setdefault(layer, []).append(update)
+        gradient = gradient if before else self._image_gradient(gradient)
+        first, last = tf.unstack(output.rows[0])
+        by_input = (before.gradient if before else self.gradient.variable)[:, first:last]
         return TileStage(
-            stage=stage.stage,
-            rows=stage.rows,
-            features=mine,
-            values={n: each for n, each in self.values.items() if n in mine},
-            content={n: each for n, each in self.view.content.items() if n in mine},
-            matches={n: each for n, each in (self.view.matches or {}).items() if n in mine},
-            above=stage.lines,
-            below=below,
-            keep=keep,
-            add_style=ledger.take_in_by_layer(filter(_of_a_style, own)),
-            add=ledger.take_in_by_layer(own),
-            add_norms={layer: tf.group(*updates) for layer, updates in norms.items()},
-            descend=tf.no_op() if slope is None else into[:, first:last].assign(slope).op,
+            stage=output.stage,
+            rows=output.rows,
+            features=features,
+            values={n: wide(tf.reshape(features[n], [-1, features[n].shape[-1]])) for n in matches},
+            content={n: each for n, each in self.inputs.content.items() if n in features},
+            matches=matches,
+            halos=output.halos,
+            gradient_halos=halos,
+            store=after.features[:, begin:end].assign(output.values[-1]).op if after else None,
+            add_style=self.statistics.add_by_layer(filter(_has_style_image, parts)),
+            add=self.statistics.add_by_layer(parts),
+            add_norms=self._add_norms(output),
+            backpropagate=tf.no_op() if gradient is None else by_input.assign(gradient).op,
         )
 
-    def _slope_of_image(self, seen: tf.Tensor | None) -> tf.Tensor | None:
-        """Return the gradient at the tile's rows of the image, of what comes by the network, given
-        by what that sees, and of the total variation.
+    def _own_gradient(self, layer: str, x: tf.Tensor) -> tf.Tensor | None:
+        """Return the gradient of a layer's own terms by its features, plain or normalised."""
+        parts = self.statistics.parts_of([layer])
+        return self.statistics.gradient_by(x, parts) if parts else None
+
+    def _add_norms(self, output: StageOutput) -> dict[str, tf.Operation]:
+        updates: dict[str, list[tf.Operation]] = {}
+        for (_, layer), each in self.normalized.items():
+            if layer in output.features:
+                norm = absolute_sum(self._own_gradient(layer, each.features))
+                update = each.norm.assign_add(norm, read_value=False)
+                updates.setdefault(layer, []).append(update)
+        return {layer: tf.group(*each) for layer, each in updates.items()}
+
+    def _image_gradient(self, by_input: tf.Tensor | None) -> tf.Tensor | None:
+        """Return the gradient at the tile's rows of the image: of the total variation and, by way
+        of the network's input, of the other terms.
         """
-        tile, found = self.tile, []
-        if seen is not None:
-            found += tf.gradients(tile.stages[0].values[0], tile.pixels, seen)
-        if self.structure.variation_norm:
-            wider = tile.wider()  # that of the rows above and below depends on the tile's as well
-            alone = replace(self.structure, content_layers=(), style_layers=())
-            parts = build_statistics(alone, replace(self.view, pixels=wider.frame), SCOPE).parts()
-            found.append(tile.own(wider, self.ledger.slope_by(wider.pixels, parts)))
-        return tile.within(tf.add_n(found)) if found else None
+        tile, gradients = self.tile, []
+        begin, end = tf.unstack(tile.stages[0].rows[0])
+        if by_input is not None:
+            gradients += tf.gradients(tile.stages[0].values[0], tile.pixels, by_input)
+        if self.spec.variation_norm:
+            # The variation of the rows above and below depends on the tile's own rows, too.
+            rows = build_rows(tile.image, begin - 1, end + 1)
+            alone = replace(self.spec, content_layers=(), style_layers=())
+            parts = build_statistics(alone, replace(self.inputs, pixels=rows.padded), SCOPE).parts()
+            gradient = self.statistics.gradient_by(rows.pixels, parts)
+            gradients.append(gradient[:, begin - rows.first : end - rows.first])
+        if not gradients:
+            return None
+        region = tile.image.region
+        gradient = tf.add_n(gradients)
+        return gradient if region is None else gradient * region.variable[:, begin:end]
 
 
-def build_ledger(
-    parts: Mapping[str, tf.Tensor], in_turn: Mapping[str, FedVariable]
+def build_running_statistics(
+    parts: Mapping[str, tf.Tensor], sequential: Mapping[str, FedVariable]
 ) -> RunningStatistics:
-    """Add what holds sums and slopes to the graph, but for sums in turn, which are held already."""
-    others = {name: part for name, part in parts.items() if name not in in_turn}
-    shared = [parts[name] for name in in_turn]  # without masks all targets have one
+    """Add the variables of a tile's statistics to the graph; sequential sums have theirs."""
+    others = {name: part for name, part in parts.items() if name not in sequential}
+    shared = [parts[name] for name in sequential]  # without masks, all targets share one tensor
     return RunningStatistics(
         parts=parts,
-        sums={**in_turn, **_held_like(others, "sum")},
-        slopes=_held_like(parts, "slope"),
-        in_turn={name for name, part in parts.items() if any(part is each for each in shared)},
+        sums={**sequential, **_build_like(others, "sum")},
+        derivatives=_build_like(parts, "derivative"),
+        sequential={n for n, part in parts.items() if any(part is each for each in shared)},
     )
 
 
-def build_pulls(
-    objective: Objective, structure: ObjectiveSpec, features: Mapping[str, tf.Tensor]
-) -> dict[tuple[str, str], NormalizedLayer]:
-    """Add what normalises gradients of a tile to the graph, by section and layer.
+def normalize_layers(
+    objective: Objective, spec: ObjectiveSpec, features: Mapping[str, tf.Tensor]
+) -> NormalizedLayers:
+    """Add the normalisation of gradients to the graph, by section and layer.
 
     Args:
-        objective: The untiled one, whose weights it shares.
-        structure: Which layers.
-        features: The tile's own by layer, [1, H', W', C].
+        objective: The objective of the whole image, whose weights are shared.
+        spec: Which layers.
+        features: The tile's features, [1, H', W', C], by layer.
     """
-    pulls = {}
-    layers = {"content": structure.content_layers, "style": structure.style_layers}
-    for section, names in layers.items():
-        for layer in names if section in structure.normalized else ():
+    normalized: dict[tuple[str, str], NormalizedLayer] = {}
+    layers = {"content": spec.content_layers, "style": spec.style_layers}
+    for section in spec.normalized:
+        for layer in layers[section]:
             weight = weight_of(objective.weights, f"{section}/{layer}")
             factor, norm = (
-                build_fed(f"tiles/{kind}/{section}/{layer}", [], kept).variable
-                for kind, kept in (("factor", weight.dtype), ("norm", tf.float64))
+                build_fed(f"tiles/{kind}/{section}/{layer}", [], dtype).variable
+                for kind, dtype in (("factor", weight.dtype), ("norm", tf.float64))
             )
             scaled = scale_gradient(features[layer], factor.value())
-            pulls[section, layer] = NormalizedLayer(scaled, factor, norm, weight)
-    return pulls
+            normalized[section, layer] = NormalizedLayer(scaled, factor, norm, weight)
+    return normalized
 
 
 def _layer_of(name: str) -> str:
-    """Return the layer of a sum by its name; of the total variation, the pixels."""
+    """Return the layer of a statistic, by its name; `PIXELS` for the total variation."""
     section, layer, *_ = name.split("/")
     return PIXELS if section == "total_variation" else layer
 
 
-def _of_a_style(name: str) -> bool:
-    """Tell whether a sum is one that a style image has, on which nothing is matched."""
+def _has_style_image(name: str) -> bool:
+    """Tell whether a statistic, by its name, is one that a style image has, too."""
     return name.startswith("style/") and not name.endswith("/matched")
 
 
-def _held_like(parts: Mapping[str, tf.Tensor], kind: str) -> dict[str, FedVariable]:
+def _build_like(parts: Mapping[str, tf.Tensor], kind: str) -> dict[str, FedVariable]:
     return {
         name: build_fed(f"tiles/{kind}/{name}", part.shape, part.dtype)
         for name, part in parts.items()

@@ -23,17 +23,17 @@ from neural_style.objective.losses import StyleStatistics, quantiles
 from neural_style.objective.variables import FedVariable, assign
 from neural_style.system.lru import LRUCache
 from neural_style.system.tensorflow_v1 import tf
-from neural_style.tiles.graph import TileGraph
-from neural_style.tiles.passes import (
-    ContentOfTiles,
-    Tick,
+from neural_style.tiles import (
+    Spill,
+    TileCallback,
     TiledEvaluation,
+    TiledFeatures,
+    TileGraph,
     Tiling,
-    ignore,
     measure_content,
     measure_style,
+    no_callback,
 )
-from neural_style.tiles.spill import Spill
 from neural_style.transfer.memory import spare_bytes
 
 
@@ -63,7 +63,7 @@ class Targets:
         shares: Share of each target, summing to 1.
     """
 
-    content: Mapping[str, np.ndarray] | ContentOfTiles
+    content: Mapping[str, np.ndarray] | TiledFeatures
     style: Mapping[str, tuple[StyleStatistics, ...]]
     shares: tuple[float, ...]
 
@@ -107,7 +107,9 @@ class TransferSession:
     cache: LRUCache[Targets] = field(default_factory=lambda: target_cache(0))
     evaluation: TiledEvaluation | None = None
 
-    def set_targets(self, config: Config, inputs: ScaledPictures, tick: Tick = ignore) -> None:
+    def set_targets(
+        self, config: Config, inputs: ScaledPictures, callback: TileCallback = no_callback
+    ) -> None:
         """Measure the targets at one scale; set them, the masks and the weights of the terms."""
         run, handles = self.session, self.objective
         self.evaluation = None  # releases the targets before
@@ -117,7 +119,7 @@ class TransferSession:
             StyleSource(preprocess(style, self.mean), weight, guides[i].taken if guides else {})
             for i, (style, weight) in enumerate(inputs.styles)
         ]
-        tiling = self._tiling(config, inputs, tick)
+        tiling = self._tiling(config, inputs, callback)
         how = (config.style.targets, tiling and tiling.side)
         key = target_key(content, sources, how) if self.cache.most else None
         targets = self.cache.get_or_make(
@@ -126,19 +128,21 @@ class TransferSession:
         )
         assign_targets(run, handles, targets)
         if tiling and not isinstance(targets.content, Mapping):
-            self.evaluation = tiling.passes(run, content, targets.content, targets.style)
+            self.evaluation = tiling.evaluation(run, content, targets.content, targets.style)
         objective.set_guides(run, handles, [each.painted for each in guides])
         objective.set_region(run, handles, inputs.region)
         objective.set_weights(run, handles, term_weights(config, inputs.size))
 
-    def _tiling(self, config: Config, inputs: ScaledPictures, tick: Tick) -> Tiling | None:
+    def _tiling(
+        self, config: Config, inputs: ScaledPictures, callback: TileCallback
+    ) -> Tiling | None:
         """Return how images are cut at one scale; None where none is."""
         side = config.runtime.tile
         if self.tiles is None or not isinstance(side, int):
             return None
         sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
         spill = Spill(spare_bytes(config, self.used, sizes))
-        return Tiling(self.tiles, side, spill, tick)
+        return Tiling(self.tiles, side, spill, callback)
 
     def evaluate(self, image: np.ndarray) -> dict[str, float]:
         """Return the losses of an image, RGB, 0..255, [H, W, 3], for the targets that are set.
@@ -146,7 +150,7 @@ class TransferSession:
         Ctrl-C does not interrupt it.
         """
         set_image(self.session, self.objective, preprocess(image, self.mean))
-        tiled = self.evaluation and self.evaluation.unwatched()
+        tiled = self.evaluation and self.evaluation.without_callback()
         losses = tiled.losses() if tiled else self.session.run(self.optimizer.losses)
         return {name: float(value) for name, value in losses.items()}
 
@@ -227,7 +231,7 @@ def measure_targets(
 
 def _measure_content(
     session: tf.Session, objective: Objective, content: np.ndarray, tiling: Tiling | None
-) -> Mapping[str, np.ndarray] | ContentOfTiles:
+) -> Mapping[str, np.ndarray] | TiledFeatures:
     """Return the features of the content image by layer, or those of each tile."""
     if objective.content_targets:
         set_region(session, objective, np.ones(content.shape[1:3], np.float32))

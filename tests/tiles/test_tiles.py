@@ -36,12 +36,12 @@ from neural_style.objective import (
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.tiles.graph import TileGraph, build_tiled_objective
 from neural_style.tiles.passes import (
-    Tick,
+    TileCallback,
     TiledEvaluation,
     Tiling,
-    ignore,
     measure_content,
     measure_style,
+    no_callback,
 )
 from neural_style.tiles.spill import Spill
 from neural_style.transfer import targets
@@ -113,7 +113,7 @@ class Both:
         measured = measure_content(session, cut, content)
         set_image(session, objective, image)
         whole, gradient = session.run([{**objective.terms, "total": objective.total}, self.slope])
-        passes = cut.passes(session, image, measured, found.style)
+        passes = cut.evaluation(session, image, measured, found.style)
         room = cut.spill.room
         losses = passes.evaluate()
         assert passes.losses() == losses
@@ -291,15 +291,16 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_o
     goals = measure_content(session, cut, -image)
     set_image(session, objective, image)
 
-    def passes_with(tick: Tick) -> TiledEvaluation:
-        own = Tiling(made.tiles, 16, Spill(0), tick)
-        return own.passes(session, image, goals, found.style)
+    def passes_with(callback: TileCallback) -> TiledEvaluation:
+        own = Tiling(made.tiles, 16, Spill(0), callback)
+        return own.evaluation(session, image, goals, found.style)
 
-    passes = passes_with(ignore)
+    passes = passes_with(no_callback)
     losses, gradient = passes.evaluate(), session.run(made.tiles.gradient.variable)
-    kept = [each for stage in made.tiles.carried for each in (stage.features, stage.gradient)]
-    assert kept
-    assert all(each.shape[:3] == (1, 1, 1) for each in session.run(kept))
+    variables = session.graph.get_collection("variables")
+    between = [each for each in variables if each.name.startswith("stage_")]
+    assert between
+    assert all(each.shape[:3] == (1, 1, 1) for each in session.run(between))
     for moment in (1, 5, 12):
         ticks = itertools.count(1)
 

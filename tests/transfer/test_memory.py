@@ -203,18 +203,18 @@ def desk(tmp_path: Path, small_mat: Path, monkeypatch: pytest.MonkeyPatch) -> De
 
 
 def run_out(monkeypatch: pytest.MonkeyPatch, failing: Collection[int], sides: Any) -> list[int]:
-    """Let memory run out at these ways up an image, and tiles have these sides; return a list to
-    which every way up adds its number.
+    """Let memory run out at these backward passes, and tiles have these sides; return a list to
+    which every backward pass adds its number.
     """
-    up, calls = TilePass.up, []
+    backward, calls = TilePass.backward, []
 
     def failing_now_and_then(self: TilePass, *given: Any) -> None:
         calls.append(len(calls) + 1)
         if calls[-1] in failing:
             raise ResourceExhaustedError("OOM when allocating")
-        up(self, *given)
+        backward(self, *given)
 
-    monkeypatch.setattr(TilePass, "up", failing_now_and_then)
+    monkeypatch.setattr(TilePass, "backward", failing_now_and_then)
     monkeypatch.setattr(fitting, "SIDES", sides)
     return calls
 
