@@ -13,67 +13,91 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from neural_style.errors import InputError
-from neural_style.network.cache import load_cached
-from neural_style.network.convolution import Filters, convolve, filters_of
-from neural_style.network.download import PUBLISHED, DownloadError, download
-from neural_style.network.matconvnet import average_rgb, load_variables, parse_layers
-from neural_style.network.weights import (
+from neural_style.network import (
     Convolution,
-    Floats,
+    Filters,
     Layer,
     Pooling,
     PoolingKind,
     Relu,
     VGGWeights,
     WeightsError,
-    identify,
-    layer_table,
+    convolve,
     layers_needed,
 )
+from neural_style.network.cache import cache_key, read_cache, write_cache
+from neural_style.network.convolution import filters_of
+from neural_style.network.download import PUBLISHED, DownloadError, download
+from neural_style.network.matconvnet import average_rgb, check_signature, damaged, parse_layers
+from neural_style.network.weights import Floats, identify, layer_table
+from neural_style.system.process import CrashError, run_apart
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.text import printable
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 
-_Feed: TypeAlias = "tuple[tuple[tf.Tensor, Floats], ...]"
-
 
 def load_weights(path: Path) -> VGGWeights:
-    """Return the weights in a MatConvNet file, from the cache beside it where there is one.
+    """Return the weights in a MatConvNet file, from the cache beside it if there is one.
 
     Raises:
-        WeightsError: If the file is missing, damaged, or of another kind.
-    """
-    return load_cached(path, read_mat)
-
-
-def read_mat(path: Path) -> VGGWeights:
-    """Return the weights in a MatConvNet file, of the layout of 2016 or of beta16, told by names.
-
-    The network ends at the first layer that is no convolution of stride 1 that keeps the size, no
-    ReLU and no 2 x 2 pooling: fc6 in the published file, whose fully connected layers are dropped.
-
-    Raises:
-        WeightsError: If the file is missing, damaged, or of another kind.
+        WeightsError: The file is missing, damaged, or of another kind.
     """
     try:
-        variables = load_variables(path)
-        layers, unsupported = parse_layers(variables)
-        mean = average_rgb(variables)
-        del variables  # 0.5 GB of fully connected layers
-        origin, sha256 = identify(path)
+        path = Path(os.path.realpath(path, strict=True))
+        key = cache_key(path)
+        weights = read_cache(path, key)
+        if weights is None:
+            origin, sha256 = identify(path)
+            read = read_mat if origin == "published" else _read_mat_apart
+            weights = dataclasses.replace(read(path), origin=origin, sha256=sha256)
+            write_cache(path, key, weights)
     except OSError as error:
         raise WeightsError(f"{printable(path)}: cannot be read: {error.strerror}") from None
     except WeightsError as error:
         raise WeightsError(f"{printable(path)}: {error}") from None
-    return VGGWeights(layers, mean, origin, sha256, unsupported)
+    return weights
+
+
+def _read_mat_apart(path: Path) -> VGGWeights:
+    """Call `read_mat` in a process of its own; SciPy may crash, or claim 16 GB for 200 bytes."""
+    size = path.stat().st_size
+    try:
+        return run_apart(read_mat, path, most_bytes=2**31 + 8 * size, seconds=60 + size / 1e6)
+    except (CrashError, MemoryError) as error:
+        raise damaged(path, error) from None
+
+
+def read_mat(path: Path) -> VGGWeights:
+    """Return the weights in a MatConvNet file of either layout, of 2016 or of beta16.
+
+    The network ends before the first layer that is not a convolution of stride 1 that keeps the
+    size, a ReLU or a 2 x 2 pooling: before fc6 in the published file.
+
+    Raises:
+        OSError: The file cannot be read.
+        WeightsError: The file is damaged, or of another kind.
+    """
+    import scipy.io  # takes 0.3 s, which a start from the cache does not need
+
+    check_signature(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", scipy.io.matlab.MatReadWarning)
+            names = ["layers", "meta", "normalization"]
+            variables = scipy.io.loadmat(path, variable_names=names)
+    except Exception as error:  # SciPy raises any on a damaged file
+        raise damaged(path, error) from None
+    layers, unsupported = parse_layers(variables)
+    return VGGWeights(layers, average_rgb(variables), "unpublished", unsupported=unsupported)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +111,8 @@ class Network:
         pooling: The kind of pooling.
         replicate: Whether the first convolution sees the border repeated.
         prepare: Returns the input of the first layer for images, [N, H, W, 3], RGB minus the mean.
-        initializer: Sets the weights from what is fed.
-        feed: Placeholder and value of each weight.
+        initializer: Sets the weights to what is fed.
+        feed: Value of each placeholder for the weights.
     """
 
     features: Mapping[str, tf.Tensor]
@@ -98,15 +122,15 @@ class Network:
     replicate: bool
     prepare: Callable[[tf.Tensor], tf.Tensor]
     initializer: tf.Operation
-    feed: _Feed
+    feed: Mapping[tf.Tensor, Floats]
 
     def after(self, layer: Relu | Pooling, x: tf.Tensor) -> tf.Tensor:
         """Return the output of a ReLU or pooling for the input x, [N, H, W, C]."""
-        return _rectify_or_pool(x, layer, self.pooling)
+        return tf.nn.relu(x) if isinstance(layer, Relu) else _pool(x, self.pooling)
 
     def initialize(self, session: tf.Session) -> None:
         """Set the weights; once in a session, before the first run."""
-        session.run(self.initializer, feed_dict=dict(self.feed))
+        session.run(self.initializer, feed_dict=self.feed)
 
 
 def build_vgg(
@@ -120,102 +144,77 @@ def build_vgg(
     replicate: bool = False,
     transform: bool = False,
 ) -> Network:
-    """Add a VGG network to the graph, as deep as the layers asked for.
+    """Add a VGG network to the graph, down to the deepest of the requested layers.
 
     Args:
         images: [N, H, W, 3], RGB minus the mean, float32; N, H and W may be unknown.
         weights: The network.
         layers: Names, `relu4_2` for after the ReLU and `conv4_2` for before it, bias added.
-        pooling: Which pooling; the published network was trained with `max`.
-        dtype: float32 or bfloat16: what weights and features are held in.
+        pooling: The kind of pooling; the published network was trained with `max`.
+        dtype: Type of weights and features, float32 or bfloat16.
         white: The network's value of white, see `network_input`.
         replicate: Whether the first convolution sees the border repeated beyond it, in place of
             zeros, which are the mean colour. Less of a frame shows in the pastiche.
-        transform: Whether wide convolutions are taken by Winograd's minimal filtering, which needs
-            N to be 1, adds up in float32 in either precision, and holds eight times their weights.
+        transform: Whether wide convolutions use Winograd's minimal filtering, which needs N to be
+            1, sums in float32 at either precision, and takes eight times the memory for weights.
 
     Raises:
-        WeightsError: If the network has no such layer.
+        WeightsError: The network has no such layer.
     """
-    filters: dict[str, Filters] = {}
-    initializers: list[tf.Operation] = []
-    feed: _Feed = ()
     needed = layers_needed(weights, layers)
-    number = tf.as_dtype(dtype)
+    features, filters, initializers, feed = {}, {}, [], {}
 
     def prepare(images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(network_input(images, weights.mean, white), number)
+        return tf.cast(network_input(images, weights.mean, white), dtype)
 
     with tf.name_scope("vgg") as scope:
+        x = prepare(images)
         for layer in needed:
-            if isinstance(layer, Convolution):
-                with tf.name_scope(f"{scope}{layer.name}/"):
-                    own, initializer, fed = _add_filters(layer, number, transform=transform)
-                filters[layer.name] = own
-                initializers += initializer
-                feed += fed
-        features = _build_features(
-            prepare(images),
-            needed,
-            filters,
-            layers,
-            pooling,
-            scope,
-            replicate=replicate,
-        )
+            with tf.name_scope(f"{scope}{layer.name}/"):
+                if isinstance(layer, Convolution):
+                    filters[layer.name], assign, values = _build_filters(layer, dtype, transform)
+                    initializers.append(assign)
+                    feed.update(values)
+                    x = convolve(x, filters[layer.name], replicate=replicate and layer is needed[0])
+                elif isinstance(layer, Relu):
+                    x = tf.nn.relu(x)
+                else:
+                    x = _pool(x, pooling)
+            if layer.name in layers:
+                features[layer.name] = x
         initialize = tf.group(*initializers, name="initialize")
     return Network(features, needed, filters, pooling, replicate, prepare, initialize, feed)
 
 
-def _build_features(
-    x: tf.Tensor,
-    layers: Sequence[Layer],
-    filters: Mapping[str, Filters],
-    wanted: Collection[str],
-    pooling: PoolingKind,
-    scope: str,
-    *,
-    replicate: bool,
-) -> dict[str, tf.Tensor]:
-    features: dict[str, tf.Tensor] = {}
-    for i, layer in enumerate(layers):
-        with tf.name_scope(f"{scope}{layer.name}/"):
-            if isinstance(layer, Convolution):
-                x = convolve(x, filters[layer.name], replicate=replicate and i == 0)
-            else:
-                x = _rectify_or_pool(x, layer, pooling)
-        if layer.name in wanted:
-            features[layer.name] = x
-    return features
+def _pool(x: tf.Tensor, kind: PoolingKind) -> tf.Tensor:
+    pool = tf.nn.max_pool2d if kind == "max" else tf.nn.avg_pool2d
+    return pool(x, ksize=2, strides=2, padding="VALID")  # rounds down, as PyTorch does
 
 
-def _add_filters(
-    layer: Convolution, dtype: tf.DType, *, transform: bool
-) -> tuple[Filters, list[tf.Operation], _Feed]:
-    """Add the weights of a convolution as variables that are initialised by feeding.
+def _build_filters(
+    layer: Convolution, dtype: tf.DType | str, transform: bool
+) -> tuple[Filters, tf.Operation, dict[tf.Tensor, Floats]]:
+    """Add the weights of a convolution as variables, with their initialiser and what it is fed.
 
-    As constants the weights would make a GraphDef of 80 MB. The variables are in no collection, so
-    that no other initialiser or saver sees them.
-
-    Returns:
-        The weights, what initialises them, and what that is fed with.
+    As constants they would make a GraphDef of 80 MB. They are in no collection, so that no other
+    initialiser or saver finds them.
     """
-    feed = tuple(
-        (tf.placeholder(tf.float32, array.shape, f"{name}_array"), array)
+    feed = {
+        tf.placeholder(tf.float32, array.shape, f"{name}_array"): array
         for name, array in (("kernel", layer.kernel), ("bias", layer.bias))
-    )
-    kernel, bias = (tf.cast(fed, dtype) for fed, _ in feed)
+    }
+    kernel, bias = (tf.cast(placeholder, dtype) for placeholder in feed)
     variables = {
         name: tf.Variable(value, trainable=False, collections=[], name=name, use_resource=True)
         for name, value in vars(filters_of(kernel, bias, transform=transform)).items()
         if value is not None
     }
     filters = Filters(**{name: variable.value() for name, variable in variables.items()})
-    return filters, [variable.initializer for variable in variables.values()], feed
+    return filters, tf.group(*(each.initializer for each in variables.values())), feed
 
 
 def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:
-    """Return images, [N, H, W, 3], RGB minus the mean, with another value of white than 255.
+    """Return images, [N, H, W, 3], RGB minus the mean, with a value of white other than 255.
 
     jcjohnson/neural-style multiplies pictures of 0..1 by 256 before it subtracts the mean.
     """
@@ -224,15 +223,8 @@ def network_input(images: tf.Tensor, mean: Floats, white: float) -> tf.Tensor:
     return (images + mean) * (white / 255) - mean
 
 
-def _rectify_or_pool(x: tf.Tensor, layer: Layer, pooling: PoolingKind) -> tf.Tensor:
-    if isinstance(layer, Relu):
-        return tf.nn.relu(x)
-    pool = tf.nn.max_pool2d if pooling == "max" else tf.nn.avg_pool2d
-    return pool(x, ksize=2, strides=2, padding="VALID")  # rounds down, as PyTorch does
-
-
 def main() -> int:
-    """Fetch, verify and list a weights file; return the exit code."""
+    """Download, verify and list a weights file; return the exit code."""
     description, _, details = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=description, epilog=details, formatter_class=argparse.RawTextHelpFormatter

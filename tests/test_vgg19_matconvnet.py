@@ -1,10 +1,9 @@
 """The network, from the file to its features, against SciPy's correlation."""
 
 import itertools
-import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,7 +13,6 @@ import pytest
 import scipy.io
 import scipy.ndimage
 import scipy.signal
-import tables
 from conftest import MEAN, tiny_layers, write_mat
 from references import assert_same_weights, reference
 
@@ -25,7 +23,6 @@ from neural_style.network.weights import (
     Convolution,
     Layer,
     Pooling,
-    Relu,
     VGGWeights,
     WeightsError,
     deprocess,
@@ -150,135 +147,6 @@ def test_preprocess_subtracts_the_mean_and_the_value_of_white_scales_before_that
     scaled = vgg.network_input(image, mean, 256)
     np.testing.assert_allclose(scaled[0], rgb / 255 * 256 - mean, rtol=1e-5, atol=1e-4)
     assert vgg.network_input(image, mean, 255) is image
-
-
-def refusal(path: Path) -> str:
-    """The message for a file, one line, without its path."""
-    message = tables.refusal(WeightsError, vgg.read_mat, path)
-    assert "\n" not in message
-    assert message.startswith(f"{path}: ")
-    return message.removeprefix(f"{path}: ")
-
-
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abdb\nsize 534904783\n"
-HDF = b"\x89HDF\r\n\x1a\n"
-MATLAB_7_3 = "a MATLAB 7.3 (HDF5) file, which is not read; save it with `-v7`"
-OTHER_FILES = {
-    b"": "empty",
-    b"\n <!DOCTYPE html><html>Not found</html>": "a web page",
-    POINTER: "a Git LFS pointer, not the file it stands for",
-    b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + HDF: MATLAB_7_3,
-    HDF: "an HDF5 file",
-    b"PK\x03\x04": "no .mat file",
-}
-
-
-def test_read_mat_names_what_a_file_is_instead(mat: Path, tiny_mat: Path) -> None:
-    assert refusal(mat) == "cannot be read: No such file or directory"
-    assert refusal(mat.parent) == "cannot be read: Is a directory"
-    for content, found in OTHER_FILES.items():
-        mat.write_bytes(content)
-        assert refusal(mat) == f"is {found}; {EXPECTED}"
-    for share in (0.99, 0.5, 0.1):
-        size = int(share * tiny_mat.stat().st_size)
-        mat.write_bytes(tiny_mat.read_bytes()[:size])
-        damaged = rf"is damaged or cut short \({size:,} bytes; .+\); {re.escape(EXPECTED)}"
-        assert re.fullmatch(damaged, refusal(mat))
-
-
-KERNEL = np.ones((3, 3, 4, 2), np.float32)
-NO_AVERAGE = "has no average image of 3 channels in `normalization` or `meta.normalization`"
-
-
-@pytest.mark.filterwarnings("error")
-def test_read_mat_refuses_other_variables_and_bad_average_images(mat: Path) -> None:
-    layers = scipy.io.loadmat(write_mat(mat, tiny_layers()[:2]))["layers"]
-    network = "; expected a MatConvNet SimpleNN network"
-    for variables, problem in (
-        ({"params": np.ones(3)}, f"has no variable `layers`{network}"),
-        ({"layers": np.ones(3)}, f"a layer is no struct{network}"),
-        ({"layers": layers}, f"`normalization` is no struct{network}"),
-        ({"layers": np.ones(1001, object)}, "has 1,001 layers, expected at most 1,000"),
-    ):
-        scipy.io.savemat(mat, variables)
-        assert refusal(mat) == problem
-    for average in (np.ones((224, 224)), np.empty((0, 0))):
-        assert refusal(write_mat(mat, tiny_layers()[:1], average=average)) == NO_AVERAGE
-    wrong = {np.nan: "that is not finite", 1e300: "that is not finite"}
-    for value, problem in (wrong | {-1.0: "beyond 0..255", 300.0: "beyond 0..255"}).items():
-        write_mat(mat, tiny_layers()[:1], average=np.full((1, 1, 3), value))
-        assert refusal(mat) == f"has an average image {problem}"
-
-
-def convolution(kernel: Any = KERNEL, biases: Any = None, **fields: Any) -> dict[str, Any]:
-    cells = np.empty((1, 2), object)
-    cells[0, 0], cells[0, 1] = kernel, np.ones((2, 1)) if biases is None else biases
-    return {"name": "conv1_2", "type": "conv", "weights": cells, "pad": np.ones((1, 4))} | fields
-
-
-OLD = {"name": "conv1_2", "type": "conv", "pad": 1.0}  # with `filters` and `biases`, up to beta8
-CONV = "layer 'conv1_2'"
-NO_KERNEL = f"{CONV} has no kernel of floating-point numbers"
-NO_BIASES = f"{CONV} has biases that are no numbers"
-NOT_FINITE = f"{CONV} has weights that are not finite"
-CALLED = "layer 3 is called '{}'; expected unique names of letters, digits and underscores"
-BAD_LAYERS = [
-    (convolution(KERNEL[:, :, :3]), "layer 'conv1_2' takes 3 channels, but is given 4"),
-    (OLD | {"filters": KERNEL * np.inf, "biases": np.ones(2)}, NOT_FINITE),
-    (OLD | {"filters": KERNEL, "biases": np.array([0, np.nan])}, NOT_FINITE),
-    (convolution(np.full((3, 3, 4, 2), 1e300)), NOT_FINITE),
-    (convolution(biases=np.full(2, -1e300)), NOT_FINITE),
-    (OLD | {"filters": KERNEL, "biases": np.ones(3)}, f"{CONV} has 2 filters, but 3 biases"),
-    (OLD | {"filters": "none"}, NO_KERNEL),
-    (OLD | {"weights": np.empty((0, 0), object)}, NO_KERNEL),
-    (OLD | {"weights": np.ones((300, 300))}, NO_KERNEL),
-    (convolution(np.ones((3, 3, 3, 2, 2))), NO_KERNEL),
-    (convolution(KERNEL * 1j), NO_KERNEL),
-    (convolution(KERNEL[..., :0], np.ones(0)), "layer 'conv1_2' has an empty kernel [3 3 4 0]"),
-    (convolution(biases=np.array(["a", "b"])), NO_BIASES),
-    (convolution(biases=np.array([[1.0, 2.0]], object)), NO_BIASES),
-    (convolution(biases=np.ones(2) * 1j), NO_BIASES),
-    (Relu("relu1_1"), CALLED.format("relu1_1")),
-    (Relu("relu 1"), CALLED.format("relu 1")),
-    ({"type": "relu"}, CALLED.format("")),
-    ({"name": "\x1b[31mx", "type": "conv"}, NO_KERNEL.replace("conv1_2", r"\x1b[31mx")),
-    (convolution(name="a" * 100_000), CALLED.format("a" * 63 + "...")),
-    (convolution(name=7.0), CALLED.format("")),
-]
-
-
-@pytest.mark.parametrize(("bad", "message"), BAD_LAYERS, ids=range(len(BAD_LAYERS)))
-@pytest.mark.filterwarnings("error")
-def test_read_mat_refuses_layers_that_do_not_fit(mat: Path, bad: Any, message: str) -> None:
-    assert refusal(write_mat(mat, [*tiny_layers()[:2], bad])) == message
-
-
-def pool(size: float, stride: Sequence[float], pad: float) -> dict[str, Any]:
-    return {"type": "pool", "pool": [size] * 2, "stride": stride, "pad": pad}
-
-
-OF_3, MORE = "a convolution of size [3 3]", "padding [1 1 1 1], dilation"
-OTHER_LAYERS = [
-    ({"type": "bnorm"}, "a layer of type 'bnorm'"),
-    ({"type": "l\x1b[31mrn", "name": "\x1b[31mx"}, r"a layer of type 'l\x1b[31mrn'"),
-    ({"type": "relu", "leak": 0.25}, "a ReLU with leak 0.25"),
-    (pool(3.0, [2.0, 2], 0.0), "a pooling of size [3 3], stride [2 2], padding [0 0 0 0]"),
-    (pool(2.0, [2.0, 2], 1.0), "a pooling of size [2 2], stride [2 2], padding [1 1 1 1]"),
-    (pool(2.0, [2.0, 2, 2], 0.0), "a layer whose field `stride` is not understood"),
-    (convolution(stride=[2.0, 2.0]), f"{OF_3}, stride [2 2], {MORE} [1 1]"),
-    (convolution(pad=0.0), f"{OF_3}, stride [1 1], padding [0 0 0 0], dilation [1 1]"),
-    (convolution(dilate=2.0), f"{OF_3}, stride [1 1], {MORE} [2 2]"),
-]
-
-
-@pytest.mark.parametrize(("other", "problem"), OTHER_LAYERS)
-def test_layers_of_another_kind_end_the_network(mat: Path, other: Any, problem: str) -> None:
-    other = {"name": "x"} | other
-    read = vgg.read_mat(write_mat(mat, [*tiny_layers()[:2], other, Relu("relu1_2")]))
-    assert [layer.name for layer in read.layers] == ["conv1_1", "relu1_1"]
-    told = tables.refusal(WeightsError, features_of, read, np.zeros((4, 4, 3)), "relu1_2")
-    why = f"comes after {other['name']!r}, which is {problem} and cannot be rebuilt"
-    assert told == f"layer 'relu1_2' {why}; available: conv1_1, relu1_1"
 
 
 def test_random_filters_get_zero_mean_and_the_deviation_of_their_layer(rng, monkeypatch) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.network.matfile import check_variables
 from neural_style.network.weights import (
     Convolution,
     Floats,
@@ -39,12 +38,15 @@ class _NotPlainError(Exception):
     """A layer that cannot be rebuilt; the message says what it is."""
 
 
-def check_signature(head: bytes) -> None:
+def check_signature(path: Path) -> None:
     """Check that a file begins as .mat files up to version 7 do.
 
     Raises:
-        WeightsError: If it does not; names what is found in its place most often.
+        OSError: The file cannot be read.
+        WeightsError: It is of another kind, which is named if it is a common mistake.
     """
+    with path.open("rb") as file:
+        head = file.read(128)
     if not head:
         raise WeightsError(f"is empty; {EXPECTED}")
     for signature, found in SIGNATURES.items():
@@ -52,6 +54,12 @@ def check_signature(head: bytes) -> None:
             raise WeightsError(f"is {found}; {EXPECTED}")
     if not head.startswith(b"MATLAB 5.0"):
         raise WeightsError(f"is no .mat file; {EXPECTED}")
+
+
+def damaged(path: Path, error: Exception) -> WeightsError:
+    """Return the message about a file that could not be read to its end."""
+    detail = f"{path.stat().st_size:,} bytes; {printable(error) or type(error).__name__}"
+    return WeightsError(f"is damaged or cut short ({detail}); {EXPECTED}")
 
 
 def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsupported | None]:
@@ -102,7 +110,7 @@ def average_rgb(variables: dict[str, Any]) -> Floats:
     outer = _fields(variables["meta"], "`meta`") if "meta" in variables else variables
     inner = _fields(outer.get("normalization"), "`normalization`")
     image = np.asarray(inner.get("averageImage", ()))
-    if image.dtype.kind not in "fiu" or image.size == 0 or image.shape[-1] != 3:
+    if image.dtype.kind not in "fiu" or image.size == 0 or image.shape[-1:] != (3,):
         raise WeightsError(
             "has no average image of 3 channels in `normalization` or `meta.normalization`"
         )
@@ -176,9 +184,8 @@ def _weights(name: str, fields: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]
     kernel = kernel.reshape(shape + (1,) * (4 - len(shape)))  # MATLAB drops trailing ones
     if kernel.size == 0:
         raise WeightsError(f"layer '{name}' has an empty kernel {_listed(kernel.shape)}")
-    if bias is None or bias.size == 0:
-        return kernel, np.zeros(kernel.shape[3])
-    if bias.dtype.kind not in "fiu":
+    bias = np.zeros(kernel.shape[3]) if bias is None or np.size(bias) == 0 else bias
+    if not isinstance(bias, np.ndarray) or bias.dtype.kind not in "fiu":
         raise WeightsError(f"layer '{name}' has biases that are no numbers")
     return kernel, np.ravel(bias)
 
@@ -207,27 +214,3 @@ def _numbers(fields: dict[str, Any], name: str, count: int, default: float) -> t
 
 def _listed(values: tuple[float, ...]) -> str:
     return f"[{' '.join(f'{value:g}' for value in values)}]"
-
-
-def load_variables(path: Path) -> dict[str, Any]:
-    """Return the variables of a .mat file that describe the network.
-
-    Raises:
-        OSError: It cannot be read.
-        WeightsError: It is another kind of file, or damaged.
-    """
-    import scipy.io  # 0.3 s, which a start from the cache does not need
-
-    names = ["layers", "meta", "normalization"]
-    with path.open("rb") as file:
-        check_signature(file.read(128))
-        try:
-            check_variables(file, names)
-            file.seek(0)
-            return scipy.io.loadmat(file, variable_names=names)
-        except Exception as error:  # on a damaged file SciPy raises whatever comes
-            size = file.seek(0, 2)
-            detail = printable(error) or type(error).__name__
-            raise WeightsError(
-                f"is damaged or cut short ({size:,} bytes; {detail}); {EXPECTED}"
-            ) from None

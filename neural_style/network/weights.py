@@ -21,7 +21,6 @@ PUBLISHED_BETA16_MD5 = "8ee3263992981a1d26e73b3ca028a123"
 PUBLISHED_MEAN = (123.68, 116.779, 103.939)
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels)
 
-
 Floats: TypeAlias = NDArray[np.float32]
 Origin: TypeAlias = Literal["published", "unpublished", "random"]
 PoolingKind: TypeAlias = Literal["max", "average"]

@@ -2,7 +2,8 @@
 
     python -m tests.fuzz.run TARGET --inputs 50000 --seed 0
 
-TARGET is `config`, `sweep`, `image`, `mat` or `checkpoint`. Prints the number of inputs, of
+TARGET is `config`, `sweep`, `image`, `mat` (the structs of a weights file), `mat_file` (its bytes;
+half a second each, so try some hundreds) or `checkpoint`. Prints the number of inputs, of
 failures, the slowest input and the peak of memory, and ends with 1 if there was a failure. The
 bytes that failed are kept in `runs/fuzz`, from where `--replay FILE` tries one again. The same seed
 gives the same inputs with the same version of Hypothesis. 50,000 inputs take some minutes.
@@ -39,7 +40,8 @@ TARGETS = {
     "config": "config_text",
     "sweep": "sweep_blocks",
     "image": "image_bytes",
-    "mat": "mat_bytes",
+    "mat": "mat_structs",
+    "mat_file": "mat_bytes",
     "checkpoint": "checkpoint_bytes",
 }
 SECONDS = 5.0  # of the processor

@@ -23,6 +23,8 @@ PICTURES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp")
 @pytest.mark.parametrize("inputs", [100, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("target", run.TARGETS)
 def test_damaged_input_gives_a_result_or_one_line(target: str, inputs: int) -> None:
+    if target == "mat_file" and inputs == 100:
+        inputs = 5  # each starts a process
     report = run.fuzz(run.TARGETS[target], inputs=inputs, start=1)
     assert report.inputs == inputs
     assert report.failures == []
