@@ -3,13 +3,13 @@
     total = content.weight * sum_l w_l content_l + style.weight * sum_l u_l style_l +
     total_variation.weight * variation
 
-(Gatys et al. 2016, eq. 7, with the denoising term that later work added). The shares u_l sum to 1.
-With several targets, which mixed losses and masks need, style_l is the sum of their losses by the
-shares of their images. An `ObjectiveSpec` has the layers and formulas of the graph; targets,
-masks and weights are held in it and may change between runs.
+(Gatys et al. 2016, eq. 7, with the denoising term of later work). The shares u_l sum to 1. With
+mixed losses or masks there are several style targets, and style_l is the sum of their losses
+weighted by the shares of their images.
 
-The objective sees features as a mapping from layer name to tensor and never the network behind
-them.
+An `ObjectiveSpec` fixes the layers and formulas of the graph. Targets, masks and weights are
+variables and may change between runs. The objective sees features as a mapping from layer name to
+tensor, never the network behind them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ImageVariable(FedVariable):
     """The pastiche, [1, H, W, 3], RGB minus the network's mean; H and W may change.
 
     Attributes:
-        region: 1 where it may change, 0 where it keeps what it is, [1, H, W, 1]; None for all.
-        pixels: The image, with no gradient outside the region.
+        region: 1 where the image may change, 0 elsewhere, [1, H, W, 1]; None for everywhere.
+        pixels: The image, without a gradient outside the region.
     """
 
     region: FedVariable | None
@@ -47,18 +47,17 @@ class Objective:
     """Handles of the objective's graph.
 
     Attributes:
-        image: The image variable.
-        terms: Weighted terms by name (`content/relu4_2`, `style/relu1_1`, `total_variation`; with
-            several statistics `style/relu1_1/wasserstein`), scalars.
+        image: The pastiche.
+        terms: Weighted terms by name, scalars: `content/relu4_2`, `style/relu1_1` (with several
+            statistics `style/relu1_1/wasserstein`), `total_variation`.
         total: Their sum, scalar.
         features: Features of the image by layer, [1, H', W', C].
-        style_statistics: Sums of each style layer, of the image, for each target.
-        guides: Weights of the positions of each style layer, [1, H', W', targets]; none without
-            masks.
-        content_targets: What the image's features are compared with, by layer.
-        style_targets: What its sums are compared with, by layer, for each target.
+        style_statistics: Sums of the image by style layer, for each target.
+        guides: Weights of the positions by style layer, [1, H', W', targets]; empty without masks.
+        content_targets: Features of the content image by layer, [1, H', W', C].
+        style_targets: Sums of the style by layer, for each target.
         shares: Share of each target in the style loss, [targets].
-        weights: The weight of each term.
+        weights: Weight of each term.
     """
 
     image: ImageVariable
@@ -75,7 +74,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class LeftGradient:
-    """The objective and its gradient as an evaluation leaves them in variables.
+    """The losses and the gradient that an evaluation in several steps leaves in variables.
 
     Attributes:
         losses: Weighted terms by name, and their `total`, scalars.
@@ -87,7 +86,7 @@ class LeftGradient:
 
 
 class Evaluation(Protocol):
-    """Computes the objective in several calls of the session, and leaves a `LeftGradient`."""
+    """Evaluates the objective in several steps and leaves a `LeftGradient`."""
 
     def losses(self) -> dict[str, float]:
         """Return the weighted terms at the current image, and their `total`."""
@@ -96,67 +95,60 @@ class Evaluation(Protocol):
         """Return the losses, and leave the gradient in its variable."""
 
 
-def build_image(structure: ObjectiveSpec, dtype: tf.DType | None = None) -> ImageVariable:
-    """Add the image variable: the pastiche, of any size."""
+def build_image(spec: ObjectiveSpec, dtype: tf.DType | None = None) -> ImageVariable:
+    """Add the image variable to the graph."""
     image = build_fed("image", [1, None, None, 3], dtype)
     pixels = image.variable.value()
-    if not structure.guided:
+    if not spec.guided:
         return ImageVariable(**vars(image), region=None, pixels=pixels)
     region = build_fed("region", [1, None, None, 1], dtype)
     inside = region.variable.value()
-    still = tf.stop_gradient(pixels) * (1 - inside)
-    return ImageVariable(**vars(image), region=region, pixels=pixels * inside + still)
+    fixed = tf.stop_gradient(pixels) * (1 - inside)
+    return ImageVariable(**vars(image), region=region, pixels=pixels * inside + fixed)
 
 
 def build_objective(
-    image: ImageVariable, features: Mapping[str, tf.Tensor], structure: ObjectiveSpec
+    image: ImageVariable, features: Mapping[str, tf.Tensor], spec: ObjectiveSpec
 ) -> Objective:
-    """Add the total loss of a structure to the graph.
+    """Add the total loss to the graph.
 
     Args:
-        image: The image variable, in the graph.
-        features: What the network makes of its pixels, by layer, shallow to deep, [1, H', W', C].
-        structure: Which layers and formulas.
+        image: The image variable.
+        features: The network's features of its pixels by layer, shallow to deep, [1, H', W', C].
+        spec: Layers and formulas.
     """
     number = image.pixels.dtype
-    weights = {name: build_fed(f"weight/{name}", [], number) for name in structure.terms}
+    weights = {name: build_fed(f"weight/{name}", [], number) for name in spec.terms}
     content_targets = {
         name: build_fed(f"target/content/{name}", features[name].shape, features[name].dtype)
-        for name in structure.content_layers
+        for name in spec.content_layers
     }
     guides = {
-        name: build_fed(f"guide/{name}", [1, None, None, structure.targets], number)
-        for name in (structure.style_layers if structure.guided else ())
+        name: build_fed(f"guide/{name}", [1, None, None, spec.targets], number)
+        for name in (spec.style_layers if spec.guided else ())
     }
-    shares = build_fed("shares", [structure.targets], number)
+    shares = build_fed("shares", [spec.targets], number)
     pixels = tf.identity(image.pixels, "seen/pixels")
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
-        if section not in structure.normalized:
+        if section not in spec.normalized:
             return seen[layer]
-        own = weight_of(weights, f"{section}/{layer}")
-        return normalize_gradient(seen[layer], own)
+        return normalize_gradient(seen[layer], weight_of(weights, f"{section}/{layer}"))
 
-    view = TermInputs(
+    inputs = TermInputs(
         features=compared,
-        content={name: held.variable for name, held in content_targets.items()},
-        guides={name: held.variable.value() for name, held in guides.items()},
+        content={name: target.variable for name, target in content_targets.items()},
+        guides={name: guide.variable.value() for name, guide in guides.items()},
         matches=None,
         pixels=pad_image(pixels),
     )
-    sums = build_statistics(structure, view)
-    style_targets = {
-        name: tuple(_build_target(name, i, each, number) for i, each in enumerate(some))
-        for name, some in sums.style.items()
-    }
-    unweighted = build_terms(structure, sums, read_targets(style_targets), shares.variable.value())
+    sums = build_statistics(spec, inputs)
+    style_targets = _build_style_targets(sums.style, number)
+    unweighted = build_terms(spec, sums, read_targets(style_targets), shares.variable.value())
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
-    total = layerwise_gradient(
-        list(terms.values()),
-        [image.pixels, *features.values()],
-        [pixels, *seen.values()],
-    )
+    layers, seen_layers = [image.pixels, *features.values()], [pixels, *seen.values()]
+    total = layerwise_gradient(list(terms.values()), layers, seen_layers)
     return Objective(
         image=image,
         terms=terms,
@@ -172,7 +164,7 @@ def build_objective(
 
 
 def set_image(session: tf.Session, objective: Objective, image: np.ndarray) -> None:
-    """Put an image [1, H, W, 3], RGB minus the mean, into the variable."""
+    """Set the image, [1, H, W, 3], RGB minus the mean."""
     assign(session, [(objective.image, image)])
 
 
@@ -186,53 +178,45 @@ def set_guides(
     session: tf.Session, objective: Objective, guides: Sequence[Mapping[str, np.ndarray]]
 ) -> None:
     """Set the weights of the positions of each layer, [H', W'], for each target."""
-    assign(
-        session,
-        [
-            (held, np.stack([each[name] for each in guides], axis=-1)[None])
-            for name, held in objective.guides.items()
-        ],
-    )
+    stacked = {n: np.stack([each[n] for each in guides], axis=-1)[None] for n in objective.guides}
+    assign(session, [(guide, stacked[name]) for name, guide in objective.guides.items()])
 
 
 def set_weights(session: tf.Session, objective: Objective, weights: Mapping[str, float]) -> None:
-    """Set the weight of each term; one that is not named gets 0."""
-    assign(session, [(held, weights.get(name, 0.0)) for name, held in objective.weights.items()])
+    """Set the weight of each term, 0 where none is given."""
+    assign(session, [(each, weights.get(name, 0.0)) for name, each in objective.weights.items()])
 
 
 def weight_of(weights: Mapping[str, FedVariable], prefix: str) -> tf.Tensor:
-    """Return the weight of a layer's term, or the sum of its terms' weights, `style/relu1_1`."""
-    return tf.add_n(
-        [
-            held.variable.value()
-            for name, held in weights.items()
-            if name == prefix or name.startswith(f"{prefix}/")
-        ]
-    )
+    """Return the weight of a layer, such as `style/relu1_1`: the sum over its terms."""
+    own = [each for name, each in weights.items() if f"{name}/".startswith(f"{prefix}/")]
+    return tf.add_n([each.variable.value() for each in own])
 
 
 def read_targets(
     style_targets: Mapping[str, Sequence[StyleStatistics]],
 ) -> dict[str, tuple[StyleStatistics, ...]]:
-    """Return what style layers are compared with, as tensors of what is held."""
+    """Return the values of the variables that hold the sums of the style."""
+
+    def values(target: StyleStatistics) -> StyleStatistics:
+        return StyleStatistics(**{n: fed.variable.value() for n, fed in target.present().items()})
+
+    return {name: tuple(map(values, targets)) for name, targets in style_targets.items()}
+
+
+def _build_style_targets(
+    style: Mapping[str, Sequence[StyleStatistics]], number: tf.DType
+) -> dict[str, tuple[StyleStatistics, ...]]:
+    """Add variables for the sums of the style, shaped like those of the image."""
+
+    def variables(sums: StyleStatistics, scope: str) -> StyleStatistics:
+        shapes = {name: value.shape for name, value in sums.present().items()}
+        if "ordered" in shapes:
+            shapes["ordered"] = [None, sums.channels]
+        made = {name: build_fed(f"{scope}/{name}", shape, number) for name, shape in shapes.items()}
+        return StyleStatistics(**made)
+
     return {
-        name: tuple(
-            StyleStatistics(**{n: held.variable.value() for n, held in each.present().items()})
-            for each in targets
-        )
-        for name, targets in style_targets.items()
+        name: tuple(variables(each, f"target/style/{name}/{i}") for i, each in enumerate(targets))
+        for name, targets in style.items()
     }
-
-
-def _build_target(
-    layer: str, index: int, sums: StyleStatistics, number: tf.DType
-) -> StyleStatistics:
-    """Add what a layer's sums are compared with: held values in their place, of a type."""
-    shapes = {name: value.shape for name, value in sums.present().items()}
-    if "ordered" in shapes:
-        shapes["ordered"] = [None, sums.ordered.shape[-1]]
-    held = {
-        name: build_fed(f"target/style/{layer}/{index}/{name}", shape, number)
-        for name, shape in shapes.items()
-    }
-    return StyleStatistics(**held)

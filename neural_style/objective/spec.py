@@ -13,19 +13,19 @@ _VARIATION = ("variation_norm", "variation_exponent", "variation_channels")
 
 @dataclass(frozen=True)
 class ObjectiveSpec:
-    """What changes the objective's graph itself; runs of the same spec share a graph.
+    """The layers and formulas of an objective's graph; runs of the same spec share a graph.
 
     Attributes:
-        content_layers, style_layers: Layers of non-zero weight, by paper name, in order of depth.
+        content_layers, style_layers: Layers of non-zero weight, by paper name, shallow to deep.
         content_normalization, style_normalization: Keys of `CONTENT_LOSSES` and `GRAM_LOSSES`.
-        statistics: What is compared of a style layer: `gram` and names of other distributions.
+        statistics: Statistics compared of a style layer: `gram`, keys of `DISTRIBUTION_LOSSES`.
         activation_shift: Added to the features before the Gram matrix.
         targets: Number of style targets.
         guided: Whether positions are weighted by masks.
-        normalized: Sections, `content` or `style`, whose layers' gradients are normalised.
+        normalized: Sections (`content`, `style`) whose layers' gradients are normalised.
         variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
-        tiled: Whether images can also be taken in tiles.
+        tiled: Whether the objective can also be evaluated in tiles.
         float64_sums: Whether Gram matrices are summed in float64, so that the number of threads
             does not change them.
     """
@@ -47,7 +47,7 @@ class ObjectiveSpec:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer whose features are needed, once, by depth."""
+        """Every layer whose features are needed, shallow to deep."""
         return in_depth_order({*self.content_layers, *self.style_layers})
 
     @property
@@ -60,7 +60,7 @@ class ObjectiveSpec:
         )
 
     def style_term(self, layer: str, statistic: str) -> str:
-        """Return the name of a style term: that of its layer alone where one is compared."""
+        """Return the name of a style term; a single statistic is not named in it."""
         return f"style/{layer}" if len(self.statistics) == 1 else f"style/{layer}/{statistic}"
 
 
@@ -68,7 +68,7 @@ def merge(one: ObjectiveSpec, other: ObjectiveSpec) -> ObjectiveSpec:
     """Return the spec whose graph serves the runs of both.
 
     Raises:
-        ValueError: They differ in more than layers, or in more than one having total variation.
+        ValueError: They differ in more than their layers and the presence of total variation.
     """
     smooth = one if one.variation_norm else other
     unions: dict[str, Any] = {
@@ -87,7 +87,7 @@ def merge(one: ObjectiveSpec, other: ObjectiveSpec) -> ObjectiveSpec:
 def in_depth_order(layers: Iterable[str]) -> tuple[str, ...]:
     """Return layers by depth: `conv1_1`, `relu1_1`, `conv1_2`, ..., `pool1`, `conv2_1`.
 
-    One order for all runs makes the sums of one run the same, bit for bit, in the graph of another.
+    The order decides how sums round: it must not depend on the other runs that share the graph.
     """
     return tuple(sorted(layers, key=depth_of))
 

@@ -1,6 +1,4 @@
-"""Values that a finalised graph holds and that change between runs: the image, targets, loss
-weights.
-"""
+"""Variables that are fed between runs of a finalised graph: the image, targets, loss weights."""
 
 from __future__ import annotations
 
@@ -15,14 +13,12 @@ from neural_style.system.tensorflow_v1 import tf
 from neural_style.text import printable
 
 Form = tuple[type, tuple[int | None, ...]]
-"""Of an array: `float` or `int` of any width, and its sides; None stands for one of any length."""
+"""Kind (`float` or `int`, of any width) and shape of an array; None stands for any length."""
 
 
 @dataclass(frozen=True)
 class FedVariable:
-    """A variable with the placeholder and the operation that give it another value, of another
-    size if need be.
-    """
+    """A variable, and the placeholder and operation that assign it a value of any fitting size."""
 
     variable: tf.Variable
     placeholder: tf.Tensor
@@ -30,17 +26,17 @@ class FedVariable:
 
     @property
     def form(self) -> Form:
-        """What it takes."""
+        """Kind and shape of the arrays that can be assigned."""
         return float, tuple(self.placeholder.shape.as_list())
 
 
 def build_fed(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> FedVariable:
-    """Add a held value to the graph.
+    """Add a variable and its placeholder to the graph.
 
     Args:
         name: Name of the variable.
-        shape: Its shape; None stands for a side that may change from one assignment to the next.
-        dtype: Its type, float32 if not given.
+        shape: Its shape; a side of None may change from one assignment to the next.
+        dtype: Its type, float32 if None.
     """
     dtype = dtype or tf.float32
     start = tf.zeros([0 if side is None else side for side in shape], dtype)
@@ -51,25 +47,23 @@ def build_fed(name: str, shape: Sequence[int | None], dtype: tf.DType | None = N
 
 
 def fed_of(variable: tf.Variable, name: str) -> FedVariable:
-    """Make a held value of a variable that is in the graph already."""
+    """Add a placeholder for a variable that is in the graph already."""
     placeholder = tf.placeholder(variable.dtype, variable.shape, name=f"{name}_value")
     return FedVariable(variable, placeholder, variable.assign(placeholder, read_value=False))
 
 
 def assign(session: tf.Session, values: Iterable[tuple[FedVariable, Any]]) -> None:
-    """Give held values what they are to hold."""
+    """Assign values to variables, all in one call of the session."""
     pairs = list(values)
-    session.run(
-        [held.assign for held, _ in pairs],
-        {held.placeholder: np.asarray(value) for held, value in pairs},
-    )
+    feed = {fed.placeholder: np.asarray(value) for fed, value in pairs}
+    session.run([fed.assign for fed, _ in pairs], feed)
 
 
 def check_state(state: Mapping[str, np.ndarray], forms: Mapping[str, Form]) -> None:
-    """Check that a state has arrays of these forms, and that those of one form have one shape.
+    """Check that a state has arrays of these forms, and that arrays of one form have one shape.
 
     Raises:
-        InputError: It is that of something else.
+        InputError: An array is missing or does not fit.
     """
     shapes: dict[Form, tuple[int, ...]] = {}
     for name, form in forms.items():
@@ -86,7 +80,7 @@ def check_state(state: Mapping[str, np.ndarray], forms: Mapping[str, Form]) -> N
 
 
 def misfit(name: str) -> InputError:
-    """Return the error of a part of a checkpoint, by its name, that is none of the run's."""
+    """Return the error for an array of a checkpoint that does not fit the run."""
     return InputError(
         f"the checkpoint does not fit the run by its '{printable(name)}'; remove the folder "
         "'checkpoints' to begin again"
