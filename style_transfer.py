@@ -23,7 +23,6 @@ import vgg19_matconvnet as vgg
 from neural_style import images, inputs, objective, optimizers, runs, sweeps, transfer
 from neural_style.config import Config, Init, load_source, make_config, validate
 from neural_style.inputs import Job, Pictures
-from neural_style.inputs.find_weights import find_weights
 from neural_style.network import VGGWeights, pooling_for
 from neural_style.objective import ObjectiveSpec
 from neural_style.system import tensorflow_v1
@@ -64,7 +63,7 @@ def stylize(
     pictures = inputs.take_pictures(config, content, styles, start)
     notice = ""
     if weights is None:
-        weights, notice = find_weights(config.network, config.init.seed)
+        weights, notice = inputs.find_weights(config.network, config.init.seed)
     job = Job(config, pictures, weights)
     job.check()
     if notice:

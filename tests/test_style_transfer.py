@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import command, small_layers
+from numpy.testing import assert_allclose, assert_array_equal
 from references import ROOT
 from tables import refusal
 
@@ -278,3 +279,39 @@ def test_a_texture_has_the_shape_and_the_styles_asked_for(small_mat, rng):
     assert one.image.shape == two.image.shape == (48, 24, 3)
     assert not np.array_equal(one.image, two.image)
     assert not any(name.startswith("content") for name in two.losses.columns)
+
+
+MEAN = np.array([120.0, 110.0, 100.0], np.float32)
+BASE = (30, 40)
+
+
+def base(picture, size=BASE, **init):
+    settings = {"noise": 0.0, "blur": 0.0, "seed": 3, **init}
+    return style_transfer.base_image(make_config({"init": settings}).init, picture, size, MEAN)
+
+
+def test_the_base_image_blends_blurred_picture_and_noise_and_stays_in_the_pixel_range(
+    rng,
+):
+    picture = rng.uniform(0, 255, (*BASE, 3)).astype(np.float32)
+    assert_array_equal(base(picture), picture)
+    noise = base(None, noise_std=20)
+    half = base(picture, noise=0.5, noise_std=20)
+    assert_allclose(half, 0.5 * picture + 0.5 * noise, atol=1e-3)
+    blurred = base(picture, blur=2.0)
+    assert blurred.std() < 0.4 * picture.std()
+    noisy = base(picture, blur=2.0, noise=0.5)
+    assert_allclose(noisy, 0.5 * blurred + 0.5 * noise, atol=1e-3)
+    for wild in (base(picture, noise=0.9, noise_std=500), base(None, noise_std=500)):
+        assert (wild.min(), wild.max()) == (0, 255)
+
+
+def test_noise_is_white_and_gaussian_about_the_mean_and_repeats_with_its_seed():
+    noise = base(None, (200, 300), noise_std=20)
+    assert_allclose(noise.mean((0, 1)), MEAN, atol=0.5)
+    assert_allclose(noise.std((0, 1)), 20, atol=0.5)
+    flat = noise[..., 0] - noise[..., 0].mean()
+    assert abs(np.mean(flat[:, 1:] * flat[:, :-1])) < 5  # white: neighbours are independent
+    first, again, other = (base(None, (8, 8), seed=seed) for seed in (3, 3, 4))
+    assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1

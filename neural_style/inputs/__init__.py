@@ -29,6 +29,7 @@ __all__ = [
     "as_compared",
     "at_scale",
     "columns_of",
+    "find_weights",
     "for_styles",
     "guides_of",
     "read_pictures",
