@@ -1,12 +1,12 @@
-"""What a sweep varies: each part of its block as an axis of points, and the values set at each."""
+"""The axes of a sweep: for each part of its block, points with the settings that they make."""
 
 from __future__ import annotations
 
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ _LONGEST_LABEL = 60  # characters
 
 @dataclass(frozen=True)
 class Setting:
-    """A key, what it is set to, and where in the sweep block that is written."""
+    """A key, its value, the value's label, and where in the sweep block it is written."""
 
     key: str
     value: Any
@@ -45,62 +45,63 @@ class Setting:
 
 @dataclass(frozen=True)
 class Point:
-    """What is set at one point of an axis; a name, even an empty one, stands for the settings."""
+    """The settings at a point of an axis, and its name; None names it after its settings."""
 
     settings: tuple[Setting, ...]
     name: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Points:
-    """The points of an axis; `keys` and `labels` are what is told of them."""
+    """The points of an axis."""
 
-    points: list[Point]
-    keys: tuple[str, ...]
-    labels: tuple[tuple[str, ...], ...] = field(default=())
+    points: Sequence[Point]
+    axis: Axis
 
-    def axis(self) -> Axis:
-        """Return what is told of the points."""
-        labels = self.labels or tuple(tuple(s.label for s in p.settings) for p in self.points)
-        return Axis(self.keys, labels)
+    @classmethod
+    def of(cls, keys: Sequence[str], points: Sequence[Point]) -> Points:
+        """Return points that set the same keys."""
+        labels = tuple(tuple(each.label for each in point.settings) for point in points)
+        return cls(points, Axis(tuple(keys), labels))
 
 
 def number_of_runs(sweep: Sweep) -> int:
-    """Return how many runs a sweep has."""
-    pairs = [len(_images(sweep.pairs, n)) for n in ("contents", "styles")] if sweep.pairs else []
-    return math.prod(
-        [
-            *pairs,
-            *(len(values) for values in (sweep.grid or {}).values()),
-            *([len(sweep.files)] if sweep.files else []),
-            *([len(sweep.runs)] if sweep.runs else []),
-            *([len(next(iter(sweep.zip.values())))] if sweep.zip else []),
-            *([sweep.random.count] if sweep.random else []),
-        ]
-    )
+    """Return the number of runs of a sweep."""
+    parts: list[Sized] = [*(sweep.grid or {}).values()]
+    if sweep.pairs:
+        parts += [_images(sweep.pairs, name) for name in ("contents", "styles")]
+    parts += [part for part in (sweep.files, sweep.runs) if part]
+    if sweep.zip:
+        parts.append(next(iter(sweep.zip.values())))
+    return math.prod(map(len, parts)) * (sweep.random.count if sweep.random else 1)
 
 
 def choices_of(sweep: Sweep) -> Iterator[Setting]:
-    """Return everything that random draws choose from."""
+    """Return all values that random draws choose from."""
     for key, draw in (sweep.random.draws if sweep.random else {}).items():
         if "choice" in draw:
             yield from settings_of(key, draw["choice"], ("sweep", "random", "draws", key, "choice"))
 
 
 def axes_of(sweep: Sweep) -> Iterator[Points]:
-    """Return the axes of a sweep, the slowest first."""
+    """Return the axes of a sweep, the slowest first.
+
+    Raises:
+        InputError: A folder of images or a file of settings cannot be used.
+    """
     if sweep.pairs:
-        yield from _pairs(sweep.pairs)
+        yield _pair("content.image", "contents", sweep.pairs)
+        yield _pair("style.images", "styles", sweep.pairs)
     if sweep.files:
-        yield _files(sweep.files)
+        yield _named("file", {name: _keys_of(path) for name, path in sweep.files.items()})
     if sweep.runs:
-        yield _named_runs(sweep.runs)
+        yield _named("run", sweep.runs)
     for key, values in (sweep.grid or {}).items():
         settings = settings_of(key, values, ("sweep", "grid", key))
-        yield Points([Point((each,)) for each in settings], (key,))
+        yield Points.of((key,), [Point((each,)) for each in settings])
     if sweep.zip:
         columns = [settings_of(k, v, ("sweep", "zip", k)) for k, v in sweep.zip.items()]
-        yield Points([Point(row) for row in zip(*columns, strict=True)], tuple(sweep.zip))
+        yield Points.of(tuple(sweep.zip), [Point(row) for row in zip(*columns, strict=True)])
     if sweep.random:
         yield _draws(sweep.random)
 
@@ -113,18 +114,20 @@ def settings_of(key: str, values: Any, written: Location) -> list[Setting]:
     return [Setting(key, v, labels[i], (*written, i)) for i, v in enumerate(values)]
 
 
-def _pairs(pairs: Pairs) -> Iterator[Points]:
-    """Return the axes of content images and of style images."""
-    for key, name in (("content.image", "contents"), ("style.images", "styles")):
-        written = ("sweep", "pairs", name)
-        found = _images(pairs, name)
-        labels = labels_of(found)
-        settings = [Setting(key, *each, written) for each in zip(found, labels, strict=True)]
-        yield Points([Point((each,), name=each.label) for each in settings], (key,))
+def _pair(key: str, name: str, pairs: Pairs) -> Points:
+    """Return the axis of the content images or of the style images."""
+    images = _images(pairs, name)
+    labelled = zip(images, labels_of(images), strict=True)
+    settings = [Setting(key, *each, ("sweep", "pairs", name)) for each in labelled]
+    return Points.of((key,), [Point((each,), name=each.label) for each in settings])
 
 
 def _images(pairs: Pairs, name: str) -> Sequence[Path]:
-    """Return the images of a folder in the order of their names, or those that are listed."""
+    """Return the images of a folder in the order of their names, or those that are listed.
+
+    Raises:
+        InputError: The folder cannot be read or has no images.
+    """
     given = getattr(pairs, name)
     if isinstance(given, tuple):
         return given
@@ -147,73 +150,60 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
     return found
 
 
-def _files(files: Mapping[str, Path]) -> Points:
-    """Return a point for each file of settings, which sets every key of the file.
+def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> Points:
+    """Return the axis of named files or runs, each of which sets keys of its own.
 
-    Raises:
-        ConfigError: A file cannot be read.
+    Args:
+        kind: file | run.
+        changes: Dotted keys and their values by name.
     """
     points = []
-    for name, path in files.items():
-        written = ("sweep", "files", name)
-        source = read_source(path)
-        try:
-            validate(source)  # told by the file's own lines
-        except ConfigError as error:
-            raise ConfigError(f"{printable(path, SHOWN)}: {error}") from None
+    for name, values in changes.items():
+        written = ("sweep", f"{kind}s", name)
+        settings = (Setting(key, value, "", (*written, key)) for key, value in values.items())
+        points.append(Point(tuple(settings), name=name))
+    return Points(points, Axis((kind,), tuple((name,) for name in changes)))
+
+
+def _keys_of(path: Path) -> dict[str, Any]:
+    """Return the settings of a file by their dotted keys, without those of output and sweep.
+
+    Raises:
+        ConfigError: The file cannot be read, has a wrong setting, or has a sweep.
+    """
+    source = read_source(path)
+    try:
+        validate(source)  # whose message names the line of the file
         if source.values.get("sweep") is not None:
-            told = "sweep: found a sweep, expected the settings of one run"
-            raise ConfigError(f"{printable(path, SHOWN)}: {told}")
-        keys = _keys_of(source.values)
-        settings = tuple(Setting(key, value, "", (*written, key)) for key, value in keys.items())
-        points.append(Point(settings, name=name))
-    return Points(points, ("file",), tuple((name,) for name in files))
-
-
-def _keys_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of every section as dotted ones, but those of output and sweep."""
+            raise ConfigError("sweep: found a sweep, expected the settings of one run")
+    except ConfigError as error:
+        raise ConfigError(f"{printable(path, SHOWN)}: {error}") from None
     return {
         f"{section}.{key}": value
-        for section, settings in values.items()
+        for section, settings in source.values.items()
         if section not in ("output", "sweep") and isinstance(settings, Mapping)
         for key, value in settings.items()
     }
 
 
-def _named_runs(runs: Mapping[str, Mapping[str, Any]]) -> Points:
-    points = [
-        Point(
-            tuple(
-                Setting(key, value, "", ("sweep", "runs", name, key))
-                for key, value in changes.items()
-            ),
-            name=name,
-        )
-        for name, changes in runs.items()
-    ]
-    return Points(points, ("run",), tuple((name,) for name in runs))
-
-
 def _draws(random: RandomDraws) -> Points:
-    """Return the draws. Each key has a stream of its own, so that another key or a larger count
-    leaves the numbers of the first draws as they are.
+    """Return the axis of the draws.
+
+    Each key has a random stream of its own, so another key or a larger count leaves the first draws
+    as they are.
     """
     columns = []
     for key, draw in random.draws.items():
         rng = np.random.default_rng([random.seed, zlib.crc32(key.encode())])
-        written = ("sweep", "random", "draws", key)
-        columns.append([_drawn(key, draw, written, rng) for _ in range(random.count)])
+        columns.append([_drawn(key, draw, rng) for _ in range(random.count)])
     width = len(str(random.count))
-    points = [
-        Point(row, name=f"draw-{i:0{width}d}")
-        for i, row in enumerate(zip(*columns, strict=True), start=1)
-    ]
-    return Points(points, tuple(random.draws))
+    rows = enumerate(zip(*columns, strict=True), start=1)
+    return Points.of(tuple(random.draws), [Point(row, f"draw-{i:0{width}d}") for i, row in rows])
 
 
-def _drawn(
-    key: str, draw: Mapping[str, Any], written: Location, rng: np.random.Generator
-) -> Setting:
+def _drawn(key: str, draw: Mapping[str, Any], rng: np.random.Generator) -> Setting:
+    """Return a key with a value that is drawn for it."""
+    written = ("sweep", "random", "draws", key)
     kind, given = next(iter(draw.items()))
     if kind == "choice":
         choices = settings_of(key, given, (*written, kind))
@@ -234,7 +224,7 @@ def _rounded(value: float, low: float, high: float) -> float:
 
 
 def labels_of(values: Sequence[Any]) -> list[str]:
-    """Return values as text, names of images with their endings where nothing else differs."""
+    """Return values as texts; names of images keep their endings where those alone differ."""
     texts = [text_of(value) for value in values]
     counts = Counter(texts)
     return [
@@ -248,7 +238,7 @@ def _names_image(value: Any) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as YAML writes it on a line; of a path of an image its name alone."""
+    """Return a value as YAML writes it in one line, or the stem of an image's path."""
     if _names_image(value):
         return Path(value).stem
     if isinstance(value, str):

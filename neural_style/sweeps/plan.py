@@ -1,4 +1,4 @@
-"""A sweep block -> an ordered list of named experiments, each with settings that were checked."""
+"""The plan of a sweep: an ordered list of named experiments, each with validated settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from neural_style.sweeps.axes import (
 from neural_style.sweeps.report.results import Axis
 from neural_style.text import printable
 
-_COUNTED = 10**12  # runs that are told as a number
+_COUNTED = 10**12  # runs; more have no exact number in a message
 _WHOLE_SWEEP = (
     "output.folder",
     "output.name",
@@ -52,7 +52,7 @@ class Experiment:
     Attributes:
         name: Unique within the sweep, `style.weight=100,noise=0.5`.
         place: Index of its point along each axis.
-        values: What each swept key has, as text.
+        values: The value of each swept key, as text.
         config: Its settings.
     """
 
@@ -64,7 +64,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep: its settings with all paths absolute, its axes, its runs in their order."""
+    """A sweep: its settings with absolute paths, its axes, its runs in order."""
 
     config: Config
     axes: tuple[Axis, ...]
@@ -74,65 +74,71 @@ class Plan:
 def plan_sweep(source: Source, config: Config) -> Plan:
     """Return every run of a sweep, in the order of its axes, the last varying fastest.
 
-    The axes are contents and styles of `pairs`, `runs`, each key of `grid`, `zip`, `random`. Each
-    run's settings are checked as if its values stood in the file.
+    The axes are contents and styles of `pairs`, `files`, `runs`, each key of `grid`, `zip`,
+    `random`. Each run's settings are validated as if its values stood in the file.
 
     Args:
         source: The settings as they were written.
-        config: The same, checked.
+        config: The same, validated.
 
     Raises:
-        ConfigError: A swept key or value is wrong, two runs would have one name, or there are too
-            many.
+        ConfigError: A swept key or value is wrong, two runs have one name, or there are too many.
         InputError: A folder of images cannot be read.
     """
     sweep = config.sweep
     if sweep is None:
         raise ValueError("the settings have no sweep")
-    _check_number(number_of_runs(sweep), sweep, source)
-    axes = list(axes_of(sweep))
-    told_axes = [axis.axis() for axis in axes]
-    _check_figure(source, sweep.figure, told_axes, sweep.random.draws if sweep.random else ())
-    keys = [key for axis in axes for key in axis.keys]
-    _check_keys(axes, source)
-    base = {key: value for key, value in source.values.items() if key != "sweep"}
-    short = _short_names(keys)
-    names: set[str] = set()
-    experiments = []
-    for place in itertools.product(*(range(len(axis.points)) for axis in axes)):
-        points = [axis.points[i] for axis, i in zip(axes, place, strict=True)]
-        varying = [p for p, axis in zip(points, axes, strict=True) if len(axis.points) > 1]
-        name = ",".join(_name(point, short) for point in varying or points)
-        if name in names:
-            told = f"two runs are named '{printable(name)}'"
-            wanted = "expected different values, or names for them: {name: value}"
-            raise source.refusal(_blame(varying or points), f"{told}; {wanted}")
-        names.add(name)
-        labels = [axis.labels[i] for axis, i in zip(told_axes, place, strict=True)]
-        values = dict(zip(keys, itertools.chain(*labels), strict=True))
-        settings = _settings(source, base, points, config)
-        experiments.append(Experiment(name, place, values, settings))
-    checked = _checked_values(axes, experiments)
-    first = [axis.points[0] for axis in axes]
-    for spare in choices_of(sweep):
-        if spare.written not in checked:  # never drawn, but it may be when the count grows
-            settings = _settings(source, base, [*first, Point((spare,))], config)
+    _check_number(sweep, source)
+    swept = list(axes_of(sweep))
+    axes = tuple(points.axis for points in swept)
+    _check_figure(source, sweep.figure, axes, sweep.random.draws if sweep.random else ())
+    _check_keys(swept, source)
+    experiments = _experiments(swept, source, config)
+    checked = _checked_values(swept, experiments)
+    first = [points.points[0] for points in swept]
+    for choice in choices_of(sweep):
+        if choice.written not in checked:  # not drawn, but it may be when the count grows
+            settings = _settings([*first, Point((choice,))], source, config)
             values = settings.model_dump(mode="json", by_alias=True)
-            checked[spare.written] = _at(values, _location(spare.key))
-    whole = _with_absolute_paths(config, sweep, checked)
-    return Plan(whole, tuple(told_axes), tuple(experiments))
+            checked[choice.written] = _at(values, _location(choice.key))
+    return Plan(_with_absolute_paths(config, sweep, checked), axes, experiments)
 
 
-def _check_number(count: int, sweep: Sweep, source: Source) -> None:
+def _check_number(sweep: Sweep, source: Source) -> None:
+    count = number_of_runs(sweep)
     if count > LARGEST and not sweep.allow_large:
         found = f"{count:,}" if count <= _COUNTED else f"over {_COUNTED:,}"
-        told = f"found {found} runs, expected at most {LARGEST:,}"
-        wanted = "narrow it, or set sweep.allow_large: true"
-        raise source.refusal(("sweep",), f"{told}; {wanted}")
+        raise source.refusal(
+            ("sweep",),
+            f"found {found} runs, expected at most {LARGEST:,}; narrow it, or set "
+            "sweep.allow_large: true",
+        )
+
+
+def _experiments(axes: Sequence[Points], source: Source, config: Config) -> tuple[Experiment, ...]:
+    """Return the runs of a sweep, the last axis varying fastest."""
+    keys = [key for points in axes for key in points.axis.keys]
+    short = _short_names(keys)
+    experiments: dict[str, Experiment] = {}
+    for place in itertools.product(*(range(len(axis.points)) for axis in axes)):
+        along = list(zip(axes, place, strict=True))
+        points = [axis.points[i] for axis, i in along]
+        named = [axis.points[i] for axis, i in along if len(axis.points) > 1] or points
+        name = ",".join(_name(point, short) for point in named)
+        if name in experiments:
+            raise source.refusal(
+                _blame(named),
+                f"two runs are named '{printable(name)}'; expected different values, or names for "
+                "them: {name: value}",
+            )
+        labels = itertools.chain(*(axis.axis.labels[i] for axis, i in along))
+        values = dict(zip(keys, labels, strict=True))
+        experiments[name] = Experiment(name, place, values, _settings(points, source, config))
+    return tuple(experiments.values())
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return for each dotted key the shortest end of it that no other has."""
+    """Return the shortest end of each dotted key that no other key has."""
     short = {}
     for key in keys:
         parts = key.split(".")
@@ -144,18 +150,19 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _name(point: Point, short: Mapping[str, str]) -> str:
-    told = (f"{short[each.key]}={each.label}" for each in point.settings)
-    return ",".join(told) if point.name is None else point.name
+    if point.name is not None:
+        return point.name
+    return ",".join(f"{short[each.key]}={each.label}" for each in point.settings)
 
 
 def _blame(points: Sequence[Point]) -> Location:
-    """Return where the last of the settings of some points is written."""
+    """Return the place in the file of the last setting of some points."""
     written = [each.written for point in points for each in point.settings]
     return written[-1] if written else ("sweep",)
 
 
 def _check_keys(axes: Sequence[Points], source: Source) -> None:
-    """Check that every key is one that can be swept, and is swept once."""
+    """Check that every key may be swept and is swept only once."""
     seen: dict[str, Location] = {}
     for axis in axes:
         own: dict[str, Location] = {}
@@ -167,32 +174,29 @@ def _check_keys(axes: Sequence[Points], source: Source) -> None:
                 beside = [other for other in here if other != key]
                 for other in [*seen, *beside]:
                     if _overlap(key, other) and not _refines(key, other, seen.get(other)):
-                        told = f"'{printable(key)}' is swept beside '{printable(other)}'; keep one"
-                        raise source.refusal(written, told)
-            if here.keys() <= own.keys():
-                continue
+                        both = f"'{printable(key)}' is swept beside '{printable(other)}'"
+                        raise source.refusal(written, f"{both}; keep one")
             own |= here
         seen |= own
 
 
 def _refines(key: str, other: str, written: Location | None) -> bool:
-    """Whether a key goes before what a file has set, or changes something of a pair's images."""
+    """Return whether a key overrides one that a file sets, or a part of a pair's images."""
     if written is None:
         return False
     return written[1] == "files" or (written[1] == "pairs" and len(key) > len(other))
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether one key is the other or lies inside it."""
+    """Return whether one key is the other or lies inside it."""
     short, long = sorted((one, other), key=len)
     return long == short or long.startswith((f"{short}.", f"{short}["))
 
 
-def _settings(
-    source: Source, base: dict[str, Any], points: Sequence[Point], config: Config
-) -> Config:
-    """Return the checked settings of a run, which have the sweep's output."""
-    values, origins = base, dict(source.origins)
+def _settings(points: Sequence[Point], source: Source, config: Config) -> Config:
+    """Return the validated settings of a run, which have the sweep's output."""
+    values = {section: each for section, each in source.values.items() if section != "sweep"}
+    origins = dict(source.origins)
     for point in points:
         for each in point.settings:
             location = _location(each.key)
@@ -208,7 +212,7 @@ def _settings(
 def _moved(
     origins: Mapping[Location, Origin], written: Location, location: Location, origin: Origin
 ) -> dict[Location, Origin]:
-    """Return origins in which what was written in the sweep block stands where it is set."""
+    """Return origins in which a location has those of the place where its value is written."""
     depth = len(location)
     kept = {place: known for place, known in origins.items() if place[:depth] != location}
     for place, known in origins.items():
@@ -232,7 +236,7 @@ def _location(key: str) -> Location:
 def _put(
     values: dict[str, Any], location: Location, value: Any, origin: Origin | None
 ) -> dict[str, Any]:
-    """Return values with another one at a location; what is given stays as it is."""
+    """Return a copy of values with another value at a location."""
     result = dict(values)
     spell_out(result, location)
     inner: Any = result
@@ -242,21 +246,21 @@ def _put(
             within = {} if within is None else within
             inner[part] = list(within) if isinstance(within, list | tuple) else dict(within)
         except (LookupError, TypeError, ValueError, AttributeError):
-            told = f"{dotted(location[:depth])} holds nothing of that kind"
-            raise ConfigError(str(Mistake(origin, location, told))) from None
+            message = f"{dotted(location[:depth])} holds nothing of that kind"
+            raise ConfigError(str(Mistake(origin, location, message))) from None
         inner = inner[part]
     try:
         inner[location[-1]] = value
     except (LookupError, TypeError):
-        told = f"{dotted(location[:-1])} holds nothing of that kind"
-        raise ConfigError(str(Mistake(origin, location, told))) from None
+        message = f"{dotted(location[:-1])} holds nothing of that kind"
+        raise ConfigError(str(Mistake(origin, location, message))) from None
     return result
 
 
 def _checked_values(
     axes: Sequence[Points], experiments: Sequence[Experiment]
 ) -> dict[Location, Any]:
-    """Return every swept value as it was checked, by the place where it is written."""
+    """Return every swept value as it was validated, by the place where it is written."""
     checked: dict[Location, Any] = {}
     for experiment in experiments:
         values: dict[str, Any] | None = None
@@ -269,7 +273,7 @@ def _checked_values(
 
 
 def _with_absolute_paths(config: Config, sweep: Sweep, checked: Mapping[Location, Any]) -> Config:
-    """Return settings whose swept values are as they were checked, so that they load anywhere."""
+    """Return settings with the validated swept values, so that they load from any folder."""
 
     def resolved(block: Location, key: Any, given: Any) -> Any:
         if isinstance(given, Mapping):
@@ -305,38 +309,38 @@ def _at(values: Any, location: Location) -> Any:
 def _check_figure(
     source: Source, figure: Figure, axes: Sequence[Axis], drawn: Collection[str]
 ) -> None:
-    """Check that titles and labels are those of swept keys and their values.
+    """Check the contact sheet's titles and labels: they name swept keys and their values.
 
     Args:
         source: The settings as they were written.
-        figure: What is asked for.
-        axes: What varies.
-        drawn: Keys that are drawn at random, whose values nobody knows.
+        figure: The titles and labels.
+        axes: The axes of the sweep.
+        drawn: Keys of random draws, whose values are not known in advance.
 
     Raises:
-        ConfigError: One is not swept, or a formula cannot be set.
+        ConfigError: A key or value is not swept, or a formula is wrong.
     """
     swept = {
         key: {point[i] for point in axis.labels} for axis in axes for i, key in enumerate(axis.keys)
     }
-    titles: Location = ("sweep", "figure", "axes")
     for key, text in figure.axes.items():
-        _check_known(source, (*titles, key), swept)
-        _check_formula(source, (*titles, key), text)
-    labels: Location = ("sweep", "figure", "labels")
+        location = ("sweep", "figure", "axes", key)
+        _check_known(source, location, swept)
+        _check_formula(source, location, text)
     for key, texts in figure.labels.items():
-        _check_known(source, (*labels, key), swept)
+        location = ("sweep", "figure", "labels", key)
+        _check_known(source, location, swept)
         for value, text in texts.items():
             if key not in drawn:
-                _check_known(source, (*labels, key, value), swept[key])
-            _check_formula(source, (*labels, key, value), text)
+                _check_known(source, (*location, value), swept[key])
+            _check_formula(source, (*location, value), text)
 
 
 def _check_known(source: Source, location: Location, known: Collection[str]) -> None:
-    """Check that what a location ends with is one of what is known."""
+    """Check that the last part of a location is one of those known."""
     if location[-1] not in known:
-        told = ", ".join(sorted(map(printable, known)))
-        raise source.refusal(location, f"found what is not swept, expected one of {told}")
+        expected = ", ".join(sorted(map(printable, known)))
+        raise source.refusal(location, f"found what is not swept, expected one of {expected}")
 
 
 def _check_formula(source: Source, location: Location, text: str) -> None:
@@ -349,5 +353,5 @@ def _check_formula(source: Source, location: Location, text: str) -> None:
         if is_math_text(text):
             MathTextParser("path").parse(text)
     except ValueError:
-        told = f"found '{printable(text)}', expected a formula of matplotlib's mathtext"
-        raise source.refusal(location, told) from None
+        message = f"found '{printable(text)}', expected a formula of matplotlib's mathtext"
+        raise source.refusal(location, message) from None

@@ -16,12 +16,11 @@ from neural_style.config import load_source, validate
 from neural_style.errors import InputError
 from neural_style.images import io as images
 from neural_style.inputs import weights as supply
-from neural_style.inputs.job import Desk
+from neural_style.inputs.job import Job, JobReader
 from neural_style.network.weights import VGGWeights
-from neural_style.sweeps import estimate as survey
-from neural_style.sweeps.estimate import SweepEstimate, check_inputs, survey_sweep
+from neural_style.sweeps import estimate
+from neural_style.sweeps.estimate import SweepEstimate, check_inputs, estimate_sweep
 from neural_style.sweeps.plan import Plan, plan_sweep
-from neural_style.transfer.graph_cache import filters_of
 from neural_style.transfer.prediction import START_SECONDS, Prediction
 
 WHOLE = "image: {size: null, scales: null}"  # 37 x 51 pixels
@@ -40,39 +39,32 @@ def plan(tmp_path: Path, tiny_mat: Path) -> Callable[..., Plan]:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk(lambda notice: None, fetch=False)
+def reader() -> JobReader:
+    return JobReader(fetch=False)
 
 
 @pytest.fixture
-def look(plan: Callable[..., Plan], desk: Desk) -> Callable[..., SweepEstimate]:
-    """Survey a grid on a machine of ten thousand million operations a second."""
-
-    def found(*args: str) -> SweepEstimate:
-        made = plan(*args)
-        checked = zip(made.experiments, check_inputs(made, desk), strict=True)
-        filters = [filters_of(each.config, *told) for each, told in checked]
-        return survey_sweep([each.config for each in made.experiments], filters, desk, 1e10)
-
-    return found
+def look(plan: Callable[..., Plan], reader: JobReader) -> Callable[..., SweepEstimate]:
+    """Estimate a grid on a machine of ten thousand million operations a second."""
+    return lambda *grid: estimate_sweep(check_inputs(plan(*grid), reader), reader, 1e10)
 
 
 def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
     """Of a prediction that is known: as many seconds and bytes as iterations."""
 
-    def known(config: Any, *_: Any) -> Prediction:
-        number = config.optimizer.iterations
+    def known(job: Job, *_: Any) -> Prediction:
+        number = job.config.optimizer.iterations
         short = "too little" if number == 400 else ""
         return Prediction(seconds=START_SECONDS + number, peak_bytes=number, shortage=short)
 
-    monkeypatch.setattr(survey, "predict", known)
+    monkeypatch.setattr(estimate, "predict", known)
     one = look("optimizer.iterations: [100]")
     found = look("optimizer.iterations: [100, 400, 1600], network.pooling: [max, average]")
     assert str(one).startswith("1 run, 1 graph; about ")
     assert str(found).startswith("6 runs, 2 graphs; about ")
     assert (one.peak_bytes, found.peak_bytes) == (100, 1600)
     assert (one.shortage, found.shortage) == ("", "too little")
-    graph, each = survey.GRAPH_SECONDS, survey.RUN_SECONDS
+    graph, each = estimate.GRAPH_SECONDS, estimate.RUN_SECONDS
     assert one.seconds == pytest.approx(START_SECONDS + graph + 100 + each)
     assert found.seconds == pytest.approx(START_SECONDS + 2 * graph + 2 * 2100 + 6 * each)
 
@@ -82,12 +74,12 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
     plain = look("init.seed: [0]", WHOLE, iterations).disk_bytes
     every = look("output.save_every: [2]", WHOLE, iterations).disk_bytes
     large = look("image.size: [102]", WHOLE, iterations).disk_bytes
-    picture = 37 * 51 * survey.PIXEL_BYTES
+    picture = 37 * 51 * estimate.PIXEL_BYTES
     assert [every - plain, large - plain] == pytest.approx([5 * picture, 3 * picture])
     assert look("init.seed: [0, 1]", WHOLE, iterations).disk_bytes == pytest.approx(2 * plain)
     noise = rng.normal(128, 40, (200, 300, 3)).clip(0, 255).astype(np.float32)
     images.write_image(tmp_path / "noise.png", noise)
-    foretold = survey.PIXEL_BYTES * 200 * 300
+    foretold = estimate.PIXEL_BYTES * 200 * 300
     assert foretold / 1.6 < (tmp_path / "noise.png").stat().st_size < foretold * 1.6
 
 
@@ -102,26 +94,26 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
         "'style.images[0].mask': [null, gone.png]": "style.images[0].mask",
     }.items(),
 )
-def test_a_run_that_cannot_be_made_is_found_before_the_first_begins(grid, message, plan, desk):
+def test_a_run_that_cannot_be_made_is_found_before_the_first_begins(grid, message, plan, reader):
     with pytest.raises(InputError) as caught:
-        check_inputs(plan(grid), desk)
+        check_inputs(plan(grid), reader)
     assert str(caught.value).startswith(message)
 
 
-def test_each_run_has_its_own_digests(plan, desk):
-    found = check_inputs(plan("content.image: [photo.png, paint.png], init.seed: [0, 1]"), desk)
-    contents = [digests["content.image"] for _, digests in found]
+def test_each_run_has_its_own_digests(plan, reader):
+    found = check_inputs(plan("content.image: [photo.png, paint.png], init.seed: [0, 1]"), reader)
+    contents = [job.digests["content.image"] for job in found]
     assert contents[0] == contents[1] != contents[2] == contents[3]
-    assert found[0][1]["style.images[0]"] == contents[2]
+    assert found[0].digests["style.images[0]"] == contents[2]
 
 
-def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, look, desk, monkeypatch):
+def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, look, reader, monkeypatch):
     drawn = VGGWeights((*small_layers(),), np.zeros(3, np.float32), "random")
     draw = Mock(return_value=drawn)
     monkeypatch.setattr(supply, "random_weights", draw)
     missing = "network: {weights: no, if_missing: random}"
     grid = "style.weight: [1, 2], init.seed: [3, 4, 5]", missing
-    found = check_inputs(plan(*grid), desk)
-    assert {(network.origin, network.layers) for network, _ in found} == {("random", ())}
+    found = check_inputs(plan(*grid), reader)
+    assert {(job.weights.origin, job.weights.layers) for job in found} == {("random", ())}
     assert look(*grid).graphs == 3  # each seed draws filters of its own
     draw.assert_called_once_with(3)
