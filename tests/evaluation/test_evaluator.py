@@ -18,7 +18,6 @@ import vgg19_matconvnet as vgg
 from neural_style.evaluation import evaluator as module
 from neural_style.evaluation import metrics
 from neural_style.evaluation.evaluator import CACHED, Evaluator, open_evaluator
-from neural_style.evaluation.gaussians import factorise, fit_gaussian, overlap
 from neural_style.evaluation.metrics import color_gaussian
 from neural_style.evaluation.scores import CONTENT_LAYER, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
 from neural_style.images import read_image, resize
@@ -213,17 +212,9 @@ def test_measures_beyond_float32_are_none(pictures):
     assert lost_of(score) == lost
 
 
-def test_eigenvalues_in_the_session_are_numpys_and_so_are_covariances(evaluator, rng):
+def test_covariances_of_large_means_keep_their_digits(rng):
     import tensorflow.compat.v1 as tf
 
-    p, q = (fit_gaussian(rng.exponential(1, (count, 12))).covariance for count in (9, 30))
-    values, vectors = evaluator.eigen.eigh(evaluator.session, q)
-    assert_allclose(values, np.linalg.eigvalsh(q), rtol=1e-9)
-    assert_allclose(vectors * values @ vectors.T, q, atol=1e-12)
-    for covariance, target in ((p, q), (q, p), (p, np.zeros((12, 12)))):
-        factor = factorise(target)
-        found = evaluator.eigen.overlap(evaluator.session, factor, covariance)
-        assert found == pytest.approx(overlap(factor, covariance), rel=1e-6)
     # Sums of raw products in float32 would leave no digit of features that hardly vary, far from 0.
     features = (3000 + rng.normal(0, 0.5, (1, 20, 30, 4))).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:

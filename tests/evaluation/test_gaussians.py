@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 from numpy.testing import assert_allclose
 from references import mean_gram, wasserstein_reference
 
@@ -61,3 +62,16 @@ def test_squared_wasserstein_of_infinite_moments_is_nan(rng):
         broken = Gaussian(p.mean, np.full((3, 3), beyond))
         assert np.isnan(squared_wasserstein(p, broken))
         assert np.isnan(squared_wasserstein(broken, p))
+
+
+def test_eigenvalues_in_a_session_are_numpys(rng):
+    p, q = (fit_gaussian(rng.exponential(1, (count, 12))).covariance for count in (9, 30))
+    with tf.Graph().as_default(), tf.Session() as session:
+        eigen = gaussians.build_eigen_operations()
+        values, vectors = eigen.eigh(session, q)
+        assert_allclose(values, np.linalg.eigvalsh(q), rtol=1e-9)
+        assert_allclose(vectors * values @ vectors.T, q, atol=1e-12)
+        for covariance, target in ((p, q), (q, p), (p, np.zeros((12, 12)))):
+            factor = factorise(target)
+            found = eigen.overlap(session, factor, covariance)
+            assert found == pytest.approx(gaussians.overlap(factor, covariance), rel=1e-6)

@@ -1,4 +1,4 @@
-"""Products of whole dozens of rows, and sums in float64, against NumPy's."""
+"""Products of multiples of twelve rows, and sums in float64, against NumPy's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neural_style.system.determinism import EVEN_ROWS, PART, multiply, total_of,
 
 
 @pytest.mark.parametrize("rows", [1, 11, 12, 13, 30])
-def test_rows_of_nothing_make_a_whole_dozen(rng, rows):
+def test_rows_of_zeros_make_a_multiple_of_twelve(rng, rows):
     x = rng.standard_normal((2, 3, rows, 5)).astype(np.float32)
     found = evaluate(with_even_rows, x)
     assert found.shape == (2, 3, -(-rows // EVEN_ROWS) * EVEN_ROWS, 5)
@@ -20,7 +20,7 @@ def test_rows_of_nothing_make_a_whole_dozen(rng, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 12, 31, PART - 1, PART, 2 * PART + 5])
-def test_a_product_has_the_rows_that_went_in(rng, rows):
+def test_a_product_is_numpys_for_any_number_of_rows(rng, rows):
     x, matrix = rng.standard_normal((rows, 7)), rng.standard_normal((7, 4))
     np.testing.assert_allclose(evaluate(multiply, x, matrix), x @ matrix, rtol=1e-12, atol=1e-13)
 

@@ -1,4 +1,4 @@
-"""Files that are whole or as they were, whatever ends their writing; their digests."""
+"""Files are whole or as they were, however their writing ends; their digests."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_atomic_write_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
     assert sizes == [100]
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+def test_only_files_that_a_killed_process_left_unfinished_are_removed(tmp_path):
     class Killed(BaseException):
         pass
 

@@ -1,4 +1,4 @@
-"""What the machine has of processors and memory."""
+"""Memory that is free, limited and used; the processors are seen in the record."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from neural_style.system import hardware
 
 
-def test_memory_that_is_asked_for_is_what_there_is():
+def test_a_limit_replaces_the_memory_that_is_free():
     assert hardware.available_bytes("4GB") == 4e9
     assert hardware.available_bytes("900 MB") == 9e8
     assert 0 < hardware.available_bytes() < math.inf
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_the_limit_of_a_control_group_counts_less_what_it_holds(version, monkeypatch, tmp_path):
+def test_a_control_group_limits_memory_to_what_it_does_not_use(version, monkeypatch, tmp_path):
     group = tmp_path / "sys" / ("memory" if version == 1 else "") / "outer" / "inner"
     group.mkdir(parents=True)
     names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
@@ -35,7 +35,7 @@ def test_the_limit_of_a_control_group_counts_less_what_it_holds(version, monkeyp
     monkeypatch.setattr(hardware, "GROUP_LIST", listing)
     monkeypatch.setattr(hardware, "GROUPS", tmp_path / "sys")
     monkeypatch.setattr(hardware, "resident_bytes", lambda: 10_000_000)
-    # 300 MB less 100 MB, of which 40 MB are files' that can go; and what the process has itself.
+    # 300 MB less 100 MB in use, of which 40 MB are reclaimable; and the process's own memory.
     assert hardware.available_bytes() == 250_000_000
 
 

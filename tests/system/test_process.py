@@ -27,7 +27,7 @@ from neural_style.system.process import (
 each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
-def test_captured_stderr_tells_what_native_code_and_child_processes_print_as_it_comes(capfd):
+def test_captured_stderr_holds_what_native_code_and_child_processes_have_printed_so_far(capfd):
     with captured_stderr() as captured:
         os.write(2, b"from C\n")
         assert captured.text() == "from C\n"
@@ -38,7 +38,7 @@ def test_captured_stderr_tells_what_native_code_and_child_processes_print_as_it_
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_captured_stderr_gives_the_descriptor_back_and_the_text(fails, capfd):
+def test_captured_stderr_restores_the_descriptor_and_keeps_the_text(fails, capfd):
     try:
         with captured_stderr() as captured:
             os.write(2, b"inside")
@@ -73,7 +73,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_captured_stderr_flushes_python_text_to_where_it_was_meant():
+def test_captured_stderr_flushes_python_text_to_its_own_destination():
     result = run(
         "sys.stderr = open(2, 'w', buffering=4096, closefd=False)\n"
         "sys.stderr.write('before ')\n"
@@ -99,7 +99,7 @@ def test_captured_stderr_works_without_a_standard_error(stream):
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Answer signals as the command line does."""
+    """Handle signals as the command line does."""
     before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     yield
     for number, handler in before.items():

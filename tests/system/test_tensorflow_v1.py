@@ -1,4 +1,4 @@
-"""The session's decisions: device, threads, memory growth."""
+"""How TensorFlow is loaded, and how device, threads, precision and memory are chosen."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from neural_style.system.tensorflow_v1 import (
 )
 
 
-def test_device_follows_the_request_and_what_is_there():
+def test_device_follows_the_request_and_the_gpus_that_are_seen():
     gpu = ["/gpu:0"]
     asked = [("auto", gpu), ("auto", []), ("cpu", gpu), ("gpu", gpu)]
     assert [choose_device(*each) for each in asked] == ["gpu", "cpu", "cpu", "gpu"]
-    told = r"^runtime\.device: found 'gpu', but TensorFlow sees none"
-    with pytest.raises(DeviceError, match=told):
+    message = r"^runtime\.device: found 'gpu', but TensorFlow sees none"
+    with pytest.raises(DeviceError, match=message):
         choose_device("gpu", [])
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_minimal_filtering_is_for_processors_that_have_nothing_faster(monkeypatch, fast):
+def test_minimal_filtering_is_for_cpus_without_bfloat16_in_hardware(monkeypatch, fast):
     monkeypatch.setattr(hardware, "bfloat16_cpu", lambda: fast)
     assert tensorflow_v1.wants_winograd("cpu", "float32") is True
     assert tensorflow_v1.wants_winograd("cpu", "bfloat16") is (not fast)
@@ -45,12 +45,12 @@ def test_memory_grows_and_the_cpu_hides_gpus():
     assert on_cpu.intra_op_parallelism_threads == on_cpu.inter_op_parallelism_threads == 2
 
 
-def test_a_driver_without_libraries_is_told_with_what_to_install(monkeypatch, caplog):
+def test_a_driver_without_libraries_is_a_warning_that_names_what_to_install(monkeypatch, caplog):
     monkeypatch.setattr(hardware, "nvidia_driver", lambda: True)
     monkeypatch.setattr(tensorflow_v1, "_set_threads", lambda threads: None)
     assert open_device().kind == "cpu"
-    [said] = [each.message for each in caplog.records if each.levelname == "WARNING"]
-    assert "requirements-gpu.txt" in said
+    [message] = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert "requirements-gpu.txt" in message
 
 
 def run(code: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -58,7 +58,7 @@ def run(code: str, env: dict[str, str] | None = None) -> subprocess.CompletedPro
     return subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
 
 
-def test_tensorflow_is_that_of_the_process_where_it_is_unpickled():
+def test_tensorflow_is_pickled_by_name():
     assert pickle.loads(pickle.dumps(tensorflow_v1.tf)) is tensorflow_v1.tf
 
 
@@ -83,7 +83,7 @@ except tensorflow_v1.DeviceError as error:
     assert done.stderr == ""
 
 
-def test_tensorflow_is_imported_without_keras_which_can_still_be_had():
+def test_tensorflow_is_imported_without_keras_which_can_still_be_imported():
     script = (
         "import os, sys\n"
         "from neural_style.system import tensorflow_v1\n"
