@@ -5,7 +5,6 @@
 """
 
 from neural_style.config.load import (
-    json_schema,
     load_config,
     load_source,
     make_config,
@@ -50,7 +49,6 @@ __all__ = [
     "StyleImage",
     "Sweep",
     "dotted",
-    "json_schema",
     "load_config",
     "load_source",
     "make_config",

@@ -1,4 +1,4 @@
-"""Writes the JSON schema of the settings: `python -m neural_style.config > config.schema.json`."""
+"""Prints the JSON schema of the settings: `python -m neural_style.config > config.schema.json`."""
 
 import json
 import sys

@@ -1,10 +1,10 @@
-"""The settings of a run: YAML -> frozen, validated models, or an error that names the key.
+"""Reads and checks the settings of a run: from YAML to models, or an error that names the key.
 
     config = load_config(Path("config.yaml"), ["style.weight=100"])
     config = make_config({"style": {"weight": 100}})
 
-`config.yaml` explains every key. `python -m neural_style.config > config.schema.json` writes the
-JSON schema by which editors complete it.
+`config.yaml` explains every key; `python -m neural_style.config > config.schema.json` writes the
+JSON schema for editors.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
 from neural_style.config.source import CoreDumper, Location, Source, read_source, split_override
-from neural_style.config.terms import Content, Style, StyleImage, style_images
+from neural_style.config.terms import StyleImage, style_images
 from neural_style.config.values import layer_weights, statistic_weights
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read the settings of a run from a YAML file; keys that it does not have keep their defaults.
+    """Read the settings of a run from a YAML file; keys that are missing have their defaults.
 
     Args:
-        path: The file, to whose folder the paths in it are relative; None for the defaults alone.
-        overrides: Settings that go before those of the file, `a.b.c=value` with the value in YAML;
-            paths in them are relative to the current directory. A mapping replaces the one before
-            it, a dotted key into a mapping (`style.layers.relu1_1=2`) changes that entry only.
+        path: The file, to whose folder paths in it are relative; None for the defaults alone.
+        overrides: Settings `a.b.c=value` that override the file, with the value in YAML and paths
+            relative to the current directory. A mapping replaces the whole mapping of the file, a
+            dotted key into a mapping (`style.layers.relu1_1=2`) that entry alone.
 
     Returns:
-        The settings with all paths absolute; without `output.name` the run is named after the file.
+        The settings with absolute paths; `output.name` defaults to the name of the file.
 
     Raises:
-        ConfigError: The file cannot be read, or a setting is wrong: the first one, down the file
-            and then along the overrides, by its dotted key and its line.
+        ConfigError: The file cannot be read, or a setting is wrong; the message names the first
+            one in the file, or else in the overrides.
     """
     return validate(load_source(path, overrides), path)
 
 
 def load_source(path: Path | None, overrides: Sequence[str] = ()) -> Source:
-    """Read settings as they are written, with the place of each; see `load_config`."""
+    """Read settings without validating them; see `load_config`."""
     source = read_source(path) if path else Source()
     for argument in overrides:
         location, text = split_override(argument)
@@ -56,10 +56,10 @@ def load_source(path: Path | None, overrides: Sequence[str] = ()) -> Source:
 
 
 def validate(source: Source, path: Path | None = None) -> Config:
-    """Return settings, named after their file if they have no name.
+    """Return validated settings, named after their file if they have no name.
 
     Raises:
-        ConfigError: One is wrong; see `load_config`.
+        ConfigError: A setting is wrong; see `load_config`.
     """
     error = None
     try:
@@ -74,16 +74,16 @@ def validate(source: Source, path: Path | None = None) -> Config:
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
-    """Make the settings of a run from nested mappings; paths are relative to the current folder.
+    """Return the settings of nested mappings, with paths relative to the current directory.
 
     Raises:
-        ConfigError: A setting is wrong; the message begins with its dotted key.
+        ConfigError: A setting is wrong; see `load_config`.
     """
     return validate(Source(values=dict(values)))
 
 
 def to_yaml(config: Config) -> str:
-    """Return every setting, paths absolute, as YAML that loads to an equal configuration."""
+    """Return all settings as YAML that loads to equal settings, with absolute paths."""
     values = config.model_dump(mode="json", by_alias=True)
     if config.sweep is None:
         del values["sweep"]
@@ -97,30 +97,20 @@ def json_schema() -> dict[str, Any]:
 
 
 def spell_out(values: dict[str, Any], location: Location) -> None:
-    """Write what is in short, or left to its default, out in full where a setting inside of it is
-    to be changed: layers, statistics, style images.
-    """
+    """Write layers, statistics or style images out in full, so that one entry can be changed."""
     match location:
         case (("content" | "style") as name, ("layers" | "statistic" | "images") as key, _, *_):
-            section, model = values.get(name) or {}, _SECTIONS[name]
-            if not isinstance(section, dict) or key not in model.model_fields:
-                return
-            written = section.get(key)
-            if written is None:
-                field = model.model_fields[key]
-                written = field.get_default(call_default_factory=True)
-            with suppress(PydanticCustomError):  # what is neither is told when all is validated
-                values[name] = {**section, key: _SPELLINGS[key](written)}
-
-
-_SECTIONS: Mapping[str, type[BaseModel]] = {"content": Content, "style": Style}
+            section, default = values.get(name) or {}, getattr(getattr(Config(), name), key, None)
+            if isinstance(section, dict) and default is not None:
+                written = default if section.get(key) is None else section[key]
+                with suppress(PydanticCustomError):  # validation will report it
+                    values[name] = {**section, key: _SPELLINGS[key](written)}
 
 
 def _spell_out_images(written: Any) -> list[dict[str, Any]]:
-    images = style_images(written)
     return [
         image.model_dump(exclude_defaults=True) if isinstance(image, StyleImage) else dict(image)
-        for image in images
+        for image in style_images(written)
     ]
 
 
@@ -132,7 +122,7 @@ _SPELLINGS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _join_swept_key(location: tuple[str, ...]) -> tuple[str, ...]:
-    """Take what follows `sweep.grid` for one key, which has dots of its own."""
+    """Join the part of a location that is one key of a sweep, such as `sweep.grid.style.weight`."""
     for parent in (("sweep", "grid"), ("sweep", "zip"), ("sweep", "random", "draws")):
         depth = len(parent)
         if location[:depth] == parent and len(location) > depth:

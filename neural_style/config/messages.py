@@ -24,7 +24,7 @@ _WORDING = {
     "missing": "the key '{key}' is missing",
     "mistake": "{text}",
     "model_type": "found {found}, expected a mapping with keys among {keys}",
-    "string_unicode": "found half a surrogate pair in a key; write both halves",
+    "string_unicode": "found a surrogate in a key, expected characters",
 }
 
 # How text becomes the number that is expected.

@@ -137,8 +137,7 @@ class Source:
         """Set the value at a location from YAML text; paths are relative to the current directory.
 
         Raises:
-            ConfigError: The text is not valid YAML, or the location leads through a value without
-                keys.
+            ConfigError: The text is not valid YAML, or the location leads into a plain value.
         """
         self.overrides += 1
         origin = Origin(MAX_BYTES + self.overrides, "--set")
@@ -294,15 +293,15 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            origin = self.origin(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                problem = "found a list or a mapping as a key, expected text"
-                self._mistake(origin, (*location, "?"), problem)
+                here = (*location, "?")
+                self._mistake(key_node, here, "found a list or a mapping as a key, expected text")
                 continue
-            here = (*location, key_node.value)
+            here, origin = (*location, key_node.value), self.origin(key_node)
             if key_node.value in result:
                 first = self.source.origins[here].label
-                self._mistake(origin, here, f"repeated key, first written at {first}; keep one")
+                problem = f"repeated key, first written at {first}; keep one"
+                self.source.mistakes.append(Mistake(origin, here, problem))
                 continue
             self.source.origins[here] = origin
             self._check_text(key_node, here)
@@ -328,21 +327,18 @@ class _Builder:
 
     def _unknown_tag(self, node: yaml.Node, location: Location) -> None:
         tag = printable(node.tag.replace(TAG, "!!"), _SHOWN_KEY)
-        origin = self.source.origins.get(location) or self.origin(node)
-        self._mistake(origin, location, f"found the tag '{tag}', expected a plain value")
+        self._mistake(node, location, f"found the tag '{tag}', expected a plain value")
 
     def _check_text(self, node: yaml.ScalarNode, location: Location) -> None:
-        """Record a text that is too long for a name or a path, or cannot be encoded in a file."""
-        origin = self.source.origins.get(location) or self.origin(node)
+        """Record a text that is too long for a name or a path, or that no file can hold."""
         length, surrogate = len(node.value), re.search("[\ud800-\udfff]", node.value)
         if length > MAX_TEXT:
             problem = f"found {length:,} characters, expected at most {MAX_TEXT:,}"
-            self._mistake(origin, location, problem)
+            self._mistake(node, location, problem)
         elif surrogate:
             code = f"U+{ord(surrogate[0]):04X}"
-            self._mistake(
-                origin, location, f"found half a surrogate pair, {code}; write both halves"
-            )
+            self._mistake(node, location, f"found the surrogate {code}, expected a character")
 
-    def _mistake(self, origin: Origin, location: Location, text: str) -> None:
+    def _mistake(self, node: yaml.Node, location: Location, text: str) -> None:
+        origin = self.source.origins.get(location) or self.origin(node)
         self.source.mistakes.append(Mistake(origin, location, text))

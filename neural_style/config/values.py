@@ -184,10 +184,8 @@ Factor = Annotated[_Number, Field(gt=0, le=1), expected("a number above 0 and up
 Momentum = Annotated[_Number, Field(ge=0, lt=1), expected("a number of at least 0 and below 1")]
 Blur = Annotated[_Number, Field(ge=0, le=1000), expected("a number from 0 to 1000")]
 Megapixels = Annotated[_Number, Field(gt=0, le=1000), expected("a number above 0, at most 1000")]
-Aspect = Annotated[
-    Annotated[_Number, Field(ge=0.01, le=100)] | None,
-    expected("a number from 0.01 to 100, or null"),
-]
+_Ratio = Annotated[_Number, Field(ge=0.01, le=100)]
+Aspect = Annotated[_Ratio | None, expected("a number from 0.01 to 100, or null")]
 Channels = Annotated[
     tuple[_AtLeast0, _AtLeast0, _AtLeast0],
     BeforeValidator(as_tuple),

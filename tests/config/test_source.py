@@ -91,9 +91,9 @@ style: {weight: RIGHT-TO-LEFTabc} => found '\u202eabc'
 style: {weight: !RIGHT-TO-LEFT 1} => not valid YAML
 style: {weight: RIGHT-TO-LEFT[} => not valid YAML
 output: {name: "a\nb"} => found 'a\nb'
-"\ud800": 1 => half a surrogate pair
-style: {"\ud800": 1} => half a surrogate pair
-init: {"a\udfff": } => half a surrogate pair
+"\ud800": 1 => found the surrogate U+D800, expected a character
+style: {"\ud800": 1} => found a surrogate in a key, expected characters
+init: {"a\udfff": } => found a surrogate in a key, expected characters
 """
 
 
@@ -107,7 +107,7 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
     dotted = key.replace(": {", ".").rstrip(": ")
     expected = {
         '"a\\0b"': "found 'a\\x00b', expected a path",
-        '"\\ud800.png"': "found half a surrogate pair, U+D800; write both halves",
+        '"\\ud800.png"': "found the surrogate U+D800, expected a character",
         "a" * 5000: "found 5,000 characters, expected at most 4,096",
     }
     for value, problem in expected.items():
