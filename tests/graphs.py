@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 from neural_style.objective import Objective, build_image, build_objective, set_image, set_weights
 from neural_style.objective.spec import ObjectiveSpec
+from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
 LAYERS = ("relu1_1", "relu2_1")
 
@@ -101,6 +101,6 @@ def set_goal(
 ) -> None:
     """Set the targets that pictures give, and the weights of the terms; put the content in."""
     sources = [StyleSource(style) for style in styles]
-    set_targets(session, objective, measure_targets(session, objective, content, sources))
+    assign_targets(session, objective, measure_targets(session, objective, content, sources))
     set_weights(session, objective, weights)
     set_image(session, objective, content)

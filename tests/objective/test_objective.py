@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from graphs import LAYERS, ancestors, objective_session, picture, set_goal
-from neural_style.transfer.targets import StyleSource, measure_targets, set_targets
 
 from neural_style.config import make_config
 from neural_style.inputs.terms import spec_of
 from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
 from neural_style.objective.spec import ObjectiveSpec
+from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
 pytestmark = pytest.mark.onednn
 
@@ -142,7 +142,7 @@ def test_guided_style_losses_are_those_of_the_papers_guided_gram_matrices(rng):
     with objective_session(ObjectiveSpec((), LAYERS, targets=2, guided=True)) as made:
         session, objective, _ = made
         found = measure_targets(session, objective, content, sources, [[0], [1]])
-        set_targets(session, objective, found)
+        assign_targets(session, objective, found)
         set_guides(session, objective, painted)
         set_weights(session, objective, dict.fromkeys(objective.terms, 1.0))
         features = []
@@ -166,7 +166,7 @@ def test_no_pixel_outside_the_region_has_a_gradient(rng):
     whole = {"relu2_1": np.ones((4, 5), np.float32)}
     with objective_session(structure, add_gradients) as (session, objective, added):
         found = measure_targets(session, objective, other, [StyleSource(other, 1.0, whole)])
-        set_targets(session, objective, found)
+        assign_targets(session, objective, found)
         set_guides(session, objective, [whole])
         set_weights(session, objective, WEIGHTS)
         set_image(session, objective, image)
