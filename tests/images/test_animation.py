@@ -50,15 +50,15 @@ RATES = [
 ]
 
 
-@pytest.mark.parametrize(("ending", "rate", "times", "told"), RATES)
+@pytest.mark.parametrize(("ending", "rate", "times", "expected"), RATES)
 @pytest.mark.parametrize("size", [(48, 64), (49, 63)])
-def test_the_last_frame_is_held_for_a_second(tmp_path, capfd, ending, rate, times, told, size):
+def test_the_last_frame_is_held_for_a_second(tmp_path, capfd, ending, rate, times, expected, size):
     path = tmp_path / f"run{ending}"
     film(path, flat_frames(*size)[:1], frames_per_second=rate)  # one frame, which is replaced
     assert len(read(path)[0]) > 0
     film(path, flat_frames(*size), frames_per_second=rate)
     frames, found = read(path)
-    assert found == told
+    assert found == expected
     even = 1 if ending == ".gif" else 2  # as the sides of videos are
     shape = *(-(-side // even) * even for side in size), 3
     for frame, colour in zip(frames, np.repeat(COLOURS, times, axis=0), strict=True):
@@ -93,22 +93,20 @@ def test_write_animation_enlarges_frames_of_coarser_scales_rounds_and_clips(tmp_
     assert [frame.mean() for frame in read(path)[0]] == [0, 255, 255]
 
 
-def test_what_cannot_be_written_is_told_with_the_alternatives_and_not_left(
-    tmp_path, monkeypatch, capfd
-):
+def test_an_error_names_the_alternatives_and_leaves_no_file(tmp_path, monkeypatch, capfd):
     monkeypatch.setitem(animation._CODECS, ".mp4", "none")
     assert refusal(ImageError, film, tmp_path / "run.mp4", flat_frames()) == (
         "this OpenCV cannot write .mp4 of 48 x 64 pixels (height x width) at 10 frames a second; "
         "write .gif or .webm"
     )
     monkeypatch.setattr(animation.cv2, "imencodeanimation", lambda *_: (False, None))
-    told = refusal(ImageError, film, tmp_path / "run.gif", flat_frames())
-    assert told == ".gif cannot hold 48 x 64 pixels (height x width)"
+    message = refusal(ImageError, film, tmp_path / "run.gif", flat_frames())
+    assert message == ".gif cannot hold 48 x 64 pixels (height x width)"
     endings = "expected one of .gif, .webm, .mp4"
     for name, found in (("run.avi", "ends in '.avi'"), ("run", "has no ending")):
-        told = refusal(ImageError, film, tmp_path / name, flat_frames())
-        assert told == f"'{name}' {found}; {endings}"
-    # A writer that writes nothing and, as OpenCV's does, says nothing.
+        message = refusal(ImageError, film, tmp_path / name, flat_frames())
+        assert message == f"'{name}' {found}; {endings}"
+    # A writer that writes nothing and, as OpenCV's does, reports nothing.
     monkeypatch.undo()
     monkeypatch.setattr(animation.cv2, "VideoWriter", MagicMock())
     for ending in (".webm", ".mp4"):

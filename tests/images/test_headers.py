@@ -1,4 +1,4 @@
-"""What a picture declares is compared with a limit and with the file before it is decoded."""
+"""The declared size is compared with a limit and with the file before it is decoded."""
 
 import io
 import struct
@@ -77,8 +77,8 @@ def test_too_many_pixels_for_the_limit_or_the_bytes_are_refused_before_anything_
     monkeypatch.setattr(cv2, decoder, lambda *_: pytest.fail("it was decoded"))
     path, make = tmp_path / "bomb", FORMATS[form]
     path.write_bytes(make(16_383, 16_383))
-    told = refusal(ImageError, read_image, path, "content.image")
-    assert told == f"content.image: {path} {too_many(200)}"
+    message = refusal(ImageError, read_image, path, "content.image")
+    assert message == f"content.image: {path} {too_many(200)}"
     assert fault(make(5000, 5000)) == ""
     assert fault(make(9000, 9001)) == (
         f"declares 9,001 x 9,000 pixels in {len(make(9000, 9001)):,} bytes, which is no picture; "
@@ -137,7 +137,7 @@ UNUSUAL = "is a JPEG file of an unusual kind (SOF9), which is not read; save it 
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         # The densest that an ordinary program writes, of as many pixels as a large mask has.
         (saved("1", (5100, 5100), "png"), ""),
@@ -174,5 +174,5 @@ UNUSUAL = "is a JPEG file of an unusual kind (SOF9), which is not read; save it 
     ],
     ids=lambda value: "" if isinstance(value, bytes) else None,
 )
-def test_headers_that_would_mislead_the_decoder_are_told(data, told):
-    assert fault(data) == told
+def test_headers_that_would_mislead_the_decoder_are_refused(data, message):
+    assert fault(data) == message

@@ -89,8 +89,8 @@ def test_images_have_paths_of_any_characters_unless_they_are_too_long(tmp_path):
         path.parent.mkdir(exist_ok=True)
         write_image(path, np.full((8, 8, 3), 100, np.float32), settings="{}")
         assert_allclose(read_image(path, "content.image").rgb, 100, atol=1)
-        told = "cannot be read (File name too long)"
-        assert read_error(long) == f"content.image: {long} {told}; {GIVE}"
+        message = "cannot be read (File name too long)"
+        assert read_error(long) == f"content.image: {long} {message}; {GIVE}"
 
 
 FLOATS = Image.fromarray(np.zeros((4, 4), np.float32))
@@ -109,7 +109,7 @@ OF_FLOATS = "{} has 1 channels of float32; save it with 1, 3 or 4 channels of 8 
         (partial(FLOATS.save, format="TIFF"), OF_FLOATS),
     ],
 )
-def test_read_image_of_what_is_no_picture_tells_what_it_is(tmp_path, make, expected):
+def test_read_image_says_what_a_path_is_that_is_no_picture(tmp_path, make, expected):
     path = tmp_path / "a\nname.png"
     make(path)
     shown = str(path).replace("\n", "\\n")
@@ -146,18 +146,18 @@ for megabytes in (12, 70):  # for the decoder's array, and for ours in float32
     except ImageError as error: print(error)
 """
     command = [sys.executable, "-c", program, str(path)]
-    told = f"content.image: {path} takes more memory to read than there is; make it smaller\n"
-    assert subprocess.check_output(command, cwd=ROOT, text=True) == 2 * told
+    message = f"content.image: {path} takes more memory to read than there is; make it smaller\n"
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == 2 * message
 
 
 def test_read_image_takes_as_many_pixels_as_its_caller_allows(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(GRADIENT).save(path)
     assert read_image(path, "k", max_pixels=54).rgb.shape == GRADIENT.shape
-    told = f"k: {path} {{}} megapixels; make it smaller, or raise image.max_megapixels"
-    assert read_error(path, "k", max_pixels=53) == told.format("has more than 5.3e-05")
+    message = f"k: {path} {{}} megapixels; make it smaller, or raise image.max_megapixels"
+    assert read_error(path, "k", max_pixels=53) == message.format("has more than 5.3e-05")
     os.truncate(path, 10**12)  # a hole, which takes no room on the disk
-    assert read_error(path, "k") == told.format("is larger than a picture of 200")
+    assert read_error(path, "k") == message.format("is larger than a picture of 200")
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".tiff", ".PNG", ".webp"])
@@ -177,7 +177,7 @@ def test_write_image_is_lossless_and_in_webp_its_alpha_is(tmp_path, rng, ending,
         assert_array_equal(picture.alpha, alpha)
 
 
-def test_write_image_rounds_clips_leaves_nothing_else_and_tells_a_vanished_folder(tmp_path):
+def test_write_image_rounds_clips_leaves_nothing_else_and_names_a_vanished_folder(tmp_path):
     path, gone = tmp_path / "a.png", tmp_path / "gone" / "a.png"
     path.write_bytes(b"old")
     values = np.array([-3, 0.49, 0.51, 1.5, 2.5, 254.4, 254.6, 300], np.float32)
@@ -185,8 +185,8 @@ def test_write_image_rounds_clips_leaves_nothing_else_and_tells_a_vanished_folde
     write_image(path, picture)
     with Image.open(path) as written:
         assert np.asarray(written)[0, :, 1].tolist() == [0, 0, 1, 2, 2, 254, 255, 255]
-    told = refusal(FileNotFoundError, write_image, gone, picture)
-    assert told == f"[Errno 2] No such file or directory: '{gone}'"
+    message = refusal(FileNotFoundError, write_image, gone, picture)
+    assert message == f"[Errno 2] No such file or directory: '{gone}'"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -209,7 +209,9 @@ def test_write_image_quality_trades_size_for_error_and_jpeg_has_no_alpha(tmp_pat
 
 
 @pytest.mark.parametrize(("name", "most"), [("a.webp", 16383), ("a.JPG", 65500), ("a.jpeg", 65500)])
-def test_what_a_format_cannot_hold_is_told_before_it_is_made_and_then(name, most, tmp_path, capfd):
+def test_what_a_format_cannot_hold_is_refused_before_it_is_made_and_then(
+    name, most, tmp_path, capfd
+):
     path, ending = tmp_path / name, name[1:].lower()
     images.check_sides(name, (2, most))
     images.check_sides("a.png", (2, 10**6))
@@ -233,5 +235,5 @@ def test_check_ending_ignores_case_and_lists_the_endings():
     endings = "expected one of .png, .jpg, .jpeg, .webp, .tif, .tiff"
     for ending, shown in ((".bmp", ".bmp"), (".\x1bpng", ".\\x1bpng"), ("", "")):
         found = f"ends in '{shown}'" if shown else "has no ending"
-        told = refusal(ImageError, images.check_ending, f"a{ending}")
-        assert told == f"'a{shown}' {found}; {endings}"
+        message = refusal(ImageError, images.check_ending, f"a{ending}")
+        assert message == f"'a{shown}' {found}; {endings}"
