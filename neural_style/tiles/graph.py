@@ -8,7 +8,7 @@ the objective and the gradient of the whole image, to the last bit where sums ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,35 +76,15 @@ def build_tiled_objective(objective: Objective, network: Network, spec: Objectiv
     running = build_running_statistics(statistics.parts(), sequential)
     sums = {name: fed.variable.value() for name, fed in running.sums.items()}
     losses = _build_losses(objective, spec, statistics.with_parts(sums))
-    derivatives = tf.gradients(losses["total"], [*sums.values()], unconnected_gradients="zero")
-    stored = {name: fed.variable for name, fed in running.derivatives.items()}
-    image = objective.image.variable
-    gradient = build_fed("tiles/gradient", [1, None, None, 3], image.dtype)
+    gradient = build_fed("tiles/gradient", [1, None, None, 3], objective.image.variable.dtype)
     builder = StageBuilder(tile, spec, inputs, running, normalized, gradient)
-    between, factors = tile.between, normalized.values()
     return TileGraph(
         losses=losses,
         gradient=gradient,
         stages=[builder.build(index) for index in range(len(tile.stages))],
         layers=network.layers,
         statistics=statistics.with_parts(running.sums),
-        clear=_assign(
-            *((running.sums[name].variable, tf.zeros_like(sum_)) for name, sum_ in sums.items()),
-            *((each.features, each.zeros(tile.size)) for each in between),
-        ),
-        differentiate=_assign(
-            *((stored[name], each) for name, each in zip(sums, derivatives, strict=True)),
-            *((each.norm, 0.0) for each in factors),
-            *((each.gradient, each.zeros(tile.size)) for each in between),
-            (gradient.variable, tf.zeros_like(image.value())),
-        ),
-        normalize=_assign(
-            *((each.factor, norm_factor(each.norm.value(), each.weight)) for each in factors)
-        ),
-        release=_assign(
-            *((each.features, each.zeros()) for each in between),
-            *((each.gradient, each.zeros()) for each in between),
-        ),
+        **_operations(builder, sums, losses["total"]),
     )
 
 
@@ -160,6 +140,36 @@ def _build_losses(
     unweighted = build_terms(spec, statistics, targets, shares, SCOPE)
     terms = {name: objective.weights[name].variable * loss for name, loss in unweighted.items()}
     return {**terms, "total": tf.reduce_sum(tf.stack([*terms.values()]), name="tiles/total")}
+
+
+def _operations(
+    builder: StageBuilder, sums: Mapping[str, tf.Tensor], total: tf.Tensor
+) -> dict[str, tf.Operation]:
+    """Add the operations between passes to the graph, named as the attributes of `TileGraph`."""
+    tile, statistics, normalized = builder.tile, builder.statistics, builder.normalized.values()
+    derivatives = tf.gradients(total, [*sums.values()], unconnected_gradients="zero")
+    return {
+        "clear": _assign(
+            *((statistics.sums[n].variable, tf.zeros_like(value)) for n, value in sums.items()),
+            *((each.features, each.zeros(tile.size)) for each in tile.between),
+        ),
+        "differentiate": _assign(
+            *(
+                (statistics.derivatives[name].variable, derivative)
+                for name, derivative in zip(sums, derivatives, strict=True)
+            ),
+            *((each.norm, 0.0) for each in normalized),
+            *((each.gradient, each.zeros(tile.size)) for each in tile.between),
+            (builder.gradient.variable, tf.zeros_like(tile.image.variable.value())),
+        ),
+        "normalize": _assign(
+            *((each.factor, norm_factor(each.norm.value(), each.weight)) for each in normalized)
+        ),
+        "release": _assign(
+            *((each.features, each.zeros()) for each in tile.between),
+            *((each.gradient, each.zeros()) for each in tile.between),
+        ),
+    }
 
 
 def _assign(*pairs: tuple[tf.Variable, Any]) -> tf.Operation:
