@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from conftest import MEAN
-from neural_style.transfer.targets import StyleSource
 
 import vgg19_matconvnet as vgg
 from neural_style.network.weights import (
@@ -44,7 +43,7 @@ from neural_style.tiles.passes import (
     no_callback,
 )
 from neural_style.tiles.spill import Spill
-from neural_style.transfer import targets
+from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1")
 PAPER = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -101,8 +100,8 @@ class Both:
         ones = guide(np.ones(style.shape[1:3], np.float32))
         sources = [StyleSource(style, 1.0, ones), StyleSource(style[:, :, ::-1], 3.0, ones)]
         goals = [[0], [1]] if structure.targets == 2 else [[0, 1]]
-        found = targets.measure_targets(session, objective, content, sources, goals)
-        targets.set_targets(session, objective, found)
+        found = measure_targets(session, objective, content, sources, goals)
+        assign_targets(session, objective, found)
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
         set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
@@ -266,7 +265,7 @@ def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, gra
     made = graph_of(ObjectiveSpec((), STYLE, statistics=statistics, tiled=True))
     session, objective = made.session, made.objective
     style = rng.uniform(-120, 130, (1, 70, 61, 3)).astype(np.float32)
-    whole = targets.measure_targets(session, objective, style, [StyleSource(style)]).style
+    whole = measure_targets(session, objective, style, [StyleSource(style)]).style
     set_image(session, objective, style)
     cut = Tiling(made.tiles, 24)
     assert len(cut.tiles(style)[0]) > 1
@@ -283,8 +282,8 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_o
     made = graph_of(GRAM)
     session, objective = made.session, made.objective
     image = rng.uniform(-120, 130, (1, 40, 40, 3)).astype(np.float32)
-    found = targets.measure_targets(session, objective, -image, [StyleSource(-image)])
-    targets.set_targets(session, objective, found)
+    found = measure_targets(session, objective, -image, [StyleSource(-image)])
+    assign_targets(session, objective, found)
     set_weights(session, objective, dict.fromkeys(GRAM.terms, 1.0))
     cut = Tiling(made.tiles, 16, Spill(0))
     set_image(session, objective, -image)
