@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -262,7 +262,7 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
     return lower + share * (upper - lower)
 
 
-StyleLoss = Callable[[StyleStatistics, StyleStatistics], tf.Tensor]
+StyleLoss: TypeAlias = "Callable[[StyleStatistics, StyleStatistics], tf.Tensor]"
 CONTENT_LOSSES: Mapping[str, Callable[[ContentStatistics], tf.Tensor]] = {
     "mean": mean_squared_error,
     "paper": half_squared_error,
