@@ -92,7 +92,7 @@ def objective_session(
             yield session, objective, added
 
 
-def set_goal(
+def set_targets(
     session: tf.Session,
     objective: Objective,
     weights: Mapping[str, float],

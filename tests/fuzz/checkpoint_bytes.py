@@ -216,11 +216,11 @@ def check(data: bytes, folder: Path) -> None:
 
 def _use(found: Checkpoint, folder: Path) -> None:
     """Do with a checkpoint what a run does that goes on."""
-    from neural_style.transfer.guard import guard_of
 
     from neural_style.errors import InputError
     from neural_style.objective.variables import check_state
     from neural_style.runs.checkpoint import decode, find_checkpoint
+    from neural_style.transfer.level import DivergenceGuard
 
     written = _encoded(found)
     if _encoded(decode(io.BytesIO(written))) != written:
@@ -228,7 +228,7 @@ def _use(found: Checkpoint, folder: Path) -> None:
     history = found.history
     if history.to_csv().count(b"\n") != len(history.values()) + 1:
         raise AssertionError("not a line for each row")
-    guard_of(history, most=1)
+    DivergenceGuard.of(history, most=1)
     try:
         find_checkpoint(folder, DECISIVE)
         check_state(found.state, FORMS)

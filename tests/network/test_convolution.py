@@ -12,10 +12,12 @@ from graphs import ancestors, correlate, turned
 
 import style_transfer as st
 from neural_style.config import make_config
+from neural_style.inputs import Job, Pictures
 from neural_style.network import winograd
 from neural_style.network.convolution import Filters, convolve, convolve_rows, gradient_rows, mirror
 from neural_style.network.weights import Convolution, VGGWeights
 from neural_style.system.tensorflow_v1 import Device
+from neural_style.transfer import GraphCache
 
 pytestmark = pytest.mark.onednn
 
@@ -159,11 +161,11 @@ def test_the_graph_of_a_run_transforms_wide_kernels_on_a_processor(kind):
         Convolution(name, np.zeros((3, 3, channels, 128), np.float32), np.zeros(128, np.float32))
         for name, channels in (("conv1_1", 3), ("conv1_2", 128))
     ]
-    goal = {"content": {"layers": {"conv1_2": 1}}, "style": {"layers": {"conv1_1": 1}}}
-    config = make_config({**goal, "runtime": {"precision": "float32"}})
+    layers_used = {"content": {"layers": {"conv1_2": 1}}, "style": {"layers": {"conv1_1": 1}}}
+    config = make_config({**layers_used, "runtime": {"precision": "float32"}})
     weights = VGGWeights(tuple(layers), np.zeros(3, np.float32), "unpublished")
-    work = st.open_workspace(config, weights, Device(kind, kind, 1))
-    with work.session as session:
+    job = Job(config, Pictures(np.zeros((4, 4, 3)), ()), weights)
+    with GraphCache(Device(kind, kind, 1)).open(job, st.build_graph).session as session:
         operations = session.graph.get_operations()
     names = {operation.name for operation in operations}
     made = [output for operation in operations for output in operation.outputs]

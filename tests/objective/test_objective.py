@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from graphs import LAYERS, ancestors, objective_session, picture, set_goal
+from graphs import LAYERS, ancestors, objective_session, picture, set_targets
 
 from neural_style.config import make_config
 from neural_style.inputs.terms import spec_of
@@ -62,7 +62,7 @@ def test_terms_match_numpy_for_images_of_every_size_in_a_gradient_that_keeps_no_
         for content_size, style_size in [((12, 16), (20, 8)), ((21, 9), (7, 30))]:
             content, style = picture(rng, *content_size), picture(rng, *style_size)
             image = picture(rng, *content_size)
-            set_goal(session, objective, WEIGHTS, content, style)
+            set_targets(session, objective, WEIGHTS, content, style)
             kept, painted, made = features_at(session, objective, content, style, image)
             terms, total = session.run([objective.terms, objective.total])
             gap = made["relu2_1"] - kept["relu2_1"]
@@ -88,7 +88,7 @@ def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_b
         structure = ObjectiveSpec(*layers)
         with objective_session(structure) as (session, objective, _):
             assert tuple(objective.terms) == structure.terms
-            set_goal(session, objective, WEIGHTS, image, image)
+            set_targets(session, objective, WEIGHTS, image, image)
             assert session.run(objective.total) < 1e-6
 
 
@@ -99,9 +99,9 @@ def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(normaliz
     structure = ObjectiveSpec(("relu2_1",), LAYERS, normalized=normalized)
     with objective_session(structure, add_gradients) as (session, objective, added):
         for weights in ({}, WEIGHTS):
-            set_goal(session, objective, weights, image, image)
+            set_targets(session, objective, weights, image, image)
             assert len(normalized) < 2 or not session.run(added["image"]).any()
-        set_goal(session, objective, WEIGHTS, content, style)
+        set_targets(session, objective, WEIGHTS, content, style)
         kept, painted, made = features_at(session, objective, content, style, image)
         found, terms = session.run([added["image"], objective.terms])
         slopes = {name: np.zeros_like(value, np.float64) for name, value in made.items()}
@@ -189,7 +189,7 @@ def test_several_statistics_are_terms_of_their_own_weights_and_the_shift_is_of_t
         structure = ObjectiveSpec((), LAYERS, statistics=statistics, activation_shift=shift)
         with objective_session(structure) as (session, objective, _):
             own = {name: weights.get(name.split("/")[-1], 1.0) for name in objective.terms}
-            set_goal(session, objective, own, content, style)
+            set_targets(session, objective, own, content, style)
             features[:] = features_at(session, objective, style, image)
             return session.run(objective.terms)
 
@@ -211,6 +211,6 @@ def test_total_variation_multiplies_each_channel_by_its_own_number(rng):
     structure = ObjectiveSpec((), (), variation_norm="l1", variation_channels=channels)
     with objective_session(structure) as (session, objective, _):
         assert set(objective.terms) == {"total_variation"}
-        set_goal(session, objective, {"total_variation": 2.0}, image)
+        set_targets(session, objective, {"total_variation": 2.0}, image)
         found = session.run(objective.total)
     assert found == pytest.approx(2 * variation(image * np.float32(channels)), rel=1e-5)

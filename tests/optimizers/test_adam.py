@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from graphs import objective_session, picture, set_goal
+from graphs import objective_session, picture, set_targets
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
@@ -34,7 +34,7 @@ class Bench:
     def aim(self, seed: int = 1, size: tuple[int, int] = (10, 14)) -> np.ndarray:
         rng = np.random.default_rng(seed)
         content = picture(rng, *size)
-        set_goal(self.session, self.objective, WEIGHTS, content, picture(rng, 9, 9))
+        set_targets(self.session, self.objective, WEIGHTS, content, picture(rng, 9, 9))
         return content
 
     def begin(self, settings: Any, *given: Any, before: AdamRun | None = None) -> AdamRun:

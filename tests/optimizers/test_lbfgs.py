@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import tensorflow.compat.v1 as tf
-from graphs import evaluate, objective_session, picture, set_goal
+from graphs import evaluate, objective_session, picture, set_targets
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
@@ -228,7 +228,7 @@ def test_every_step_lowers_the_loss_inside_the_box(rng):
     build = functools.partial(build_lbfgs, box=box, history=5, preconditioned=True)
     with objective_session(structure, build) as (session, objective, handles):
         content = picture(rng)
-        set_goal(session, objective, weights, content, picture(rng, 9, 9))
+        set_targets(session, objective, weights, content, picture(rng, 9, 9))
         run, totals = begin((session, handles), content), []
         for i in range(30):
             totals.append(float(run.step(i)["total"]))

@@ -12,16 +12,11 @@ from graphs import correlate, turned
 import style_transfer
 import vgg19_matconvnet as vgg
 from neural_style.config import make_config
-from neural_style.inputs import pictures as inputs
-from neural_style.network.weights import (
-    Convolution,
-    Relu,
-    VGGWeights,
-    preprocess,
-)
+from neural_style.inputs import Job, Pictures, at_scale
+from neural_style.network.weights import Convolution, Relu, VGGWeights, preprocess
 from neural_style.objective import objective
 from neural_style.system import tensorflow_v1
-from neural_style.transfer import session as workspace
+from neural_style.transfer import GraphCache
 
 pytestmark = pytest.mark.onednn
 
@@ -100,19 +95,20 @@ def test_the_gradient_of_the_total_matches_the_reference(mat, rng, request):
     ]
     settings = {"image": {"size": 48}, "optimizer": {"name": "lbfgs"}}
     config = make_config({**settings, "runtime": {"precision": "float32", "threads": None}})
-    given = inputs.at_scale(config, inputs.Pictures(pictures[0], (pictures[1],)), 48)
+    job = Job(config, Pictures(pictures[0], (pictures[1],)), weights)
+    given = at_scale(config, job.pictures, 48)
     image = rng.uniform(0, 255, (40, 48, 3)).astype(np.float32)
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
-    work = style_transfer.open_workspace(config, weights, device)
-    with work.session as opened:
-        workspace.set_goal(work, config, given)
-        objective.set_image(opened, work.objective, preprocess(image, weights.mean))
-        graph = work.optimizer.graph
-        losses, _ = opened.run([graph.losses, graph.evaluate])
-        opened.run(graph.advance)
-        found = opened.run(graph.slope.variable).ravel()[: image.size].reshape(image.shape)
+    graph = GraphCache(device).open(job, style_transfer.build_graph)
+    with graph.session as session:
+        graph.set_targets(config, given)
+        objective.set_image(session, graph.objective, preprocess(image, weights.mean))
+        lbfgs = graph.optimizer.graph
+        losses, _ = session.run([lbfgs.losses, lbfgs.evaluate])
+        session.run(lbfgs.advance)
+        found = session.run(lbfgs.slope.variable).ravel()[: image.size].reshape(image.shape)
     arrays = (
         (each - weights.mean).astype(np.float64)
         for each in (image, given.content, given.styles[0][0])

@@ -10,24 +10,25 @@ from references import ROOT
 
 import style_transfer
 from neural_style.config import Config, load_config
-from neural_style.inputs import pictures as inputs
+from neural_style.inputs import Job, at_scale, read_pictures
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.terms import term_weights
 from neural_style.network.weights import preprocess
+from neural_style.objective.losses import StyleStatistics
 from neural_style.system import tensorflow_v1
-from neural_style.transfer import level as transfer
-from neural_style.transfer import session as workspace
-from neural_style.transfer import targets
+from neural_style.transfer import GraphCache, TransferSession
+from neural_style.transfer.session import StyleSource, measure_targets
 from vgg19_matconvnet import load_weights
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
 
-def open_work(config: Config, weights: Path) -> workspace.TransferSession:
+def opened(config: Config, weights: Path) -> tuple[Job, TransferSession]:
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
-    return style_transfer.open_workspace(config, load_weights(weights), device)
+    job = Job(config, read_pictures(config), load_weights(weights))
+    return job, GraphCache(device).open(job, style_transfer.build_graph)
 
 
 @pytest.mark.onednn
@@ -45,45 +46,45 @@ def test_bfloat16_reaches_the_loss_of_float32_to_2_percent(trained_weights, name
     losses = {}
     for precision in ("float32", "bfloat16"):
         config = load_config(None, [*overrides, f"runtime.precision={precision}"])
-        pictures, work = inputs.read_pictures(config), open_work(config, trained_weights)
-        image = transfer.optimise(work, config, pictures).image
+        job, graph = opened(config, trained_weights)
+        image = style_transfer.optimise(graph, job, job.pictures).image
         if not losses:
-            exact = work  # in which the goal stays set
-        losses[precision] = workspace.evaluate(exact, image)["total"]
+            exact = graph  # in which the targets stay set
+        losses[precision] = exact.evaluate(image)["total"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
-def distance(sums: targets.StyleStatistics, goal: targets.StyleStatistics) -> float:
+def distance(sums: StyleStatistics, target: StyleStatistics) -> float:
     """Mean squared difference of two Gram matrices over C M."""
-    first, second = (np.asarray(s.products) / s.positions / len(s.products) for s in (sums, goal))
+    first, second = (np.asarray(s.products) / s.positions / len(s.products) for s in (sums, target))
     return float(np.mean((first - second) ** 2))
 
 
 def test_each_region_is_nearer_to_its_own_style_than_to_the_other(trained_weights):
     path = ROOT / "experiments" / "controls" / "regions.yaml"
     config = load_config(path, ["image.size=256", "optimizer.iterations=40"])
-    pictures, work = inputs.read_pictures(config), open_work(config, trained_weights)
-    with work.session as opened:
-        image = transfer.optimise(work, config, pictures).image
+    job, graph = opened(config, trained_weights)
+    with graph.session as session:
+        image = style_transfer.optimise(graph, job, job.pictures).image
         saved = np.rint(np.clip(image, 0, 255)).astype(np.float32)
-        given = inputs.at_scale(config, pictures, 256)
-        guides = guides_of(config.style, given.masks, work.layers)
+        given = at_scale(config, job.pictures, 256)
+        guides = guides_of(config.style, given.masks, graph.layers)
         sources = [
-            targets.StyleSource(preprocess(style, work.mean), 1.0, guide.taken)
+            StyleSource(preprocess(style, graph.mean), 1.0, guide.taken)
             for (style, _), guide in zip(given.styles, guides, strict=True)
         ]
-        content = preprocess(given.content, work.mean)
-        goals = targets.measure_targets(opened, work.objective, content, sources, [[0], [1]]).style
-        workspace.set_goal(work, config, given)
-        workspace.evaluate(work, saved)
-        sums = work.objective.style_statistics
-        made = opened.run({n: [(s.products, s.positions) for s in sums[n]] for n in sums})
+        content, handles = preprocess(given.content, graph.mean), graph.objective
+        targets = measure_targets(session, handles, content, sources, [[0], [1]]).style
+        graph.set_targets(config, given)
+        graph.evaluate(saved)
+        sums = handles.style_statistics
+        made = session.run({n: [(s.products, s.positions) for s in sums[n]] for n in sums})
     losses = np.zeros((2, 2))  # of a region against a style
     shares = term_weights(config, given.size)
     for layer, regions in made.items():
         for region, found in enumerate(regions):
             for style in range(2):
-                far = distance(targets.StyleStatistics(*found), goals[layer][style])
+                far = distance(StyleStatistics(*found), targets[layer][style])
                 losses[region, style] += shares[f"style/{layer}"] * far
     print(losses)
     assert losses[0, 0] < 0.5 * losses[0, 1]
