@@ -34,7 +34,7 @@ from neural_style.network import (
     layers_needed,
 )
 from neural_style.network.cache import cache_key, read_cache, write_cache
-from neural_style.network.convolution import filters_of
+from neural_style.network.convolution import filters_of, pool
 from neural_style.network.download import PUBLISHED, DownloadError, download
 from neural_style.network.matconvnet import average_rgb, check_signature, damaged, parse_layers
 from neural_style.network.weights import Floats, identify, layer_table
@@ -126,7 +126,7 @@ class Network:
 
     def after(self, layer: Relu | Pooling, x: tf.Tensor) -> tf.Tensor:
         """Return the output of a ReLU or pooling for the input x, [N, H, W, C]."""
-        return tf.nn.relu(x) if isinstance(layer, Relu) else _pool(x, self.pooling)
+        return tf.nn.relu(x) if isinstance(layer, Relu) else pool(x, self.pooling)
 
     def initialize(self, session: tf.Session) -> None:
         """Set the weights; once in a session, before the first run."""
@@ -179,16 +179,11 @@ def build_vgg(
                 elif isinstance(layer, Relu):
                     x = tf.nn.relu(x)
                 else:
-                    x = _pool(x, pooling)
+                    x = pool(x, pooling)
             if layer.name in layers:
                 features[layer.name] = x
         initialize = tf.group(*initializers, name="initialize")
     return Network(features, needed, filters, pooling, replicate, prepare, initialize, feed)
-
-
-def _pool(x: tf.Tensor, kind: PoolingKind) -> tf.Tensor:
-    pool = tf.nn.max_pool2d if kind == "max" else tf.nn.avg_pool2d
-    return pool(x, ksize=2, strides=2, padding="VALID")  # rounds down, as PyTorch does
 
 
 def _build_filters(

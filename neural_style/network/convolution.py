@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 that keep the size, and their gradients by the image."""
+"""Convolutions of stride 1 that keep the size, their gradients by the image, and poolings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import functools
 from dataclasses import dataclass
 
 from neural_style.network import winograd
+from neural_style.network.weights import PoolingKind
 from neural_style.system.determinism import EVEN_ROWS
 from neural_style.system.tensorflow_v1 import tf
 
-# Fewest channels that a convolution takes if its gradient is to be one with the mirrored kernel: to
-# the 3 of an image TensorFlow's own operation is faster.
+# Fewest input channels for which the gradient is a convolution with the mirrored kernel; for the 3
+# of an image TensorFlow's own operation is faster.
 MIRRORED_CHANNELS = 16
 
 
@@ -20,8 +21,8 @@ class Filters:
 
     Attributes:
         bias: [K].
-        kernel: [height, width, C, K]; or [36, C, K] as `winograd.transform_kernel` makes it.
-        mirrored: Where it is so transformed, the same of the mirrored kernel, [36, K, C].
+        kernel: [height, width, C, K], or [36, C, K] if `winograd.transform_kernel` transformed it.
+        mirrored: If it is transformed, the transformed mirrored kernel, [36, K, C].
     """
 
     bias: tf.Tensor
@@ -30,12 +31,12 @@ class Filters:
 
 
 def filters_of(kernel: tf.Tensor, bias: tf.Tensor, *, transform: bool) -> Filters:
-    """Return weights as they are used.
+    """Return the weights of a convolution for `convolve`.
 
     Args:
         kernel: [height, width, C, K].
         bias: [K].
-        transform: Whether those that suit it are transformed for minimal filtering.
+        transform: Whether a kernel that suits minimal filtering is transformed for it.
     """
     if not (transform and winograd.suits(kernel.shape.as_list())):
         return Filters(bias, kernel)
@@ -44,12 +45,12 @@ def filters_of(kernel: tf.Tensor, bias: tf.Tensor, *, transform: bool) -> Filter
 
 
 def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.Tensor:
-    """Return a convolution of the same size, with zeros or the border repeated beyond it.
+    """Return a convolution of the same size, padded by zeros or by repeating the border.
 
     Args:
-        x: [N, H, W, C]; where filters are transformed, N is 1.
-        filters: Its weights, which have no gradient.
-        replicate: Whether the border is repeated; filters are not transformed then.
+        x: [N, H, W, C]; N is 1 if the filters are transformed.
+        filters: The weights, which get no gradient.
+        replicate: Whether the border is repeated; the filters must not be transformed then.
     """
     kernel, mirrored = filters.kernel, filters.mirrored
     if mirrored is not None:
@@ -71,6 +72,12 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
         return tf.nn.bias_add(y, filters.bias)
 
 
+def pool(x: tf.Tensor, kind: PoolingKind) -> tf.Tensor:
+    """Return a pooling of 2 x 2 positions, stride 2; sizes are rounded down, as in PyTorch."""
+    pooling = tf.nn.max_pool2d if kind == "max" else tf.nn.avg_pool2d
+    return pooling(x, ksize=2, strides=2, padding="VALID")
+
+
 def convolve_rows(
     x: tf.Tensor,
     filters: Filters,
@@ -79,13 +86,12 @@ def convolve_rows(
     *,
     replicate: bool = False,
 ) -> tf.Tensor:
-    """Return some rows of a convolution, for whose gradient there is `gradient_rows`.
+    """Return some rows of a convolution; its gradient is `gradient_rows`.
 
     Args:
-        x: [1, H, W, C]: those rows of the input and what neighbours of them the convolution sees.
+        x: [1, H, W, C], these rows of the input with the neighbouring rows in reach of the kernel.
         filters, replicate: As for `convolve`.
-        before, after: How many of these neighbours there are, above and below; fewer than the
-            convolution sees where the image ends.
+        before, after: The number of neighbouring rows above and below, fewer at the image's ends.
     """
     if filters.mirrored is not None:
         return tf.nn.bias_add(
@@ -102,14 +108,17 @@ def gradient_rows(
     *,
     replicate: bool = False,
 ) -> tf.Tensor:
-    """Return some rows of the gradient by a convolution's input, of what is that by its output; the
-    arguments are those of `convolve_rows`.
+    """Return some rows of the gradient by a convolution's input.
+
+    Args:
+        above: The gradient by its output, with neighbouring rows.
+        filters, before, after, replicate: As for `convolve_rows`.
     """
     if filters.mirrored is not None:
         return winograd.convolve_rows(above, filters.mirrored, before, after)
     sides = tf.concat([tf.shape(above)[:3], [filters.kernel.shape[2]]], 0)
     x = tf.ensure_shape(tf.zeros(sides, above.dtype), [1, None, None, filters.kernel.shape[2]])
-    y = convolve(x, filters, replicate=replicate)  # never run: it is linear
+    y = convolve(x, filters, replicate=replicate)  # never evaluated, as it is linear
     return _inner_rows(tf.gradients(y, x, above)[0], before, after)
 
 
@@ -118,7 +127,7 @@ def _inner_rows(x: tf.Tensor, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
 
 
 def mirror(kernel: tf.Tensor) -> tf.Tensor:
-    """Return a kernel mirrored in both directions, its channels swapped, [height, width, K, C]."""
+    """Return a kernel mirrored in both directions, channels swapped, [height, width, K, C]."""
     rows, columns, channels, filters = kernel.shape
     taps = tf.reshape(kernel, [rows * columns, channels, filters])
     turned = tf.gather(taps, [*range(rows * columns)][::-1])  # five times as fast as slices
@@ -127,7 +136,7 @@ def mirror(kernel: tf.Tensor) -> tf.Tensor:
 
 def _repeat_border(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     rows, columns = kernel.shape[:2]
-    for step in range(max(rows, columns) // 2):  # frames of one pixel, again and again
+    for step in range(max(rows, columns) // 2):  # a frame of one pixel each time
         frame = [[int(step < rows // 2)] * 2, [int(step < columns // 2)] * 2]
         x = tf.pad(x, [[0, 0], *frame, [0, 0]], "SYMMETRIC")
     return x
@@ -136,10 +145,10 @@ def _repeat_border(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def _convolve_even_columns(
     x: tf.Tensor, kernel: tf.Tensor, padding: str, width: tf.Tensor
 ) -> tf.Tensor:
-    """Convolve an image made wider by zeros, so that neither threads nor tiles change how it is
-    rounded; see `products`. With as few channels that costs little.
+    """Convolve an image padded to a multiple of columns, so that neither threads nor tiles change
+    the rounding; see `system.determinism`. With so few channels that costs little.
 
-    It has its own gradient, because the derived one keeps the wider result to learn its size.
+    It has its own gradient, because TensorFlow's keeps the padded result only for its size.
 
     Args:
         x: [N, H, W, C].
@@ -168,7 +177,7 @@ def _convolve_even_columns(
 
 @functools.cache
 def _register_sum_alone() -> str:
-    """Return the name of the gradient of a sum with a bias that has none itself."""
+    """Return the name of a gradient of BiasAdd that gives the bias none."""
     tf.RegisterGradient("SumAlone")(lambda _, above: (above, None))
     return "SumAlone"
 
@@ -177,9 +186,8 @@ def _register_sum_alone() -> str:
 def _register_mirrored_gradient() -> str:
     """Return the name of a gradient of convolutions of odd sides that keep the size.
 
-    It is the convolution of what comes from above with the mirrored kernel: two thirds of the time
-    that TensorFlow's own operation takes for the first blocks on a processor, nine tenths for the
-    last.
+    It convolves the gradient from above with the mirrored kernel, which on a CPU takes two thirds
+    of the time of TensorFlow's own operation for the first blocks, nine tenths for the last.
     """
 
     def gradient(convolution: tf.Operation, above: tf.Tensor) -> tuple[tf.Tensor, None]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import ssl
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 TIMEOUTS = (8.0, 30.0)  # seconds to connect, and without a byte after that
 BLOCK = 1 << 16
-_DIGITS = 20  # of a length, at most; Python refuses to convert thousands
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class DownloadError(WeightsError):
             answer was refused or cannot be written.
     """
 
-    def __init__(self, message: str, *, unreachable: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, place: str | Path, problem: object, *, unreachable: bool = False) -> None:
+        super().__init__(f"{printable(place)}: {printable(problem)}")
         self.unreachable = unreachable
 
 
@@ -68,15 +67,14 @@ def obtain(
     Args:
         remote: The file.
         target: Its path.
-        mode: `ask` asks on a terminal; without one it downloads, unless the environment variable
-            CI is set.
+        mode: Without a terminal `ask` downloads, unless the environment variable CI is set.
         confirm: Asks the user a question; None where there is no terminal.
 
     Returns:
         Whether `target` exists now.
 
     Raises:
-        DownloadError: The download was tried and failed.
+        DownloadError: The download failed.
     """
     if target.exists():
         return True
@@ -107,89 +105,68 @@ def download(remote: RemoteFile, target: Path) -> None:
         found = digest(part)
         if found != remote.sha256:
             part.unlink()
-            raise DownloadError(
-                f"{printable(remote.url)}: the file has SHA-256 {found}, expected {remote.sha256}; "
-                "it was deleted. Try again, or another address"
-            )
+            problem = f"the file has SHA-256 {found}, expected {remote.sha256}; it was deleted"
+            raise DownloadError(remote.url, f"{problem}. Try again, or another address")
         part.replace(target)
     except OSError as error:
-        message = f"{printable(target)}: cannot be written: {error.strerror or error}"
-        raise DownloadError(message) from None
+        problem = f"cannot be written: {error.strerror or error}"
+        raise DownloadError(target, problem) from None
 
 
 def _fetch(remote: RemoteFile, part: Path) -> None:
     """Bring the partial file to the full size."""
-    url, done = printable(remote.url), part.stat().st_size if part.exists() else 0
+    from requests import RequestException
+
+    done = part.stat().st_size if part.exists() else 0
     if done >= remote.size:
         return  # complete but for its name, or another file: the digest decides
     with _open(remote.url, done) as response:
-        if response.status_code == 200:
-            done = 0  # the whole file, though a part was requested
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-            raise DownloadError(f"{url}: sends another part of the file than was requested")
-        announced = response.headers.get("Content-Length", "")[:_DIGITS]
-        if announced.isdecimal() and done + int(announced) != remote.size:
-            raise DownloadError(
-                f"{url}: announces {done + int(announced):,} bytes, "
-                f"expected {remote.size:,}; this is another file"
-            )
+        done = _first_byte(response, remote, done)
         part.parent.mkdir(parents=True, exist_ok=True)
         options: Any = {"unit": "B", "unit_scale": True, "desc": "weights", "disable": None}
         bar = tqdm(total=remote.size, initial=done, **options)
-        with bar, part.open("ab" if done else "wb") as file:
-            for block in _blocks(response):
-                file.write(block)
-                done += len(block)
+        with bar, part.open("ab" if done else "wb") as file, suppress(RequestException):
+            for block in response.iter_content(BLOCK):  # raises if the connection is lost
+                done += file.write(block)
                 bar.update(len(block))
                 if done > remote.size:
                     break
     if done > remote.size:
         part.unlink()
-        raise DownloadError(f"{url}: sends more than the expected {remote.size:,} bytes")
+        raise DownloadError(remote.url, f"sends more than the expected {remote.size:,} bytes")
     if done < remote.size:
-        raise DownloadError(
-            f"{url}: the connection ended after {done:,} of {remote.size:,} bytes; "
-            "run again to continue",
-            unreachable=True,
-        )
-
-
-def _blocks(response: requests.Response) -> Iterator[bytes]:
-    """Yield what arrives until the body ends or the connection is lost."""
-    import requests
-
-    with contextlib.suppress(requests.RequestException):
-        yield from response.iter_content(BLOCK)
+        problem = f"the connection ended after {done:,} of {remote.size:,} bytes"
+        raise DownloadError(remote.url, f"{problem}; run again to continue", unreachable=True)
 
 
 def _open(url: str, start: int) -> requests.Response:
     """Return the response of a server from byte `start` on, its body not yet read."""
     from requests import RequestException
 
-    site = printable(url)
     try:
         response = _request(url, start)
     except ValueError as error:  # not an address, or one that is neither http nor https
-        raise DownloadError(f"{site}: {printable(error)}") from None
+        raise DownloadError(url, error) from None
     except RequestException as error:
-        reason = printable(getattr(_cause(error), "strerror", None) or _cause(error))
-        raise DownloadError(f"{site}: cannot be reached: {reason}", unreachable=True) from None
+        reason = getattr(_cause(error), "strerror", None) or _cause(error)
+        raise DownloadError(url, f"cannot be reached: {reason}", unreachable=True) from None
     if response.status_code in (200, 206):
         return response
     response.close()
-    answer = f"{response.status_code} {printable(response.reason)}"
-    raise DownloadError(f"{site}: the server answered {answer}", unreachable=True)
+    problem = f"the server answered {response.status_code} {response.reason}"
+    raise DownloadError(url, problem, unreachable=True)
 
 
 def _request(url: str, start: int) -> requests.Response:
-    """Send a request, and if the certificate is not valid another one without verification."""
+    """Send a request, and again without verification if the certificate is invalid."""
     import requests
 
     headers = {"User-Agent": "Mozilla/5.0 (neural-style)", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
+    options: Any = {"headers": headers, "stream": True, "timeout": TIMEOUTS}
     try:
-        return requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
+        return requests.get(url, **options)
     except requests.exceptions.SSLError as error:
         cause = _cause(error)
         if not isinstance(cause, ssl.SSLCertVerificationError):
@@ -197,12 +174,29 @@ def _request(url: str, start: int) -> requests.Response:
     message = "%s: invalid certificate (%s); continuing, since the digest decides"
     log.warning(message, printable(url), cause.verify_message)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # urllib3's own
-        return requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS, verify=False)
+        warnings.simplefilter("ignore")  # urllib3 warns too
+        return requests.get(url, **options, verify=False)
+
+
+def _first_byte(response: requests.Response, remote: RemoteFile, requested: int) -> int:
+    """Return the position in the file of a response's first byte, as requested or 0.
+
+    Raises:
+        DownloadError: The response is neither the rest of the file nor all of it.
+    """
+    start = 0 if response.status_code == 200 else requested
+    part = response.headers.get("Content-Range", "")
+    if response.status_code == 206 and not part.startswith(f"bytes {start}-"):
+        raise DownloadError(remote.url, "sends another part of the file than was requested")
+    announced = response.headers.get("Content-Length", "")[:20]  # int refuses thousands of digits
+    if announced.isdecimal() and start + int(announced) != remote.size:
+        problem = f"announces {start + int(announced):,} bytes, expected {remote.size:,}"
+        raise DownloadError(remote.url, f"{problem}; this is another file")
+    return start
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error of the system below those of Requests and urllib3."""
+    """Return the system's error below those of Requests and urllib3."""
     while error.__context__ is not None:
         error = error.__context__
     return error

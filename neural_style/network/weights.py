@@ -1,9 +1,9 @@
-"""The weights of a plain VGG network: what they are, and whose they are."""
+"""The layers and weights of a VGG network as plain data, and pixel values as it takes them."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -27,7 +27,7 @@ PoolingKind: TypeAlias = Literal["max", "average"]
 
 
 class WeightsError(InputError):
-    """A weights file, or a layer asked of it, cannot be used."""
+    """A weights file cannot be used, or the network lacks a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Relu:
 
 @dataclass(frozen=True)
 class Pooling:
-    """Pooling of 2 x 2 positions with stride 2; maximum or average is the graph's choice."""
+    """Pooling of 2 x 2 positions with stride 2, by maximum or average as the graph chooses."""
 
     name: str
 
@@ -58,11 +58,11 @@ Layer: TypeAlias = Convolution | Relu | Pooling
 
 @dataclass(frozen=True)
 class Unsupported:
-    """The first layer of a file that is none of the above, where what can be rebuilt ends.
+    """The first layer of a file that is none of the above; the network ends before it.
 
     Attributes:
         name: The layer's name in the file.
-        problem: What it is, to follow "which is".
+        problem: Its kind in words, to follow "which is".
         behind: The names of all layers after it.
     """
 
@@ -76,11 +76,11 @@ class VGGWeights:
     """A network of plain VGG layers.
 
     Attributes:
-        layers: In the order of depth; their names are unique.
+        layers: In the order of depth, with unique names.
         mean: The mean that was subtracted in training, [3], RGB, 0..255, float32.
         origin: Whether the file is the published one, another one, or there is none.
         sha256: Digest of the file, hexadecimal; None for random filters.
-        unsupported: What the file goes on with after `layers`, if anything.
+        unsupported: The layer that follows `layers` in the file, if any.
     """
 
     layers: tuple[Layer, ...]
@@ -91,10 +91,10 @@ class VGGWeights:
 
 
 def layers_needed(weights: VGGWeights, requested: Collection[str]) -> tuple[Layer, ...]:
-    """Return the layers up to the deepest one of those requested.
+    """Return the layers down to the deepest of those requested by name.
 
     Raises:
-        WeightsError: If the network has no layer of that name.
+        WeightsError: The network lacks one of them.
     """
     depth = {layer.name: index for index, layer in enumerate(weights.layers, 1)}
     for name in requested:
@@ -116,12 +116,12 @@ def _unknown_layer(name: str, weights: VGGWeights) -> str:
 
 
 def receptive_field(weights: VGGWeights, layer: str) -> tuple[int, int]:
-    """Return the side of the square of pixels that one position of a layer sees, and its stride.
+    """Return the side of a layer's receptive field and its stride, both in pixels.
 
-    Both in pixels. A kernel of side k adds k - 1 steps of its input's stride.
+    A kernel of side k adds k - 1 steps of its input's stride.
 
     Raises:
-        WeightsError: If the network has no such layer.
+        WeightsError: The network has no such layer.
     """
     size = stride = 1
     for step in layers_needed(weights, [layer]):
@@ -139,7 +139,7 @@ def smallest_side(weights: VGGWeights, layer: str) -> int:
     Each pooling halves the side and rounds down, so this is the layer's stride.
 
     Raises:
-        WeightsError: If the network has no such layer.
+        WeightsError: The network has no such layer.
     """
     return receptive_field(weights, layer)[1]
 
@@ -147,8 +147,8 @@ def smallest_side(weights: VGGWeights, layer: str) -> int:
 def output_shapes(
     layers: Sequence[Layer], size: tuple[int, int], channels: int = 3
 ) -> Iterator[tuple[Layer, tuple[int, int, int]]]:
-    """Yield each layer and what it makes of an image (height, width), or of features of so many
-    channels: height, width, channels.
+    """Yield each layer and the shape of its output, (height, width, channels), for an image or
+    features of a size, (height, width), and so many channels.
     """
     height, width = size
     for layer in layers:
@@ -160,7 +160,7 @@ def output_shapes(
 
 
 def layer_table(weights: VGGWeights, side: int = 224) -> str:
-    """Return a table of the layers of a network for square images of `side` pixels."""
+    """Return a table of the layers of a network for square images of a side in pixels."""
     rows = [f"{'layer':<10}{'output':>16}{'parameters':>13}{'sees (px)':>11}{'stride':>8}"]
     total = 0
     for layer, output in output_shapes(weights.layers, (side, side)):
@@ -177,42 +177,39 @@ def layer_table(weights: VGGWeights, side: int = 224) -> str:
 
 
 def identify(path: Path) -> tuple[Origin, str]:
-    """Return whether a file is one of the published ones, and its SHA-256."""
+    """Return whether a file is a published one, and its SHA-256."""
     sha256 = digest(path)
     published = sha256 == PUBLISHED_SHA256 or digest(path, "md5") == PUBLISHED_BETA16_MD5
     return ("published" if published else "unpublished"), sha256
 
 
 def transpose_kernels(weights: VGGWeights) -> VGGWeights:
-    """Return a network whose kernels have height and width swapped.
+    """Return a network whose kernels have height and width swapped, each mirrored on a diagonal.
 
-    anishathalye/neural-style and others do so, taking the file's kernels for [width, height, ...]:
-    every filter is mirrored along a diagonal.
+    anishathalye/neural-style and others take the file's kernels for [width, height, in, out].
     """
-    layers = (
-        Convolution(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
-        if isinstance(layer, Convolution)
-        else layer
-        for layer in weights.layers
+    return with_convolutions(
+        weights, lambda layer: replace(layer, kernel=layer.kernel.transpose(1, 0, 2, 3))
     )
+
+
+def with_convolutions(
+    weights: VGGWeights, change: Callable[[Convolution], Convolution]
+) -> VGGWeights:
+    """Return a network with every convolution changed."""
+    layers = (change(each) if isinstance(each, Convolution) else each for each in weights.layers)
     return replace(weights, layers=tuple(layers))
 
 
 def preprocess(rgb: NDArray[Any], mean: Floats) -> Floats:
-    """Return an image as the network takes it.
-
-    Args:
-        rgb: [H, W, 3], RGB, 0..255.
-        mean: [3], RGB, 0..255, float32.
-
-    Returns:
-        [1, H, W, 3], RGB minus the mean, float32.
+    """Return an image [H, W, 3], RGB, 0..255, as the network takes it: [1, H, W, 3], RGB minus the
+    mean, float32.
     """
     return (rgb.astype(np.float32) - mean)[np.newaxis]
 
 
 def deprocess(image: Floats, mean: Floats) -> Floats:
-    """Return [H, W, 3], RGB, 0..255, float32 of [1, H, W, 3], RGB minus the mean."""
+    """Return the image [H, W, 3], RGB, 0..255, float32, of the network's [1, H, W, 3]."""
     return image[0] + mean
 
 

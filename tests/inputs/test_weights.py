@@ -83,7 +83,7 @@ def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
 
 
 def test_if_missing_decides_on_a_site_out_of_reach_but_not_on_another_file(tmp_path, monkeypatch):
-    error = download.DownloadError("https://host: cannot be reached", unreachable=True)
+    error = download.DownloadError("https://host", "cannot be reached", unreachable=True)
     obtain = Mock(side_effect=error)
     monkeypatch.setattr(download, "obtain", obtain)
     path = tmp_path / supply.PUBLISHED_NAME
@@ -94,7 +94,7 @@ def test_if_missing_decides_on_a_site_out_of_reach_but_not_on_another_file(tmp_p
     found, notice = find_weights(network(path, if_missing="random"), 0)
     assert found.origin == "random"
     assert notice.startswith("https://host: cannot be reached; continuing with RANDOM FILTERS")
-    obtain.side_effect = download.DownloadError("https://host: another digest")
+    obtain.side_effect = download.DownloadError("https://host", "another digest")
     wanted = network(path, if_missing="random")
     message = refusal(download.DownloadError, find_weights, wanted, 0)
     assert message == "https://host: another digest"
