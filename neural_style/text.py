@@ -17,7 +17,6 @@ def printable(text: object, longest: int | None = None) -> str:
     Args:
         text: The text, or a value that has one.
         longest: Characters after which it is cut, with "..." in place of the rest; None keeps all.
-            What a file holds can be of any length.
     """
     whole = str(text)
     shown = whole[:longest]

@@ -17,7 +17,7 @@ ORDER = """
 MODULES = sorted((ROOT / "neural_style").rglob("*.py"))
 TOP = [ROOT / "vgg19_matconvnet.py", ROOT / "style_transfer.py"]
 MOST_LINES, MOST_MODULES, MOST_IN_A_FOLDER = 450, 90, 12
-HEAVY = ("tensorflow", "scipy", "matplotlib", "jinja2", "ray", "tensorboard", "requests")
+HEAVY = ("tensorflow", "scipy", "matplotlib", "jinja2", "ray", "tensorboard", "requests", "psutil")
 
 
 def dotted(path: Path) -> str:

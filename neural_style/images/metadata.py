@@ -17,7 +17,7 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 
 JPEG_SEGMENT = f"{_XMP}\0".encode()
-"""What precedes a packet in the APP1 segment of a JPEG file (XMP specification, part 3)."""
+"""The prefix of a packet in the APP1 segment of a JPEG file (XMP specification, part 3)."""
 
 _PNG_HEADER = 33  # the length in bytes of the signature and the IHDR chunk, which is the first
 

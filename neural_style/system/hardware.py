@@ -34,7 +34,7 @@ def bfloat16_cpu() -> bool:
 
 
 def _cpu_info() -> str:
-    """Return what Linux says of the processors; nothing on other systems."""
+    """Return Linux's description of the processors; an empty text on other systems."""
     with suppress(OSError):
         return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     return ""

@@ -92,13 +92,13 @@ def _limit_memory(most_bytes: int) -> None:
 
 
 class CapturedText:
-    """What was printed while `captured_stderr` was in force."""
+    """The text printed inside a block of `captured_stderr`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._text = file, ""
 
     def text(self) -> str:
-        """Return what has been printed so far, during the block and after it."""
+        """Return the text so far; it can be called after the block, too."""
         if not self._file.closed:
             _flush_python()
             # Descriptor 2 shares the position, so reading must end where writing continues.
