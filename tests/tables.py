@@ -1,4 +1,4 @@
-"""Tables of mistakes as plain text: what is written, and what is told of it."""
+"""Tables of mistakes as plain text: what is written, and the message about it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 
 def rows(table: str) -> list[str]:
-    """The rows of a table; a line that is indented goes on with the one before it."""
+    """The rows of a table; an indented line continues the one before it."""
     return [row for row in re.sub(r"\n +", " ", table).splitlines() if row]
 
 
 def cases(table: str) -> list[tuple[str, str]]:
-    """The two sides of each row `written => told`; in what is written, ` //` is a new line."""
+    """The two sides of each row `written => message`; ` //` on the left is a new line."""
     sides = [row.split(" => ") for row in rows(table)]
-    return [(written.replace(" //", "\n"), told) for written, told in sides]
+    return [(written.replace(" //", "\n"), message) for written, message in sides]
 
 
 def refusal(kind: type[BaseException], call: Callable[..., Any], *args: Any, **named: Any) -> str:
@@ -28,7 +28,7 @@ def refusal(kind: type[BaseException], call: Callable[..., Any], *args: Any, **n
     return str(caught.value)
 
 
-def check_told(message: str, expected: str) -> None:
-    """Check a message in full, or up to the `...` with which what is expected ends."""
+def check_message(message: str, expected: str) -> None:
+    """Check a message in full, or up to the `...` at the end of the expected one."""
     end = len(expected) - 3 if expected.endswith("...") else None
     assert message[:end] == expected[:end]

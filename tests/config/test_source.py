@@ -1,11 +1,11 @@
-"""Hostile YAML is answered in one short line and in little time."""
+"""YAML 1.2, and unreadable or hostile files, which get one short line in little time."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tables import cases, refusal
+from tables import cases, check_message, refusal
 
 from neural_style.config import load_config
 from neural_style.config.source import MAX_BYTES, ConfigError
@@ -34,8 +34,8 @@ LONG: dict[str, Callable[[], str]] = {
 }
 
 
-def told(path: Path, text: str) -> str:
-    """The one line that is told of a text in a file."""
+def message_of(path: Path, text: str) -> str:
+    """The message about a file with this text."""
     path.write_text(text, encoding="utf-8", newline="")
     message = refusal(ConfigError, load_config, path)
     assert message.isprintable()
@@ -43,17 +43,17 @@ def told(path: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_megabyte_of_yaml_is_refused_soon_and_shortly(tmp_path: Path, name: str) -> None:
+def test_a_megabyte_of_yaml_is_refused_in_little_time_and_one_short_line(tmp_path, name: str):
     text = LONG[name]()
     assert len(text) <= MAX_BYTES
     start = time.process_time()
-    message = told(tmp_path / "a.yaml", text)
+    message = message_of(tmp_path / "a.yaml", text)
     assert time.process_time() - start < SECONDS
     assert len(message) < 500 + len(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["#" * SIZE, "\n" * 20_000, "#\n" * 20_000])
-def test_megabyte_of_nothing_is_no_setting(tmp_path: Path, text: str) -> None:
+def test_a_megabyte_of_nothing_gives_the_defaults(tmp_path, text: str):
     path = tmp_path / "a.yaml"
     path.write_text(text)
     start = time.process_time()
@@ -61,24 +61,24 @@ def test_megabyte_of_nothing_is_no_setting(tmp_path: Path, text: str) -> None:
     assert time.process_time() - start < SECONDS
 
 
-def test_lengths_and_numbers_of_nodes_are_bounded_while_they_are_read(tmp_path: Path) -> None:
+def test_the_size_of_a_file_and_its_number_of_values_are_bounded(tmp_path):
     path = tmp_path / "a.yaml"
     with path.open("wb") as file:
         file.truncate(10**12)  # a hole
     larger = f"{path}: larger than 1,000,000 bytes; expected a file of settings"
     assert refusal(ConfigError, load_config, path) == larger
-    assert told(path, "a: [" + "1," * 10_000 + "1]") == (
+    assert message_of(path, "a: [" + "1," * 10_000 + "1]") == (
         f"{path} (line 1): over 10,000 values, counting aliases"
     )
     many = ", ".join(["relu1_1"] * 9_900)
-    assert "twice" in told(path, f"style: {{layers: [{many}]}}")
+    assert "twice" in message_of(path, f"style: {{layers: [{many}]}}")
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/module:os", "!x"])
 @pytest.mark.parametrize("place", ["{tag} [{mark}]", "a: {tag} [{mark}]", "- {tag} [{mark}]"])
-def test_tags_run_nothing(tmp_path: Path, tag: str, place: str) -> None:
+def test_tags_run_nothing(tmp_path, tag: str, place: str):
     mark = tmp_path / "made"
-    message = told(tmp_path / "a.yaml", place.format(tag=tag, mark=mark))
+    message = message_of(tmp_path / "a.yaml", place.format(tag=tag, mark=mark))
     assert f"found the tag '{tag}', expected a plain value" in message
     assert not mark.exists()
 
@@ -98,12 +98,12 @@ init: {"a\udfff": } => found a surrogate in a key, expected characters
 
 
 @pytest.mark.parametrize(("text", "expected"), cases(ESCAPED))
-def test_a_file_cannot_write_to_the_terminal(tmp_path: Path, text: str, expected: str) -> None:
-    assert expected in told(tmp_path / "a.yaml", text.replace("RIGHT-TO-LEFT", "\u202e"))
+def test_a_file_cannot_write_to_the_terminal(tmp_path, text: str, expected: str):
+    assert expected in message_of(tmp_path / "a.yaml", text.replace("RIGHT-TO-LEFT", "\u202e"))
 
 
 @pytest.mark.parametrize("key", ["content: {image: ", "network: {weights: ", "output: {folder: "])
-def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> None:
+def test_texts_that_cannot_be_paths_are_refused(tmp_path, key: str):
     dotted = key.replace(": {", ".").rstrip(": ")
     expected = {
         '"a\\0b"': "found 'a\\x00b', expected a path",
@@ -111,12 +111,61 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, key: str) -> No
         "a" * 5000: "found 5,000 characters, expected at most 4,096",
     }
     for value, problem in expected.items():
-        assert told(tmp_path / "a.yaml", f"{key}{value}}}") == f"{dotted} (line 1): {problem}"
+        assert message_of(tmp_path / "a.yaml", f"{key}{value}}}") == f"{dotted} (line 1): {problem}"
 
 
-def test_numbers_beyond_all_characters_and_versions_are_refused_by_line(tmp_path: Path) -> None:
+def test_too_large_codes_of_characters_and_versions_are_reported_by_line(tmp_path):
     path = tmp_path / "a.yaml"
     problem = "not valid YAML: the number of a character or version is too large"
+    expected = f"{path} (line 2): {problem}"
     for escape in ("\\U00110000", "\\Ud000002e", "\\Uffffffff"):
-        assert told(path, f'style:\n  weight: "{escape}"\n') == f"{path} (line 2): {problem}"
-    assert told(path, f"# a\n%YAML 1.{'9' * 5000}\n---\nstyle:\n") == f"{path} (line 2): {problem}"
+        assert message_of(path, f'style:\n  weight: "{escape}"\n') == expected
+    assert message_of(path, f"# a\n%YAML 1.{'9' * 5000}\n---\nstyle:\n") == expected
+
+
+def test_numbers_are_those_of_yaml_1_2_and_other_forms_are_text(load):
+    # The core schema of YAML 1.2, section 10.3.2; YAML 1.1 reads those from 1e-3 on otherwise.
+    numbers = {"0": 0, "+12": 12, "0o17": 15, "0xfF": 255, "0.": 0, ".5": 0.5, "12e03": 12000}
+    for text, number in (numbers | {"1e-3": 0.001, "1E3": 1000, "2.5e+1": 25, "00.5": 0.5}).items():
+        value = load(f"style: {{weight: {text}}}").style.weight
+        assert (value, type(value)) == (number, float), text
+    assert type(load("optimizer: {iterations: 2e2}").optimizer.iterations) is int
+    for text in ("off", "no", "Yes", "1:30", "010", "2015-08-26", "1_000"):
+        assert load(f"output: {{name: {text}}}").output.name == text
+
+
+UNREADABLE = """
+abc => : found no keys, expected lines such as 'style:' at its top level
+[a] => : found no keys, expected lines such as 'style:' at its top level
+a: 1 //b: [1, // => (line 3): not valid YAML: while parsing a flow node, expected the node...
+style: //\tweight: 1 => (line 2): not valid YAML: while scanning for the next token, found character
+    '\\t' that cannot start any token; indent with spaces, not tabs
+a: 1 //--- //b: 2 => (line 2): not valid YAML: expected a single document in the stream, ...
+a: *b => (line 1): not valid YAML: found undefined alias 'b'
+a: &a [*a] => (line 1): nested too deeply, or an alias inside itself
+a: 1 //b: \xff => (line 2): byte 0xff is not UTF-8; save the file as UTF-8
+a: 1 //b: \0 => (line 2): character U+0000 is not allowed in YAML
+"""
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MANY = LAUGHS, "(line 1): over 10,000 values, counting aliases"
+
+
+@pytest.mark.parametrize(("text", "expected"), [*cases(UNREADABLE), MANY])
+def test_an_unreadable_text_is_reported_by_file_and_line(load, tmp_path, text, expected):
+    message = refusal(ConfigError, load, text.encode("latin-1"))
+    check_message(message.replace(f"{tmp_path}/file/experiment.yaml", "", 1).strip(), expected)
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    missing, below = tmp_path / "none.yaml", tmp_path / "file.yaml" / "x.yaml"
+    below.parent.touch()
+    wanted = "expected a YAML file of settings"
+    for path, message in {
+        missing: f"{missing}: no such file; {wanted}",
+        tmp_path: f"{tmp_path}: this is a folder; {wanted}",
+        Path("a\0b"): "a\\x00b: not a valid file name",
+        below: f"{below}: cannot be read (Not a directory)",
+    }.items():
+        assert refusal(ConfigError, load_config, path) == message

@@ -1,4 +1,4 @@
-"""The sweep block: what loads, and the one line that tells what is wrong."""
+"""The sweep block: what loads, and the one line for each mistake."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tables import cases, check_told, refusal
+from tables import cases, check_message, refusal
 
 from neural_style.config import Config, ConfigError, load_config, make_config, to_yaml
 
@@ -38,8 +38,8 @@ def test_without_a_block_or_with_null_there_is_one_run_and_no_key(tmp_path):
 
 def test_a_block_from_python_is_checked_as_well():
     assert make_config({"sweep": {"grid": {"style.weight": (1, 2)}}}).sweep.grid["style.weight"]
-    told = refusal(ConfigError, make_config, {"sweep": {"grid": {"style.weight": ()}}})
-    assert told == "sweep.grid.style.weight: found no values, expected at least one"
+    message = refusal(ConfigError, make_config, {"sweep": {"grid": {"style.weight": ()}}})
+    assert message == "sweep.grid.style.weight: found no values, expected at least one"
 
 
 def test_every_part_of_a_block_is_kept_and_loads_again_as_it_was_written(tmp_path):
@@ -80,7 +80,7 @@ def test_a_swept_key_in_set_is_whole_and_replaces_that_of_the_file(written, same
     assert found == load(tmp_path, f"sweep: {same}")
 
 
-# A block, and what is told of it behind `sweep`.
+# A block => the message after `sweep`.
 MISTAKES = r"""
 {} => : nothing varies, expected pairs, files, runs, grid, zip or random
 {grid: {}} => : nothing varies, expected pairs, files, runs, grid, zip or random
@@ -142,7 +142,7 @@ MISTAKES = r"""
 {random: {count: 1, seed: -1, draws: {init.seed: {choice: [1]}}}}
     => .random.seed: found -1, expected a whole number from 0 to 4294967295
 """
-# The same of a draw of `init.noise`.
+# The same for a draw of `init.noise`.
 DRAWS = r"""
 3 => found 3, expected one of {uniform: [low, high]}, {log_uniform: [low, high]}, {integer: [low,
     high]}, {choice: [...]}
@@ -163,11 +163,11 @@ DRAWS = r"""
 """
 NOISE = "{{random: {{count: 1, draws: {{init.noise: {}}}}}}}"
 MISTAKES_OF_DRAWS = [
-    (NOISE.format(draw), f".random.draws.init.noise: {told}") for draw, told in cases(DRAWS)
+    (NOISE.format(draw), f".random.draws.init.noise: {message}") for draw, message in cases(DRAWS)
 ]
 
 
 @pytest.mark.parametrize(("block", "expected"), cases(MISTAKES) + MISTAKES_OF_DRAWS)
-def test_a_mistake_in_a_block_is_told_by_its_key_and_line(block, expected, tmp_path):
-    told = refusal(ConfigError, load, tmp_path, f"style: {{weight: 1}}\nsweep: {block}\n")
-    check_told(told, "sweep{} (line 2): {}".format(*expected.split(": ", 1)))
+def test_a_mistake_in_a_block_is_reported_by_its_key_and_line(block, expected, tmp_path):
+    message = refusal(ConfigError, load, tmp_path, f"style: {{weight: 1}}\nsweep: {block}\n")
+    check_message(message, "sweep{} (line 2): {}".format(*expected.split(": ", 1)))
