@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from references import ROOT
 import style_transfer
 from neural_style.config import load_config, make_config, to_yaml
 from neural_style.images import io as images
-from neural_style.inputs import job
+from neural_style.inputs import Job, job
 from neural_style.inputs import weights as supply
 from neural_style.network.weights import VGGWeights
 from neural_style.objective.spec import ObjectiveSpec
@@ -34,8 +35,8 @@ from neural_style.runs import checkpoint
 from neural_style.runs import window as viewer
 from neural_style.sweeps import execution as sweep
 from neural_style.sweeps.plan import plan_sweep
-from neural_style.transfer import targets
-from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
+from neural_style.transfer import session as session_module
+from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Watch
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,7 @@ def watched(patch: pytest.MonkeyPatch, place: Any, name: str) -> list[Any]:
 def test_a_sweep_of_several_graphs_gives_the_bytes_of_each_run_alone(desk, monkeypatch):
     """They are finalised when they are opened, and targets are measured once."""
     built = watched(monkeypatch, style_transfer, "open_workspace")
-    measured = watched(monkeypatch, targets, "measure_targets")
+    measured = watched(monkeypatch, session_module, "measure_targets")
     runs = {
         "strong": {"style.weight": 1e4},
         "without": {"style.weight": 0},
@@ -273,14 +274,14 @@ def supervised(
     """Act after every iteration. Return a list of the seeds and iterations of runs that begin."""
     begun, optimise = [], style_transfer.optimise
 
-    def follow(work: Any, config: Any, pictures: Any, watch: Any, resumed: Any, *rest: Any) -> Any:
-        begun.append((config.init.seed, resumed.done if resumed else 0))
+    def follow(graph: Any, job: Job, pictures: Any, watch: Watch, resumed: Any) -> Any:
+        begun.append((job.config.init.seed, resumed.done if resumed else 0))
 
         def each(moment: Iteration) -> None:
-            watch(moment)
-            act(config, moment)
+            watch.iteration(moment)
+            act(job.config, moment)
 
-        return optimise(work, config, pictures, each, resumed, *rest)
+        return optimise(graph, job, pictures, replace(watch, iteration=each), resumed)
 
     patch.setattr(style_transfer, "optimise", follow)
     return begun

@@ -193,16 +193,16 @@ def check_same(there: Path, here: Path) -> None:
 def test_a_sweep_on_ray_is_that_of_one_process(pressed, fake, small_mat, tmp_path, monkeypatch):
     """Here the workers are this process; Ctrl-C is pressed in the sixth run of both sweeps."""
     lighten(monkeypatch)
-    monkeypatch.setattr(sweep_ray, "_studio", None)
+    monkeypatch.setattr(sweep_ray, "_graphs", None)
     sweep_ray._share.cache_clear()
     optimise, made = style_transfer.optimise, []
 
-    def begin(work, config, *rest):
+    def begin(graph, job, *rest):
         made.append(1)
         if len(made) == pressed:
             signal.raise_signal(signal.SIGINT)
-        failure = "its losses are no numbers" if config.style.weight == 1e38 else ""
-        return replace(optimise(work, config, *rest), failure=failure)
+        failure = "its losses are no numbers" if job.config.style.weight == 1e38 else ""
+        return replace(optimise(graph, job, *rest), failure=failure)
 
     monkeypatch.setattr(style_transfer, "optimise", begin)
     ray = fake({"CPU": 4.0})
