@@ -26,17 +26,17 @@ from neural_style.text import printable
 
 log = logging.getLogger(__name__)
 
-CACHE_FORMAT = 3  # to be raised when the parser or the layout of the cache changes
+CACHE_FORMAT = 3  # increase it when the parser or the layout of the cache changes
 
 
 def cache_key(path: Path) -> dict[str, Any]:
-    """Return the facts about a weights file by which its cache is recognised.
+    """Return the path, size and time of a weights file, by which its cache is recognised.
 
     Raises:
         OSError: There is no such file.
     """
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise OSError(errno.EINVAL, "not a regular file")
     size, time = status.st_size, status.st_mtime_ns
     return {"format": CACHE_FORMAT, "path": str(path), "size": size, "mtime_ns": time}
@@ -58,7 +58,7 @@ def read_cache(path: Path, key: dict[str, Any]) -> VGGWeights | None:
             return None
         weights = _weights_of(header, arrays)
         _check(weights)
-    except Exception as error:  # a damaged cache raises any; the weights file is still there
+    except Exception as error:  # a damaged cache may raise any
         log.info("%s is not usable (%s) and will be rebuilt", printable(cache), printable(error))
         return None
     return weights
@@ -114,10 +114,10 @@ def _weights_of(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> VGGWei
 
 
 def _check(weights: VGGWeights) -> None:
-    """Check what the parser checks of a file.
+    """Check that the layers fit each other, as the parser does.
 
     Raises:
-        ValueError: The layers do not fit each other.
+        ValueError: They do not.
     """
     channels, names = 3, [layer.name for layer in weights.layers]
     fits = len({*names}) == len(names) and weights.origin in get_args(Origin)

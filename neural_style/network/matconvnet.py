@@ -1,4 +1,4 @@
-"""The structs of a MatConvNet SimpleNN network, read by their field names."""
+"""Layers from the structs of a MatConvNet SimpleNN network, whose fields are found by name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST = 63  # characters of a name in MATLAB
 
 
 class _NotPlainError(Exception):
-    """A layer that cannot be rebuilt; the message says what it is."""
+    """A layer that cannot be rebuilt; the message names its kind."""
 
 
 def check_signature(path: Path) -> None:
@@ -43,7 +43,7 @@ def check_signature(path: Path) -> None:
 
     Raises:
         OSError: The file cannot be read.
-        WeightsError: It is of another kind, which is named if it is a common mistake.
+        WeightsError: It is of another kind, named if it is a common mistake.
     """
     with path.open("rb") as file:
         head = file.read(128)
@@ -63,15 +63,15 @@ def damaged(path: Path, error: Exception) -> WeightsError:
 
 
 def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsupported | None]:
-    """Return the layers up to the first that is not plain, and that one.
+    """Return the layers before the first that is not plain, and that one.
 
-    Plain are convolutions of stride 1 that keep the size, ReLUs, and 2 x 2 poolings of stride 2.
+    Convolutions of stride 1 that keep the size, ReLUs, and 2 x 2 poolings of stride 2 are plain.
 
     Args:
-        variables: The variables of the file, as scipy.io.loadmat gives them without squeezing.
+        variables: The variables of the file, as `scipy.io.loadmat` returns them by default.
 
     Raises:
-        WeightsError: If this is no network, or its plain layers do not fit each other.
+        WeightsError: The variables are no network, or its layers do not fit each other.
     """
     if "layers" not in variables:
         raise WeightsError("has no variable `layers`; expected a MatConvNet SimpleNN network")
@@ -105,7 +105,7 @@ def average_rgb(variables: dict[str, Any]) -> Floats:
     The image is 224 x 224 x 3 or 1 x 1 x 3, in `normalization` (beta16) or `meta.normalization`.
 
     Raises:
-        WeightsError: If there is none.
+        WeightsError: There is none.
     """
     outer = _fields(variables["meta"], "`meta`") if "meta" in variables else variables
     inner = _fields(outer.get("normalization"), "`normalization`")
@@ -114,7 +114,7 @@ def average_rgb(variables: dict[str, Any]) -> Floats:
         raise WeightsError(
             "has no average image of 3 channels in `normalization` or `meta.normalization`"
         )
-    with np.errstate(all="ignore"):  # what overflows is not finite, and told so
+    with np.errstate(all="ignore"):  # overflow is reported below
         mean = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
     if not np.isfinite(mean).all():
         raise WeightsError("has an average image that is not finite")
@@ -135,7 +135,7 @@ def _parse_layer(name: str, fields: dict[str, Any], channels: int) -> Layer:
     if kind == "pool":
         size, stride = (_numbers(fields, key, 2, default=1) for key in ("pool", "stride"))
         pad = _numbers(fields, "pad", 4, default=0)
-        # Caffe rounds the size up, which converters write as one row of padding at the far side.
+        # Caffe rounds sizes up, which converters write as padding at the far side.
         if size != (2, 2) or stride != (2, 2) or pad not in ((0, 0, 0, 0), (0, 1, 0, 1)):
             raise _NotPlainError(
                 f"a pooling of size {_listed(size)}, stride {_listed(stride)}, "
@@ -162,8 +162,8 @@ def _parse_convolution(name: str, fields: dict[str, Any], channels: int) -> Conv
         raise WeightsError(f"layer '{name}' takes {inputs} channels, but is given {channels}")
     if bias.size != outputs:
         raise WeightsError(f"layer '{name}' has {outputs} filters, but {bias.size} biases")
-    with np.errstate(all="ignore"):  # what overflows is not finite, and told so
-        # Copies, for the arrays are views of all that the file holds.
+    with np.errstate(all="ignore"):  # overflow is reported below
+        # Copies, as the arrays are views of the whole file.
         kernel, bias = np.array(kernel, np.float32, order="C"), bias.astype(np.float32)
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise WeightsError(f"layer '{name}' has weights that are not finite")
@@ -203,7 +203,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def _numbers(fields: dict[str, Any], name: str, count: int, default: float) -> tuple[float, ...]:
-    """Return a field that holds one number, which stands for all, or `count` of them."""
+    """Return `count` numbers of a field, which may hold one for all of them."""
     value = np.ravel(fields.get(name, default))
     if value.size == 0:
         return (default,) * count

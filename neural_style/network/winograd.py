@@ -2,11 +2,11 @@
 
 An output of 4 x 4 positions takes 36 products for each pair of channels in place of 144: with the
 6 x 6 inputs d that it depends on and the kernel g it is A^T ((G g G^T) * (B^T d B)) A (Lavin and
-Gray 2016, "Fast algorithms for convolutional neural networks"). The matrices are those of
-polynomials that are evaluated at six points, multiplied there, and interpolated.
+Gray 2016, "Fast algorithms for convolutional neural networks"). The matrices evaluate polynomials
+at six points, where they are multiplied, and interpolate the result.
 
-The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity: errors are half of those with the usual 0, 1,
--1, 2, -2 and infinity.
+The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity, which halve the errors of the usual 0, 1, -1,
+2, -2 and infinity.
 """
 
 from __future__ import annotations
@@ -24,30 +24,32 @@ TAPS = 3  # of a kernel, in each direction
 OUT = 4  # positions of a tile of the output
 IN = OUT + TAPS - 1  # of the input that such a tile depends on
 POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
-LEAST_WEIGHTS = 64 * 64  # channels in times out; with fewer the transforms take what products save
-MOST_TILES = 22 * EVEN_ROWS  # of a product; what lies between the transforms stays in the caches
-FEWEST_TILES = 64  # with fewer, products are slow
-STRIPS = 2  # taken at once: the transforms of one beside the products of another
+LEAST_WEIGHTS = 64 * 64  # channels in times out; with fewer the transforms cost all that is saved
+MOST_TILES = 22 * EVEN_ROWS  # of a product; with more, intermediate values leave the caches
+FEWEST_TILES = 64  # of a product; with fewer it is slow
+STRIPS = 2  # convolved at once: the transforms of one beside the products of another
 
-# Multiplications of a product that TensorFlow takes on one thread: two of them at once are twice as
-# fast as one on two threads, and are rounded as on one.
+# Multiplications up to which TensorFlow computes a product on one thread: two such products at once
+# are twice as fast as one on two threads, and are rounded as on one.
 ALONE = 1 << 20
 
 Matrix = NDArray[np.floating[Any]]
 
 
 def suits(shape: Sequence[int]) -> bool:
-    """Tell whether a kernel, [height, width, in, out], is better transformed."""
+    """Return whether a convolution by a kernel, [height, width, in, out], is faster transformed."""
     return tuple(shape[:2]) == (TAPS, TAPS) and shape[2] * shape[3] >= LEAST_WEIGHTS
 
 
 def values_held(shape: Sequence[int]) -> int:
-    """Return how many values a kernel, [height, width, in, out], becomes, the mirrored included."""
+    """Return the number of values of a transformed kernel and its mirrored one, 0 if it stays as it
+    is, [height, width, in, out].
+    """
     return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
 
 
 def tiles_at_once(channels: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
-    """Return how many tiles a product has at the most, of the kernels of so many channels."""
+    """Return the most tiles of one product, for kernels of so many channels in and out."""
     alone = ALONE // (channels * filters)
     return tf.where(alone >= FEWEST_TILES, tf.minimum(alone, MOST_TILES), MOST_TILES)
 
@@ -64,10 +66,9 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
     """Return the convolution of the same size, with zeros beyond the border.
 
     Args:
-        x: [1, H, W, C], float32, or bfloat16, which is added up in float32.
-        kernel: [36, C, K], float32, see `transform_kernel`; it has no gradient.
-        mirrored: [36, K, C], likewise of the kernel turned by half, in and out exchanged; for the
-            gradient.
+        x: [1, H, W, C], float32, or bfloat16, which is summed in float32.
+        kernel: [36, C, K], float32, see `transform_kernel`; it gets no gradient.
+        mirrored: [36, K, C], the same of the mirrored kernel, for the gradient.
 
     Raises:
         ValueError: x is not known to be one image.
@@ -85,8 +86,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
 
 
 class Transforms(NamedTuple):
-    """The matrices of one direction, for a convolution as neural networks have it, which is a
-    correlation.
+    """The matrices of one direction, for the correlation that neural networks call convolution.
 
     Attributes:
         kernel: G, [6, 3].
@@ -105,7 +105,7 @@ def transforms() -> Transforms:
 
 
 def _powers(count: int) -> Matrix:
-    """Return the powers of each point, [6, count]; of infinity, the highest alone."""
+    """Return the powers of each point, [6, count]; for infinity, 1 at the highest, else 0."""
     at_infinity = np.eye(count)[-1:]
     return np.concatenate([np.vander(np.array(POINTS), count, increasing=True), at_infinity])
 
@@ -113,13 +113,13 @@ def _powers(count: int) -> Matrix:
 def convolve_rows(
     x: tf.Tensor, kernel: tf.Tensor, before: tf.Tensor | int = 0, after: tf.Tensor | int = 0
 ) -> tf.Tensor:
-    """Return some rows of a convolution, which has no gradient: [1, H - before - after, W, K].
+    """Return some rows of a convolution without a gradient, [1, H - before - after, W, K].
 
     Args:
-        x: [1, H, W, C]: those rows of the input and its neighbours.
+        x: [1, H, W, C], these rows of the input and their neighbours.
         kernel: [36, C, K].
-        before, after: How many of the neighbours there are above and below, 0 or 1; zeros are taken
-            where there are none.
+        before, after: The number of neighbouring rows above and below, 0 or 1; zeros replace a
+            missing one.
     """
     whole = isinstance(before, int) and before == after == 0
     y = graph_function(_convolve_strips, x, kernel, *(() if whole else (before, after)))
@@ -167,15 +167,14 @@ def _convolve_tiles(
     crops: Sequence[Sequence[tf.Tensor | int]],
     pieces: tf.Tensor,
 ) -> tf.Tensor:
-    """Convolve what is, with its borders, a whole number of tiles and the two positions more that
-    the last ones see, in each direction.
+    """Convolve a whole number of tiles.
 
     Args:
-        x: [1, H, W, C].
+        x: [1, H, W, C]; with its borders each side is that of the tiles and 2 positions more.
         kernel: [36, C, K].
-        borders: Zeros around x, above and below, left and right.
-        crops: Positions that the result has too many, likewise.
-        pieces: Products that its tiles are shared out to at each point.
+        borders: Zeros to add to x, above and below, left and right.
+        crops: Positions to remove from the result, likewise.
+        pieces: The number of products into which its tiles are split at each point.
     """
     _, inputs, output = transforms()
     _, channels, filters = tf.unstack(tf.shape(kernel))
@@ -207,7 +206,7 @@ def _convolve_tiles(
 
 
 def _in_order_of_parts(matrix: Matrix) -> NDArray[np.float32]:
-    """Return the columns of a matrix, [N, 6 * 6], of a tile's own block, then of the next ones."""
+    """Return the columns of a matrix, [N, 6 * 6], those of a tile's own block first."""
     columns = np.arange(IN * IN).reshape(IN, IN)
     quarters = [part for half in np.split(columns, [OUT]) for part in np.split(half, [OUT], axis=1)]
     return matrix[:, np.concatenate([part.ravel() for part in quarters])].astype(np.float32)
