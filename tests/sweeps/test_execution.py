@@ -35,6 +35,7 @@ from neural_style.runs import checkpoint
 from neural_style.runs import window as viewer
 from neural_style.sweeps import execution as sweep
 from neural_style.sweeps.plan import plan_sweep
+from neural_style.transfer import memory
 from neural_style.transfer import session as session_module
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Watch
 
@@ -129,7 +130,7 @@ def watched(patch: pytest.MonkeyPatch, place: Any, name: str) -> list[Any]:
 
 def test_a_sweep_of_several_graphs_gives_the_bytes_of_each_run_alone(desk, monkeypatch):
     """They are finalised when they are opened, and targets are measured once."""
-    built = watched(monkeypatch, style_transfer, "open_workspace")
+    built = watched(monkeypatch, style_transfer, "build_graph")
     measured = watched(monkeypatch, session_module, "measure_targets")
     runs = {
         "strong": {"style.weight": 1e4},
@@ -140,7 +141,7 @@ def test_a_sweep_of_several_graphs_gives_the_bytes_of_each_run_alone(desk, monke
     }
     config = desk(f"{{runs: {json.dumps(runs)}}}")
     paths = dict(zip(runs, runs_in(made(config)).values(), strict=True))
-    assert [work.session.graph.finalized for work in built] == [True] * 2
+    assert [graph.session.graph.finalized for graph in built] == [True] * 2
     assert len(measured) == 3  # of each size, and of another pooling
     header, *rows = content(paths["deep"] / "losses.csv")
     assert header[2:] == ["content/relu2_1", "style/relu2_1", "total_variation", "total"]
@@ -155,7 +156,7 @@ def test_graphs_of_random_filters_over_two_pictures_give_the_bytes_of_each_alone
     desk, tmp_path, caplog, monkeypatch
 ):
     mean = np.float32([120, 110, 100])
-    built = watched(monkeypatch, style_transfer, "open_workspace")
+    built = watched(monkeypatch, style_transfer, "build_graph")
     few = lambda seed: VGGWeights((*small_layers(seed),), mean, "random")  # noqa: E731
     monkeypatch.setattr(supply, "random_weights", few)
     other = str(write_picture(tmp_path / "other.png", 5))
@@ -362,7 +363,7 @@ def test_resuming_a_finished_sweep_makes_nothing_wherever_it_lies(kept, finished
     left = Checkpoint(1, LossHistory(["total"]), {}, {})
     path = checkpoint.write_checkpoint(finished / "0001-seed=0", left)
     shown, before = [], ages(finished)
-    monkeypatch.setattr(style_transfer, "make", lambda *_: pytest.fail("made a run"))
+    monkeypatch.setattr(style_transfer, "run", lambda *_: pytest.fail("made a run"))
     monkeypatch.setattr(viewer, "show", lambda path: shown.append(path) or True)
     sets = "--set", "output.show=true", "--set", f"output.keep_checkpoint={kept}"
     assert run(None, *sets, resume=finished) == 0
@@ -455,12 +456,12 @@ def test_what_is_no_sweep_cannot_be_resumed(finished, desk, tmp_path, capsys):
 
 
 def test_a_run_goes_on_with_the_history_that_it_had_room_for(desk, monkeypatch):
-    def scarce(config: Any, *_: Any) -> Any:
-        return config.having({"optimizer.history": 3, "runtime.tile": "none"})
+    def scarce(job: Job) -> Job:
+        return job.having({"optimizer.history": 3, "runtime.tile": "none"})
 
     config = desk("{grid: {init.seed: [0, 1]}}", "optimizer: {name: lbfgs, iterations: 3}")
     with monkeypatch.context() as patch:
-        patch.setattr(style_transfer, "fit", scarce)
+        patch.setattr(memory, "fit", scarce)
         supervised(patch, press_in_the_second_run)
         assert run(config) == 130
     begun = supervised(monkeypatch)
@@ -476,7 +477,9 @@ def test_a_checkpoint_of_no_history_that_can_be_is_begun_again(told, tmp_path):
     config = make_config({})
     asked = {"settings": {"optimizer": {"history": config.optimizer.history}}}
     experiment: Any = SimpleNamespace(config=config)
-    task = sweep.Task(experiment, ObjectiveSpec((), ()), tmp_path / "0001-a", job.mark_of(asked))
+    task = sweep.Task(
+        experiment, ObjectiveSpec((), ()), tmp_path / "0001-a", job.fingerprint_of(asked)
+    )
     task.folder.mkdir()
     history, decisive = LossHistory(["total"]), {"settings": {"optimizer": told}}
     checkpoint.write_checkpoint(task.folder, Checkpoint(1, history, {}, decisive))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,10 +14,13 @@ import yaml
 
 from neural_style.config import Config, make_config
 from neural_style.inputs import Pictures
-from neural_style.inputs.job import Job
+from neural_style.inputs.job import Job, Provenance
 from neural_style.inputs.terms import spec_of
 from neural_style.network.weights import VGGWeights
-from neural_style.transfer.graph_cache import GraphCache, filters_of, graph_key, group
+from neural_style.system.tensorflow_v1 import Device
+from neural_style.transfer import graph_cache
+from neural_style.transfer.graph_cache import GraphCache, graph_spec, group
+from neural_style.transfer.state import LossHistory, Result
 
 PICTURE = np.zeros((4, 4, 3), np.float32)
 
@@ -65,7 +68,7 @@ def test_runs_that_differ_in_what_is_fed_alone_share_a_graph(setting, base, shar
     )
     members = [each for _, each in group([plain, other])]
     assert members == ([[0, 1]] if shared else [[0], [1]])
-    assert graph_key(plain) == graph_key(other) or not shared
+    assert plain.deciding("graph") == other.deciding("graph") or not shared
 
 
 def test_runs_share_the_union_of_their_layers_where_the_deepest_is_the_same():
@@ -85,19 +88,19 @@ def test_runs_of_other_random_filters_share_no_graph_and_those_of_one_critic_are
         for padding in ("zeros", "replicate", "zeros")
         for seed in (5, 6)
     ]
-    filters = [filters_of(each.config, each.weights, each.digests) for each in runs]
-    made = group([each.config for each in runs], filters)
+    made = group([each.config for each in runs], [each.filters for each in runs])
     assert [members for _, members in made] == [[0, 4], [2], [1, 5], [3]]
 
 
 class Maker(list):
-    """Makes what stands in for workspaces or critics, and keeps those."""
+    """Makes doubles of graphs or evaluators, and keeps those."""
 
-    def __call__(self, *_: Any) -> SimpleNamespace:
+    def __call__(self, *_: Any) -> Mock:
         assert all(each.closed for each in self), "two are open at once"
-        self.append(SimpleNamespace(closed=False))
-        self[-1].close = partial(setattr, self[-1], "closed", True)
-        return self[-1]
+        made = Mock(closed=False, evaluate=lambda _: {"total": 2.0}, score=lambda *_: {})
+        made.close = partial(setattr, made, "closed", True)
+        self.append(made)
+        return made
 
 
 def job(settings: Config, origin: str = "published", **changes: Any) -> Job:
@@ -107,30 +110,47 @@ def job(settings: Config, origin: str = "published", **changes: Any) -> Job:
     return replace(made, **changes)
 
 
+DEVICE = Device("cpu", "CPU", 1)
+
+
 @pytest.fixture
-def studio() -> tuple[GraphCache, Maker, Maker]:
-    workspaces, critics = Maker(), Maker()
-    return GraphCache(workspaces, critics, lambda job: job.pictures, None), workspaces, critics
+def evaluators(monkeypatch) -> Maker:
+    """Doubles of evaluators; all filters are ready, and the terms are `total` alone."""
+    made = Maker()
+    monkeypatch.setattr(graph_cache, "open_evaluator", made)
+    monkeypatch.setattr(graph_cache, "fit_filters", lambda _, weights, __: weights)
+    monkeypatch.setattr(graph_cache, "read_image", lambda *_: Mock(rgb=PICTURE))
+    monkeypatch.setattr(Job, "columns", ["total"])
+    return made
 
 
-def test_a_workspace_and_a_critic_serve_as_long_as_they_fit(studio):
-    lender, workspaces, critics = studio
-    first = lender.workspace(job(config()))[0]
-    assert lender.workspace(job(config(style={"weight": 3})))[0] is first
-    assert lender.workspace(job(config(style={"layers": ["relu1_1"]})))[0] is not first
-    assert [each.closed for each in workspaces] == [True, False]
-    lender.critic(job(config()))
-    lender.critic(job(config(network={"pooling": "average"})))
-    assert len(critics) == 1
-    assert not workspaces[1].closed
-    lender.lasting = False
-    lender.critic(job(config()))  # for which there is room now
-    assert workspaces[1].closed
+def judge(graphs: GraphCache, each: Job, build: Maker) -> None:
+    graphs.judge(each, graphs.open(each, build), Path("pastiche.png"))
+
+
+def test_a_graph_and_an_evaluator_serve_as_long_as_they_fit(evaluators):
+    graphs, build = GraphCache(DEVICE, kept_bytes=1), Maker()
+    first = graphs.open(job(config()), build)
+    assert graphs.open(job(config(style={"weight": 3})), build) is first
+    assert graphs.open(job(config(style={"layers": ["relu1_1"]})), build) is not first
+    assert [each.closed for each in build] == [True, False]
+    for settings in (config(), config(network={"pooling": "average"})):
+        judge(graphs, job(settings), build)
+    assert len(evaluators) == 1
+    assert not build[-1].closed
     runs = [layers("relu1_1", "relu5_1"), layers("relu2_1", "relu5_1")]
-    [(structure, _)] = group(runs)
+    [(spec, _)] = group(runs)
+    before = len(build)
     for each in runs:
-        lender.workspace(job(each, structure=structure))
-    assert len(workspaces) == 3
+        graphs.open(job(each, provenance=Provenance(spec)), build)
+    assert len(build) == before + 1
+
+
+def test_the_graph_of_a_single_run_is_closed_before_its_evaluator_opens(evaluators):
+    graphs, build = GraphCache(DEVICE), Maker()
+    judge(graphs, job(config()), build)
+    assert build[0].closed
+    assert len(evaluators) == 1
 
 
 OTHERS = (
@@ -141,45 +161,58 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_random_filters_of_another_seed_or_picture_are_another_network(other, studio):
-    lender, workspaces, critics = studio
+def test_random_filters_of_another_seed_or_picture_are_another_network(other, evaluators):
+    graphs, build = GraphCache(DEVICE, kept_bytes=1), Maker()
     for each in (job(config(), "random"), job(config(style={"weight": 3}), "random"), other):
-        lender.workspace(each)
-        lender.critic(each)
-    assert len(workspaces) == len(critics) == 2
+        judge(graphs, each, build)
+    assert len(build) == len(evaluators) == 2
 
 
-def test_what_is_closed_or_cannot_be_opened_is_opened_anew(studio):
-    lender, workspaces, critics = studio
+def test_a_graph_that_is_closed_or_fails_to_open_is_built_again(evaluators):
+    graphs, build = GraphCache(DEVICE, kept_bytes=1), Maker()
     plain, other = job(config()), job(config(network={"pooling": "average"}))
-    lender.workspace(plain)
-    lender.critic(plain)
-    lender.close()
-    lender.close()
-    assert workspaces[0].closed
-    assert critics[0].closed
-    assert not lender.workspace(plain)[0].closed
-    lender.open_workspace = Mock(side_effect=MemoryError)
+    judge(graphs, plain, build)
+    graphs.close()
+    graphs.close()
+    assert build[0].closed
+    assert evaluators[0].closed
+    assert not graphs.open(plain, build).closed
     with pytest.raises(MemoryError):
-        lender.workspace(other)
-    lender.open_workspace = workspaces
-    assert workspaces[1].closed
-    assert not lender.workspace(other)[0].closed
-    assert not lender.workspace(plain)[0].closed
+        graphs.open(other, Mock(side_effect=MemoryError))
+    assert build[1].closed
+    assert not graphs.open(other, build).closed
+    assert not graphs.open(plain, build).closed
 
 
-def test_styles_are_mixed_once_where_they_have_a_fine_structure(studio):
-    lender, *_ = studio
-    mixed = []
-    lender.mix = lambda each: mixed.append(each) or Pictures(PICTURE, ())
+def test_a_spec_has_what_device_and_tile_add():
+    plain = graph_spec(job(config(runtime={"precision": "float32", "tile": "none"})), DEVICE)
+    assert (plain.tiled, plain.float64_sums) == (False, True)
+    assert graph_spec(job(config(runtime={"tile": 64})), DEVICE).tiled
+    in_bfloat16 = job(config(runtime={"precision": "bfloat16"}))
+    assert not graph_spec(in_bfloat16, DEVICE).float64_sums
+
+
+def test_styles_are_painted_once_where_they_have_a_fine_structure(evaluators):
+    graphs, build, painted = GraphCache(DEVICE), Maker(), []
+
+    def optimise(_graph, own, pictures, _watch):
+        painted.append(own)
+        assert pictures.styles == (PICTURE,)
+        return Result(PICTURE + 1, None, LossHistory([]), False)
+
+    def pictures(each: Job) -> Pictures:
+        return graphs.pictures(each, build, optimise)
+
     plain = job(config())
-    assert lender.workspace(plain)[1] is plain.pictures
-    assert not mixed
+    assert pictures(plain) is plain.pictures
+    assert not painted
     fine = replace(plain, pictures=replace(plain.pictures, fine=(PICTURE,)))
-    assert lender.workspace(fine)[1].styles == ()
+    found = pictures(fine)
+    assert (found.styles[0].max(), found.fine) == (1, ())
+    assert all(each.closed for each in build)
     changes = {"style": {"weight": 3}}, {"image": {"size": 99}}, {"network": {"pooling": "average"}}
     for times, each in enumerate(changes, start=1):
-        lender.workspace(replace(fine, config=config(**each)))
-        assert len(mixed) == times
-    lender.workspace(replace(fine, digests={"content.image": "b"}))
-    assert len(mixed) == 4
+        pictures(replace(fine, config=config(**each)))
+        assert len(painted) == times
+    pictures(replace(fine, digests={"content.image": "b"}))
+    assert len(painted) == 4
