@@ -1,4 +1,9 @@
-"""The losses of the papers, and the graph of their sum; no settings, no network, no file."""
+"""The losses of the papers and the graph of their sum; no settings, no network, no files.
+
+`spec` names the layers and formulas, `losses` and `total_variation` have the formulas, `terms` turns
+features into named terms, `objective` sums them, `gradients` has gradients other than TensorFlow's
+own, and `variables` holds what is fed.
+"""
 
 from neural_style.objective.objective import (
     Evaluation,

@@ -1,13 +1,7 @@
-"""Adam and L-BFGS inside the pixel range."""
+"""Adam and L-BFGS inside the pixel range: `optimizer` chooses between `adam` and `lbfgs`, whose
+operations are in `lbfgs_graph` and `vectors`.
+"""
 
-from neural_style.optimizers.optimizer import (
-    Optimizer,
-    Run,
-    build_optimizer,
-)
+from neural_style.optimizers.optimizer import Optimizer, Run, build_optimizer
 
-__all__ = [
-    "Optimizer",
-    "Run",
-    "build_optimizer",
-]
+__all__ = ["Optimizer", "Run", "build_optimizer"]

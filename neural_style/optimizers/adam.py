@@ -1,7 +1,7 @@
-"""Adam as a minimize operation in the graph, projected to the pixel range after each step.
+"""Adam as TensorFlow's minimize operation, projected to the pixel range after each step.
 
-Kingma and Ba 2015 (arXiv:1412.6980), as TensorFlow implements it. The lowest-loss iterate is kept,
-compared at every one of them, because with a constant step the last is rarely the best.
+Kingma and Ba 2015 (arXiv:1412.6980). The iterate of the lowest loss is kept, because with a
+constant learning rate the last one is rarely the best.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -22,13 +22,13 @@ from neural_style.system.tensorflow_v1 import tf
 
 @dataclass(frozen=True)
 class Steps:
-    """What makes an iteration, by the loss of an image in one piece or in tiles.
+    """The operations of an iteration, for an image in one piece or in tiles.
 
     Attributes:
         losses: Terms by name and their `total`, scalars.
-        compare: Takes the current image as the best if its total is lower.
+        compare: Keeps the current image as the best if its total is lower.
         train: Compares, steps and projects.
-        train_and_average: The same, then takes the new iterate into the average.
+        train_and_average: Does the same, then adds the new iterate to the average.
     """
 
     losses: Mapping[str, tf.Tensor]
@@ -39,18 +39,17 @@ class Steps:
 
 @dataclass(frozen=True)
 class Adam:
-    """Handles of the optimiser's graph.
+    """Handles of the optimiser's graph; see `Optimizer`.
 
     Attributes:
         objective: What is minimised.
-        best_image, best_loss: The lowest-loss iterate, [1, H, W, 3], and its total.
+        best_image, best_loss: The iterate of the lowest loss, [1, H, W, 3], and its total.
         moments: Means of the gradient and of its square, [1, H, W, 3].
-        powers: beta1 and beta2 to the power of the steps made, and one more.
-        forget: Sets the step count to none.
+        powers: beta1 and beta2 to the power of the number of steps plus one.
+        reset_powers: Sets the number of steps to 0.
         whole: Steps by TensorFlow's `minimize`, of an image in one piece.
-        tiled: Steps by the gradient that tiles have left; None without them.
-        average: Mean of the iterates with exponentially falling weights, [1, H, W, 3], not yet
-            divided by their sum.
+        tiled: Steps by the gradient that an evaluation leaves; None without tiles.
+        average: Exponentially weighted sum of the iterates, [1, H, W, 3], not yet normalised.
         options: Placeholders of learning rate, beta1, beta2, epsilon and decay of the average.
     """
 
@@ -59,7 +58,7 @@ class Adam:
     best_loss: FedVariable
     moments: tuple[FedVariable, ...]
     powers: tuple[FedVariable, ...]
-    forget: tf.Operation
+    reset_powers: tf.Operation
     whole: Steps
     tiled: Steps | None
     average: FedVariable
@@ -81,8 +80,8 @@ class Adam:
         return AdamRun(session, self, options, total, evaluation)
 
     @property
-    def held(self) -> dict[str, FedVariable]:
-        """All that the graph holds of a run, by name."""
+    def variables(self) -> dict[str, FedVariable]:
+        """The variables that make up the state of a run, by name."""
         return {
             "image": self.objective.image,
             "best_image": self.best_image,
@@ -102,29 +101,26 @@ def build_adam(
 
     Args:
         objective: What to minimise.
-        box: Lowest and highest value of each channel, [3] and [3], that every iterate keeps to;
-            None for no bounds.
-        tiles: The same objective tile by tile, if there is to be one.
+        box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
+        tiles: Losses and gradient of the same objective in tiles; None for images in one piece.
     """
     image = objective.image.variable
     names = ("learning_rate", "beta1", "beta2", "epsilon")
-    rate, beta1, beta2, epsilon = (tf.placeholder_with_default(0.5, [], name=n) for n in names)
-    decay = tf.placeholder(tf.float32, [], "average")
-    best_image, best_loss = (
-        build_fed("best_image", [1, None, None, 3]),
-        build_fed("best_loss", []),
-    )
+    options = {name: tf.placeholder_with_default(0.5, [], name=name) for name in names}
+    optimizer = tf.train.AdamOptimizer(*options.values())
+    decay = options["average"] = tf.placeholder(tf.float32, [], "average")
+    best_image = build_fed("best_image", [1, None, None, 3])
+    best_loss = build_fed("best_loss", [])
     average = build_fed("average_image", [1, None, None, 3])
-    optimizer = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon)
 
     def steps(losses: Mapping[str, tf.Tensor], descend: Callable[[], tf.Operation]) -> Steps:
-        def take() -> tf.Operation:
+        def keep() -> tf.Operation:
             return tf.group(
                 best_image.variable.assign(image.value(), read_value=False),
                 best_loss.variable.assign(losses["total"], read_value=False),
             )
 
-        compare = tf.cond(losses["total"] < best_loss.variable.value(), take, tf.no_op)
+        compare = tf.cond(losses["total"] < best_loss.variable.value(), keep, tf.no_op)
         with tf.control_dependencies([compare]):
             train = descend()
         if box is not None:
@@ -142,33 +138,26 @@ def build_adam(
     )
     tiled = None
     if tiles is not None:
-        slope = tiles.gradient.variable.value()
-        tiled = steps(tiles.losses, lambda: optimizer.apply_gradients([(slope, image)]))
-    powers = optimizer._get_beta_accumulators()  # no public name; the step count lives in them
+        gradient = tiles.gradient.variable.value()
+        tiled = steps(tiles.losses, lambda: optimizer.apply_gradients([(gradient, image)]))
+    powers = optimizer._get_beta_accumulators()  # has no public name; they count the steps
+    betas = zip(powers, (options["beta1"], options["beta2"]), strict=True)
     return Adam(
         objective=objective,
         best_image=best_image,
         best_loss=best_loss,
         moments=tuple(fed_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
         powers=tuple(fed_of(power, f"power_{i}") for i, power in enumerate(powers)),
-        forget=tf.group(
-            powers[0].assign(beta1, read_value=False), powers[1].assign(beta2, read_value=False)
-        ),
+        reset_powers=tf.group(*(power.assign(beta, read_value=False) for power, beta in betas)),
         whole=whole,
         tiled=tiled,
         average=average,
-        options={
-            "learning_rate": rate,
-            "beta1": beta1,
-            "beta2": beta2,
-            "epsilon": epsilon,
-            "average": decay,
-        },
+        options=options,
     )
 
 
 class AdamRun:
-    """A run of Adam at one scale."""
+    """A run of Adam at one scale; see `Run`."""
 
     def __init__(
         self,
@@ -179,27 +168,25 @@ class AdamRun:
         evaluation: Evaluation | None = None,
     ) -> None:
         self._session, self._handles, self._options, self._total = session, handles, options, total
-        self._averaged = 0
-        self._shrunk = 1.0  # of the learning rate, by recoveries
+        self._averaged = 0  # iterates in the average
+        self._shrunk = 1.0  # factor of the learning rate, halved by each recovery
         self.use(evaluation)
 
     def start(self, image: np.ndarray, before: AdamRun | None = None) -> None:
-        """Put an image in place with empty moments, or with those of the scale before."""
+        """Start from an image, with the moments of the run at the scale before, or with none."""
         handles, blank = self._handles, np.zeros_like(image)
         moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
         self._shrunk = before._shrunk if before else 1.0
-        assign(
-            self._session,
-            [
-                (handles.objective.image, image),
-                (handles.best_image, image),
-                (handles.best_loss, math.inf),
-                (handles.average, blank),
-                *zip(handles.moments, moments, strict=True),
-            ],
-        )
+        values = [
+            (handles.objective.image, image),
+            (handles.best_image, image),
+            (handles.best_loss, math.inf),
+            (handles.average, blank),
+            *zip(handles.moments, moments, strict=True),
+        ]
+        assign(self._session, values)
         if before is None:
-            self._session.run(handles.forget, self._feed(0))
+            self._session.run(handles.reset_powers, self._feed(0))
 
     def iterate(self) -> np.ndarray:
         """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
@@ -211,68 +198,65 @@ class AdamRun:
         self._steps = cast(Steps, self._handles.tiled) if evaluation else self._handles.whole
 
     def recover(self) -> None:
-        """Go back to the best image, with empty moments and steps of half the size."""
+        """Go back to the best image, with empty moments and half the learning rate."""
         self._shrunk /= 2
-        best = self.best_image()
+        best, handles = self.best_image(), self._handles
         blank = np.zeros_like(best)
-        places = [self._handles.average, *self._handles.moments]
-        assign(
-            self._session,
-            [(self._handles.objective.image, best), *((place, blank) for place in places)],
-        )
+        empty = [(variable, blank) for variable in (handles.average, *handles.moments)]
+        assign(self._session, [(handles.objective.image, best), *empty])
         self._averaged = 0
-        self._session.run(self._handles.forget, self._feed(0))
+        self._session.run(handles.reset_powers, self._feed(0))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all that the next iteration depends on."""
-        values = self._session.run({n: h.variable for n, h in self._handles.held.items()})
-        return {**values, "averaged": np.array(self._averaged), "shrunk": np.array(self._shrunk)}
+        """Return all arrays that the next iteration depends on."""
+        variables = {name: fed.variable for name, fed in self._handles.variables.items()}
+        counts = {"averaged": np.array(self._averaged), "shrunk": np.array(self._shrunk)}
+        return {**self._session.run(variables), **counts}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Put a state in place."""
-        held = self._handles.held
-        forms = {name: each.form for name, each in held.items()}
+        """Continue from the state of another run; see `Run.restore`."""
+        variables = self._handles.variables
+        forms = {name: fed.form for name, fed in variables.items()}
         check_state(state, {**forms, "averaged": (int, ()), "shrunk": (float, ())})
-        assign(self._session, [(each, state[name]) for name, each in held.items()])
+        assign(self._session, [(fed, state[name]) for name, fed in variables.items()])
         self._averaged = max(int(state["averaged"]), 0)
         self._shrunk = float(state["shrunk"])
 
     def step(self, iteration: int) -> dict[str, float]:
         """Make one iteration and return the losses of the iterate it started from."""
-        steps = self._steps
+        steps, feed = self._steps, self._feed(iteration)
         train = steps.train_and_average if self._options.average else steps.train
-        fed = self._feed(iteration)
         if self._evaluation:
             losses = self._evaluation.evaluate()
-            self._session.run(train, fed)
+            self._session.run(train, feed)
         else:
-            losses, _ = self._session.run([steps.losses, train], fed)
+            losses, _ = self._session.run([steps.losses, train], feed)
         self._averaged += 1
         return losses
 
     def finish(self) -> dict[str, float]:
-        """Return the losses of the last iterate, which may be the best."""
+        """Return the losses of the last iterate, and keep it if it is the best."""
         if self._evaluation:
             self._evaluation.losses()
         losses, _ = self._session.run([self._steps.losses, self._steps.compare])
         return losses
 
     def best_image(self) -> np.ndarray:
-        """Return the lowest-loss iterate, [1, H, W, 3], RGB minus the mean."""
+        """Return the iterate of the lowest loss, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.best_image.variable)
 
     def averaged_image(self) -> np.ndarray | None:
-        """Return the average of the iterates, its bias corrected; None if none is kept."""
+        """Return the average of the iterates, corrected for its bias; None if there is none."""
         if not self._options.average or not self._averaged:
             return None
         weight = 1 - self._options.average**self._averaged
         return self._session.run(self._handles.average.variable) / np.float32(weight)
 
     def moments_at(self, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """Return both moments for an image of another shape [1, H, W, 3].
+        """Return both moments for an image of another shape, [1, H, W, 3].
 
-        A loss that is a mean over positions has a gradient that falls with their number, and so do
-        its moments; left as they are, the second would hold back the steps for 1 / (1 - beta2)
+        The gradient of a loss that is a mean over positions falls with their number, and the
+        moments with it. Unscaled, the second moment would shorten the steps for 1 / (1 - beta2)
         iterations.
         """
         first, second = self._session.run([moment.variable for moment in self._handles.moments])
@@ -285,15 +269,10 @@ class AdamRun:
         square = np.maximum(images.resize(second[0], size), 0) * ratio**2
         return [mean[None].astype(np.float32), square[None].astype(np.float32)]
 
-    def _feed(self, iteration: int) -> dict[Any, float]:
-        options = self._options
-        values = {
-            "learning_rate": self._shrunk * learning_rate(options, iteration, self._total),
-            "beta1": options.beta1,
-            "beta2": options.beta2,
-            "epsilon": options.epsilon,
-            "average": options.average,
-        }
+    def _feed(self, iteration: int) -> dict[tf.Tensor, float]:
+        values = {name: getattr(self._options, name) for name in self._handles.options}
+        rate = learning_rate(self._options, iteration, self._total)
+        values["learning_rate"] = self._shrunk * rate
         return {self._handles.options[name]: value for name, value in values.items()}
 
 

@@ -1,10 +1,10 @@
 """L-BFGS with bounds: two loops over the free variables and a projected line search.
 
-Liu and Nocedal 1989 for the recursion; Bertsekas 1982 for the active set, the pixels that stand at
-a bound and would leave the box; Chen et al. 2014 (VL-BFGS) for where the work is done. The history
-and every vector stay where the network runs. One matrix product gives all inner products of the
-basis, and the host runs both loops on those few scalars; between them, where the textbook scales by
-a number, the network's side multiplies by that number and the multilevel preconditioner.
+Liu and Nocedal 1989 for the recursion; Bertsekas 1982 for the active set, the pixels at a bound
+that would leave the box; Chen et al. 2014 (VL-BFGS) for the division of work. The history and every
+vector stay where the network runs. One matrix product gives all inner products of the basis, and
+the host runs both loops on these few scalars. Where the textbook scales by a number between the
+loops, here that number and the multilevel preconditioner are applied.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from neural_style.config import Optimizer as Options
-from neural_style.objective import Evaluation, LeftGradient, Objective
+from neural_style.objective import Evaluation
 from neural_style.objective.variables import FedVariable, assign, check_state, misfit
-from neural_style.optimizers.lbfgs_graph import Graph, build_graph
-from neural_style.optimizers.vectors import CHUNK, Box, blocks
+from neural_style.optimizers.lbfgs_graph import LBFGSGraph
+from neural_style.optimizers.vectors import CHUNK, blocks
 from neural_style.system.tensorflow_v1 import tf
 
-FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the bare gradient
-GROWTH = 3.0  # of that after a step without a usable pair
-ARMIJO = 1e-4  # share of the predicted decrease that a step must bring (Nocedal and Wright, 3.4)
+FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the plain gradient
+GROWTH = 3.0  # factor of that after a step without a usable pair
+ARMIJO = 1e-4  # least share of the predicted decrease (Nocedal and Wright, eq. 3.4)
 CURVATURE = 1e-8  # least cosine of the angle between the two vectors of a pair
 BACKTRACKS = 12
 
@@ -33,11 +33,11 @@ BACKTRACKS = 12
 class LBFGS:
     """L-BFGS in a graph; see `Optimizer`."""
 
-    graph: Graph
+    graph: LBFGSGraph
 
     @property
     def losses(self) -> Mapping[str, tf.Tensor]:
-        """Terms by name and their `total`, scalars."""
+        """Terms by name and their `total`, scalars, of an image in one piece."""
         return self.graph.losses
 
     def run(
@@ -52,39 +52,26 @@ class LBFGS:
         return LBFGSRun(session, self.graph, evaluation)
 
 
-def build_lbfgs(
-    objective: Objective,
-    box: Box | None,
-    history: int,
-    preconditioned: bool,
-    tiles: LeftGradient | None = None,
-) -> LBFGS:
-    """Add L-BFGS to the graph; see `build_graph`."""
-    return LBFGS(build_graph(objective, box, history, preconditioned, tiles))
-
-
 class LBFGSRun:
-    """A run of L-BFGS from a start image; the host's part, which sees scalars only."""
+    """A run of L-BFGS at one scale; see `Run`."""
 
     def __init__(
-        self, session: tf.Session, handles: Graph, evaluation: Evaluation | None = None
+        self, session: tf.Session, handles: LBFGSGraph, evaluation: Evaluation | None = None
     ) -> None:
-        self._session = session
-        self._evaluation = evaluation
-        self._handles = handles
+        self._session, self._handles, self._evaluation = session, handles, evaluation
         self._pairs: list[int] = []  # slots in use, the oldest first
-        self._least = np.zeros(handles.history)  # what s.y has to exceed over the free variables
-        self._scale = 1.0  # of the newest pair: s.y / y.Py
-        self._reach = FIRST_STEP  # of a step along the bare gradient, largest change of a value
-        self._stuck = False  # not even along the gradient is there anything lower
+        self._least = np.zeros(handles.history)  # lower bound of s.y over the free variables
+        self._scale = 1.0  # s.y / y.Py of the newest pair
+        self._reach = FIRST_STEP  # largest change of a value in a step along the plain gradient
+        self._stuck = False  # whether not even the plain gradient leads to a lower loss
         self._losses: dict[str, float] = {}
-        self._tried = self._losses  # of the last step that was tried
+        self._tried = self._losses  # of the last trial step
         self._rows = 0  # of a vector
 
     def start(self, image: np.ndarray, before: LBFGSRun | None = None) -> None:
         """Start with an empty history: pairs of another scale say nothing about this one."""
         del before
-        self._put(image)
+        self._set_image(image)
         self._losses = self._evaluate()
         self._session.run(self._handles.advance)
 
@@ -97,17 +84,17 @@ class LBFGSRun:
         self._evaluation = evaluation
 
     def recover(self) -> None:
-        """Begin again at the last iterate, along the bare gradient with half the step."""
+        """Start again at the last iterate, along the plain gradient with half the step."""
         self._pairs.clear()
         self._reach /= 2
         self._stuck = False
         self.start(self.best_image())
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all that the next iteration depends on."""
-        held = {name: each.variable for name, each in self._held().items()}
+        """Return all arrays that the next iteration depends on."""
+        variables = {name: fed.variable for name, fed in self._variables().items()}
         return {
-            **self._session.run(held),
+            **self._session.run(variables),
             "pairs": np.array(self._pairs, int),
             "least": self._least,
             "scalars": np.array([self._scale, self._reach, self._stuck], float),
@@ -115,26 +102,23 @@ class LBFGSRun:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Put a state in place."""
+        """Continue from the state of another run; see `Run.restore`."""
         self._check(state)
         self._least = np.array(state["least"])
-        self._scale, self._reach, self._stuck = (
-            float(state["scalars"][0]),
-            float(state["scalars"][1]),
-            bool(state["scalars"][2]),
-        )
+        scale, reach, stuck = state["scalars"]
+        self._scale, self._reach, self._stuck = float(scale), float(reach), bool(stuck)
         self._losses = dict(zip(self._handles.losses, state["losses"], strict=True))
-        self._put(state["anchor"])
-        assign(self._session, [(each, state[name]) for name, each in self._held().items()])
+        self._set_image(state["anchor"])
+        assign(self._session, [(fed, state[name]) for name, fed in self._variables().items()])
 
-    def _put(self, image: np.ndarray) -> None:
-        """Put an image [1, H, W, 3] in place, with no history."""
+    def _set_image(self, image: np.ndarray) -> None:
+        """Set the image, [1, H, W, 3], with an empty history."""
         self._rows = -(-image.size // CHUNK)
         assign(self._session, [(self._handles.objective.image, image)])
         self._session.run(self._handles.reset)
 
     def _check(self, state: Mapping[str, np.ndarray]) -> None:
-        """Check that a state is that of such a run, and take which pairs it has."""
+        """Check that a state fits this run, and set the slots in use to its own."""
         history, terms = self._handles.history, len(self._handles.losses)
         forms = {
             "least": (float, (history,)),
@@ -145,33 +129,34 @@ class LBFGSRun:
         self._pairs = [int(slot) for slot in state["pairs"]]
         if len(self._pairs) > history or sorted(self._pairs) != list(range(len(self._pairs))):
             raise misfit("pairs")
-        check_state(state, {name: held.form for name, held in self._held().items()})
+        check_state(state, {name: fed.form for name, fed in self._variables().items()})
         if len(state["slope"]) != -(-state["anchor"].size // CHUNK):
             raise misfit("slope")
 
-    def _held(self) -> dict[str, FedVariable]:
-        """Return what the graph holds of the run, by name: only the pairs in use."""
+    def _variables(self) -> dict[str, FedVariable]:
+        """Return the variables of the run by name, with only the pairs in use."""
         handles = self._handles
         return {
             "anchor": handles.anchor,
-            "slope": handles.slope,
+            "slope": handles.gradient,
             "free": handles.free,
             **{f"step_{j}": handles.steps[j] for j in self._pairs},
             **{f"change_{j}": handles.changes[j] for j in self._pairs},
         }
 
     def step(self, iteration: int) -> dict[str, float]:
-        """Make one iteration and return the losses of the iterate it started from; where every step
-        leads to losses that are no numbers, return those.
+        """Make one iteration and return the losses of the iterate it started from.
+
+        If every trial step leads to losses that are NaN or infinite, return those.
         """
         del iteration
         before = self._losses
         if not self._stuck and not self._descend():
             self._pairs.clear()
             self._stuck = not self._descend()
-            good, tried = (np.isfinite(each["total"]) for each in (before, self._tried))
-            if self._stuck and good and not tried:
-                return self._tried  # whoever guards the run sends it back
+            finite, tried_finite = (np.isfinite(each["total"]) for each in (before, self._tried))
+            if self._stuck and finite and not tried_finite:
+                return self._tried  # so that the caller notices and recovers
         return before
 
     def finish(self) -> dict[str, float]:
@@ -183,10 +168,10 @@ class LBFGSRun:
         return self.iterate()
 
     def averaged_image(self) -> None:
-        """Return None: there is no noise of steps to average out."""
+        """Return None: the steps have no noise to average out."""
 
     def _evaluate(self) -> dict[str, float]:
-        """Return the losses of the current image, and let the graph keep its gradient."""
+        """Return the losses of the current image, and compute its gradient in the graph."""
         if self._evaluation:
             losses = self._evaluation.evaluate()
             self._session.run(self._handles.evaluate_tiles)
@@ -195,9 +180,9 @@ class LBFGSRun:
         return losses
 
     def _descend(self) -> bool:
-        """Search along the direction of the history; return False if nothing lower was found."""
+        """Search along the direction of the history; return whether a lower loss was found."""
         handles, run = self._handles, self._session.run
-        length = self._aim()
+        length = self._set_direction()
         for _ in range(BACKTRACKS):
             run(handles.move, {handles.length: length})
             losses = self._tried = self._evaluate()
@@ -210,50 +195,51 @@ class LBFGSRun:
         run(handles.move, {handles.length: 0.0})
         return False
 
-    def _aim(self) -> float:
-        """Set the direction, -H times the gradient; return the length of the step to try first."""
-        handles, run = self._handles, self._session.run
+    def _set_direction(self) -> float:
+        """Set the direction to -H g; return the length of the first trial step."""
+        handles = self._handles
         products = sum(self._blocks(handles.products))
         pairs = [j for j in self._pairs if products[j, j] > self._least[j]]
-        first, alpha = first_loop(products, pairs)
-        self._blocks(handles.turn, {handles.turning: first})
-        run(handles.smooth)
+        q, alpha = first_loop(products, pairs)
+        self._blocks(handles.combine_changes, {handles.coefficients: q})
+        self._session.run(handles.precondition)
         along = sum(self._blocks(handles.along))
-        second = second_loop(products, pairs, alpha, self._scale * along)
+        steps = second_loop(products, pairs, alpha, self._scale * along)
         scale = self._scale if pairs else 1.0
-        self._blocks(handles.aim, {handles.aiming: second, handles.scale: scale})
+        self._blocks(handles.combine_steps, {handles.coefficients: steps, handles.scale: scale})
         if pairs:
             return 1.0
-        return self._reach / max(*self._blocks(handles.steepest), 1e-30)
+        return self._reach / max(*self._blocks(handles.largest), 1e-30)
 
-    def _blocks(self, fetched: Any, fed: Mapping[Any, Any] | None = None) -> list[Any]:
-        """Return what is fetched of every block of rows."""
+    def _blocks(self, fetched: Any, feed: Mapping[Any, Any] | None = None) -> list[Any]:
+        """Return the fetched values of every block of rows."""
         run, rows = self._session.run, self._handles.rows
-        return [run(fetched, {**(fed or {}), rows: block}) for block in blocks(self._rows)]
+        return [run(fetched, {**(feed or {}), rows: block}) for block in blocks(self._rows)]
 
     def _accept(self, losses: dict[str, float], pair: np.ndarray) -> None:
-        """Move the anchor to the image and remember how the gradient changed on the way."""
-        handles = self._handles
+        """Make the image the anchor, and store the step and the change of the gradient."""
+        handles, run = self._handles, self._session.run
         least = CURVATURE * np.sqrt(pair[1] * pair[2])
         if pair[0] > least:
-            self._session.run(handles.bend)
+            run(handles.precondition_change)
             full = len(self._pairs) == handles.history
             slot = self._pairs.pop(0) if full else len(self._pairs)
-            bent = self._session.run(handles.bent)
-            self._session.run(handles.store, {handles.slot: slot})
+            along_change = run(handles.along_change)
+            run(handles.store, {handles.slot: slot})
             self._pairs.append(slot)
             self._least[slot] = least
-            self._scale = pair[0] / bent
-        else:  # the slope got no flatter on the way, so the step was too short to learn from
+            self._scale = pair[0] / along_change
+        else:  # the gradient got no flatter, so the step was too short to learn from
             self._pairs.clear()
             self._reach *= GROWTH
-        self._session.run(handles.advance)
+        run(handles.advance)
         self._losses = losses
 
 
 def first_loop(products: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, dict[int, float]]:
-    """Return q = -(g - sum_j alpha_j y_j) as coefficients of y_1..y_m and g, and the alphas
-    (Nocedal and Wright, algorithm 7.4).
+    """Return q = -(g - sum_j alpha_j y_j) as coefficients of y_1..y_m and g, and the alphas.
+
+    This is the first loop of algorithm 7.4 in Nocedal and Wright.
 
     Args:
         products: Inner products of s_1..s_m with y_1..y_m and g, [m, m + 1].
@@ -271,11 +257,11 @@ def first_loop(products: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, 
 def second_loop(
     products: np.ndarray, pairs: Sequence[int], alpha: Mapping[int, float], along: np.ndarray
 ) -> np.ndarray:
-    """Return the direction -H g less H_0 q, as coefficients of s_1..s_m.
+    """Return -H g - H_0 q, the second loop's part of the direction, as coefficients of s_1..s_m.
 
     Args:
-        products, pairs: As for the first loop.
-        alpha: What it found.
+        products, pairs: As in the first loop.
+        alpha: Result of the first loop.
         along: Inner products of H_0 q with y_1..y_m, [m].
     """
     direction = np.zeros(len(products))
@@ -286,7 +272,10 @@ def second_loop(
 
 
 def shorter(predicted: float, rise: float) -> float:
-    """Return the factor to the lowest point of the parabola through both ends, 0.1 to 0.5."""
+    """Return the factor that leads to the lowest point of the parabola, between 0.1 and 0.5.
+
+    The parabola starts with the predicted slope and ends at the rise.
+    """
     if not np.isfinite(rise) or rise <= predicted:
         return 0.1
     return float(np.clip(0.5 * predicted / (predicted - rise), 0.1, 0.5))

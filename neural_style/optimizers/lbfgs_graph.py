@@ -1,7 +1,7 @@
-"""The graph of L-BFGS: its vectors, which stay where the network runs, and what is done to them.
+"""The graph of L-BFGS: its vectors, which stay where the network runs, and the operations on them.
 
-The host's part, which sees scalars only, is in `lbfgs.py`. What takes in many vectors at once does
-so for a block of their rows, so that it never needs a second copy of the history.
+The host's part, which sees only scalars, is in `lbfgs`. Operations on many vectors at once work on
+a block of their rows, so that they never need a second copy of the history.
 """
 
 from __future__ import annotations
@@ -34,82 +34,85 @@ _FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
 
 @dataclass(frozen=True)
-class Graph:
-    """Handles of the graph; M rows of CHUNK numbers hold a vector.
+class LBFGSGraph:
+    """Handles of the graph; R rows of CHUNK numbers hold a vector.
+
+    Notation: s_1..s_m and y_1..y_m are the steps and the changes of the gradient in the history, g
+    is the gradient, P the preconditioner, d the direction. s and y without an index lead from the
+    anchor to the current image.
 
     Attributes:
         objective: What is minimised.
-        anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
-        slope: The gradient there, [R, CHUNK].
-        free: 1 for variables that may move from there, 0 for those held at a bound or outside the
-            region, [R, CHUNK].
-        steps, changes: s_1..s_m and y_1..y_m, each [R, CHUNK].
-        losses: Terms by name and their `total`, at the current image.
         history: Number of pairs kept, m.
-        evaluate: Keeps the gradient at the current image, for `pair` and `advance`.
-        evaluate_tiles: Keeps that which tiles have left; None without them.
-        pair: Of the step s since the anchor and the change of the gradient y: s.y, s.s, y.y.
-        predicted: The gradient times the way from the anchor to the image.
-        bend: Keeps P y as the direction, where P is the preconditioner.
-        bent: The direction's inner product with y; after `bend`, y.Py.
-        store: Puts that pair into the slot fed.
+        anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
+        gradient: g, at the anchor, [R, CHUNK].
+        free: 1 for variables that may move from the anchor, 0 for those held at a bound or outside
+            the region, [R, CHUNK].
+        steps, changes: s_1..s_m and y_1..y_m, [R, CHUNK].
+        direction: d, [R, CHUNK].
+        losses: Terms by name and their `total`, at the current image.
+        evaluate: Computes the gradient at the current image.
+        evaluate_tiles: Takes it from an evaluation in tiles; None without tiles.
+        pair: s.y, s.s and y.y, [3].
+        predicted: g.s.
+        precondition_change: d = P y.
+        along_change: d.y.
+        store: Stores s and y in the slot fed.
         advance: Makes the current image and its gradient the anchor.
-        products: Inner products over the free variables of s_1..s_m with y_1..y_m and the anchor's
-            gradient, [m, m + 1], float64; of the block.
-        turn: Keeps q, the combination of y_1..y_m and the gradient with the coefficients fed, over
-            the free variables, as the direction; of the block.
-        smooth: Makes the direction P times what it is, over the free variables.
-        direction: Where the search goes, [R, CHUNK].
-        along: Inner products of the direction with y_1..y_m, [m], float64; of the block.
-        steepest: The direction's largest entry; of the block.
-        aim: Multiplies the direction by `scale` and adds the combination of s_1..s_m with the
-            coefficients fed; of the block.
-        move: Puts the image at the anchor plus `length` times the direction, inside the box.
+        products: Inner products over the free variables of s_1..s_m with y_1..y_m and g,
+            [m, m + 1], float64; of the block.
+        combine_changes: Sets d to the combination of y_1..y_m and g over the free variables; of the
+            block.
+        precondition: d = P d over the free variables.
+        along: Inner products of d with y_1..y_m, [m], float64; of the block.
+        combine_steps: Multiplies d by `scale` and adds the combination of s_1..s_m; of the block.
+        largest: Largest absolute value in d; of the block.
+        move: Moves the image to the anchor plus `length` times d, inside the box.
         reset: Empties the history and makes the current image the anchor.
-        rows, slot, turning, aiming, scale, length: Placeholders: the block's first row and the one
-            after its last, [2]; the coefficients of `turn`, [m + 1], and of `aim`, [m].
+        rows: Placeholder of the block: its first row and the one after its last, [2].
+        coefficients: Placeholder for both combinations, [m + 1] or [m].
+        slot, scale, length: Placeholders, scalars.
     """
 
     objective: Objective
+    history: int
     anchor: FedVariable
-    slope: FedVariable
+    gradient: FedVariable
     free: FedVariable
     steps: tuple[FedVariable, ...]
     changes: tuple[FedVariable, ...]
+    direction: tf.Variable
     losses: Mapping[str, tf.Tensor]
-    history: int
     evaluate: tf.Operation
     evaluate_tiles: tf.Operation | None
     pair: tf.Tensor
     predicted: tf.Tensor
-    bend: tf.Operation
-    bent: tf.Tensor
+    precondition_change: tf.Operation
+    along_change: tf.Tensor
     store: tf.Operation
     advance: tf.Operation
     products: tf.Tensor
-    turn: tf.Operation
-    smooth: tf.Operation
-    direction: tf.Variable
+    combine_changes: tf.Operation
+    precondition: tf.Operation
     along: tf.Tensor
-    steepest: tf.Tensor
-    aim: tf.Operation
+    combine_steps: tf.Operation
+    largest: tf.Tensor
     move: tf.Operation
     reset: tf.Operation
     rows: tf.Tensor
+    coefficients: tf.Tensor
     slot: tf.Tensor
-    turning: tf.Tensor
-    aiming: tf.Tensor
     scale: tf.Tensor
     length: tf.Tensor
 
 
-def build_graph(
+def build_lbfgs_graph(
     objective: Objective,
     box: Box | None,
     history: int,
     preconditioned: bool,
     tiles: LeftGradient | None = None,
-) -> Graph:
+) -> LBFGSGraph:
     """Add L-BFGS to the graph.
 
     Args:
@@ -117,95 +120,90 @@ def build_graph(
         box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
         history: Number of pairs to keep.
         preconditioned: Whether to use the multilevel preconditioner; without it, P = 1.
-        tiles: The same objective tile by tile, if there is to be one.
+        tiles: Losses and gradient of the same objective in tiles; None for images in one piece.
     """
     image = objective.image.variable
     number = image.dtype
     with tf.name_scope("lbfgs"):
-        held_anchor = build_fed("anchor", [1, None, None, 3], number)
-        held_slope, held_free = (
-            build_fed(name, [None, CHUNK], number) for name in ("slope", "free")
+        fed_anchor = build_fed("anchor", [1, None, None, 3], number)
+        fed_gradient, fed_free, fed_new, fed_direction = (
+            build_fed(name, [None, CHUNK], number)
+            for name in ("slope", "free", "new_slope", "direction")
         )
-        new_slope, direction = (
-            build_fed(name, [None, CHUNK], number).variable for name in ("new_slope", "direction")
-        )
-        held_steps, held_changes = (
+        fed_steps, fed_changes = (
             tuple(build_fed(f"{name}_{j}", [None, CHUNK], number) for j in range(history))
             for name in ("step", "change")
         )
-        anchor, slope, free = held_anchor.variable, held_slope.variable, held_free.variable
-        steps, changes = ([h.variable for h in some] for some in (held_steps, held_changes))
+        anchor, gradient, free = fed_anchor.variable, fed_gradient.variable, fed_free.variable
+        new_gradient, direction = fed_new.variable, fed_direction.variable
+        steps, changes = ([fed.variable for fed in each] for each in (fed_steps, fed_changes))
         rows = tf.placeholder(tf.int32, [2], "rows")
+        coefficients = tf.placeholder(number, [None], "coefficients")
         slot = tf.placeholder(tf.int32, [], "slot")
-        turning = tf.placeholder(number, [history + 1], "turning")
-        aiming = tf.placeholder(number, [history], "aiming")
         scale = tf.placeholder(number, [], "scale")
         length = tf.placeholder(number, [], "length")
 
-        here, down, ahead = anchor.value(), slope.value(), direction.value()
-        held = free.value()
-        way = in_rows(image.value() - here)
-        change = new_slope.value() - down
-        gradient = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
-        target = here + length * as_image(ahead, tf.shape(here))
-        begin = anchor.assign(image.value(), read_value=False)
-        descend = slope.assign(new_slope.value(), read_value=False)
+        x, g, d, mask = anchor.value(), gradient.value(), direction.value(), free.value()
+        s, y = in_rows(image.value() - x), new_gradient.value() - g
+        set_anchor = anchor.assign(image.value(), read_value=False)
+        set_gradient = gradient.assign(new_gradient.value(), read_value=False)
         blank = tf.zeros([-(-tf.size(image.value()) // CHUNK), CHUNK], number)
-
-        went, turned = ([block(each.value(), rows) for each in some] for some in (steps, changes))
-        down_part, held_part, ahead_part = (block(each, rows) for each in (down, held, ahead))
-        part = direction[rows[0] : rows[1]]
 
         def smooth(vector: tf.Tensor) -> tf.Tensor:
             if not preconditioned:
                 return vector
-            return in_rows(precondition(as_image(vector, tf.shape(here))))
+            return in_rows(precondition(as_image(vector, tf.shape(x))))
 
         def put(j: int) -> tf.Tensor:
-            pair = (steps[j].assign(way), changes[j].assign(change))
-            with tf.control_dependencies(pair):
+            with tf.control_dependencies((steps[j].assign(s), changes[j].assign(y))):
                 return tf.constant(j)
 
-        with tf.control_dependencies([begin, descend]):
-            may_move = free_variables(anchor.value(), slope.value(), box)
+        with tf.control_dependencies([set_anchor, set_gradient]):
+            may_move = free_variables(anchor.value(), gradient.value(), box)
             if objective.image.region:  # the preconditioner would smooth steps beyond it
                 region = objective.image.region.variable.value()
                 may_move *= in_rows(region * tf.ones_like(anchor.value()))
-        return Graph(
+
+        # The same vectors, of the block alone.
+        s_block, y_block = ([block(each.value(), rows) for each in v] for v in (steps, changes))
+        g_block, mask_block, d_block = (block(each, rows) for each in (g, mask, d))
+        y_and_g, d_rows = [*y_block, g_block], direction[rows[0] : rows[1]]
+        by_image = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
+        added = combine(coefficients, s_block) * mask_block
+        return LBFGSGraph(
             objective=objective,
-            anchor=held_anchor,
-            slope=held_slope,
-            free=held_free,
-            steps=held_steps,
-            changes=held_changes,
-            losses={**objective.terms, "total": objective.total},
             history=history,
-            evaluate=new_slope.assign(in_rows(gradient), read_value=False),
+            anchor=fed_anchor,
+            gradient=fed_gradient,
+            free=fed_free,
+            steps=fed_steps,
+            changes=fed_changes,
+            direction=direction,
+            losses={**objective.terms, "total": objective.total},
+            evaluate=new_gradient.assign(in_rows(by_image), read_value=False),
             evaluate_tiles=tiles
-            and new_slope.assign(in_rows(tiles.gradient.variable.value()), read_value=False),
-            pair=tf.stack([dot(way, change), dot(way, way), dot(change, change)]),
-            predicted=dot(down, way),
-            bend=direction.assign(smooth(change), read_value=False),
-            bent=dot(ahead, change),
+            and new_gradient.assign(in_rows(tiles.gradient.variable.value()), read_value=False),
+            pair=tf.stack([dot(s, y), dot(s, s), dot(y, y)]),
+            predicted=dot(g, s),
+            precondition_change=direction.assign(smooth(y), read_value=False),
+            along_change=dot(d, y),
             store=tf.switch_case(slot, [partial(put, j) for j in range(history)]).op,
             advance=free.assign(may_move, read_value=False),
-            products=inner_products([each * held_part for each in went], [*turned, down_part]),
-            turn=part.assign(combine(turning, [*turned, down_part]) * held_part).op,
-            smooth=direction.assign(smooth(ahead) * held, read_value=False),
-            direction=direction,
-            along=inner_products([ahead_part], turned)[0],
-            steepest=tf.reduce_max(tf.abs(ahead_part)),
-            aim=part.assign(scale * ahead_part + combine(aiming, went) * held_part).op,
-            move=image.assign(clip(target, box), read_value=False),
+            products=inner_products([each * mask_block for each in s_block], y_and_g),
+            combine_changes=d_rows.assign(combine(coefficients, y_and_g) * mask_block).op,
+            precondition=direction.assign(smooth(d) * mask, read_value=False),
+            along=inner_products([d_block], y_block)[0],
+            combine_steps=d_rows.assign(scale * d_block + added).op,
+            largest=tf.reduce_max(tf.abs(d_block)),
+            move=image.assign(clip(x + length * as_image(d, tf.shape(x)), box), read_value=False),
             reset=tf.group(
-                begin,
+                set_anchor,
                 direction.assign(blank, read_value=False),
                 *(each.assign(blank[:0], read_value=False) for each in (*steps, *changes)),
             ),
             rows=rows,
+            coefficients=coefficients,
             slot=slot,
-            turning=turning,
-            aiming=aiming,
             scale=scale,
             length=length,
         )
@@ -227,7 +225,7 @@ def precondition(gradient: tf.Tensor) -> tf.Tensor:
 
 
 def _coarser(image: tf.Tensor, level: int) -> tf.Tensor:
-    """Return the sum's terms from a level on, for an image [1, H, W, 3] of the level before."""
+    """Return the terms of the sum from a level on, for the image of the level before."""
     kernel = tf.constant(np.tile(_FILTER[:, :, None, None], [1, 1, 3, 1]), image.dtype)
     half = tf.nn.depthwise_conv2d(image, kernel, _STRIDES, "SAME")
     terms = 2.0 ** (level - 1) * half

@@ -1,6 +1,6 @@
-"""Vectors of the size of an image, in rows, and what L-BFGS computes of them in the graph.
+"""Vectors of the size of an image, in rows, and the operations of L-BFGS on them.
 
-A vector is kept as [R, CHUNK] numbers, the last row filled up with zeros. Each row is summed in its
+A vector is stored as [R, CHUNK] numbers, the last row padded with zeros. Each row is summed in its
 own precision, float32, and the sums of the rows are added in float64.
 """
 
@@ -14,28 +14,26 @@ import numpy as np
 from neural_style.system.tensorflow_v1 import tf
 
 CHUNK = 1 << 14  # numbers in a row
-PIECE = 1 << 7  # numbers that are summed by one thread, so that threads do not change the rounding
-BLOCK = 1 << 8  # rows that are taken at once where many vectors are; 16 MB of each, float32
+PIECE = 1 << 7  # numbers that one thread sums, so that their number does not change the rounding
+BLOCK = 1 << 8  # rows processed at once where there are many vectors; 16 MB of each in float32
 Box: TypeAlias = tuple[np.ndarray, np.ndarray]  # lowest and highest value of each channel, [3]
 
 
 def in_rows(image: tf.Tensor) -> tf.Tensor:
-    """Return an image as rows of CHUNK numbers, filled up with zeros."""
+    """Return an image as rows of CHUNK numbers, padded with zeros."""
     flat = tf.reshape(image, [-1])
-    rest = tf.zeros([-tf.size(flat) % CHUNK], flat.dtype)
-    return tf.reshape(tf.concat([flat, rest], axis=0), [-1, CHUNK])
+    padding = tf.zeros([-tf.size(flat) % CHUNK], flat.dtype)
+    return tf.reshape(tf.concat([flat, padding], axis=0), [-1, CHUNK])
 
 
 def as_image(rows: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Return rows as an image of a shape."""
+    """Return rows as an image of this shape."""
     return tf.reshape(tf.reshape(rows, [-1])[: tf.reduce_prod(shape)], shape)
 
 
 def block(vector: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Return some rows of a vector [R, CHUNK], from the first to before the last of `rows`, [2];
-    zeros of one that has no rows.
-
-    Neither copies: rows are cut as they lie, and nothing is appended to those that are there.
+    """Return the rows from `rows[0]` to before `rows[1]` of a vector, [R, CHUNK]; zeros where the
+    vector is empty. Neither the slice nor the empty padding copies.
     """
     part = vector[rows[0] : rows[1]]
     missing = rows[1] - rows[0] - tf.shape(part)[0]
@@ -44,18 +42,18 @@ def block(vector: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
 
 
 def blocks(rows: int) -> list[tuple[int, int]]:
-    """Return where each block of so many rows begins and ends."""
+    """Return the begin and the end of each block of so many rows."""
     return [(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK)]
 
 
 def _bounds(image: tf.Tensor, box: Box) -> list[tf.Tensor]:
-    """Return the box for an image [1, H, W 3]; three numbers are slow to broadcast over pixels."""
+    """Return the box for an image [1, H, W 3]: broadcasting three numbers over pixels is slow."""
     width = tf.shape(image)[2]
     return [tf.tile(tf.cast(bound, image.dtype), [width]) for bound in box]
 
 
 def _flat(image: tf.Tensor) -> tf.Tensor:
-    """Return an image [1, H, W, 3] with its columns and channels in one, [1, H, W 3]."""
+    """Return an image [1, H, W, 3] with columns and channels in one axis, [1, H, W 3]."""
     return tf.reshape(image, [1, tf.shape(image)[1], -1])
 
 
@@ -67,15 +65,15 @@ def clip(image: tf.Tensor, box: Box | None) -> tf.Tensor:
     return tf.reshape(inside, tf.shape(image))
 
 
-def free_variables(image: tf.Tensor, slope: tf.Tensor, box: Box | None) -> tf.Tensor:
-    """Return 1 for variables that may move, 0 for those that a step would take out of the box."""
+def free_variables(image: tf.Tensor, gradient: tf.Tensor, box: Box | None) -> tf.Tensor:
+    """Return 1 for variables that may move, 0 for those that a step would move out of the box."""
     if box is None:
-        return tf.ones_like(slope)
+        return tf.ones_like(gradient)
     low, high = _bounds(image, box)
     flat = _flat(image)
-    # -1 at the lower bound, 1 at the upper one: there a slope of the other sign leads outwards.
-    side = tf.cast(flat >= high, slope.dtype) - tf.cast(flat <= low, slope.dtype)
-    return tf.cast(in_rows(side) * slope >= 0, slope.dtype)
+    # -1 at the lower bound, 1 at the upper one; there a gradient of the other sign leads outwards.
+    side = tf.cast(flat >= high, gradient.dtype) - tf.cast(flat <= low, gradient.dtype)
+    return tf.cast(in_rows(side) * gradient >= 0, gradient.dtype)
 
 
 def inner_products(left: Sequence[tf.Tensor], right: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -98,5 +96,5 @@ def dot(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
 
 
 def _sum(rows: tf.Tensor) -> tf.Tensor:
-    """Return the sum over rows [R, ...] of what was summed within each, float64."""
+    """Return the sum over the rows of their own sums [R, ...], float64."""
     return tf.reduce_sum(tf.cast(rows, tf.float64), axis=0)

@@ -21,8 +21,8 @@ from neural_style.objective import ImageVariable, Objective, set_image
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.variables import build_fed
 from neural_style.optimizers import vectors
-from neural_style.optimizers.lbfgs import LBFGSRun, build_lbfgs, shorter
-from neural_style.optimizers.lbfgs_graph import LEVELS, precondition
+from neural_style.optimizers.lbfgs import LBFGS, LBFGSRun, shorter
+from neural_style.optimizers.lbfgs_graph import LEVELS, build_lbfgs_graph, precondition
 from neural_style.optimizers.vectors import CHUNK
 
 NOTHING: Any = MappingProxyType({})
@@ -67,7 +67,7 @@ def minimiser(
         canvas = ImageVariable(**vars(image), region=None, pixels=image.variable.read_value())
         objective = Objective(canvas, {"f": total}, total, *[NOTHING] * 7)
         bounds = box and tuple(np.broadcast_to(np.float64(bound), 3) for bound in box)
-        handles = build_lbfgs(objective, bounds, history, preconditioned)
+        handles = LBFGS(build_lbfgs_graph(objective, bounds, history, preconditioned))
         initializer = tf.global_variables_initializer()
         tf.get_default_graph().finalize()
         with tf.Session() as session:
@@ -159,12 +159,12 @@ def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(bowl
     images, slopes, slots = [], [], []
     for i in range(7):
         images.append(run.best_image().ravel())
-        slopes.append(session.run(graph.slope.variable).ravel()[:48])
+        slopes.append(session.run(graph.gradient.variable).ravel()[:48])
         slots.append(list(run._pairs))
         if i < 6:
             run.step(i)
     assert slots == [[], [0], [0, 1], [0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
-    run._aim()
+    run._set_direction()
     free, direction = session.run([graph.free.variable, graph.direction])
     free, direction = free.ravel()[:48], direction.ravel()[:48]
     image, slope = images[-1], slopes[-1]
@@ -186,7 +186,7 @@ def test_a_step_is_the_one_of_the_dense_bfgs_matrix_over_the_free_variables(bowl
             inverse = left @ inverse @ left.T + rho * np.outer(step, step)
     np.testing.assert_allclose(direction, -inverse @ (slope * free), rtol=1e-6, atol=1e-9)
     run._least[:] = np.inf  # no pair bends enough over the free variables
-    run._aim()
+    run._set_direction()
     direction = session.run(graph.direction).ravel()[:48]
     np.testing.assert_allclose(direction, -bpx(slope * free) * free, rtol=1e-9)
 
@@ -225,7 +225,10 @@ def test_every_step_lowers_the_loss_inside_the_box(rng):
     box = (np.full(3, -100, np.float32), np.full(3, 155, np.float32))
     weights = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
     structure = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
-    build = functools.partial(build_lbfgs, box=box, history=5, preconditioned=True)
+
+    def build(objective: Objective) -> LBFGS:
+        return LBFGS(build_lbfgs_graph(objective, box, history=5, preconditioned=True))
+
     with objective_session(structure, build) as (session, objective, handles):
         content = picture(rng)
         set_targets(session, objective, weights, content, picture(rng, 9, 9))
