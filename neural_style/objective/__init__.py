@@ -1,8 +1,8 @@
 """The losses of the papers and the graph of their sum; no settings, no network, no files.
 
-`spec` names the layers and formulas, `losses` and `total_variation` have the formulas, `terms` turns
-features into named terms, `objective` sums them, `gradients` has gradients other than TensorFlow's
-own, and `variables` holds what is fed.
+`spec` selects layers and formulas, `losses` and `total_variation` define the formulas, `terms`
+applies them to the features, `objective` adds up the total, `gradients` differentiates it, and
+`variables` holds the image, targets and weights.
 """
 
 from neural_style.objective.objective import (

@@ -71,6 +71,11 @@ class Objective:
     shares: FedVariable
     weights: Mapping[str, FedVariable]
 
+    @property
+    def losses(self) -> dict[str, tf.Tensor]:
+        """The terms and their `total`, by name."""
+        return {**self.terms, "total": self.total}
+
 
 @dataclass(frozen=True)
 class LeftGradient:

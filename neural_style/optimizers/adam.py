@@ -64,11 +64,6 @@ class Adam:
     average: FedVariable
     options: Mapping[str, tf.Tensor]
 
-    @property
-    def losses(self) -> Mapping[str, tf.Tensor]:
-        """Terms by name and their `total`, scalars, of an image in one piece."""
-        return self.whole.losses
-
     def run(
         self,
         session: tf.Session,
@@ -132,10 +127,7 @@ def build_adam(
             train_and_average = average.variable.assign(mean, read_value=False)
         return Steps(losses, compare, train, train_and_average)
 
-    whole = steps(
-        {**objective.terms, "total": objective.total},
-        lambda: optimizer.minimize(objective.total, var_list=[image]),
-    )
+    whole = steps(objective.losses, lambda: optimizer.minimize(objective.total, var_list=[image]))
     tiled = None
     if tiles is not None:
         gradient = tiles.gradient.variable.value()

@@ -35,11 +35,6 @@ class LBFGS:
 
     graph: LBFGSGraph
 
-    @property
-    def losses(self) -> Mapping[str, tf.Tensor]:
-        """Terms by name and their `total`, scalars, of an image in one piece."""
-        return self.graph.losses
-
     def run(
         self,
         session: tf.Session,
@@ -60,7 +55,7 @@ class LBFGSRun:
     ) -> None:
         self._session, self._handles, self._evaluation = session, handles, evaluation
         self._pairs: list[int] = []  # slots in use, the oldest first
-        self._least = np.zeros(handles.history)  # lower bound of s.y over the free variables
+        self._least = np.zeros(len(handles.steps))  # lower bound of s.y over the free variables
         self._scale = 1.0  # s.y / y.Py of the newest pair
         self._reach = FIRST_STEP  # largest change of a value in a step along the plain gradient
         self._stuck = False  # whether not even the plain gradient leads to a lower loss
@@ -107,7 +102,7 @@ class LBFGSRun:
         self._least = np.array(state["least"])
         scale, reach, stuck = state["scalars"]
         self._scale, self._reach, self._stuck = float(scale), float(reach), bool(stuck)
-        self._losses = dict(zip(self._handles.losses, state["losses"], strict=True))
+        self._losses = dict(zip(self._handles.objective.losses, state["losses"], strict=True))
         self._set_image(state["anchor"])
         assign(self._session, [(fed, state[name]) for name, fed in self._variables().items()])
 
@@ -119,7 +114,7 @@ class LBFGSRun:
 
     def _check(self, state: Mapping[str, np.ndarray]) -> None:
         """Check that a state fits this run, and set the slots in use to its own."""
-        history, terms = self._handles.history, len(self._handles.losses)
+        history, terms = len(self._handles.steps), len(self._handles.objective.losses)
         forms = {
             "least": (float, (history,)),
             "scalars": (float, (3,)),
@@ -176,7 +171,8 @@ class LBFGSRun:
             losses = self._evaluation.evaluate()
             self._session.run(self._handles.evaluate_tiles)
             return losses
-        losses, _ = self._session.run([self._handles.losses, self._handles.evaluate])
+        handles = self._handles
+        losses, _ = self._session.run([handles.objective.losses, handles.evaluate])
         return losses
 
     def _descend(self) -> bool:
@@ -222,7 +218,7 @@ class LBFGSRun:
         least = CURVATURE * np.sqrt(pair[1] * pair[2])
         if pair[0] > least:
             run(handles.precondition_change)
-            full = len(self._pairs) == handles.history
+            full = len(self._pairs) == len(handles.steps)
             slot = self._pairs.pop(0) if full else len(self._pairs)
             along_change = run(handles.along_change)
             run(handles.store, {handles.slot: slot})

@@ -6,7 +6,6 @@ a block of their rows, so that they never need a second copy of the history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,14 +42,12 @@ class LBFGSGraph:
 
     Attributes:
         objective: What is minimised.
-        history: Number of pairs kept, m.
         anchor: The last iterate, [1, H, W, 3]; the image may be a trial step away from it.
         gradient: g, at the anchor, [R, CHUNK].
         free: 1 for variables that may move from the anchor, 0 for those held at a bound or outside
             the region, [R, CHUNK].
         steps, changes: s_1..s_m and y_1..y_m, [R, CHUNK].
         direction: d, [R, CHUNK].
-        losses: Terms by name and their `total`, at the current image.
         evaluate: Computes the gradient at the current image.
         evaluate_tiles: Takes it from an evaluation in tiles; None without tiles.
         pair: s.y, s.s and y.y, [3].
@@ -75,14 +72,12 @@ class LBFGSGraph:
     """
 
     objective: Objective
-    history: int
     anchor: FedVariable
     gradient: FedVariable
     free: FedVariable
     steps: tuple[FedVariable, ...]
     changes: tuple[FedVariable, ...]
     direction: tf.Variable
-    losses: Mapping[str, tf.Tensor]
     evaluate: tf.Operation
     evaluate_tiles: tf.Operation | None
     pair: tf.Tensor
@@ -172,14 +167,12 @@ def build_lbfgs_graph(
         added = combine(coefficients, s_block) * mask_block
         return LBFGSGraph(
             objective=objective,
-            history=history,
             anchor=fed_anchor,
             gradient=fed_gradient,
             free=fed_free,
             steps=fed_steps,
             changes=fed_changes,
             direction=direction,
-            losses={**objective.terms, "total": objective.total},
             evaluate=new_gradient.assign(in_rows(by_image), read_value=False),
             evaluate_tiles=tiles
             and new_gradient.assign(in_rows(tiles.gradient.variable.value()), read_value=False),

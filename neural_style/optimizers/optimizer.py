@@ -65,10 +65,6 @@ class Run(Protocol):
 class Optimizer(Protocol):
     """Handles of an optimiser's graph."""
 
-    @property
-    def losses(self) -> Mapping[str, tf.Tensor]:
-        """Terms by name and their `total`, scalars, of an image in one piece."""
-
     def run(
         self,
         session: tf.Session,

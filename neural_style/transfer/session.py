@@ -151,7 +151,7 @@ class TransferSession:
         """
         set_image(self.session, self.objective, preprocess(image, self.mean))
         tiled = self.evaluation and self.evaluation.without_callback()
-        losses = tiled.losses() if tiled else self.session.run(self.optimizer.losses)
+        losses = tiled.losses() if tiled else self.session.run(self.objective.losses)
         return {name: float(value) for name, value in losses.items()}
 
     def close(self) -> None:

@@ -106,9 +106,9 @@ def test_the_gradient_of_the_total_matches_the_reference(mat, rng, request):
         graph.set_targets(config, given)
         objective.set_image(session, graph.objective, preprocess(image, weights.mean))
         lbfgs = graph.optimizer.graph
-        losses, _ = session.run([lbfgs.losses, lbfgs.evaluate])
+        losses, _ = session.run([graph.objective.losses, lbfgs.evaluate])
         session.run(lbfgs.advance)
-        found = session.run(lbfgs.slope.variable).ravel()[: image.size].reshape(image.shape)
+        found = session.run(lbfgs.gradient.variable).ravel()[: image.size].reshape(image.shape)
     arrays = (
         (each - weights.mean).astype(np.float64)
         for each in (image, given.content, given.styles[0][0])
