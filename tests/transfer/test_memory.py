@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import signal
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
-from conftest import vgg19, write_experiment
+from conftest import command, vgg19, write_experiment
+from tables import refusal
 
 import style_transfer
-from neural_style.config import Config, make_config
-from neural_style.inputs import Pictures
+from neural_style.config import load_config, make_config
+from neural_style.errors import OutOfMemoryError, is_out_of_memory
+from neural_style.inputs import Job, Pictures
 from neural_style.runs import checkpoint, outputs
 from neural_style.tiles.passes import TilePass
-from neural_style.transfer import fitting, memory, targets
+from neural_style.transfer import memory, session
+from neural_style.transfer.graph_cache import GraphCache
+from neural_style.transfer.memory import ROOM, memory_advice, peak_bytes
 from neural_style.transfer.prediction import predict
 
 
@@ -31,78 +37,75 @@ def picture(height: int, width: int) -> np.ndarray:
 SQUARE = Pictures(picture(2048, 2048), (picture(2048, 2048),))
 
 
-def asked(amount: str) -> Config:
-    """Settings of a run of 2048 px, which has an amount of memory."""
+def asked(amount: str) -> Job:
+    """A run of 2048 px, which has an amount of memory."""
     given = {"image": {"size": 2048, "scales": None}, "optimizer": {"name": "lbfgs"}}
-    return make_config({**given, "runtime": {"memory": amount, "precision": "float32"}})
+    given["runtime"] = {"memory": amount, "precision": "float32"}
+    return Job(make_config(given), SQUARE, vgg19())
 
 
-def fitted(amount: str) -> Config:
-    return fitting.fit(asked(amount), vgg19(), SQUARE, "float32")
+def fitted(amount: str) -> Job:
+    return memory.fit(asked(amount))
 
 
-def needed(config: Config, room: float = 1.0) -> float:
-    return room * memory.peak_bytes(config, vgg19(), SQUARE, "float32")
-
-
-def larger(config: Config) -> Config:
+def larger(job: Job) -> Job:
     """The same in tiles of the next larger size."""
-    larger = fitting.SIDES[fitting.SIDES.index(config.runtime.tile) - 1]
-    return config.having({"runtime.tile": larger})
+    side = memory.SIDES[memory.SIDES.index(job.config.runtime.tile) - 1]
+    return job.having({"runtime.tile": side})
 
 
 def test_an_image_is_taken_in_one_piece_where_that_fits_twice_else_may_be_cut():
     ample = fitted("99GB")
-    assert ample.runtime.tile == "none"
-    config = fitted(f"{1.5 * needed(ample) / 1e9:.2f}GB")
-    assert config.runtime.tile == 2048
-    assert fitting.may_be_cut(config)
-    assert not fitting.in_tiles(config, SQUARE)
+    assert ample.config.runtime.tile == "none"
+    job = fitted(f"{1.5 * peak_bytes(ample) / 1e9:.2f}GB")
+    assert job.config.runtime.tile == 2048
+    assert memory.may_be_cut(job.config)
+    assert not memory.in_tiles(job)
 
 
 @pytest.mark.parametrize("amount", [7, 6, 4])
 def test_the_largest_tile_that_fits_is_taken(amount):
-    config = fitted(f"{amount}GB")
-    assert config.optimizer.history == 8
-    assert needed(config, fitting.ROOM) <= amount * 1e9 < needed(larger(config), fitting.ROOM)
-    assert fitting.in_tiles(config, SQUARE)
+    job = fitted(f"{amount}GB")
+    assert job.config.optimizer.history == 8
+    assert ROOM * peak_bytes(job) <= amount * 1e9 < ROOM * peak_bytes(larger(job))
+    assert memory.in_tiles(job)
 
 
 def test_where_no_tile_fits_the_history_is_shortened_and_where_none_does_the_least_is_tried():
-    there = needed(fitted("99GB").having({"runtime.tile": fitting.SIDES[-1]}), fitting.ROOM) - 5e7
-    config = fitted(f"{there / 1e9:.3f}GB")
-    assert config.optimizer.history < 8
-    assert needed(config, fitting.ROOM) <= there
+    smallest = {"runtime.tile": memory.SIDES[-1]}
+    there = ROOM * peak_bytes(fitted("99GB").having(smallest)) - 5e7
+    job = fitted(f"{there / 1e9:.3f}GB")
+    assert job.config.optimizer.history < 8
+    assert ROOM * peak_bytes(job) <= there
     least = fitted("1MB")
-    smallest = needed(least.having({"runtime.tile": fitting.SIDES[-1]}))
-    assert least.optimizer.history == fitting.SHORTEST_HISTORY
-    assert needed(least) == smallest < needed(larger(least))
+    assert least.config.optimizer.history == memory.SHORTEST_HISTORY
+    assert peak_bytes(least) == peak_bytes(least.having(smallest)) < peak_bytes(larger(least))
 
 
 TOO_LITTLE = r"predicted to need [\d.]+ GB of memory, of {} GB there are; "
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"),
+    ("amount", "message"),
     [
         ("99GB", r""),
         ("4GB", r""),
         ("3GB", r"optimizer\.history: \d in place of 8, for which there is too little memory"),
-        ("1GB", TOO_LITTLE.format(r"1\.0") + re.escape(fitting.LESS_MEMORY)),
+        ("1GB", TOO_LITTLE.format(r"1\.0") + re.escape(memory.LESS_MEMORY)),
     ],
 )
-def test_too_little_memory_is_told(amount, told):
-    found = fitting.shortage(asked(amount), fitted(amount), vgg19(), SQUARE, "float32")
-    assert re.fullmatch(told, found), found
-    assert predict(asked(amount), vgg19(), SQUARE, rate=1e12).shortage == found
+def test_too_little_memory_is_reported(amount, message):
+    found = memory.shortage(asked(amount), fitted(amount))
+    assert re.fullmatch(message, found), found
+    assert predict(asked(amount), rate=1e12).shortage == found
 
 
 def test_a_tile_that_is_asked_for_is_kept_and_one_that_is_chosen_could_be_asked_for():
-    config = make_config({"runtime": {"tile": 300, "memory": "1MB"}})
-    assert fitting.fit(config, vgg19(), SQUARE, "float32") is config
+    job = asked("1MB").having({"runtime.tile": 300})
+    assert memory.fit(job) is job
     small = Pictures(picture(40, 40), (picture(40, 40),))
     config = make_config({"image": {"size": 40, "scales": None}, "runtime": {"memory": "1GB"}})
-    tile = fitting.fit(config, vgg19(), small, "float32").runtime.tile
+    tile = memory.fit(Job(config, small, vgg19())).config.runtime.tile
     assert make_config({"runtime": {"tile": tile}}).runtime.tile == tile
 
 
@@ -112,19 +115,15 @@ def test_a_tile_that_is_asked_for_is_kept_and_one_that_is_chosen_could_be_asked_
 )
 def test_a_smaller_tile_is_cut_from_what_is_seen_now(tile, side, smaller):
     config = make_config({"runtime": {"tile": tile}})
-    assert fitting.smaller_tile(config, side * side) == smaller
+    assert memory.smaller_tile(config, side * side) == smaller
 
 
-class ResourceExhaustedError(Exception):
-    """Named as TensorFlow's own."""
-
-
-Desk = Callable[..., tuple[int, Path]]
+Run = Callable[..., tuple[int, Path]]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, small_mat: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """Write a small experiment of one scale of 128 px; return what runs it, without figures."""
+def small_run(tmp_path: Path, small_mat: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Write a small experiment of one scale of 128 px; return a function that runs it."""
     path = write_experiment(tmp_path, small_mat)
     monkeypatch.setattr(outputs, "plot_losses", lambda *_: None)
     usual = ("image.size=128", "image.scales=null", "optimizer.iterations=4")
@@ -153,7 +152,7 @@ def run_out(monkeypatch: pytest.MonkeyPatch, failing: Collection[int], sides: An
         backward(self, *given)
 
     monkeypatch.setattr(TilePass, "backward", failing_now_and_then)
-    monkeypatch.setattr(fitting, "SIDES", sides)
+    monkeypatch.setattr(memory, "SIDES", sides)
     return calls
 
 
@@ -162,18 +161,18 @@ def saved(folder: Path) -> float:
 
 
 @pytest.mark.parametrize(("optimizer", "failing"), [("adam", (2, 3)), ("lbfgs", (1, 4))])
-def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles_as_one_in_one_piece(
-    optimizer, failing, desk, monkeypatch, caplog
+def test_where_memory_runs_out_a_run_continues_in_smaller_tiles_as_one_in_one_piece(
+    optimizer, failing, small_run, monkeypatch, caplog
 ):
     """While it begins or later; that tiles are smaller changes no more than the rounding."""
     settings = (f"optimizer.name={optimizer}", "optimizer.history=3")
     caplog.set_level(logging.WARNING)
-    _, whole = desk(*settings, "runtime.tile=none")
+    _, whole = small_run(*settings, "runtime.tile=none")
     run_out(monkeypatch, failing, (48, 32))
-    code, folder = desk(*settings, "runtime.tile=64")
+    code, folder = small_run(*settings, "runtime.tile=64")
     assert code == 0
-    told = [message for message in caplog.messages if "out of memory" in message]
-    assert told == [f"out of memory; going on in tiles of {side} px" for side in (48, 32)]
+    messages = [each for each in caplog.messages if "out of memory" in each]
+    assert messages == [f"out of memory; continuing in tiles of {side} px" for side in (48, 32)]
     assert "tile: 64" in (folder / "config.yaml").read_text()
     assert saved(folder) == pytest.approx(saved(whole), rel=1e-3)
     pastiche, expected = (cv2.imread(str(each / "pastiche.png")) for each in (folder, whole))
@@ -181,10 +180,10 @@ def test_where_memory_runs_out_a_run_goes_on_in_smaller_tiles_as_one_in_one_piec
 
 
 def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
-    desk, monkeypatch, capsys
+    small_run, monkeypatch, capsys
 ):
     """As it is in a run that nothing disturbs; another key is pressed while that one is judged."""
-    settings, measure = ("runtime.tile=96", "output.checkpoint_every=1"), targets.measure_content
+    settings, measure = ("runtime.tile=96", "output.checkpoint_every=1"), session.measure_content
 
     def interrupted(*given: Any) -> Any:
         if len(calls) >= 3:
@@ -193,30 +192,84 @@ def test_a_key_pressed_while_smaller_tiles_are_prepared_leaves_the_last_iterate(
 
     with monkeypatch.context() as patch:
         calls = run_out(patch, {3}, (64,))
-        patch.setattr(targets, "measure_content", interrupted)
-        code, folder = desk(*settings)
+        patch.setattr(session, "measure_content", interrupted)
+        code, folder = small_run(*settings)
     assert code == 130
     assert checkpoint.read_checkpoint(folder).done == 2
     assert style_transfer.main(["-q", "--resume", str(folder)]) == 0
-    judge = style_transfer.judge
+    judge = GraphCache.judge
 
     def pressed(*given: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return judge(*given)
 
-    monkeypatch.setattr(style_transfer, "judge", pressed)
-    code, undisturbed = desk(*settings)
+    monkeypatch.setattr(GraphCache, "judge", pressed)
+    code, undisturbed = small_run(*settings)
     assert code == 0
     assert saved(undisturbed) == saved(folder) > 0
     assert (folder / "pastiche.png").read_bytes() == (undisturbed / "pastiche.png").read_bytes()
 
 
-def test_memory_that_is_short_is_told_before_a_run_begins_and_advice_where_it_runs_out(
-    desk, monkeypatch, caplog, capsys
+def test_a_run_warns_of_too_little_memory_and_ends_with_advice_where_it_runs_out(
+    small_run, monkeypatch, caplog, capsys
 ):
     run_out(monkeypatch, {1}, (80,))
-    code, _ = desk("runtime.memory=1MB")
+    code, _ = small_run("runtime.memory=1MB")
     assert code == 1
-    told = TOO_LITTLE.format(r"0\.0")
-    assert any(re.match(told, message) for message in caplog.messages)
+    warning = TOO_LITTLE.format(r"0\.0")
+    assert any(re.match(warning, message) for message in caplog.messages)
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: out of memory: 128 px were")
+
+
+ResourceExhaustedError = type("ResourceExhaustedError", (Exception,), {})  # as TensorFlow's own
+ADVICE = (
+    "out of memory: 48 px were predicted to need 2.0 GB, of 1.0 GB there are, enough for about "
+    "21 px; lower image.size or runtime.tile, or try optimizer.name: adam, a smaller "
+    "optimizer.history, or runtime.precision: bfloat16"
+)
+
+
+def lack_memory(monkeypatch, there: float = 1e9) -> None:
+    """Predict 2 GB; a quarter of 1 GB is left beside the process, for the root of 0.2 of a side."""
+    monkeypatch.setattr(memory, "available_bytes", lambda *_: there)
+    monkeypatch.setattr(memory, "peak_bytes", lambda *_: 2e9)
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        *((place, MemoryError()) for place in ("build_graph", "optimise", "judge")),
+        ("optimise", ResourceExhaustedError("OOM when allocating")),
+    ],
+)
+def test_a_lack_of_memory_says_what_fits(place, error, experiment, request, monkeypatch, capsys):
+    if isinstance(error, MemoryError):  # else in a graph of tiles, which there is too little for
+        request.getfixturevalue("made_up")
+    owner = GraphCache if place == "judge" else style_transfer
+    monkeypatch.setattr(owner, place, Mock(side_effect=error))
+    lack_memory(monkeypatch)
+    assert style_transfer.main(command(experiment)) == 1
+    *_, message = capsys.readouterr().err.splitlines()
+    assert message == f"error: {ADVICE}"
+    assert not is_out_of_memory(ValueError("out of memory"))
+    if place == "optimise" and isinstance(error, MemoryError):
+        config, picture = load_config(experiment), np.zeros((48, 48, 3), np.float32)
+        found = refusal(OutOfMemoryError, style_transfer.stylize, picture, [picture], config)
+        assert found == ADVICE
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "needs"),
+    [
+        *(("cpu", there, "2.0 GB; lower") for there in (math.inf, 3e9)),
+        ("cpu", 5e8, "2.0 GB, of 0.5 GB there are; lower"),
+        ("gpu", 1e9, "2.0 GB; lower"),  # the machine's memory says nothing of a card's
+    ],
+)
+def test_a_size_is_named_only_where_one_would_fit(device, there, needs, experiment, monkeypatch):
+    lack_memory(monkeypatch, there)
+    config = load_config(experiment, [f"runtime.device={device}"])
+    picture = np.zeros((48, 48, 3), np.float32)
+    weights = style_transfer.vgg.load_weights(config.network.weights)
+    job = Job(config, Pictures(picture, (picture,)), weights)
+    assert f"48 px were predicted to need {needs} image.size" in memory_advice(job)

@@ -1,4 +1,4 @@
-"""Foretelling memory and time."""
+"""Predictions of memory and time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from conftest import vgg19
 
 from neural_style.config import make_config
-from neural_style.inputs import Pictures
+from neural_style.inputs import Job, Pictures
 from neural_style.network.weights import layers_needed
 from neural_style.transfer import prediction
 from neural_style.transfer.memory import PROCESS_BYTES, feature_values, sorted_values
@@ -31,14 +31,14 @@ def image(size: int, scales: list[int] | None = None) -> dict:
     return {"size": size, "scales": scales}
 
 
-def foretell(shape: tuple[int, int] = (512, 512), rate: Any = 1e12, **sections: dict) -> Prediction:
-    """Predict a run of 100 iterations at 512 px in float32, unless told otherwise."""
+def forecast(shape: tuple[int, int] = (512, 512), rate: Any = 1e12, **sections: dict) -> Prediction:
+    """Predict a run of 100 iterations at 512 px in float32, unless settings say otherwise."""
     sections.setdefault("image", image(512))
     sections["optimizer"] = {"iterations": 100} | sections.get("optimizer", {})
     own = {"precision": "float32", "tile": "none"}  # whatever this machine has free
     sections["runtime"] = own | sections.get("runtime", {})
     pictures = Pictures(picture(*shape), (picture(512, 512),))
-    return predict(make_config(sections), vgg19(), pictures, rate=rate)
+    return predict(Job(make_config(sections), pictures, vgg19()), rate)
 
 
 def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
@@ -64,13 +64,13 @@ def test_bfloat16_saves_time_only_where_the_processor_has_it(monkeypatch, in_har
     """Else by minimal filtering, whose kernels take eight times their own in float32."""
     monkeypatch.setattr("neural_style.system.hardware.bfloat16_cpu", lambda: in_hardware)
     direct, minimal = (forward_operations(LAYERS, (64, 64), transform=t) for t in (False, True))
-    found = [foretell(runtime={"precision": name}) for name in ("float32", "bfloat16")]
+    found = [forecast(runtime={"precision": name}) for name in ("float32", "bfloat16")]
     seconds = [each.seconds - prediction.START_SECONDS - 100 * ITERATION_SECONDS for each in found]
     ratio = 2 * minimal / direct if in_hardware else 1
     assert seconds[0] / seconds[1] == pytest.approx(ratio)
     if in_hardware:
         monkeypatch.setattr("neural_style.system.hardware.bfloat16_cpu", lambda: False)
-        more = foretell(runtime={"precision": "bfloat16"}).peak_bytes - found[1].peak_bytes
+        more = forecast(runtime={"precision": "bfloat16"}).peak_bytes - found[1].peak_bytes
         kernels = [layer.kernel for layer in LAYERS if hasattr(layer, "kernel")]
         wide = sum(kernel.size for kernel in kernels if kernel.shape[2] >= 64)
         assert more == pytest.approx(4 * 8 * wide)
@@ -80,10 +80,10 @@ def test_an_iteration_takes_a_pass_forward_and_one_back_at_the_rate_that_is_meas
     """A hundred more iterations take 200 passes; the rate is that of the threads of the run."""
     operations = forward_operations(LAYERS, (512, 512), transform=True)
     passes = 200 * operations / (prediction.EFFICIENCY["float32"] * 1e12)
-    more = foretell(optimizer={"iterations": 200}).seconds - foretell().seconds
+    more = forecast(optimizer={"iterations": 200}).seconds - forecast().seconds
     assert more == pytest.approx(passes + 100 * ITERATION_SECONDS)
     monkeypatch.setattr(prediction, "product_rate", {3: 5e11}.__getitem__)
-    found = (foretell(rate=rate, runtime={"threads": 3}) for rate in (None, 5e11, 1e12))
+    found = (forecast(rate=rate, runtime={"threads": 3}) for rate in (None, 5e11, 1e12))
     slow, same, faster = (each.seconds for each in found)
     assert slow == same > 1.5 * faster
 
@@ -106,23 +106,23 @@ ANY = (0, 9)
 )
 def test_settings_take_more_or_less_than_others(settings, memory, seconds):
     """Times what a run of 512 px takes."""
-    found, beside = foretell(**settings), foretell()
+    found, beside = forecast(**settings), forecast()
     assert memory[0] <= found.peak_bytes / beside.peak_bytes <= memory[1]
     assert seconds[0] <= found.seconds / beside.seconds <= seconds[1]
     assert settings is not NO_TERM or (found.peak_bytes < 1.2e9 and found.seconds < 10)
 
 
-def test_memory_grows_with_the_pixels_and_the_pairs_of_lbfgs_and_is_told_with_the_time():
+def test_memory_grows_with_the_pixels_and_the_pairs_of_lbfgs_and_is_shown_with_the_time():
     """In bfloat16 by two thirds: half the features, copies in float32."""
-    small, large, larger = (foretell(image=image(side)).peak_bytes for side in (256, 512, 1024))
+    small, large, larger = (forecast(image=image(side)).peak_bytes for side in (256, 512, 1024))
     assert larger - large == pytest.approx(4 * (large - small), rel=0.01)
     assert small - (large - small) / 3 > PROCESS_BYTES  # what is left of it without any pixel
     half = {"precision": "bfloat16"}
-    less, more = (foretell(image=image(side), runtime=half).peak_bytes for side in (256, 1024))
+    less, more = (forecast(image=image(side), runtime=half).peak_bytes for side in (256, 1024))
     assert 0.6 <= (more - less) / (larger - small) < 0.7
     pairs = (3, 100), (4, 100), (2, 2), (8, 2)  # no more of them than iterations
     settings = ({"name": "lbfgs", "history": most, "iterations": n} for most, n in pairs)
-    less, more, few, many = (foretell(optimizer=each).peak_bytes for each in settings)
+    less, more, few, many = (forecast(optimizer=each).peak_bytes for each in settings)
     assert more - less == pytest.approx(2 * 3 * 4 * 512**2)
     assert few == many
 
@@ -145,7 +145,7 @@ def test_tiles_take_a_pass_for_each_thing_that_has_to_be_known_before(section, s
     """Beside the same with two iterations less."""
     tiles = {"shape": (1024, 1024), "image": image(1024), "runtime": {"tile": 256}}
     tiles[section] = settings
-    once, thrice = (foretell(**tiles, optimizer={"iterations": n}).seconds for n in (1, 3))
+    once, thrice = (forecast(**tiles, optimizer={"iterations": n}).seconds for n in (1, 3))
     forward = forward_operations(LAYERS, (1024, 1024), transform=True) / (0.8 * 1e12)
     sorting = prediction.SORT_SECONDS * 122 * 1024**2 if settings.get("statistic") else 0
     expected = passes * forward + ITERATION_SECONDS + sorting
