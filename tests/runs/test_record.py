@@ -1,8 +1,6 @@
-"""Run folder, loss history, record: against the csv, json and hashlib modules and the kernel."""
+"""Run folder and record: against the json and hashlib modules and the kernel."""
 
-import csv
 import importlib.metadata
-import io
 import json
 import os
 import re
@@ -12,14 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 from references import ROOT
 from tables import refusal
 
 from neural_style.runs import record
 from neural_style.runs.record import RecordError, check_output_folder, create_run_folder
-from neural_style.transfer.state import LossHistory, Stopwatch
 
 
 def check_refused(folder, reason, check=check_output_folder):
@@ -89,35 +85,6 @@ def test_run_folder_name_is_safe(tmp_path):
     assert made == expected == sorted(tmp_path.iterdir())
 
 
-def test_history_takes_terms_by_name_and_in_order_and_as_csv_reads_back(rng):
-    values = (10.0 ** rng.uniform(-10, 12, (50, 3))).astype(np.float32)
-    history = LossHistory(("a", "with, comma", "total"))
-    for i, row in enumerate(values):
-        history.append(i, 0.5 * i, row, "384x288")
-    header, *rows = csv.reader(io.StringIO(history.to_csv().decode()))
-    assert header == ["scale", "iteration", "seconds", "a", "with, comma", "total"]
-    assert [row[:3] for row in rows] == [["384x288", str(i), f"{0.5 * i:g}"] for i in range(50)]
-    np.testing.assert_array_equal(np.array([row[3:] for row in rows], dtype=np.float32), values)
-    history = LossHistory(("content/relu4_2", "style/relu1_1", "total"))
-    with pytest.raises(ValueError, match=r"^2 values for 3 columns$"):
-        history.append(1, 0.0, [1.0, 2.0], "96x72")
-    with pytest.raises(KeyError, match="total"):
-        history.append(1, 0.0, {"content/relu4_2": 1.0, "style/relu1_1": 1.0}, "96x72")
-    assert history == LossHistory(("content/relu4_2", "style/relu1_1", "total"))
-    assert history.values().shape == (0, 3)
-    history.append(1, 0.25, [1.5, 3e8, 300000001.5], "96x72")
-    named = {"total": 7.0, "content/relu4_2": np.float32(0.1), "style/relu1_1": 6.9}
-    history.append(2, 1 / 3, named, "192x144")
-    assert history.scales == ["96x72", "192x144"]
-    expected = [[1.5, 3e8, 300000001.5], [np.float32(0.1), 6.9, 7.0]]
-    np.testing.assert_array_equal(history.values(), expected)
-    assert history.to_csv().decode() == (
-        "scale,iteration,seconds,content/relu4_2,style/relu1_1,total\n"
-        "96x72,1,0.25,1.5,300000000,300000002\n"
-        "192x144,2,0.333333333,0.100000001,6.9,7\n"
-    )
-
-
 def test_record_reads_back_in_order_and_has_no_numbers_that_json_lacks(tmp_path):
     for number in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):
@@ -149,15 +116,3 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
     code = f"import sys; {call}; print({heavy} & {{*sys.modules}})"
     command, root = [sys.executable, "-c", code], ROOT
     assert subprocess.check_output(command, cwd=root, text=True) == "set()\n"
-
-
-def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
-    clock = iter([10.0, 11.5, 20.0, 22.0, 30.0, 30.25])
-    monkeypatch.setattr("neural_style.transfer.state.time.perf_counter", lambda: next(clock))
-    stopwatch = Stopwatch()
-    for phase in ("optimise", "write"):
-        with stopwatch(phase):
-            pass
-    with pytest.raises(RuntimeError), stopwatch("optimise"):
-        raise RuntimeError
-    assert stopwatch.seconds == {"optimise": 1.75, "write": 2.0}
