@@ -1,8 +1,13 @@
-"""Runs of sweeps painted in NumPy, which are made, fail, and go on as those of graphs do."""
+"""Sweeps whose runs are painted in NumPy, and fail and continue as those of graphs do."""
 
 from __future__ import annotations
 
+import csv
+import json
+import signal
 from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,3 +97,108 @@ def write_small(folder: Path, mat: Path, block: str, *changes: str) -> Path:
     path = folder / "small.yaml"
     path.write_text("\n".join(sections.values()))
     return path
+
+
+def run(config: Path | None, *options: str, resume: Path | None = None) -> int:
+    chosen = ["--config", str(config)] if config else []
+    chosen += ["--resume", str(resume)] if resume else []
+    return style_transfer.main(["-q", *chosen, *options])
+
+
+def sweeps(config: Path) -> list[Path]:
+    return sorted((config.parent / "out").iterdir())
+
+
+def made(config: Path) -> Path:
+    assert run(config) == 0
+    [folder] = sweeps(config)
+    return folder
+
+
+def runs_in(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
+
+
+def ages(folder: Path) -> dict[str, int]:
+    return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("*/record.json")}
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """The content of every file of a folder, without times and pictures that show names."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): content(path) for path in paths}
+
+
+def content(path: Path) -> Any:
+    if path.name == "losses.csv":
+        with path.open() as file:
+            return [[row[0], row[1], *row[3:]] for row in csv.reader(file)]
+    if path.name == "record.json":
+        return {key: record_of(path.parent)[key] for key in ("fingerprint", "losses", "metrics")}
+    named = ("losses.png", "summary.csv", "contact_sheet.png", "trade_off.png", "index.html")
+    return None if path.name in named else path.read_bytes()
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "record.json").read_text())
+
+
+def check_alone(path: Path, config: Path, values: Mapping[str, Any]) -> None:
+    """Check that a run of a sweep equals the same run by itself."""
+    place = config.parent / f"alone-{path.name}"
+    sets = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    sets += ["sweep=null", f"output.folder={place}"]
+    assert run(config, *(word for each in sets for word in ("--set", each))) == 0
+    [single] = place.iterdir()
+    assert {**contents(single), "config.yaml": 0} == {**contents(path), "config.yaml": 0}
+
+
+def check_resumed(folder: Path, whole: Path) -> None:
+    """Check that a resumed sweep equals one that was not cut off, and that no run is repeated."""
+    before = ages(folder)
+    assert run(None, resume=folder) == 0
+    assert ages(folder).items() >= before.items()
+    assert contents(folder) == contents(whole)
+
+
+def supervised(
+    patch: pytest.MonkeyPatch, act: Callable[[Job, Iteration], None] = lambda *_: None
+) -> list[tuple[int, int]]:
+    """Act after every iteration. Return a list of the seeds and iterations of runs that begin."""
+    begun, optimise = [], style_transfer.optimise
+
+    def follow(graph: Any, job: Job, pictures: Any, watch: Watch, resumed: Any = None) -> Result:
+        begun.append((job.config.init.seed, resumed.done if resumed else 0))
+
+        def iteration(each: Iteration) -> None:
+            watch.iteration(each)
+            act(job, each)
+
+        return optimise(graph, job, pictures, replace(watch, iteration=iteration), resumed)
+
+    patch.setattr(style_transfer, "optimise", follow)
+    return begun
+
+
+def press_in_the_second_run(job: Job, iteration: Iteration) -> None:
+    """Press Ctrl-C in the first iteration of the run of seed 1, after which the run ends."""
+    if job.config.init.seed == 1 and iteration.done == 1:
+        signal.raise_signal(signal.SIGINT)
+
+
+def end_at(patch: Any, moment: str, pattern: str, end: Callable[[], None]) -> None:
+    """Call `end` before or after a file or folder that matches a pattern is written."""
+
+    def ending(action: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def act(*paths: Path, **options: Any) -> None:
+            meant = paths[place].match(pattern)
+            if meant and moment == "before":
+                end()
+            action(*paths, **options)
+            if meant:
+                end()
+
+        return act
+
+    patch.setattr(Path, "mkdir", ending(Path.mkdir, 0))
+    patch.setattr(Path, "replace", ending(Path.replace, 1))

@@ -1,4 +1,4 @@
-"""A sweep looked through before it begins: every input checked, time and disk foretold."""
+"""The estimate of a sweep before it begins: inputs checked; time, memory and disk predicted."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from neural_style.transfer.prediction import START_SECONDS, Prediction, predict
 
 GRAPH_SECONDS = 2.0  # to build a graph and open its session
 RUN_SECONDS = 0.3  # to measure targets, to score and to write
-PIXEL_BYTES = 2.2  # of a pixel as PNG, which noise and grain keep from shrinking
+PIXEL_BYTES = 2.2  # in a PNG, which compresses noise and grain badly
 RUN_BYTES = 90_000  # plot, settings and record
-ROW_BYTES = 120  # of a row of losses
+ROW_BYTES = 120  # in losses.csv
 
 
 @dataclass(frozen=True)
 class SweepEstimate:
-    """What a sweep will take on one CPU.
+    """The time, memory and disk that a sweep takes on one CPU.
 
     Attributes:
-        runs: How many there are.
-        graphs: How many graphs are built for them.
+        runs: Number of runs.
+        graphs: Number of graphs that are built for them.
         seconds: From the command to the last file.
-        peak_bytes: Most resident memory at once.
+        peak_bytes: Peak of resident memory.
         disk_bytes: All that is written.
-        shortage: What to tell of too little memory; empty where there is enough.
+        shortage: Warning of too little memory; empty if there is enough.
     """
 
     runs: int
@@ -44,7 +44,7 @@ class SweepEstimate:
     shortage: str = ""
 
     def __str__(self) -> str:
-        """Return the numbers as a line."""
+        """Return the numbers in one line."""
         return (
             f"{self.runs:,} run{'s' * (self.runs != 1)}, {self.graphs} "
             f"graph{'s' * (self.graphs != 1)}; about {human_seconds(self.seconds)}, "
@@ -73,21 +73,21 @@ def check_inputs(plan: Plan, reader: JobReader) -> list[Job]:
 def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
     """Return the settings of runs with the seed of the first.
 
-    Another seed changes nothing of the inputs but random filters, which are large and slow to draw.
+    Of the inputs only random filters depend on the seed, and those are large and slow to draw.
     """
     seed = {"init.seed": configs[0].init.seed}
     return [config.having(seed) for config in configs]
 
 
 def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> SweepEstimate:
-    """Estimate what runs of a sweep take.
+    """Estimate the runs of a sweep.
 
     Args:
         jobs: The runs.
         reader: Reads their inputs.
-        rate: Operations a second of a float32 matrix product on the threads of the runs.
+        rate: Operations per second of a float32 matrix product on the threads of the runs.
     """
-    known: dict[str, tuple[Prediction, float]] = {}
+    known: dict[str, tuple[Prediction, float]] = {}  # runs of one shape have one prediction
     taken = []
     for config in _of_one_seed([job.config for job in jobs]):
         key = shape_key(config) + repr(
@@ -111,7 +111,7 @@ def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> Sweep
 
 
 def disk_bytes(job: Job) -> float:
-    """Return about how much a run writes."""
+    """Return the approximate size of a run's files."""
     height, width = job.sizes(job.scales[-1]).content
     every, iterations = job.config.output.save_every, job.scales[-1].end
     pictures = 1 + (iterations // every if every else 0)

@@ -1,4 +1,4 @@
-"""The runs of a sweep made in its folder, those that are there already left alone."""
+"""The runs of a sweep: found in its folder, made if they are missing, and collected as results."""
 
 from __future__ import annotations
 
@@ -11,222 +11,232 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.inputs.job import fingerprint_of
+from neural_style.inputs.job import Job, fingerprint_of
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.runs import checkpoint, record
+from neural_style.runs import Run, RunFolder, checkpoint, record
 from neural_style.sweeps.plan import Experiment, Plan
 from neural_style.sweeps.report.results import RunResult, SweepResults
 from neural_style.system import files
+from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import describe, human_seconds, printable
+from neural_style.transfer import Checkpoint, GraphCache, Watch, prepare
 from neural_style.transfer.graph_cache import group
-from neural_style.transfer.state import Checkpoint
 
 log = logging.getLogger(__name__)
 
 FAILURE = "error.txt"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run to be made.
-
-    Attributes:
-        experiment: What it is.
-        spec: Specification of the graph that it shares with others.
-        folder: Where it goes.
-        fingerprint: Its fingerprint.
-    """
-
-    experiment: Experiment
-    spec: ObjectiveSpec
-    folder: Path
-    fingerprint: str
-
-
-Executor = Callable[[Sequence[Task]], Iterator[tuple[Task, str]]]
-"""Makes runs and yields each as it ends, with what went wrong, or nothing."""
-
-
-def one_by_one(make: Callable[[Task], None]) -> Executor:
-    """Return what makes runs in this process, one after the other."""
-
-    def execute(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
-        for task in tasks:
-            error = ""
-            try:
-                make(task)
-            except Exception as failure:
-                log.debug("", exc_info=True)
-                error = describe(failure)
-            yield task, error
-
-    return execute
+KEPT_BYTES = 1 << 29  # of targets, for the next run of the same pictures
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """The folder of a run: whether it lies there finished, and the fingerprint by which it is
-    known.
+    """A run of a sweep and its folder.
+
+    Attributes:
+        experiment: Its name and settings.
+        fingerprint: Identifies it, whatever its folder is called.
+        folder: Its folder, which may not exist yet.
+        finished: Whether it is finished there.
+        spec: Specification of the graph that it shares with other runs, if it is to be made.
     """
 
+    experiment: Experiment
+    fingerprint: str
     folder: Path
     finished: bool
-    fingerprint: str
+    spec: ObjectiveSpec | None = None
 
 
-def find_homes(
+Executor = Callable[[Sequence[FoundRun]], Iterator[tuple[FoundRun, str]]]
+"""Makes runs and yields each when it ends, with its error, empty if it succeeded."""
+
+
+def in_process(
+    job_of: Callable[[FoundRun], Job], run: Run, device: Device, pressed: Sequence[int]
+) -> Executor:
+    """Return an executor that makes the runs one after another in this process.
+
+    Args:
+        job_of: Reads the inputs of a run.
+        run: Makes a run.
+        device: The device that they run on.
+        pressed: Not empty once Ctrl-C was pressed.
+    """
+    graphs = GraphCache(device, KEPT_BYTES)
+
+    def check(*_: object) -> None:
+        end_if(pressed)
+
+    def execute(runs: Sequence[FoundRun]) -> Iterator[tuple[FoundRun, str]]:
+        for each in runs:
+            check()
+            error = ""
+            try:
+                job = prepare(job_of(each), device)
+                result = run(job, graphs, RunFolder(each.folder, job), Watch(check, check, check))
+                if result.interrupted:
+                    raise KeyboardInterrupt
+            except Exception as failure:
+                graphs.close()  # a failure may leave the graph or the memory in any state
+                log.debug("", exc_info=True)
+                error = describe(failure)
+            yield each, error
+
+    return execute
+
+
+def end_if(pressed: Sequence[int]) -> None:
+    """Raise KeyboardInterrupt once Ctrl-C was pressed."""
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def find_runs(
     folder: Path, experiments: Sequence[Experiment], fingerprints: Sequence[str]
 ) -> list[FoundRun]:
-    """Return the folder of each run.
+    """Return each run with its place in a sweep's folder.
 
-    A finished run is known by its fingerprint, whatever its folder is called. Another gets its
-    number in the sweep, or if that is taken by a finished run of another plan, the next one free.
+    A finished run is recognised by its fingerprint, whatever its folder is called. Any other gets
+    its number in the sweep or, if a finished run of another plan has that, the next free one.
     """
     finished: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(f"[0-9]*-*/{record.RECORD}")):
-        told = record.read_record(path.parent)
-        known = told.get("fingerprint")
-        if isinstance(known, str) and (path.parent / str(told.get("image"))).is_file():
+        metadata = record.read_record(path.parent)
+        known = metadata.get("fingerprint")
+        if isinstance(known, str) and (path.parent / str(metadata.get("image"))).is_file():
             finished.setdefault(known, []).append(path.parent)
     taken = {path.name.partition("-")[0] for paths in finished.values() for path in paths}
-    homes = []
+    found = []
     for number, (each, own) in enumerate(zip(experiments, fingerprints, strict=True), start=1):
         if finished.get(own):
-            homes.append(FoundRun(finished[own].pop(0), True, own))
+            found.append(FoundRun(each, own, finished[own].pop(0), finished=True))
             continue
         free = number
         while f"{free:04d}" in taken:
             free = max(free, len(experiments)) + 1
         taken.add(f"{free:04d}")
-        homes.append(FoundRun(folder / f"{free:04d}-{record.file_name(each.name)}", False, own))
-    return homes
+        path = folder / f"{free:04d}-{record.file_name(each.name)}"
+        found.append(FoundRun(each, own, path, finished=False))
+    return found
 
 
-def tasks_of(
-    experiments: Sequence[Experiment], homes: Sequence[FoundRun], filters: Sequence[Hashable] = ()
-) -> list[Task]:
-    """Return the runs to be made, those that share a graph and its filters beside one another."""
-    tasks = []
-    for spec, members in group([each.config for each in experiments], filters):
-        for i in members:
-            if not homes[i].finished:
-                task = Task(experiments[i], spec, homes[i].folder, homes[i].fingerprint)
-                tasks.append(task)
-    return tasks
+def missing_runs(runs: Sequence[FoundRun], filters: Sequence[Hashable]) -> list[FoundRun]:
+    """Return the runs to be made, those that share a graph and its filters next to each other.
+
+    Args:
+        runs: All runs of a sweep.
+        filters: `Job.filters` of each.
+    """
+    groups = group([each.experiment.config for each in runs], filters)
+    ordered = [replace(runs[i], spec=spec) for spec, members in groups for i in members]
+    return [each for each in ordered if not each.finished]
 
 
-def tidy(experiments: Sequence[Experiment], homes: Sequence[FoundRun]) -> None:
+def remove_spare_checkpoints(runs: Sequence[FoundRun]) -> None:
     """Remove the checkpoints of finished runs whose process was killed before it could."""
-    for experiment, home in zip(experiments, homes, strict=True):
-        if home.finished and not experiment.config.output.keep_checkpoint:
-            checkpoint.remove_checkpoints(home.folder)
+    for each in runs:
+        if each.finished and not each.experiment.config.output.keep_checkpoint:
+            checkpoint.remove_checkpoints(each.folder)
 
 
-def run(tasks: Sequence[Task], execute: Executor, tell: Callable[[str], None]) -> int:
-    """Make runs; one that fails is recorded and the rest go on.
+def make_runs(runs: Sequence[FoundRun], execute: Executor) -> int:
+    """Make runs and log each; a failure is written to its run's folder, and the others continue.
 
-    What an unfinished run left is removed first, unless it has a checkpoint to go on from.
+    The remains of unfinished runs are removed first, except checkpoints to continue from.
 
     Returns:
-        How many failed.
+        The number of failures.
     """
     begun, failed = time.perf_counter(), 0
-    tasks = [_cleared(task) for task in tasks]
-    for done, (task, error) in enumerate(execute(tasks), start=1):
-        name = printable(task.experiment.name)
+    runs = [_cleared(each) for each in runs]
+    for done, (each, error) in enumerate(execute(runs), start=1):
         if error:
             failed += 1
-            with suppress(OSError):  # a full disk: the line below tells it too
-                task.folder.mkdir(exist_ok=True)
-                files.write_atomically(task.folder / FAILURE, f"{error}\n".encode())
-        left = (time.perf_counter() - begun) / done * (len(tasks) - done)
-        ending = f", {human_seconds(left)} left" if done < len(tasks) else ""
-        tell(f"[{done}/{len(tasks)}] {name}: {error or _loss(task.folder)}{ending}")
+            with suppress(OSError):  # a full disk: the log has the error too
+                each.folder.mkdir(exist_ok=True)
+                files.write_atomically(each.folder / FAILURE, f"{error}\n".encode())
+        left = (time.perf_counter() - begun) / done * (len(runs) - done)
+        ending = f", {human_seconds(left)} left" if done < len(runs) else ""
+        name, outcome = printable(each.experiment.name), error or _loss(each.folder)
+        log.info("[%d/%d] %s: %s%s", done, len(runs), name, outcome, ending)
     return failed
 
 
-def _cleared(task: Task) -> Task:
-    """Remove what unfinished runs of the task's number left, but for a checkpoint of its own; if
-    that has a shorter history, for want of memory, return the task with the same.
+def _cleared(run: FoundRun) -> FoundRun:
+    """Remove the remains of unfinished runs under a run's number, except its own checkpoint.
+
+    If the checkpoint has a shorter history for lack of memory, the run that is returned has it too.
     """
-    number, _, _ = task.folder.name.partition("-")
-    for remains in task.folder.parent.glob(f"{number}-*"):
+    number, _, _ = run.folder.name.partition("-")
+    for remains in run.folder.parent.glob(f"{number}-*"):
         begun = checkpoint.read_checkpoint(remains)
-        kept = _history_of(begun, task) if begun and remains == task.folder else None
-        if kept:
+        history = _history_of(begun, run) if begun and remains == run.folder else None
+        if history:
             (remains / FAILURE).unlink(missing_ok=True)
-            task = _with_history(task, kept)
-        elif remains == task.folder or _is_unfinished(remains):
+            config = run.experiment.config.having({"optimizer.history": history})
+            run = replace(run, experiment=replace(run.experiment, config=config))
+        elif remains == run.folder or _is_unfinished(remains):
             shutil.rmtree(remains, ignore_errors=True)
-    return task
+    return run
 
 
-def _history_of(begun: Checkpoint, task: Task) -> int | None:
-    """Return the history of a checkpoint's run; None if it is none of the task's, but for that."""
+def _history_of(begun: Checkpoint, run: FoundRun) -> int | None:
+    """Return the history of a checkpoint; None if it is that of another run."""
     settings = begun.identity.get("settings", {})
     optimizer = settings.get("optimizer", {})
-    kept, asked = optimizer.get("history"), task.experiment.config.optimizer.history
+    history, asked = optimizer.get("history"), run.experiment.config.optimizer.history
     as_asked = settings | {"optimizer": optimizer | {"history": asked}}
-    same = fingerprint_of({**begun.identity, "settings": as_asked}) == task.fingerprint
-    return kept if same and isinstance(kept, int) and 0 < kept <= asked else None
-
-
-def _with_history(task: Task, history: int) -> Task:
-    config = task.experiment.config.having({"optimizer.history": history})
-    return replace(task, experiment=replace(task.experiment, config=config))
+    same = fingerprint_of({**begun.identity, "settings": as_asked}) == run.fingerprint
+    return history if same and isinstance(history, int) and 0 < history <= asked else None
 
 
 def _is_unfinished(folder: Path) -> bool:
-    """Whether a folder is that of a run which began and did not end."""
+    """Return whether a folder is that of a run which began and did not end."""
     began = any((folder / name).exists() for name in ("config.yaml", FAILURE))
     return began and not (folder / record.RECORD).exists()
 
 
-def results_of(plan: Plan, homes: Sequence[FoundRun]) -> SweepResults:
-    """Return what is found of every run in its folder."""
+def results_of(plan: Plan, runs: Sequence[FoundRun]) -> SweepResults:
+    """Return the results of a sweep, read from the folders of its runs."""
     varying = [i for i, axis in enumerate(plan.axes) if len(axis.labels) > 1]
     shown = varying or list(range(len(plan.axes)))
-    runs = [
-        _result_of(experiment, home.folder, shown)
-        for experiment, home in zip(plan.experiments, homes, strict=True)
-    ]
     axes = tuple(plan.axes[i] for i in shown)
-    return SweepResults(plan.config.output.name or "sweep", axes, tuple(runs))
+    results = tuple(_result_of(each.experiment, each.folder, shown) for each in runs)
+    return SweepResults(plan.config.output.name or "sweep", axes, results)
 
 
-def _result_of(experiment: Experiment, home: Path, shown: Sequence[int]) -> RunResult:
-    """Return what is found of a run, at its place along the axes that are shown."""
-    told = record.read_record(home)
+def _result_of(experiment: Experiment, folder: Path, shown: Sequence[int]) -> RunResult:
+    """Return the result of a run, at its place along the axes that are shown."""
+    metadata = record.read_record(folder)
     config = experiment.config
     return RunResult(
         name=experiment.name,
-        folder=home.name if home.is_dir() else "",
+        folder=folder.name if folder.is_dir() else "",
         place=tuple(experiment.place[i] for i in shown),
         values=experiment.values,
-        terms=told.get("losses", {}).get("saved", {}),
-        metrics=told.get("metrics", {}),
-        seconds=sum(told["seconds"].values()) if told else None,
-        error="" if told else _text(home / FAILURE).strip(),
+        terms=metadata.get("losses", {}).get("saved", {}),
+        metrics=metadata.get("metrics", {}),
+        seconds=sum(metadata["seconds"].values()) if metadata else None,
+        error="" if metadata else _text(folder / FAILURE).strip(),
         content=config.content.image,
         styles=tuple(style.path for style in config.style.images),
-        image=home / config.output.image if told else None,
-        curve=_curve(home / "losses.csv") if told else (),
+        image=folder / config.output.image if metadata else None,
+        curve=_curve(folder / "losses.csv") if metadata else (),
     )
 
 
 def _curve(path: Path) -> tuple[float, ...]:
-    """Return the total of every iterate."""
-    rows = csv.reader(_text(path).splitlines())
-    next(rows, None)
-    return tuple(float(row[-1]) for row in rows)
+    """Return the total loss of every iterate."""
+    return tuple(float(row[-1]) for row in list(csv.reader(_text(path).splitlines()))[1:])
 
 
 def _loss(folder: Path) -> str:
-    took = sum(record.read_record(folder)["seconds"].values())
-    return f"loss {record.saved_loss(folder):.4g}, {took:.3g} s"
+    seconds = sum(record.read_record(folder)["seconds"].values())
+    return f"loss {record.saved_loss(folder):.4g}, {seconds:.3g} s"
 
 
 def _text(path: Path) -> str:
+    """Return the text of a file, empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,9 +1,8 @@
-"""The runs of a sweep on Ray, which schedules them, shares what they read, and retries lost ones.
+"""The runs of a sweep on Ray, which schedules them, shares their inputs, and retries lost ones.
 
 Pictures and weights are put into Ray's object store once, where all workers of a node read them
-from shared memory. A worker keeps its graph, its session and the targets that it has measured for
-its next run. What a run leaves in its folder comes back as bytes, so that the nodes of a cluster
-need no file system in common.
+from shared memory. A worker keeps its graph, its session and the measured targets for its next run.
+The files of a run come back as bytes, so the nodes of a cluster need no common file system.
 """
 
 from __future__ import annotations
@@ -22,22 +21,19 @@ from typing import Any, NamedTuple
 from neural_style.config import PROJECT, Ray
 from neural_style.errors import InputError
 from neural_style.inputs.job import Job
-from neural_style.runs import checkpoint, record
-from neural_style.runs.command import Run
-from neural_style.runs.outputs import RunFolder
-from neural_style.sweeps.execution import Executor, Task
+from neural_style.runs import Run, RunFolder, checkpoint, record
+from neural_style.sweeps.execution import Executor, FoundRun, end_if
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.hardware import available_bytes
 from neural_style.system.process import handlers_kept
 from neural_style.text import describe, printable
-from neural_style.transfer.graph_cache import GraphCache
-from neural_style.transfer.memory import prepare
-from neural_style.transfer.state import Watch
+from neural_style.transfer import GraphCache, Watch, prepare
 
 log = logging.getLogger(__name__)
 
 KEPT_BYTES = 1 << 28  # of targets, in each worker
-SECONDS = 0.5  # between looks at whether Ctrl-C was pressed
+SECONDS = 0.5  # between checks of whether Ctrl-C was pressed
+_MODULES = ("neural_style", "style_transfer.py", "vgg19_matconvnet.py")
 
 
 @dataclass(frozen=True)
@@ -45,31 +41,31 @@ class RemoteRun:
     """A run as it is sent to a worker.
 
     Attributes:
-        job: The run, without what lies in the object store.
-        folder: Where its files will be.
-        make: Makes it.
+        job: The run, without its pictures and weights, which are in the object store.
+        folder: Folder for its files, on this machine.
+        run: Makes it.
         cpus: Processors that it occupies.
-        runs: How many there are in all.
+        runs: Number of runs in all.
     """
 
     job: Job
     folder: Path
-    make: Run
+    run: Run
     cpus: float
     runs: int
 
 
 class RemoteResult(NamedTuple):
-    """What has come of a run: its files by their names, and what went wrong, or nothing."""
+    """The files of a run by name, and its error, empty if it succeeded."""
 
     files: Mapping[str, bytes]
     error: str
 
 
 def on_ray(
-    options: Ray, job_of: Callable[[Task], Job], run: Run, pressed: Sequence[int]
+    options: Ray, job_of: Callable[[FoundRun], Job], run: Run, pressed: Sequence[int]
 ) -> Executor:
-    """Return what makes runs on Ray, several at once.
+    """Return an executor that makes several runs at once on Ray.
 
     Args:
         options: The cluster, and what each run occupies of it.
@@ -82,36 +78,31 @@ def on_ray(
     """
     ray = _connect(options)
 
-    def execute(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
-        stored: dict[Any, Any] = {}
-
-        def shared(key: Any, value: Any) -> Any:
-            if key not in stored:
-                stored[key] = ray.put(value)
-            return stored[key]
-
+    def execute(runs: Sequence[FoundRun]) -> Iterator[tuple[FoundRun, str]]:
+        put = cache(lambda key: ray.put(large[key]))  # each of them once
+        large: dict[Any, Any] = {}
         remote = ray.remote(_make).options(
             num_cpus=options.cpus, num_gpus=options.gpus, max_retries=options.retries
         )
         pending = {}
         try:
-            for task in tasks:
-                _heed(pressed)
+            for each in runs:
+                end_if(pressed)
                 try:
-                    job = _with_threads(job_of(task), options)
-                    # The store holds the large parts; what is sent are the settings.
-                    large = map(shared, keys_of(job), (job.pictures, job.weights))
+                    job = _with_threads(job_of(each), options)
+                    keys = keys_of(job)
+                    large.update(zip(keys, (job.pictures, job.weights), strict=True))
                     small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
-                    order = RemoteRun(small, task.folder, run, options.cpus, len(tasks))
-                    pending[remote.remote(order, *large)] = task
+                    sent = RemoteRun(small, each.folder, run, options.cpus, len(runs))
+                    pending[remote.remote(sent, *map(put, keys))] = each
                 except Exception as failure:
-                    yield task, describe(failure)
+                    yield each, describe(failure)
             while pending:
-                _heed(pressed)
+                end_if(pressed)
                 ready, _ = ray.wait(list(pending), timeout=SECONDS)
                 for reference in ready:
-                    task = pending.pop(reference)
-                    yield task, _take(ray, reference, task.folder, options.retries)
+                    each = pending.pop(reference)
+                    yield each, _take(ray, reference, each.folder, options.retries)
         finally:
             for reference in pending:
                 ray.cancel(reference, force=True)
@@ -121,22 +112,17 @@ def on_ray(
 
 
 def keys_of(job: Job) -> tuple[Any, Any]:
-    """Return the keys of a run's images and of its weights among those of all runs."""
+    """Return keys that differ where the pictures of runs differ, and where their weights do."""
     filters = job.config.deciding("filters") if job.weights.sha256 is None else None
     images = job.config.deciding("pictures"), *job.digests.items()
     return images, (job.weights.sha256, filters)
 
 
-def _heed(pressed: Sequence[int]) -> None:
-    if pressed:
-        raise KeyboardInterrupt
-
-
 def check_installed() -> None:
-    """Find out whether there is Ray, without importing it.
+    """Check that Ray is installed, without importing it.
 
     Raises:
-        InputError: There is none.
+        InputError: It is not.
     """
     if importlib.util.find_spec("ray") is None:
         raise InputError(
@@ -146,16 +132,18 @@ def check_installed() -> None:
 
 
 def _connect(options: Ray) -> Any:
+    """Return the module `ray`, connected to the cluster or to one that is started here.
+
+    Raises:
+        InputError: No cluster answers, or a run asks for more than this machine has.
+    """
     import ray
 
-    modules = [
-        PROJECT / name for name in ("neural_style", "style_transfer.py", "vgg19_matconvnet.py")
-    ]
     try:
-        with handlers_kept():  # Ray's own ends the process at SIGTERM
+        with handlers_kept():  # Ray's own handler ends the process at SIGTERM
             ray.init(
                 address=options.address,
-                runtime_env={"py_modules": [str(module) for module in modules]},
+                runtime_env={"py_modules": [str(PROJECT / name) for name in _MODULES]},
                 include_dashboard=False if options.address is None else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -171,7 +159,7 @@ def _connect(options: Ray) -> Any:
 
 
 def _check_request(ray: Any, options: Ray) -> None:
-    """Refuse runs that would wait for ever; on a cluster, which may grow, warn of them.
+    """Refuse runs that would wait for ever; on a cluster, which may grow, only warn.
 
     Raises:
         InputError: A run asks for more than this machine has.
@@ -196,22 +184,21 @@ def _check_request(ray: Any, options: Ray) -> None:
 
 
 def _with_threads(job: Job, options: Ray) -> Job:
-    """Return a job with as many threads as it occupies processors, if it asks for no number."""
+    """Return a job with one thread for each processor that it occupies, unless it sets a number."""
     threads = job.config.runtime.threads or max(1, int(options.cpus))
-    return replace(job, config=job.config.having({"runtime.threads": threads}))
+    return job.having({"runtime.threads": threads})
 
 
-def _with_memory(job: Job, order: RemoteRun) -> Job:
-    """Return a job with its share of this node's memory, if it asks for no amount."""
+def _with_memory(job: Job, received: RemoteRun) -> Job:
+    """Return a job with its share of this node's memory, unless it sets an amount."""
     if job.config.runtime.memory is not None:
         return job
-    share = _share(order.cpus, order.runs)
-    return replace(job, config=job.config.having({"runtime.memory": share}))
+    return job.having({"runtime.memory": _share(received.cpus, received.runs)})
 
 
-@cache  # as the worker's first run finds it, before those beside it have begun to fill it
+@cache  # measured at the worker's first run, before other runs have begun to fill the memory
 def _share(cpus: float, runs: int) -> str | None:
-    """Return the memory there is for each of the runs that this node makes at once."""
+    """Return the free memory for each of the runs that this node makes at once, if it is known."""
     import ray
 
     own = ray.get_runtime_context().get_node_id()
@@ -222,47 +209,47 @@ def _share(cpus: float, runs: int) -> str | None:
 
 
 def _take(ray: Any, reference: Any, folder: Path, retries: int) -> str:
-    """Write the files of a run that has ended; return what went wrong, or nothing."""
+    """Write the files of a run that has ended; return its error, empty if it succeeded."""
     try:
-        made: RemoteResult = ray.get(reference)
+        result: RemoteResult = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         return describe(error.cause)
     except ray.exceptions.RayError as error:
         return f"its worker was lost, {retries} retries included: {describe(error)}"
     try:
-        if not made.error:
+        if not result.error:
             checkpoint.remove_checkpoints(folder)  # of an earlier attempt in another process
-        for name in sorted(made.files, key=lambda name: name == record.RECORD):  # the record last
+        for name in sorted(result.files, key=lambda name: name == record.RECORD):  # the record last
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_atomically(path, made.files[name])
+            files.write_atomically(path, result.files[name])
     except OSError as error:
         return describe(error)
-    return made.error
+    return result.error
 
 
 _graphs: GraphCache | None = None  # of a worker, from one run to the next
 
 
-def _make(order: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
+def _make(received: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     """Make a run in a worker."""
     global _graphs
-    job = replace(order.job, pictures=pictures, weights=weights)
+    job = replace(received.job, pictures=pictures, weights=weights)
     if _graphs is None:
-        tensorflow_v1.import_tensorflow()
-        runtime = job.config.runtime  # runs may differ in its precision
+        runtime = job.config.runtime
+        # Precision is left open, as runs may differ in it.
         device = tensorflow_v1.open_device(runtime.device, runtime.threads, "auto")
         _graphs = GraphCache(device, KEPT_BYTES)
     if _graphs.device.kind == "cpu":
-        job = _with_memory(job, order)
+        job = _with_memory(job, received)
     job = prepare(job, _graphs.device)
     with tempfile.TemporaryDirectory() as place:
         folder, error = Path(place) / "run", ""
         try:
-            order.make(job, _graphs, RunFolder(folder, job), Watch())
+            received.run(job, _graphs, RunFolder(folder, job), Watch())
         except Exception as failure:
-            _graphs.close()  # what failed may have left the graph or the memory in any state
-            error = describe(failure).replace(printable(folder), printable(order.folder))
+            _graphs.close()  # a failure may leave the graph or the memory in any state
+            error = describe(failure).replace(printable(folder), printable(received.folder))
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in folder.rglob("*")

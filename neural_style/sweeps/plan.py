@@ -70,6 +70,11 @@ class Plan:
     axes: tuple[Axis, ...]
     experiments: tuple[Experiment, ...]
 
+    @property
+    def sweep(self) -> Sweep:
+        """The settings of the sweep."""
+        return _sweep_of(self.config)
+
 
 def plan_sweep(source: Source, config: Config) -> Plan:
     """Return every run of a sweep, in the order of its axes, the last varying fastest.
@@ -85,9 +90,7 @@ def plan_sweep(source: Source, config: Config) -> Plan:
         ConfigError: A swept key or value is wrong, two runs have one name, or there are too many.
         InputError: A folder of images cannot be read.
     """
-    sweep = config.sweep
-    if sweep is None:
-        raise ValueError("the settings have no sweep")
+    sweep = _sweep_of(config)
     _check_number(sweep, source)
     swept = list(axes_of(sweep))
     axes = tuple(points.axis for points in swept)
@@ -102,6 +105,12 @@ def plan_sweep(source: Source, config: Config) -> Plan:
             values = settings.model_dump(mode="json", by_alias=True)
             checked[choice.written] = _at(values, _location(choice.key))
     return Plan(_with_absolute_paths(config, sweep, checked), axes, experiments)
+
+
+def _sweep_of(config: Config) -> Sweep:
+    if config.sweep is None:
+        raise ValueError("the settings have no sweep")
+    return config.sweep
 
 
 def _check_number(sweep: Sweep, source: Source) -> None:
@@ -240,19 +249,17 @@ def _put(
     result = dict(values)
     spell_out(result, location)
     inner: Any = result
-    for depth, part in enumerate(location[:-1], start=1):
-        try:
+    depth = 0
+    try:
+        for part in location[:-1]:
+            depth += 1
             within = inner[part] if isinstance(part, int) else inner.get(part)
             within = {} if within is None else within
             inner[part] = list(within) if isinstance(within, list | tuple) else dict(within)
-        except (LookupError, TypeError, ValueError, AttributeError):
-            message = f"{dotted(location[:depth])} holds nothing of that kind"
-            raise ConfigError(str(Mistake(origin, location, message))) from None
-        inner = inner[part]
-    try:
+            inner = inner[part]
         inner[location[-1]] = value
-    except (LookupError, TypeError):
-        message = f"{dotted(location[:-1])} holds nothing of that kind"
+    except (LookupError, TypeError, ValueError, AttributeError):
+        message = f"{dotted(location[:depth])} holds nothing of that kind"
         raise ConfigError(str(Mistake(origin, location, message))) from None
     return result
 
@@ -309,13 +316,9 @@ def _at(values: Any, location: Location) -> Any:
 def _check_figure(
     source: Source, figure: Figure, axes: Sequence[Axis], drawn: Collection[str]
 ) -> None:
-    """Check the contact sheet's titles and labels: they name swept keys and their values.
+    """Check that titles and labels of the contact sheet name swept keys and their values.
 
-    Args:
-        source: The settings as they were written.
-        figure: The titles and labels.
-        axes: The axes of the sweep.
-        drawn: Keys of random draws, whose values are not known in advance.
+    The values of `drawn` keys, those of random draws, are not known in advance.
 
     Raises:
         ConfigError: A key or value is not swept, or a formula is wrong.

@@ -28,7 +28,7 @@ from neural_style.inputs.job import Job
 from neural_style.network.weights import VGGWeights
 from neural_style.runs.checkpoint import write_checkpoint
 from neural_style.runs.record import read_record
-from neural_style.sweeps import on_ray as sweep_ray
+from neural_style.sweeps import on_ray
 from neural_style.sweeps.report.results import read_summary
 from neural_style.system import files
 from neural_style.system.process import held_back
@@ -59,7 +59,7 @@ def test_pictures_and_weights_that_differ_are_not_shared():
 
     def keys(weights: VGGWeights, color: str, seed: int = 0) -> tuple[object, ...]:
         style = {"path": "p.png", "mask": {"path": "m.png", "color": color}}
-        return sweep_ray.keys_of(a_job(weights, style={"images": [style]}, init={"seed": seed}))
+        return on_ray.keys_of(a_job(weights, style={"images": [style]}, init={"seed": seed}))
 
     red, green, other = (keys(DRAWN, *each) for each in (["#f00000"], ["#00f000"], ["#f00000", 1]))
     assert (red[0] == green[0], red[1] == green[1], red[1] == other[1]) == (False, True, False)
@@ -99,7 +99,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mock]:
 
 
 def connect(**options: object) -> None:
-    sweep_ray.on_ray(Ray(**options), lambda _: None, None, [])
+    on_ray.on_ray(Ray(**options), lambda _: None, None, [])
 
 
 @pytest.mark.parametrize(("cpus", "gpus"), [(640, 0), (1, 1)])
@@ -134,15 +134,15 @@ def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_pat
     ray, before = fake(), write_checkpoint(tmp_path, Checkpoint(3, LossHistory(["total"]), {}, {}))
     made = {"record.json": b"{}", "pastiche.png": b"p", "iterates/000001.png": b"i"}
 
-    def taken(get: Callable[[], sweep_ray.RemoteResult]) -> str:
-        return sweep_ray._take(ray, get, tmp_path, 3)
+    def taken(get: Callable[[], on_ray.RemoteResult]) -> str:
+        return on_ray._take(ray, get, tmp_path, 3)
 
-    assert taken(lambda: sweep_ray.RemoteResult(made, error)) == error
+    assert taken(lambda: on_ray.RemoteResult(made, error)) == error
     found = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert found == {*made, *([f"checkpoints/{before.name}"] if error else [])}
     full = OSError(errno.ENOSPC, "No space left on device", "pastiche.png")
     monkeypatch.setattr(files, "write_atomically", Mock(side_effect=full))
-    assert "No space left on device" in taken(lambda: sweep_ray.RemoteResult(made, ""))
+    assert "No space left on device" in taken(lambda: on_ray.RemoteResult(made, ""))
     lose = Mock(side_effect=LostError("gone"))
     assert taken(lose) == "ValueError: bad\\nthing"
     ray.exceptions.RayTaskError = ()
@@ -152,18 +152,18 @@ def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_pat
 @pytest.mark.parametrize(("cpus", "share"), [(1, "3.000GB"), (2, "6.000GB"), (0.5, "1.500GB")])
 def test_runs_that_are_made_at_once_share_the_memory(cpus, share, fake, monkeypatch):
     fake({"CPU": 4.0}, {"CPU": 1.0})
-    order = sweep_ray.RemoteRun(None, Path(), None, cpus, 9)
+    received = on_ray.RemoteRun(None, Path(), None, cpus, 9)
 
     def memory_of(free: float, **settings: object) -> str | None:
-        sweep_ray._share.cache_clear()
-        monkeypatch.setattr(sweep_ray, "available_bytes", lambda: free)
-        return sweep_ray._with_memory(a_job(DRAWN, **settings), order).config.runtime.memory
+        on_ray._share.cache_clear()
+        monkeypatch.setattr(on_ray, "available_bytes", lambda: free)
+        return on_ray._with_memory(a_job(DRAWN, **settings), received).config.runtime.memory
 
     assert memory_of(12e9) == share
     assert Config.model_validate({"runtime": {"memory": share}}).runtime.memory == share
     assert memory_of(12e9, runtime={"memory": "2GB"}) == "2GB"
     assert memory_of(float("inf")) is None
-    assert sweep_ray._with_threads(a_job(DRAWN), Ray(cpus=2.5)).config.runtime.threads == 2
+    assert on_ray._with_threads(a_job(DRAWN), Ray(cpus=2.5)).config.runtime.threads == 2
 
 
 SWEPT = """{runs: {
@@ -191,17 +191,17 @@ def check_same(there: Path, here: Path) -> None:
 
 @pytest.mark.parametrize("pressed", [0, 6])
 def test_a_sweep_on_ray_is_that_of_one_process(pressed, fake, small_mat, tmp_path, monkeypatch):
-    """Here the workers are this process; Ctrl-C is pressed in the sixth run of both sweeps."""
+    """The workers are this process; Ctrl-C is pressed in the sixth run of both sweeps."""
     lighten(monkeypatch)
-    monkeypatch.setattr(sweep_ray, "_graphs", None)
-    sweep_ray._share.cache_clear()
+    monkeypatch.setattr(on_ray, "_graphs", None)
+    on_ray._share.cache_clear()
     optimise, made = style_transfer.optimise, []
 
     def begin(graph, job, *rest):
         made.append(1)
         if len(made) == pressed:
             signal.raise_signal(signal.SIGINT)
-        failure = "its losses are no numbers" if job.config.style.weight == 1e38 else ""
+        failure = "its losses are NaN" if job.config.style.weight == 1e38 else ""
         return replace(optimise(graph, job, *rest), failure=failure)
 
     monkeypatch.setattr(style_transfer, "optimise", begin)

@@ -1,1 +1,32 @@
-"""What is drawn from a sweep."""
+"""The report of a sweep, drawn from its results.
+
+results        the data, and `summary.csv`
+page           `index.html`: a table, a comparison and loss curves, from `templates/`
+contact_sheet  the pictures side by side, of which `layout` places the runs and `sheet` draws
+trade_off      style loss against content loss
+thumbnails     small pictures
+"""
+
+from neural_style.sweeps.report.contact_sheet import SHEET, write_contact_sheet
+from neural_style.sweeps.report.page import PAGE, write_page
+from neural_style.sweeps.report.results import (
+    Axis,
+    RunResult,
+    SweepResults,
+    union_of_keys,
+    write_summary,
+)
+from neural_style.sweeps.report.trade_off import write_trade_off
+
+__all__ = [
+    "PAGE",
+    "SHEET",
+    "Axis",
+    "RunResult",
+    "SweepResults",
+    "union_of_keys",
+    "write_contact_sheet",
+    "write_page",
+    "write_summary",
+    "write_trade_off",
+]
