@@ -1,4 +1,4 @@
-"""The objective taken in tiles against the whole: every term, every statistic, every gradient."""
+"""The tiled objective against that of the whole image: each term, statistic and gradient."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def a_network(wide: bool = False) -> VGGWeights:
 
 @dataclass(frozen=True)
 class Both:
-    """A session of an objective, whole and in tiles, and the whole one's gradient."""
+    """A session of an objective, of the whole image and in tiles."""
 
     session: Any
     objective: Objective
     tiles: TileGraph
-    slope: tf.Tensor
-    structure: ObjectiveSpec
+    gradient: tf.Tensor
+    spec: ObjectiveSpec
     weights: VGGWeights
 
     def compare(self, rng: np.random.Generator, size: tuple[int, int], side: int) -> Compared:
         """Return losses and gradients of both, of pictures of noise."""
-        session, objective, structure = self.session, self.objective, self.structure
+        session, objective, spec = self.session, self.objective, self.spec
         content, image = (
             rng.uniform(-120, 130, (1, *size, 3)).astype(np.float32) for _ in range(2)
         )
@@ -89,7 +89,7 @@ class Both:
         masks = [np.zeros(size, np.float32), np.ones(size, np.float32)]
         masks[0][:30, 10:70] = 1
         masks[1] -= masks[0]
-        strides = {n: receptive_field(self.weights, n)[1] for n in structure.style_layers}
+        strides = {n: receptive_field(self.weights, n)[1] for n in spec.style_layers}
 
         def guide(mask: np.ndarray) -> dict[str, np.ndarray]:
             return {
@@ -99,41 +99,43 @@ class Both:
 
         ones = guide(np.ones(style.shape[1:3], np.float32))
         sources = [StyleSource(style, 1.0, ones), StyleSource(style[:, :, ::-1], 3.0, ones)]
-        goals = [[0], [1]] if structure.targets == 2 else [[0, 1]]
-        found = measure_targets(session, objective, content, sources, goals)
-        assign_targets(session, objective, found)
+        groups = [[0], [1]] if spec.targets == 2 else [[0, 1]]
+        targets = measure_targets(session, objective, content, sources, groups)
+        assign_targets(session, objective, targets)
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
-        set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(structure.terms)})
-        cut = Tiling(self.tiles, side, Spill(1e12))
-        parts = cut.tiles(image)
-        assert len(parts[0]) > 1
+        set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(spec.terms)})
+        tiling = Tiling(self.tiles, side, Spill(1e12))
+        assert len(tiling.tiles(image)[0]) > 1
         set_image(session, objective, content)
-        measured = measure_content(session, cut, content)
+        features = measure_content(session, tiling, content)
         set_image(session, objective, image)
-        whole, gradient = session.run([{**objective.terms, "total": objective.total}, self.slope])
-        passes = cut.evaluation(session, image, measured, found.style)
-        room = cut.spill.room
-        losses = passes.evaluate()
-        assert passes.losses() == losses
-        assert cut.spill.room == room  # what an evaluation took it has given back
+        whole, gradient = session.run(
+            [{**objective.terms, "total": objective.total}, self.gradient]
+        )
+        evaluation = tiling.evaluation(session, image, features, targets.style)
+        room = tiling.spill.room
+        losses = evaluation.evaluate()
+        assert evaluation.losses() == losses
+        assert tiling.spill.room == room  # an evaluation returns the room that it took
         return Compared(whole, losses, gradient, session.run(self.tiles.gradient.variable))
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The losses and the gradient of the whole, and of the tiles."""
+    """The losses and the gradient of the whole image, and in tiles."""
 
     whole: dict[str, float]
     losses: dict[str, float]
     gradient: np.ndarray
-    found: np.ndarray
+    tiled_gradient: np.ndarray
 
     @property
     def distance(self) -> float:
         """The largest difference of the gradients over the largest gradient."""
-        assert np.abs(self.gradient).max() > 0
-        return float(np.abs(self.found - self.gradient).max() / np.abs(self.gradient).max())
+        largest = np.abs(self.gradient).max()
+        assert largest > 0
+        return float(np.abs(self.tiled_gradient - self.gradient).max() / largest)
 
     def check(self, rel: float = 1e-5) -> None:
         """Compare; with `rel` 0 to the last bit."""
@@ -143,31 +145,31 @@ class Compared:
 
 @pytest.fixture(scope="module")
 def graph_of() -> Iterator[Callable[..., Both]]:
-    """Returns the graph of a structure, built once; its options are those of `build_vgg`."""
+    """Returns the graph of a spec, built once; its options are those of `build_vgg`."""
     with ExitStack() as stack:
 
         @functools.cache
-        def get(structure: ObjectiveSpec, **ways: Any) -> Both:
+        def get(spec: ObjectiveSpec, **ways: Any) -> Both:
             network = a_network(wide=ways.get("transform", False))
-            return stack.enter_context(both(structure, network, **ways))
+            return stack.enter_context(both(spec, network, **ways))
 
         yield get
 
 
 @contextmanager
-def both(structure: ObjectiveSpec, weights: VGGWeights, **ways: Any) -> Iterator[Both]:
+def both(spec: ObjectiveSpec, weights: VGGWeights, **ways: Any) -> Iterator[Both]:
     with tf.Graph().as_default() as graph:
-        canvas = build_image(structure)
-        net = vgg.build_vgg(canvas.pixels, weights, structure.layers, "max", **ways)
-        objective = build_objective(canvas, net.features, structure)
-        tiles = build_tiled_objective(objective, net, structure)
-        slope = tf.convert_to_tensor(tf.gradients(objective.total, objective.image.variable)[0])
+        image = build_image(spec)
+        net = vgg.build_vgg(image.pixels, weights, spec.layers, "max", **ways)
+        objective = build_objective(image, net.features, spec)
+        tiles = build_tiled_objective(objective, net, spec)
+        gradient = tf.gradients(objective.total, objective.image.variable)[0]
         initializer = tf.global_variables_initializer()
         graph.finalize()
     with tf.Session(graph=graph) as session:
         net.initialize(session)
         session.run(initializer)
-        yield Both(session, objective, tiles, slope, structure, weights)
+        yield Both(session, objective, tiles, tf.convert_to_tensor(gradient), spec, weights)
 
 
 STATISTICS = {
@@ -178,7 +180,7 @@ STATISTICS = {
 NORMALISED = {"statistics": ("gram", "mean_covariance"), "normalized": ("style",), **MASKED}
 
 
-def a_structure(**extra: Any) -> ObjectiveSpec:
+def a_spec(**extra: Any) -> ObjectiveSpec:
     layers = {"content_layers": ("relu3_1",), "style_layers": STYLE, "variation_norm": "l1"}
     return ObjectiveSpec(**{**layers, "tiled": True, **extra})
 
@@ -201,13 +203,13 @@ def a_structure(**extra: Any) -> ObjectiveSpec:
     ids=lambda extra: "-".join(map(str, extra.values())),
 )
 def test_tiles_give_the_loss_and_the_gradient_of_the_whole(extra, rng, graph_of):
-    graph_of(a_structure(**extra)).compare(rng, (53, 87), 32).check()
+    graph_of(a_spec(**extra)).compare(rng, (53, 87), 32).check()
 
 
 def test_tiles_give_the_wasserstein_distance_of_the_whole(rng, graph_of):
-    """Its slope divides by the roots of small variances, which float32 sums tell to 1e-4."""
-    structure = ObjectiveSpec((), STYLE[:2], statistics=("wasserstein",), tiled=True)
-    graph_of(structure).compare(rng, (53, 87), 32).check(rel=1e-3)
+    """Its derivative divides by the roots of small variances, known to 1e-4 from float32 sums."""
+    spec = ObjectiveSpec((), STYLE[:2], statistics=("wasserstein",), tiled=True)
+    graph_of(spec).compare(rng, (53, 87), 32).check(rel=1e-3)
 
 
 GRAM = ObjectiveSpec(("relu3_2",), (*STYLE, "pool2", "relu4_1"), variation_norm="l1", tiled=True)
@@ -220,18 +222,18 @@ def test_sizes_need_not_be_multiples_of_anything(size, side, rng, graph_of):
 
 
 def test_a_border_that_is_repeated_is_that_of_the_image(rng, graph_of):
-    structure = ObjectiveSpec(("relu2_1",), STYLE[:2], tiled=True)
-    graph_of(structure, replicate=True).compare(rng, (53, 87), 16).check()
+    spec = ObjectiveSpec(("relu2_1",), STYLE[:2], tiled=True)
+    graph_of(spec, replicate=True).compare(rng, (53, 87), 16).check()
 
 
 class Traced:
-    """A session that tells of every tensor of a run; it stands in for another."""
+    """Stands in for a session and records every tensor of its runs."""
 
     def __init__(self, session: tf.Session) -> None:
         self.session, self.empty, self.seen = session, set[str](), 0
 
     def run(self, fetches: Any, feed: Any = None) -> Any:
-        """Run, and keep the names of operations that return numbers without a position."""
+        """Run, and record the names of operations that return numbers of no position."""
         metadata = tf.RunMetadata()
         options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
         found = self.session.run(fetches, feed, options, metadata)
@@ -249,7 +251,7 @@ class Traced:
 @pytest.mark.parametrize("extra", [STATISTICS, NORMALISED], ids=["statistics", "normalised"])
 def test_no_operation_sees_a_tensor_without_positions(extra, rng, graph_of):
     """The first tiles have no row of deep layers, where operations of oneDNN abort."""
-    check_no_empty_tensor(graph_of(a_structure(**extra)), rng)
+    check_no_empty_tensor(graph_of(a_spec(**extra)), rng)
 
 
 def check_no_empty_tensor(made: Both, rng: np.random.Generator) -> None:
@@ -267,9 +269,9 @@ def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, gra
     style = rng.uniform(-120, 130, (1, 70, 61, 3)).astype(np.float32)
     whole = measure_targets(session, objective, style, [StyleSource(style)]).style
     set_image(session, objective, style)
-    cut = Tiling(made.tiles, 24)
-    assert len(cut.tiles(style)[0]) > 1
-    found = measure_style(session, cut, style)
+    tiling = Tiling(made.tiles, 24)
+    assert len(tiling.tiles(style)[0]) > 1
+    found = measure_style(session, tiling, style)
     for layer in STYLE:
         for name, value in vars(whole[layer][0]).items():
             other = getattr(found[layer], name)
@@ -278,24 +280,24 @@ def test_a_style_image_is_measured_in_tiles_as_in_one_piece(statistics, rng, gra
                 np.testing.assert_allclose(other, value, rtol=1e-4, atol=1e-5 * np.max(value))
 
 
-def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_of):
+def test_an_interrupted_evaluation_does_not_affect_the_next_one(rng, graph_of):
     made = graph_of(GRAM)
     session, objective = made.session, made.objective
     image = rng.uniform(-120, 130, (1, 40, 40, 3)).astype(np.float32)
-    found = measure_targets(session, objective, -image, [StyleSource(-image)])
-    assign_targets(session, objective, found)
+    targets = measure_targets(session, objective, -image, [StyleSource(-image)])
+    assign_targets(session, objective, targets)
     set_weights(session, objective, dict.fromkeys(GRAM.terms, 1.0))
-    cut = Tiling(made.tiles, 16, Spill(0))
+    tiling = Tiling(made.tiles, 16, Spill(0))
     set_image(session, objective, -image)
-    goals = measure_content(session, cut, -image)
+    content = measure_content(session, tiling, -image)
     set_image(session, objective, image)
 
-    def passes_with(callback: TileCallback) -> TiledEvaluation:
+    def evaluation_with(callback: TileCallback) -> TiledEvaluation:
         own = Tiling(made.tiles, 16, Spill(0), callback)
-        return own.evaluation(session, image, goals, found.style)
+        return own.evaluation(session, image, content, targets.style)
 
-    passes = passes_with(no_callback)
-    losses, gradient = passes.evaluate(), session.run(made.tiles.gradient.variable)
+    evaluation = evaluation_with(no_callback)
+    losses, gradient = evaluation.evaluate(), session.run(made.tiles.gradient.variable)
     variables = session.graph.get_collection("variables")
     between = [each for each in variables if each.name.startswith("stage_")]
     assert between
@@ -308,8 +310,8 @@ def test_an_evaluation_that_is_cut_off_leaves_the_next_one_as_it_is(rng, graph_o
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            passes_with(press).evaluate()
-        assert passes.evaluate() == losses
+            evaluation_with(press).evaluate()
+        assert evaluation.evaluate() == losses
         np.testing.assert_array_equal(session.run(made.tiles.gradient.variable), gradient)
 
 
@@ -333,10 +335,10 @@ CUTS = [((96, 96), 64), ((256, 256), 32), ((256, 256), 96), ((381, 515), 128), (
 def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, graph_of):
     transform = form == "minimal filtering"
     ways = {"tiled": True, "float64_sums": transform, "variation_norm": "l1"}
-    structure = ObjectiveSpec(("relu4_2",), PAPER, **ways)
+    spec = ObjectiveSpec(("relu4_2",), PAPER, **ways)
     weights = vgg.load_weights(trained_weights)
     number = "bfloat16" if form == "bfloat16" else "float32"
-    with both(structure, weights, dtype=number, transform=transform) as made:
+    with both(spec, weights, dtype=number, transform=transform) as made:
         for size, side in CUTS:
             found = made.compare(rng, size, side)
             loss = abs(found.losses["total"] / found.whole["total"] - 1)
@@ -349,6 +351,6 @@ def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, 
 @pytest.mark.parametrize("extra", [STATISTICS, NORMALISED], ids=["statistics", "normalised"])
 def test_all_statistics_of_the_trained_network_are_those_of_the_whole(extra, trained_weights, rng):
     layers = {"content_layers": ("relu4_2",), "style_layers": PAPER}
-    structure = a_structure(**layers, float64_sums=True, **extra)
-    with both(structure, vgg.load_weights(trained_weights), transform=True) as made:
+    spec = a_spec(**layers, float64_sums=True, **extra)
+    with both(spec, vgg.load_weights(trained_weights), transform=True) as made:
         made.compare(rng, (256, 320), 128).check()

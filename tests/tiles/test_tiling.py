@@ -30,7 +30,7 @@ def names(layers: Sequence[Layer]) -> list[str]:
     return [layer.name for layer in layers]
 
 
-def test_vgg19_goes_on_from_pool3_and_from_pool4():
+def test_stages_of_vgg19_end_with_pool3_and_pool4():
     """They leave 256 / 8^2 and 512 / 16^2 values for each pixel; pool2 leaves 128 / 4^2."""
     found = stages_of(VGG)
     assert [stage.layers[-1].name for stage in found] == ["pool3", "pool4", "relu5_1"]
@@ -40,7 +40,7 @@ def test_vgg19_goes_on_from_pool3_and_from_pool4():
     assert stored_values(VGG, (1000, 520), 512) == 125 * 65 * 256 + 62 * 32 * 512
 
 
-def test_no_stage_but_that_of_a_network_without_layers_is_without_convolutions():
+def test_only_a_network_without_layers_has_a_stage_without_convolutions():
     for last, number in (("relu3_1", 1), ("pool3", 1), ("pool4", 2)):
         found = stages_of(to(last))
         assert (len(found), found[-1].layers[-1].name) == (number, last)
@@ -85,7 +85,7 @@ def test_tiles_have_each_row_once_and_convolutions_what_they_see_from_whole_four
 @pytest.mark.parametrize("size", [(3000, 1000), (4000, 3000), (6144, 8192)])
 @pytest.mark.parametrize("side", [512, 1024])
 def test_a_tile_has_no_more_pixels_than_the_square(size, side):
-    """But where that has no row of each layer; deeper, where features are few, tiles are longer."""
+    """Or than one grid of rows; in deeper stages, where features are few, tiles are longer."""
     for stage, tiles in cut_image(VGG, size, side):
         longest = (side * max(stage.stride // 4, 1)) ** 2 // size[1] // stage.stride
         most = max(longest // stage.grid, 1) * stage.grid
@@ -95,7 +95,7 @@ def test_a_tile_has_no_more_pixels_than_the_square(size, side):
 
 @pytest.mark.parametrize("height", [512, 509, 45])
 @pytest.mark.parametrize("side", [None, 392, 600])
-def test_an_image_no_larger_than_a_tile_is_taken_by_one_stage_in_one_piece(side, height):
+def test_an_image_no_larger_than_a_tile_has_one_stage_and_one_tile(side, height):
     ((stage, (tile,)),) = cut_image(VGG, (height, 300), side)
     assert (names(stage.layers), stage.stride) == (names(VGG), 1)
     assert (tile[0], tile[-1]) == ((0, height), (0, height // 16))
