@@ -14,17 +14,17 @@ from neural_style.objective.gradients import layerwise_gradient, recompute_gradi
 Terms = Callable[..., Sequence[tf.Tensor]]
 
 
-def told(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the identity, which adds a name to a list when its gradient is computed."""
+def noting(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the identity; its gradient adds a name to a list."""
 
-    def tell(slope: np.ndarray) -> np.ndarray:
+    def note(slope: np.ndarray) -> np.ndarray:
         order.append(name)
         return slope
 
     @tf.custom_gradient
     def same(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def gradient(above: tf.Tensor) -> tf.Tensor:
-            return tf.ensure_shape(tf.numpy_function(tell, [above], above.dtype), above.shape)
+            return tf.ensure_shape(tf.numpy_function(note, [above], above.dtype), above.shape)
 
         return tf.identity(x), gradient
 
@@ -75,12 +75,12 @@ def test_a_layers_own_gradient_waits_for_what_comes_from_deeper_ones():
     order: list[str] = []
     with tf.Graph().as_default(), tf.Session() as session:
         pixels = tf.ones([1, 2, 2, 3])
-        shallow = told("network", order)(2 * pixels)
-        deep = told("network", order)(shallow * shallow)
+        shallow = noting("network", order)(2 * pixels)
+        deep = noting("network", order)(shallow * shallow)
 
         def terms(*layers: tf.Tensor) -> list[tf.Tensor]:
-            told_of = [told(f"term {i}", order)(layer) for i, layer in enumerate(layers)]
-            return [tf.reduce_sum(term) for term in told_of]
+            noted = [noting(f"term {i}", order)(layer) for i, layer in enumerate(layers)]
+            return [tf.reduce_sum(term) for term in noted]
 
         session.run(tf.gradients(descend(terms, [pixels, shallow, deep]), pixels))
     assert order == ["term 2", "network", "term 1", "network", "term 0"]

@@ -57,8 +57,8 @@ def features_at(session: Any, objective: Objective, *images: np.ndarray) -> list
 
 
 def test_terms_match_numpy_for_images_of_every_size_in_a_gradient_that_keeps_no_differences(rng):
-    structure = ObjectiveSpec(("relu2_1",), LAYERS, variation_norm="l1")
-    with objective_session(structure, add_gradients) as (session, objective, added):
+    spec = ObjectiveSpec(("relu2_1",), LAYERS, variation_norm="l1")
+    with objective_session(spec, add_gradients) as (session, objective, added):
         for content_size, style_size in [((12, 16), (20, 8)), ((21, 9), (7, 30))]:
             content, style = picture(rng, *content_size), picture(rng, *style_size)
             image = picture(rng, *content_size)
@@ -85,9 +85,9 @@ def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_b
     assert spec_of(config).style_layers == ("relu1_1",)
     image = picture(rng, 12, 10)
     for layers in ((("relu2_1",), LAYERS), (("relu2_1",), ()), ((), ("relu1_1",))):
-        structure = ObjectiveSpec(*layers)
-        with objective_session(structure) as (session, objective, _):
-            assert tuple(objective.terms) == structure.terms
+        spec = ObjectiveSpec(*layers)
+        with objective_session(spec) as (session, objective, _):
+            assert tuple(objective.terms) == spec.terms
             set_targets(session, objective, WEIGHTS, image, image)
             assert session.run(objective.total) < 1e-6
 
@@ -96,8 +96,8 @@ def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_b
 def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(normalized, rng):
     """jcjohnson/neural-style: each layer's gradient is divided by its L1 norm + 1e-8."""
     content, style, image = (picture(rng, *size) for size in [(12, 10), (8, 14), (12, 10)])
-    structure = ObjectiveSpec(("relu2_1",), LAYERS, normalized=normalized)
-    with objective_session(structure, add_gradients) as (session, objective, added):
+    spec = ObjectiveSpec(("relu2_1",), LAYERS, normalized=normalized)
+    with objective_session(spec, add_gradients) as (session, objective, added):
         for weights in ({}, WEIGHTS):
             set_targets(session, objective, weights, image, image)
             assert len(normalized) < 2 or not session.run(added["image"]).any()
@@ -105,7 +105,7 @@ def test_normalised_gradients_have_the_weight_of_their_term_for_l1_norm(normaliz
         kept, painted, made = features_at(session, objective, content, style, image)
         found, terms = session.run([added["image"], objective.terms])
         slopes = {name: np.zeros_like(value, np.float64) for name, value in made.items()}
-        for term in structure.terms:
+        for term in spec.terms:
             section, _, layer = term.partition("/")
             f = flat_of(made[layer])
             if section == "content":
@@ -160,11 +160,11 @@ def test_guided_style_losses_are_those_of_the_papers_guided_gram_matrices(rng):
 
 
 def test_no_pixel_outside_the_region_has_a_gradient(rng):
-    structure = ObjectiveSpec(("relu2_1",), ("relu2_1",), guided=True, variation_norm="l1")
+    spec = ObjectiveSpec(("relu2_1",), ("relu2_1",), guided=True, variation_norm="l1")
     image, other, region = picture(rng, 8, 10), picture(rng, 8, 10), np.zeros((8, 10), np.float32)
     region[2:7, 3:] = 1
     whole = {"relu2_1": np.ones((4, 5), np.float32)}
-    with objective_session(structure, add_gradients) as (session, objective, added):
+    with objective_session(spec, add_gradients) as (session, objective, added):
         found = measure_targets(session, objective, other, [StyleSource(other, 1.0, whole)])
         assign_targets(session, objective, found)
         set_guides(session, objective, [whole])
@@ -186,8 +186,8 @@ def test_several_statistics_are_terms_of_their_own_weights_and_the_shift_is_of_t
     content, style, image = (picture(rng, *size) for size in [(8, 6), (6, 10), (8, 6)])
 
     def terms_of(*statistics: str, shift: float = 0) -> dict[str, float]:
-        structure = ObjectiveSpec((), LAYERS, statistics=statistics, activation_shift=shift)
-        with objective_session(structure) as (session, objective, _):
+        spec = ObjectiveSpec((), LAYERS, statistics=statistics, activation_shift=shift)
+        with objective_session(spec) as (session, objective, _):
             own = {name: weights.get(name.split("/")[-1], 1.0) for name in objective.terms}
             set_targets(session, objective, own, content, style)
             features[:] = features_at(session, objective, style, image)
@@ -208,8 +208,8 @@ def test_several_statistics_are_terms_of_their_own_weights_and_the_shift_is_of_t
 
 def test_total_variation_multiplies_each_channel_by_its_own_number(rng):
     channels, image = (0.5, 0.0, 3.0), picture(rng, 8, 6)
-    structure = ObjectiveSpec((), (), variation_norm="l1", variation_channels=channels)
-    with objective_session(structure) as (session, objective, _):
+    spec = ObjectiveSpec((), (), variation_norm="l1", variation_channels=channels)
+    with objective_session(spec) as (session, objective, _):
         assert set(objective.terms) == {"total_variation"}
         set_targets(session, objective, {"total_variation": 2.0}, image)
         found = session.run(objective.total)

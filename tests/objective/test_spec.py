@@ -27,7 +27,7 @@ def test_layers_are_named_once_in_the_order_in_which_the_network_has_them():
     assert in_depth_order(["relu10_1", "pool2", "relu2_11", "relu2_2"]) == counted
 
 
-def test_a_merged_structure_has_the_layers_of_both_and_neither_is_changed():
+def test_a_merged_spec_has_the_layers_of_both_and_neither_is_changed():
     one, other = (
         ObjectiveSpec(("relu4_2",), ("relu1_1",)),
         ObjectiveSpec(("conv4_2",), ("relu5_1",)),

@@ -28,9 +28,9 @@ class Forms:
     def __init__(self, number: str, exponent: float = EXPONENT) -> None:
         with tf.Graph().as_default() as graph:
             self.image = tf.placeholder(number, [1, None, None, 3])
-            self.frame = pad_image(self.image).pixels
+            self.padded_image = pad_image(self.image).pixels
             self.ends = [tf.placeholder_with_default(1, []) for _ in range(2)]
-            part = PaddedImage(self.frame, *self.ends)
+            part = PaddedImage(self.padded_image, *self.ends)
             self.parts = {name: form(part, exponent) for name, form in VARIATIONS.items()}
             self.losses = {name: variation_loss(parts) for name, parts in self.parts.items()}
             self.slopes = {n: tf.gradients(v, self.image)[0] for n, v in self.losses.items()}
@@ -42,12 +42,12 @@ class Forms:
     def slope(self, name: str, image: np.ndarray) -> np.ndarray:
         return self.session.run(self.slopes[name], {self.image: image[None]})[0]
 
-    def sums(self, name: str, frame: np.ndarray, *ends: bool) -> list[list[float]]:
-        """The sum and number of each part of a picture that is framed already."""
+    def sums(self, name: str, padded_image: np.ndarray, *ends: bool) -> list[list[float]]:
+        """The sum and number of each part of a picture that is padded already."""
         parts = self.parts[name]
         fetches = [[each for each in (p.total, p.number) if each is not None] for p in parts]
         fed = dict(zip(self.ends, ends, strict=True))
-        return self.session.run(fetches, {self.frame: frame[None], **fed})
+        return self.session.run(fetches, {self.padded_image: padded_image[None], **fed})
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def loops(name: str, image: np.ndarray, exponent: float = EXPONENT) -> float:
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
 
     def steps(rows: Any, columns: Any, down: int, right: int) -> np.ndarray:
-        """Differences of some pixels' neighbours and themselves; pixels of the frame are -1."""
+        """Differences of some pixels' neighbours and themselves; pixels of the padding are -1."""
         places = itertools.product(rows, columns)
         steps = [padded[i + down + 1, j + right + 1] - padded[i + 1, j + 1] for i, j in places]
         return np.array(steps).reshape(-1, 3)
@@ -110,12 +110,12 @@ def test_loss_matches_loops_over_pixels_and_gradient_finite_differences(name, si
 @every_form
 def test_sums_and_numbers_add_over_disjoint_parts_of_an_image(name, forms, rng):
     image = rng.uniform(0, 255, (6, 8, 3))
-    frame = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
+    padded_image = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
     parts = [
-        forms.sums(name, frame[top : bottom + 2, left : right + 2], bottom == 6, right == 8)
+        forms.sums(name, padded_image[top : bottom + 2, left : right + 2], bottom == 6, right == 8)
         for (top, bottom), (left, right) in PARTS
     ]
-    whole = forms.sums(name, frame, True, True)
+    whole = forms.sums(name, padded_image, True, True)
     for found, expected in zip(zip(*parts, strict=True), whole, strict=True):
         np.testing.assert_allclose(np.sum(found, axis=0), expected, rtol=1e-12)
 

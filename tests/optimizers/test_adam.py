@@ -54,8 +54,8 @@ def bench_in(box: Any) -> Iterator[Bench]:
         slope = tf.gradients(objective.total, objective.image.variable)[0]
         return build_adam(objective, box), tf.convert_to_tensor(slope)
 
-    structure = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
-    with objective_session(structure, add) as made:
+    spec = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
+    with objective_session(spec, add) as made:
         yield Bench(*made)
 
 
@@ -140,13 +140,13 @@ def test_moments_are_carried_to_the_next_scale_and_fall_with_its_pixels(bench):
     moments = [moment.variable for moment in bench.adam.moments]
     coarse = bench.begin(options())
     go_on(coarse, 3)
-    held = bench.session.run(moments)
+    coarse_moments = bench.session.run(moments)
     bench.begin(options(), 1, (20, 28), before=coarse)
     carried = bench.session.run(moments)
     assert carried[0].shape == (1, 20, 28, 3)
     assert carried[1].min() >= 0
-    assert carried[0].sum() == pytest.approx(held[0].sum(), rel=0.05)
-    assert carried[1].mean() == pytest.approx(held[1].mean() / 16, rel=0.15)
+    assert carried[0].sum() == pytest.approx(coarse_moments[0].sum(), rel=0.05)
+    assert carried[1].mean() == pytest.approx(coarse_moments[1].mean() / 16, rel=0.15)
 
 
 def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(bench):
@@ -193,12 +193,14 @@ def test_learning_rate_follows_its_decay(settings, expected):
         ("shrunk", np.array(["x"])),
     ],
 )
-def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, bench):
+def test_a_state_that_does_not_fit_the_run_is_refused_in_a_line(name, value, bench):
     settings = options(average=0.5)
     state = bench.begin(settings).state()
     assert go_on(bench.resume(settings, state), 1)
     others = {key: each for key, each in state.items() if key != name}
     wrong = others if value is None else {**others, name: value}
-    told = f"^the checkpoint does not fit the run by its '{name}'; remove the folder 'checkpoints' "
-    with pytest.raises(InputError, match=f"{told}to begin again$"):
+    message = (
+        f"^the checkpoint does not fit the run by its '{name}'; remove the folder 'checkpoints' "
+    )
+    with pytest.raises(InputError, match=f"{line}to begin again$"):
         bench.resume(settings, wrong)

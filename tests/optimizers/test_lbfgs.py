@@ -64,8 +64,8 @@ def minimiser(
     with tf.Graph().as_default():
         image = build_fed("image", [1, None, None, 3], tf.float64)
         total = function(image.variable.read_value())
-        canvas = ImageVariable(**vars(image), region=None, pixels=image.variable.read_value())
-        objective = Objective(canvas, {"f": total}, total, *[NOTHING] * 7)
+        variable = ImageVariable(**vars(image), region=None, pixels=image.variable.read_value())
+        objective = Objective(variable, {"f": total}, total, *[NOTHING] * 7)
         bounds = box and tuple(np.broadcast_to(np.float64(bound), 3) for bound in box)
         handles = LBFGS(build_lbfgs_graph(objective, bounds, history, preconditioned))
         initializer = tf.global_variables_initializer()
@@ -224,12 +224,12 @@ def test_inner_products_are_of_free_variables_and_blocks_of_rows_change_nothing(
 def test_every_step_lowers_the_loss_inside_the_box(rng):
     box = (np.full(3, -100, np.float32), np.full(3, 155, np.float32))
     weights = {"content/relu2_1": 5.0, "style/relu1_1": 100.0, "total_variation": 1.0}
-    structure = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
+    spec = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
 
     def build(objective: Objective) -> LBFGS:
         return LBFGS(build_lbfgs_graph(objective, box, history=5, preconditioned=True))
 
-    with objective_session(structure, build) as (session, objective, handles):
+    with objective_session(spec, build) as (session, objective, handles):
         content = picture(rng)
         set_targets(session, objective, weights, content, picture(rng, 9, 9))
         run, totals = begin((session, handles), content), []
@@ -258,7 +258,7 @@ def test_steps_along_which_nothing_bends_are_three_times_as_long_next_time():
     np.testing.assert_allclose(reached, np.outer([-100, -400, -1300], np.ones(3)))
 
 
-def test_losses_that_are_nowhere_numbers_are_told_and_recovered_from(valley, monkeypatch):
+def test_losses_that_are_nan_everywhere_are_returned_and_recovered_from(valley, monkeypatch):
     run = begin(valley, np.full((1, 1, 2, 3), 0.2))
     run.step(0)
     good, evaluate = run.finish(), run._evaluate
@@ -274,7 +274,7 @@ def test_losses_that_are_nowhere_numbers_are_told_and_recovered_from(valley, mon
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "part"),
     [
         ("pairs", None, "pairs"),
         ("pairs", np.array([0.0, 1.0]), "pairs"),
@@ -291,7 +291,7 @@ def test_losses_that_are_nowhere_numbers_are_told_and_recovered_from(valley, mon
         ("anchor", np.zeros((1, 100, 100, 3)), "slope"),
     ],
 )
-def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, told, valley):
+def test_a_state_that_does_not_fit_the_run_is_refused_in_a_line(name, value, part, valley):
     run = begin(valley, np.full((1, 1, 2, 3), 0.5))
     while len(run.state()["pairs"]) < 2:
         run.step(0)
@@ -301,5 +301,5 @@ def test_a_state_that_is_none_of_the_run_is_refused_in_a_line(name, value, told,
     resumed.step(0)
     others = {key: each for key, each in state.items() if key != name}
     wrong = others if value is None else {**others, name: value}
-    with pytest.raises(InputError, match=f"^the checkpoint does not fit the run by its '{told}'; "):
+    with pytest.raises(InputError, match=f"^the checkpoint does not fit the run by its '{part}'; "):
         resumed.restore(wrong)
