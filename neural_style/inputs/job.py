@@ -22,7 +22,7 @@ from neural_style.inputs.scales import Scale, Sizes, check_layers, masks_at, sch
 from neural_style.inputs.terms import spec_of
 from neural_style.inputs.weights import FoundWeights, find_weights
 from neural_style.network.weights import Layer, VGGWeights, layers_needed
-from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective import ObjectiveSpec
 from neural_style.system.files import digest
 from neural_style.system.lru import LRUCache
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neural_style.inputs.job import Job, fingerprint_of
-from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective import ObjectiveSpec
 from neural_style.runs import Run, RunFolder, checkpoint, record
 from neural_style.sweeps.plan import Experiment, Plan
 from neural_style.sweeps.report.results import RunResult, SweepResults

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neural_style.network.weights import Layer
-from neural_style.objective import LeftGradient, Objective, read_targets
+from neural_style.objective import LeftGradient, Objective, ObjectiveSpec, read_targets
 from neural_style.objective.gradients import norm_factor
-from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import Statistics, TermInputs, build_statistics, build_terms
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.tensorflow_v1 import tf

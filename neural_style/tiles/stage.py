@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neural_style.objective import Objective, weight_of
+from neural_style.objective import Objective, ObjectiveSpec, weight_of
 from neural_style.objective.gradients import absolute_sum, scale_gradient
-from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import TermInputs, build_statistics
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.determinism import wide
