@@ -70,7 +70,7 @@ def stylize(
         log.warning("%s", notice)
     runtime = config.runtime
     device = tensorflow_v1.open_device(runtime.device, runtime.threads, runtime.precision)
-    graphs, job = GraphCache(device), transfer.prepare(job, device)
+    job, graphs = transfer.prepare(job, device), GraphCache(device)
     try:
         with transfer.explained_memory(job):
             pictures = graphs.pictures(job, build_graph, optimise)

@@ -16,10 +16,12 @@ from references import ROOT
 import style_transfer
 from neural_style.config import make_config
 from neural_style.images import io as images
-from neural_style.inputs.job import Desk
+from neural_style.inputs import JobReader
+from neural_style.runs import RunFolder
 from neural_style.system import tensorflow_v1
 from neural_style.transfer.graph_cache import GraphCache
-from neural_style.transfer.state import Iteration, Stopwatch
+from neural_style.transfer.memory import prepare
+from neural_style.transfer.state import Iteration, Watch
 
 EVERY = "{gram: 1, mean_covariance: 1, wasserstein: 1, histogram: 1}"
 
@@ -43,11 +45,11 @@ PAIRS = {
 
 
 @pytest.fixture(scope="module", params=["adam", "lbfgs"])
-def studio(request: pytest.FixtureRequest) -> Iterator[tuple[str, GraphCache]]:
-    """An optimiser with one graph for all of its runs, and one critic."""
+def graphs(request: pytest.FixtureRequest) -> Iterator[tuple[str, GraphCache]]:
+    """An optimiser with one graph for all of its runs, and one evaluator."""
     tensorflow_v1.import_tensorflow()
     device = tensorflow_v1.open_device()
-    opened = style_transfer.open_studio(device, 1 << 20)
+    opened = GraphCache(device, 1 << 20)
     yield request.param, opened
     opened.close()
 
@@ -63,13 +65,13 @@ runtime: {{precision: float32}}
 """
 
 
-def keep(moved: list[np.ndarray], moment: Iteration) -> None:
-    moved.append(moment.image())
+def keep(moved: list[np.ndarray], each: Iteration) -> None:
+    moved.append(each.image())
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_extreme_pictures_give_numbers_and_a_picture(kind, studio, small_mat, tmp_path):
-    optimizer, opened = studio
+def test_extreme_pictures_give_numbers_and_a_picture(kind, graphs, small_mat, tmp_path):
+    optimizer, opened = graphs
     content, style = PAIRS[kind]
     alpha = np.zeros(content.shape[:2], np.float32) if kind == "transparent" else None
     images.write_image(tmp_path / "content.png", content, alpha)
@@ -78,10 +80,10 @@ def test_extreme_pictures_give_numbers_and_a_picture(kind, studio, small_mat, tm
     shared["optimizer"] = {"name": optimizer, "iterations": 4}
     for share in (0, 0.7):
         config = make_config(shared | {"init": {"from": "content", "noise": share}})
-        job = Desk(lambda _: None).job(config)
-        job = style_transfer.prepare(job, opened.device)
+        job = prepare(JobReader().job(config), opened.device)
         folder, moved = tmp_path / f"{share}", []
-        result = style_transfer.make(job, opened, folder, partial(keep, moved), Stopwatch())
+        watch = Watch(partial(keep, moved))
+        result = style_transfer.run(job, opened, RunFolder(folder, job), watch)
         assert np.isfinite(result.losses.values()).all()
         for image in (*moved, result.image):
             assert image.shape == content.shape

@@ -19,8 +19,8 @@ from neural_style.config import Config, load_source, validate
 from neural_style.config.source import Source
 from neural_style.evaluation.metrics import ssim
 from neural_style.images import read_image, resize
+from neural_style.inputs import JobReader
 from neural_style.inputs import weights as supply
-from neural_style.inputs.job import Desk
 from neural_style.sweeps.estimate import check_inputs
 from neural_style.sweeps.plan import Plan, plan_sweep
 from neural_style.sweeps.report.results import read_summary
@@ -102,10 +102,10 @@ def test_every_figure_fits_its_pictures(path, tiny_mat, monkeypatch):
     monkeypatch.setattr(supply, "random_weights", lambda seed: tiny)
     for overrides in ((), QUICK):
         plan = plan_of(path, f"network.weights={tiny_mat}", *overrides)
-        found = check_inputs(plan, Desk(str))
+        found = check_inputs(plan, JobReader())
         named = {experiment.config.content.image for experiment in plan.experiments}
         assert len(found) == len(plan.experiments)
-        assert {digests["content.image"] for _, digests in found} == set(map(digest, named))
+        assert {job.digests["content.image"] for job in found} == set(map(digest, named))
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if "gatys201" in p.stem], ids=lambda p: p.stem)

@@ -18,7 +18,7 @@ from references import ROOT
 import style_transfer
 from neural_style.images import io as images
 from neural_style.inputs.weights import PUBLISHED_NAME
-from neural_style.transfer.state import Iteration, LossHistory, Result
+from neural_style.transfer.state import Iteration, LossHistory, Result, Watch
 
 README = ROOT / "README.md"
 HOME = "/home/you/style"  # what the README calls the folder of the project
@@ -51,15 +51,16 @@ class Project:
     def put(self, does: Callable[..., object]) -> None:
         """Let something else stand in for the optimisation, and for its graph."""
         closing = SimpleNamespace(close=lambda: None)
-        self.patch.setattr(style_transfer, "open_workspace", lambda *_: closing)
+        self.patch.setattr(style_transfer, "build_graph", lambda *_: closing)
         self.patch.setattr(style_transfer, "optimise", does)
 
 
-def paint(work: object, config: object, pictures: object, watch: Callable, *_) -> Result:
+def paint(graph: object, job: object, pictures: object, watch: Watch, *_) -> Result:
     """Stands in for the optimisation: a single iterate of one colour."""
     image, history = np.full((32, 48, 3), 90, np.float32), LossHistory(["total"])
     history.append(0, 0.0, [1.0], "48x32")
-    watch(Iteration("48x32", 1, {"total": 1.0}, history, lambda: image, lambda: {"image": image}))
+    last = Iteration("48x32", 1, {"total": 1.0}, history, lambda: image, lambda: {"image": image})
+    watch.iteration(last)
     return Result(image, None, history, interrupted=False)
 
 
