@@ -8,10 +8,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from neural_style.system.files import write_atomically
 from neural_style.text import printable
@@ -90,11 +89,11 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     axes.margins(x=0.01)
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    iterations = np.array(history.iterations, np.int64)
-    begins = [i for i in range(1, len(iterations)) if history.scales[i] != history.scales[i - 1]]
-    _draw_terms(axes, history, iterations, begins)
+    scales = history.scales
+    begins = [row for row in range(1, len(scales)) if scales[row] != scales[row - 1]]
+    _draw_terms(axes, history, begins)
     if begins:
-        _mark_scales(axes, history.scales, iterations, begins)
+        _mark_scales(axes, history, begins)
     bottom, top = axes.get_ylim()
     if top >= 100 * bottom:  # so that two powers of ten are labelled
         _label_decades_alone(axes)
@@ -116,9 +115,7 @@ def _label_decades_alone(axes: Axes) -> None:
     )
 
 
-def _draw_terms(
-    axes: Axes, history: LossHistory, iterations: npt.NDArray[np.int64], begins: Sequence[int]
-) -> None:
+def _draw_terms(axes: Axes, history: LossHistory, begins: Sequence[int]) -> None:
     """Draw a curve for each term that is ever above zero, broken where scales begin.
 
     The total is boldest and lies behind the others, so that a term that dominates it stays visible.
@@ -126,6 +123,7 @@ def _draw_terms(
     losses = history.values()
     losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
     losses = np.insert(losses, begins, np.nan, axis=0)
+    iterations = np.array(history.iterations, np.int64)
     steps = np.insert(iterations, begins, iterations[begins])
     curves = {
         column: curve
@@ -160,20 +158,12 @@ def _looks(columns: Sequence[str]) -> dict[str, tuple[ColorType, LineStyleType]]
     return looks | {"total": ("black", "-")}
 
 
-def _mark_scales(
-    axes: Axes, scales: Sequence[str], iterations: npt.NDArray[np.int64], begins: Sequence[int]
-) -> None:
+def _mark_scales(axes: Axes, history: LossHistory, begins: Sequence[int]) -> None:
     """Draw a line where a scale begins, labelled with the scale at its top."""
     for row in [0, *begins]:
+        iteration = history.iterations[row]
         if row > 0:
-            axes.axvline(iterations[row], color="0.6", linewidth=1, linestyle="--")
-        axes.annotate(
-            printable(scales[row]),
-            (iterations[row], 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(4, -4),
-            textcoords="offset points",
-            verticalalignment="top",
-            color="0.4",
-            fontsize="small",
-        )
+            axes.axvline(iteration, color="0.6", linewidth=1, linestyle="--")
+        frame: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        label = printable(history.scales[row])
+        axes.annotate(label, (iteration, 1), (4, -4), va="top", color="0.4", size="small", **frame)

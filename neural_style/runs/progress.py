@@ -49,8 +49,7 @@ class Progress:
 
         Args:
             total: Number of the last iterate.
-            work: Returns the work done up to an iterate, in any unit; the number of iterates by
-                default.
+            work: Returns the work up to an iterate, in any unit; its number by default.
             stream: Where to write; standard error by default, nowhere if that is closed.
             quiet: Show nothing.
             begun: Number of the last iterate that a resumed run had done.

@@ -39,7 +39,6 @@ _FIRST = (
     *(f"metrics/{name}" for name in ("style_held_out", "content", "self_similarity", "ssim")),
     "saved/total",
 )
-_FILES = "events.out.tfevents.*"
 
 
 def check_board(enabled: bool) -> None:
@@ -204,7 +203,7 @@ def announce(
 
 def _open_writer(folder: Path, done: int) -> tf.summary.FileWriter:
     """Return a writer of events. TensorFlow opens it in graph mode only; it adds no operation."""
-    earlier = list(folder.glob(_FILES))
+    earlier = list(folder.glob("events.out.tfevents.*"))
     if not done:
         for path in earlier:
             path.unlink()
@@ -226,9 +225,7 @@ def _scalar_summary(values: Mapping[str, float]) -> tf.Summary:
 
 
 def _image_summary(tag: str, image: np.ndarray) -> tf.Summary:
-    """Return the summary of an image, RGB, 0..255, [H, W, 3]: a PNG of at most `LARGEST` pixels a
-    side.
-    """
+    """Return an image, RGB, 0..255, [H, W, 3], as a summary of at most `LARGEST` pixels a side."""
     height, width = image.shape[:2]
     size = fit_size((height, width), min(LARGEST, max(height, width)))
     pixels = np.clip(np.rint(resize(image, size)), 0, 255).astype(np.uint8)

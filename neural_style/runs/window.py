@@ -13,11 +13,7 @@ from neural_style.config.values import PROJECT
 
 
 def show(path: Path) -> bool:
-    """Show a picture in a window until a key is pressed or the window is closed.
-
-    Returns:
-        False if there is no display.
-    """
+    """Show a picture in a window until it is closed; return False if there is no display."""
     viewer = [sys.executable, "-m", "neural_style.runs.window", str(path.resolve())]
     return subprocess.run(viewer, cwd=PROJECT, capture_output=True, check=False).returncode == 0
 

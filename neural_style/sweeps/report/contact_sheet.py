@@ -223,14 +223,9 @@ def _draw_pictures(sheet: Sheet, pictures: Sequence[Path], box: Box) -> None:
 def _draw_titles(
     sheet: Sheet, layout: Layout, frame: _Frame, end: tuple[int, int], title: str
 ) -> None:
-    """Draw the heading, the title under the pictures, and how many runs are left out.
+    """Draw the title, the name of the axis under the pictures, and how many runs are left out.
 
-    Args:
-        sheet: The sheet.
-        layout: The texts.
-        frame: Their places.
-        end: Where the pictures end, (right, bottom).
-        title: Heading; may be empty.
+    The pictures end at `end`, (right, bottom).
     """
     dpi = sheet.dpi
     if title:

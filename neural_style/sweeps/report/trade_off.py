@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -165,16 +165,9 @@ def _label_points(axes: Axes, results: SweepResults, points: Points) -> None:
     if not results.axes or len(results.axes) > 2:
         return
     for index, point in points.items():
-        label = results.axes[-1].labels[results.runs[index].place[-1]]
-        axes.annotate(
-            _text(label, 20),
-            point,
-            xytext=(7, 5),
-            textcoords="offset points",
-            color="0.35",
-            fontsize=7.5,
-            parse_math=False,
-        )
+        text = _text(results.axes[-1].labels[results.runs[index].place[-1]], longest=20)
+        look: Any = {"color": "0.35", "size": 7.5, "parse_math": False}
+        axes.annotate(text, point, (7, 5), textcoords="offset points", **look)
 
 
 def _set_scales(axes: Axes, values: np.ndarray) -> None:
@@ -224,10 +217,9 @@ def _add_legend(figure: Figure, results: SweepResults) -> None:
 
     handles: list[Line2D] = []
 
-    def add(label: str, marker: str = "", color: object = "none", face: object = None) -> None:
-        face = color if face is None else face
-        look = {"linestyle": "", "marker": marker, "color": color, "mfc": face}
-        handles.append(Line2D([], [], label=label, **look))  # type: ignore[arg-type]
+    def add(label: str, marker: str = "", color: Any = "none", face: Any = None) -> None:
+        look: Any = {"marker": marker, "color": color, "mfc": color if face is None else face}
+        handles.append(Line2D([], [], label=label, linestyle="", **look))
 
     if results.axes:
         add(_text(results.axes[0].keys))
