@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from neural_style.inputs.start import start_image
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,6 +32,7 @@ from neural_style.inputs import ScaledPictures, at_scale, read_pictures
 from neural_style.network import deprocess, preprocess
 from neural_style.network.weights import Convolution, Pooling, VGGWeights, layers_needed
 from neural_style.system.hardware import usable_cpus
+from style_transfer import base_image
 
 HISTORY = 100
 ADAM_RATE = 10.0
@@ -107,7 +107,7 @@ def _minimise(
 ) -> tuple[Recorder, Objective]:
     config = task.config({"name": name})
     inputs = at_scale(config, read_pictures(config), task.size)
-    start = start_image(config.init, None, inputs.size, weights.mean)
+    start = base_image(config.init, None, inputs.size, weights.mean)
     image = to_tensor(start, weights.mean).requires_grad_()
     recorder = Recorder(inputs.size)
     objective = Objective(weights, inputs)

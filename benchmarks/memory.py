@@ -33,9 +33,9 @@ from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import gaussian_blur
-from neural_style.inputs import Pictures
+from neural_style.inputs import Job, Pictures
 from neural_style.system import hardware, tensorflow_v1
-from neural_style.transfer import level, prediction
+from neural_style.transfer import GraphCache, Watch, prediction
 from neural_style.transfer.product_rate import product_rate
 
 if TYPE_CHECKING:
@@ -101,19 +101,17 @@ class Clock:
 def measure(path: Path, size: int, precision: str, optimizer: str) -> Measurement:
     """Predict a run and make it in this process, which has to be a new one."""
     config = config_of(size, precision, optimizer)
-    pictures = Pictures(texture(size, 0), (texture(size, 1),))
-    weights = vgg.load_weights(path)
+    job = Job(config, Pictures(texture(size, 0), (texture(size, 1),)), vgg.load_weights(path))
     tensorflow_v1.import_tensorflow()
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
-    work = st.open_workspace(config, weights, device)
-    clock = Clock()
-    with work.session:
-        level.optimise(work, config, pictures, clock)
+    graph, clock = GraphCache(device).open(job, st.build_graph), Clock()
+    with graph.session:
+        st.optimise(graph, job, job.pictures, Watch(clock))
     rate = statistics.median(clock.rates)
-    longer = config.having({"optimizer.iterations": ITERATIONS + 1})
-    least, most = (prediction.predict(each, weights, pictures, rate) for each in (config, longer))
+    longer = job.having({"optimizer.iterations": ITERATIONS + 1})
+    least, most = (prediction.predict(each, rate) for each in (job, longer))
     return Measurement(
         size=size,
         precision=precision,

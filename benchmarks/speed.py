@@ -37,7 +37,7 @@ from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import fill
-from neural_style.inputs import Pictures, at_scale, read_pictures
+from neural_style.inputs import Job, Pictures, at_scale, read_pictures
 from neural_style.network import preprocess
 from neural_style.network.weights import (
     Convolution,
@@ -49,7 +49,7 @@ from neural_style.network.weights import (
 from neural_style.optimizers import Run
 from neural_style.optimizers.lbfgs import LBFGS
 from neural_style.system import tensorflow_v1
-from neural_style.transfer import session
+from neural_style.transfer import GraphCache, TransferSession
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
@@ -159,22 +159,25 @@ def measure(weights: VGGWeights, sizes: Sequence[int], precision: str) -> list[M
         settings["adam"].runtime.precision,
     )
     product = MatrixProduct(device)
-    works = {name: st.open_workspace(config, weights, device) for name, config in settings.items()}
-    evaluate = cast(LBFGS, works["lbfgs"].optimizer).graph.evaluate
+    graphs = {
+        name: GraphCache(device).open(Job(config, pictures, weights), st.build_graph)
+        for name, config in settings.items()
+    }
+    evaluate = cast(LBFGS, graphs["lbfgs"].optimizer).graph.evaluate
     measurements = []
     for size in sizes:
         print(f"{precision} at {size} px", file=sys.stderr)
         square = Pictures(fill(pictures.content, (size, size)), pictures.styles)
-        timed = TimedSession(works["lbfgs"].session, evaluate)
+        timed = TimedSession(graphs["lbfgs"].session, evaluate)
         runs = [
-            _begin(works["adam"], works["adam"].session, settings["adam"], square),
-            _begin(works["lbfgs"], timed, settings["lbfgs"], square),
+            _begin(graphs["adam"], graphs["adam"].session, settings["adam"], square),
+            _begin(graphs["lbfgs"], timed, settings["lbfgs"], square),
         ]
         rounds = [_round(product, runs, timed, i) for i in range(WARM_UP + ROUNDS)]
         gflop = network_flop(weights, (size, size)) / 1e9
         measurements.append(summarise(precision, size, gflop, np.array(rounds[WARM_UP:])))
-    for work in works.values():
-        work.session.close()
+    for graph in graphs.values():
+        graph.close()
     return measurements
 
 
@@ -204,11 +207,11 @@ def summarise(precision: str, size: int, gflop: float, rounds: np.ndarray) -> Me
     )
 
 
-def _begin(work: session.TransferSession, opened: Any, config: Config, pictures: Pictures) -> Run:
+def _begin(graph: TransferSession, session: Any, config: Config, pictures: Pictures) -> Run:
     inputs = at_scale(config, pictures, None)
-    session.set_goal(work, config, inputs)
-    start = preprocess(inputs.content, work.mean)
-    run = work.optimizer.run(opened, config.optimizer, WARM_UP + ROUNDS)
+    graph.set_targets(config, inputs)
+    start = preprocess(inputs.content, graph.mean)
+    run = graph.optimizer.run(session, config.optimizer, WARM_UP + ROUNDS)
     run.start(start)
     return run
 

@@ -27,13 +27,12 @@ from benchmarks.memory import texture
 from benchmarks.report import axes_of_sizes, machine, parser, write_report
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.inputs import Pictures, at_scale
-from neural_style.inputs.terms import spec_of
+from neural_style.inputs import Job, Pictures, at_scale
 from neural_style.network import preprocess
 from neural_style.network.weights import VGGWeights
 from neural_style.system import tensorflow_v1
 from neural_style.tiles import TiledEvaluation
-from neural_style.transfer import session
+from neural_style.transfer import GraphCache
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,43 +67,44 @@ def measure(
     config = make_config(
         {
             "image": {"size": size, "scales": None},
-            "runtime": {"device": "cpu", "precision": precision, "tile": "none"},
+            "runtime": {"device": "cpu", "precision": precision, "tile": sides[0]},
         }
     )
-    inputs = at_scale(config, Pictures(texture(size, 0), (texture(size, 1),)), size)
+    pictures = Pictures(texture(size, 0), (texture(size, 1),))
+    inputs = at_scale(config, pictures, size)
     device = tensorflow_v1.open_device(
         config.runtime.device, config.runtime.threads, config.runtime.precision
     )
-    work = st.open_workspace(config, weights, device, spec_of(config, tiled=True))
+    graph = GraphCache(device).open(Job(config, pictures, weights), st.build_graph)
     ways: dict[int | None, TiledEvaluation | None] = {}
     for side in sides:
-        session.set_goal(work, config.having({"runtime.tile": side}), inputs)
-        ways[side] = work.passes
-    session.set_goal(work, config, inputs)
+        graph.set_targets(config.having({"runtime.tile": side}), inputs)
+        ways[side] = graph.evaluation
+    graph.set_targets(config.having({"runtime.tile": "none"}), inputs)
     ways[None] = None
-    start = preprocess(inputs.content, work.mean)
-    run = work.optimizer.run(work.session, config.optimizer, 1000)
+    start = preprocess(inputs.content, graph.mean)
+    run = graph.optimizer.run(graph.session, config.optimizer, 1000)
     run.start(start)
     seconds: dict[int | None, list[float]] = {side: [] for side in ways}
     for number in range(WARM_UP + rounds):
-        for side, passes in ways.items():
+        for side, evaluation in ways.items():
             print(f"round {number}: {side or 'one piece'}", file=sys.stderr)
-            run.use(passes)
+            run.use(evaluation)
             begin = time.perf_counter()
             run.step(number)
             seconds[side].append(time.perf_counter() - begin)
-    work.close()
+    graph.close()
     medians = {side: statistics.median(each[WARM_UP:]) for side, each in seconds.items()}
     return [
         Measurement(
             side=side,
-            tiles=len(passes.tile_pass.tiles[0]),
+            tiles=len(evaluation.tile_pass.tiles[0]),
             seconds=medians[side],
             whole_seconds=medians[None],
             ratio=medians[side] / medians[None],
         )
-        for side, passes in ways.items()
-        if side and passes
+        for side, evaluation in ways.items()
+        if side and evaluation
     ]
 
 

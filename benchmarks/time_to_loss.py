@@ -17,8 +17,9 @@ import importlib.util
 import math
 import multiprocessing
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -35,9 +36,9 @@ from benchmarks.snapshots import Recorder, Snapshot
 from benchmarks.task import Task
 from neural_style.config import Config
 from neural_style.errors import InputError
-from neural_style.inputs import at_scale, read_pictures
+from neural_style.inputs import Job, at_scale, read_pictures
 from neural_style.system import tensorflow_v1
-from neural_style.transfer import level, session
+from neural_style.transfer import GraphCache, Iteration, TransferSession, Watch
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -86,24 +87,18 @@ SETTINGS = tuple(
 def run_setting(task: Task, setting: Setting) -> list[Snapshot]:
     """Run this project with a setting, in this process, and return its snapshots."""
     tensorflow_v1.import_tensorflow()
-    config = config_of(task, setting)
-    pictures = read_pictures(config)
-    device = tensorflow_v1.open_device(
-        config.runtime.device, config.runtime.threads, config.runtime.precision
-    )
-    work = st.open_workspace(config, vgg.load_weights(task.weights), device)
-    with work.session:
+    job = job_of(task, config_of(task, setting))
+    with open_graph(job) as graph:
         first = dataclasses.replace(setting, steps=((1, 2),))
-        level.optimise(
-            work, config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first), pictures
-        )
-        recorder = Recorder(at_scale(config, pictures, task.size).size)
+        small = config_of(dataclasses.replace(task, size=WARM_UP_SIDE), first)
+        st.optimise(graph, dataclasses.replace(job, config=small), job.pictures)
+        recorder = Recorder(job.sizes(job.scales[-1]).content)
 
-        def watch(moment: level.Iteration) -> None:
-            if moment.done % INTERVAL == 0:
-                recorder.take(moment.done, moment.image)
+        def take(iteration: Iteration) -> None:
+            if iteration.done % INTERVAL == 0:
+                recorder.take(iteration.done, iteration.image)
 
-        result = level.optimise(work, config, pictures, watch)
+        result = st.optimise(graph, job, job.pictures, Watch(take))
     recorder.take(sum(count for _, count in setting.steps), lambda: result.image)
     return recorder.snapshots
 
@@ -118,21 +113,34 @@ def run_baseline(task: Task, name: str, iterations: int) -> tuple[list[Snapshot]
 def evaluate(task: Task, runs: Mapping[str, Sequence[Snapshot]]) -> list[Curve]:
     """Return the total loss of every snapshot, in float32 at full size."""
     tensorflow_v1.import_tensorflow()
-    config = task.config({"name": "adam"})
-    device = tensorflow_v1.open_device(
-        config.runtime.device, config.runtime.threads, config.runtime.precision
-    )
-    work = st.open_workspace(config, vgg.load_weights(task.weights), device)
-    with work.session:
-        session.set_goal(work, config, at_scale(config, read_pictures(config), task.size))
+    job = job_of(task, task.config({"name": "adam"}))
+    with open_graph(job) as graph:
+        graph.set_targets(job.config, at_scale(job.config, job.pictures, task.size))
 
         def loss(image: np.ndarray) -> float:
-            return session.evaluate(work, image.astype(np.float32))["total"]
+            return graph.evaluate(image.astype(np.float32))["total"]
 
         return [
             Curve(name, tuple(Point(s.iteration, s.seconds, loss(s.image)) for s in snapshots))
             for name, snapshots in runs.items()
         ]
+
+
+def job_of(task: Task, config: Config) -> Job:
+    """Return the run of a task with these settings."""
+    return Job(config, read_pictures(config), vgg.load_weights(task.weights))
+
+
+@contextmanager
+def open_graph(job: Job) -> Iterator[TransferSession]:
+    """Open the graph of a run for the length of the block."""
+    runtime = job.config.runtime
+    device = tensorflow_v1.open_device(runtime.device, runtime.threads, runtime.precision)
+    graphs = GraphCache(device)
+    try:
+        yield graphs.open(job, st.build_graph)
+    finally:
+        graphs.close()
 
 
 def config_of(task: Task, setting: Setting) -> Config:
@@ -192,10 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if importlib.util.find_spec("torch") is None:
             raise InputError("PyTorch is missing; pip install -r benchmarks/requirements.txt")
-        weights = vgg.load_weights(task.weights)
         for setting in SETTINGS:
-            config = config_of(task, setting)
-            st.check_scales(config, read_pictures(config), weights)
+            job_of(task, config_of(task, setting)).check()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
