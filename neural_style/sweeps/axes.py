@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,17 +52,16 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Points:
-    """The points of an axis."""
+class SweptAxis(Axis):
+    """An axis with its points."""
 
     points: Sequence[Point]
-    axis: Axis
 
     @classmethod
-    def of(cls, keys: Sequence[str], points: Sequence[Point]) -> Points:
-        """Return points that set the same keys."""
+    def of(cls, keys: Iterable[str], points: Sequence[Point]) -> SweptAxis:
+        """Return an axis of points that set the same keys."""
         labels = tuple(tuple(each.label for each in point.settings) for point in points)
-        return cls(points, Axis(tuple(keys), labels))
+        return cls(tuple(keys), labels, points)
 
 
 def number_of_runs(sweep: Sweep) -> int:
@@ -83,7 +82,7 @@ def choices_of(sweep: Sweep) -> Iterator[Setting]:
             yield from settings_of(key, draw["choice"], ("sweep", "random", "draws", key, "choice"))
 
 
-def axes_of(sweep: Sweep) -> Iterator[Points]:
+def axes_of(sweep: Sweep) -> Iterator[SweptAxis]:
     """Return the axes of a sweep, the slowest first.
 
     Raises:
@@ -98,10 +97,10 @@ def axes_of(sweep: Sweep) -> Iterator[Points]:
         yield _named("run", sweep.runs)
     for key, values in (sweep.grid or {}).items():
         settings = settings_of(key, values, ("sweep", "grid", key))
-        yield Points.of((key,), [Point((each,)) for each in settings])
+        yield SweptAxis.of([key], [Point((each,)) for each in settings])
     if sweep.zip:
         columns = [settings_of(k, v, ("sweep", "zip", k)) for k, v in sweep.zip.items()]
-        yield Points.of(tuple(sweep.zip), [Point(row) for row in zip(*columns, strict=True)])
+        yield SweptAxis.of(sweep.zip, [Point(row) for row in zip(*columns, strict=True)])
     if sweep.random:
         yield _draws(sweep.random)
 
@@ -114,12 +113,12 @@ def settings_of(key: str, values: Any, written: Location) -> list[Setting]:
     return [Setting(key, v, labels[i], (*written, i)) for i, v in enumerate(values)]
 
 
-def _pair(key: str, name: str, pairs: Pairs) -> Points:
+def _pair(key: str, name: str, pairs: Pairs) -> SweptAxis:
     """Return the axis of the content images or of the style images."""
     images = _images(pairs, name)
     labelled = zip(images, labels_of(images), strict=True)
     settings = [Setting(key, *each, ("sweep", "pairs", name)) for each in labelled]
-    return Points.of((key,), [Point((each,), name=each.label) for each in settings])
+    return SweptAxis.of([key], [Point((each,), name=each.label) for each in settings])
 
 
 def _images(pairs: Pairs, name: str) -> Sequence[Path]:
@@ -150,7 +149,7 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
     return found
 
 
-def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> Points:
+def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> SweptAxis:
     """Return the axis of named files or runs, each of which sets keys of its own.
 
     Args:
@@ -162,7 +161,7 @@ def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> Points:
         written = ("sweep", f"{kind}s", name)
         settings = (Setting(key, value, "", (*written, key)) for key, value in values.items())
         points.append(Point(tuple(settings), name=name))
-    return Points(points, Axis((kind,), tuple((name,) for name in changes)))
+    return SweptAxis((kind,), tuple((name,) for name in changes), points)
 
 
 def _keys_of(path: Path) -> dict[str, Any]:
@@ -186,7 +185,7 @@ def _keys_of(path: Path) -> dict[str, Any]:
     }
 
 
-def _draws(random: RandomDraws) -> Points:
+def _draws(random: RandomDraws) -> SweptAxis:
     """Return the axis of the draws.
 
     Each key has a random stream of its own, so another key or a larger count leaves the first draws
@@ -198,7 +197,7 @@ def _draws(random: RandomDraws) -> Points:
         columns.append([_drawn(key, draw, rng) for _ in range(random.count)])
     width = len(str(random.count))
     rows = enumerate(zip(*columns, strict=True), start=1)
-    return Points.of(tuple(random.draws), [Point(row, f"draw-{i:0{width}d}") for i, row in rows])
+    return SweptAxis.of(random.draws, [Point(row, f"draw-{i:0{width}d}") for i, row in rows])
 
 
 def _drawn(key: str, draw: Mapping[str, Any], rng: np.random.Generator) -> Setting:

@@ -25,7 +25,7 @@ from neural_style.config import (
 )
 from neural_style.sweeps.axes import (
     Point,
-    Points,
+    SweptAxis,
     axes_of,
     choices_of,
     labels_of,
@@ -64,16 +64,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep: its settings with absolute paths, its axes, its runs in order."""
+    """A sweep: its settings, the sweep block among them, with absolute paths; its axes and runs."""
 
     config: Config
+    sweep: Sweep
     axes: tuple[Axis, ...]
     experiments: tuple[Experiment, ...]
-
-    @property
-    def sweep(self) -> Sweep:
-        """The settings of the sweep."""
-        return _sweep_of(self.config)
 
 
 def plan_sweep(source: Source, config: Config) -> Plan:
@@ -90,27 +86,24 @@ def plan_sweep(source: Source, config: Config) -> Plan:
         ConfigError: A swept key or value is wrong, two runs have one name, or there are too many.
         InputError: A folder of images cannot be read.
     """
-    sweep = _sweep_of(config)
+    sweep = config.sweep
+    if sweep is None:
+        raise ValueError("the settings have no sweep")
     _check_number(sweep, source)
-    swept = list(axes_of(sweep))
-    axes = tuple(points.axis for points in swept)
+    axes = list(axes_of(sweep))
     _check_figure(source, sweep.figure, axes, sweep.random.draws if sweep.random else ())
-    _check_keys(swept, source)
-    experiments = _experiments(swept, source, config)
-    checked = _checked_values(swept, experiments)
-    first = [points.points[0] for points in swept]
+    _check_keys(axes, source)
+    experiments = _experiments(axes, source, config)
+    checked = _checked_values(axes, experiments)
+    first = [axis.points[0] for axis in axes]
     for choice in choices_of(sweep):
         if choice.written not in checked:  # not drawn, but it may be when the count grows
             settings = _settings([*first, Point((choice,))], source, config)
             values = settings.model_dump(mode="json", by_alias=True)
             checked[choice.written] = _at(values, _location(choice.key))
-    return Plan(_with_absolute_paths(config, sweep, checked), axes, experiments)
-
-
-def _sweep_of(config: Config) -> Sweep:
-    if config.sweep is None:
-        raise ValueError("the settings have no sweep")
-    return config.sweep
+    sweep = _with_absolute_paths(sweep, checked)
+    plain_axes = tuple(Axis(axis.keys, axis.labels) for axis in axes)
+    return Plan(config.having({"sweep": sweep}), sweep, plain_axes, experiments)
 
 
 def _check_number(sweep: Sweep, source: Source) -> None:
@@ -124,9 +117,11 @@ def _check_number(sweep: Sweep, source: Source) -> None:
         )
 
 
-def _experiments(axes: Sequence[Points], source: Source, config: Config) -> tuple[Experiment, ...]:
+def _experiments(
+    axes: Sequence[SweptAxis], source: Source, config: Config
+) -> tuple[Experiment, ...]:
     """Return the runs of a sweep, the last axis varying fastest."""
-    keys = [key for points in axes for key in points.axis.keys]
+    keys = [key for axis in axes for key in axis.keys]
     short = _short_names(keys)
     experiments: dict[str, Experiment] = {}
     for place in itertools.product(*(range(len(axis.points)) for axis in axes)):
@@ -140,7 +135,7 @@ def _experiments(axes: Sequence[Points], source: Source, config: Config) -> tupl
                 f"two runs are named '{printable(name)}'; expected different values, or names for "
                 "them: {name: value}",
             )
-        labels = itertools.chain(*(axis.axis.labels[i] for axis, i in along))
+        labels = itertools.chain(*(axis.labels[i] for axis, i in along))
         values = dict(zip(keys, labels, strict=True))
         experiments[name] = Experiment(name, place, values, _settings(points, source, config))
     return tuple(experiments.values())
@@ -170,7 +165,7 @@ def _blame(points: Sequence[Point]) -> Location:
     return written[-1] if written else ("sweep",)
 
 
-def _check_keys(axes: Sequence[Points], source: Source) -> None:
+def _check_keys(axes: Sequence[SweptAxis], source: Source) -> None:
     """Check that every key may be swept and is swept only once."""
     seen: dict[str, Location] = {}
     for axis in axes:
@@ -191,9 +186,9 @@ def _check_keys(axes: Sequence[Points], source: Source) -> None:
 
 def _refines(key: str, other: str, written: Location | None) -> bool:
     """Return whether a key overrides one that a file sets, or a part of a pair's images."""
-    if written is None:
-        return False
-    return written[1] == "files" or (written[1] == "pairs" and len(key) > len(other))
+    return written is not None and (
+        written[1] == "files" or (written[1] == "pairs" and len(key) > len(other))
+    )
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -265,7 +260,7 @@ def _put(
 
 
 def _checked_values(
-    axes: Sequence[Points], experiments: Sequence[Experiment]
+    axes: Sequence[SweptAxis], experiments: Sequence[Experiment]
 ) -> dict[Location, Any]:
     """Return every swept value as it was validated, by the place where it is written."""
     checked: dict[Location, Any] = {}
@@ -279,8 +274,8 @@ def _checked_values(
     return checked
 
 
-def _with_absolute_paths(config: Config, sweep: Sweep, checked: Mapping[Location, Any]) -> Config:
-    """Return settings with the validated swept values, so that they load from any folder."""
+def _with_absolute_paths(sweep: Sweep, checked: Mapping[Location, Any]) -> Sweep:
+    """Return a sweep block with the validated values, so that it loads from any folder."""
 
     def resolved(block: Location, key: Any, given: Any) -> Any:
         if isinstance(given, Mapping):
@@ -295,16 +290,14 @@ def _with_absolute_paths(config: Config, sweep: Sweep, checked: Mapping[Location
     for name in ("grid", "zip", "runs"):
         block = getattr(sweep, name)
         if block:
-            changes[f"sweep.{name}"] = {
-                k: resolved(("sweep", name), k, v) for k, v in block.items()
-            }
+            changes[name] = {k: resolved(("sweep", name), k, v) for k, v in block.items()}
     if sweep.random:
-        changes["sweep.random.draws"] = {
+        changes["random.draws"] = {
             key: {kind: resolved(("sweep", "random", "draws", key), kind, given)}
             for key, draw in sweep.random.draws.items()
             for kind, given in draw.items()
         }
-    return config.having(changes)
+    return sweep.having(changes)
 
 
 def _at(values: Any, location: Location) -> Any:
