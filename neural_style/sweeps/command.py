@@ -96,6 +96,11 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
         runs = survey.runs or find_runs(folder, plan.experiments, survey.fingerprints)
         failures = _make(runs, execute, survey.jobs)
         report(folder, execution.results_of(plan, runs), settings.figure)
+    return _finish(plan, survey, folder, failures)
+
+
+def _finish(plan: Plan, survey: _Survey, folder: Path, failures: int | None) -> int:
+    """Log the outcome of a sweep and return the exit code; no `failures` are an interruption."""
     if any(job.weights.origin == "random" for job in survey.jobs):
         log.warning("made with %s", RANDOM_NOTICE)
     if failures is None:
@@ -112,19 +117,18 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
 
 def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
     """Check every input and the folder, and log the time and memory that the missing runs take."""
+    resumed: Path | None = options.resume
     with ThreadPoolExecutor(1) as pool:  # measures the machine while TensorFlow is imported
         threads = plan.config.runtime.threads or hardware.usable_cpus()
         rate = pool.submit(product_rate, threads)
         jobs = check_inputs(plan, reader)
         survey = _Survey(jobs)
-        _check_surroundings(plan, options.resume)
-        if options.resume or not options.dry_run:
+        _check_surroundings(plan, resumed)
+        if resumed or not options.dry_run:
             device = _device(plan)
             fingerprints = [resolve(job, device).fingerprint for job in jobs]
-            found = (
-                find_runs(options.resume, plan.experiments, fingerprints) if options.resume else ()
-            )
-            survey = _Survey(jobs, device, fingerprints, found)
+            runs = find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
+            survey = _Survey(jobs, device, fingerprints, runs)
         missing = survey.missing
         if len(missing) < len(jobs):
             log.info("%d of %d runs exist already", len(jobs) - len(missing), len(jobs))

@@ -79,22 +79,18 @@ def on_ray(
     ray = _connect(options)
 
     def execute(runs: Sequence[FoundRun]) -> Iterator[tuple[FoundRun, str]]:
-        put = cache(lambda key: ray.put(large[key]))  # each of them once
-        large: dict[Any, Any] = {}
         remote = ray.remote(_make).options(
             num_cpus=options.cpus, num_gpus=options.gpus, max_retries=options.retries
         )
+        stored: dict[Any, Any] = {}
         pending = {}
         try:
             for each in runs:
                 end_if(pressed)
                 try:
                     job = _with_threads(job_of(each), options)
-                    keys = keys_of(job)
-                    large.update(zip(keys, (job.pictures, job.weights), strict=True))
-                    small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
-                    sent = RemoteRun(small, each.folder, run, options.cpus, len(runs))
-                    pending[remote.remote(sent, *map(put, keys))] = each
+                    sent = RemoteRun(job, each.folder, run, options.cpus, len(runs))
+                    pending[remote.remote(*_store(ray, sent, stored))] = each
                 except Exception as failure:
                     yield each, describe(failure)
             while pending:
@@ -109,6 +105,16 @@ def on_ray(
             ray.shutdown()
 
     return execute
+
+
+def _store(ray: Any, sent: RemoteRun, stored: dict[Any, Any]) -> tuple[RemoteRun, Any, Any]:
+    """Return a run with references to its pictures and weights, each put into the store once."""
+    keys, job = keys_of(sent.job), sent.job
+    for key, value in zip(keys, (job.pictures, job.weights), strict=True):
+        if key not in stored:
+            stored[key] = ray.put(value)
+    small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
+    return replace(sent, job=small), stored[keys[0]], stored[keys[1]]
 
 
 def keys_of(job: Job) -> tuple[Any, Any]:

@@ -128,7 +128,7 @@ def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path):
     results = changed(a_grid(tmp_path, TWO), {}, failed, missing)
     page = page_of(tmp_path, results)
     text = " ".join(page.text().split())
-    assert "6 runs 4 done 1 failed 1 without a picture 18.0 s in all" in text
+    assert "6 runs 4 done 1 failed 1 without a picture 18.0 s in total" in text
     assert f"failed {results.runs[1].name} folder needs 20 GB; has 8 missing" in text
     assert "./0001-run" in {a["href"] for a in page.all("a")}
     assert len(page.all("img")) == 4
@@ -138,7 +138,7 @@ def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path):
     assert len(page_of_runs(tmp_path, bare).all("th")) == 4  # its name, at the head and in the row
     for seconds, told in ((59, "59.0 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")):
         run = a_run(tmp_path, 0, seconds=seconds)
-        assert f"{told} in all" in page_of_runs(tmp_path, run).text()
+        assert f"{told} in total" in page_of_runs(tmp_path, run).text()
 
 
 def test_hostile_names_are_text_everywhere(tmp_path):

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, filtering and comparing. Everything is on the page already; nothing is fetched.
+// Sorting, filtering and comparing. All data is on the page; nothing is fetched.
 (() => {
   const byId = (id) => document.getElementById(id);
   const body = document.querySelector("#table tbody");
@@ -10,7 +10,7 @@
   const headers = [...document.querySelectorAll("#table thead th")];
   const words = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
-  // --- sorting: a missing number is last in either direction, equals stay in the sweep's order ---
+  // --- sorting: missing numbers come last in both directions, equal ones keep the sweep's order ---
   function sortBy(header) {
     const column = headers.indexOf(header);
     const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
@@ -35,7 +35,7 @@
     if (button) button.addEventListener("click", () => sortBy(header));
   }
 
-  // --- filtering: every word of the box, and the value chosen for every axis ---
+  // --- filtering: by all words in the box and the value chosen for each axis ---
   const filter = byId("filter");
   const axes = [...document.querySelectorAll("select[data-axis]")];
   const places = new Map(rows.map((row) => [row, row.dataset.place.split(" ")]));
@@ -65,11 +65,11 @@
   // --- columns ---
   for (const box of document.querySelectorAll("input[data-column]")) {
     box.addEventListener("change", () => {
-      const column = Number(box.dataset.column) + 2; // after the tick and the picture
+      const column = Number(box.dataset.column) + 2; // after the checkbox and the picture
       headers[column].hidden = !box.checked;
       for (const row of rows) row.cells[column].hidden = !box.checked;
     });
-    box.checked = !headers[Number(box.dataset.column) + 2].hidden; // what a reload kept is no guide
+    box.checked = !headers[Number(box.dataset.column) + 2].hidden; // a reload may have kept another state
   }
   const chooser = document.querySelector(".chooser");
   document.addEventListener("click", (event) => {
@@ -81,7 +81,7 @@
     chooser.querySelector("summary").focus();
   });
 
-  // --- comparing: `left` is a run, or empty for the content image of the right one ---
+  // --- comparing: `left` is a run, or empty for the content image of the right run ---
   const picked = { left: "", right: data.first };
   const slider = byId("slider");
   const stage = byId("stage");
@@ -145,7 +145,7 @@
       if (box.checked) [picked.left, picked.right] = [picked.right, run];
       else if (picked.left === run) picked.left = "";
       else if (picked.left !== "") [picked.left, picked.right] = ["", picked.left];
-      showComparison(); // the last one stays: there is always something to see
+      showComparison(); // one run always stays selected
       if (!compareInView) byId("jump").hidden = false;
     });
   }
@@ -212,7 +212,7 @@
     const height = Math.max(240, Math.min(plot.clientHeight, 420));
     const edge = { left: 46, right: 8, top: 8, bottom: 40 };
     const losses = chosen.flatMap(([run]) => data.runs[run].curve.filter((loss) => loss > 0));
-    // Not Math.min(...): a thousand curves are more arguments than a call may have.
+    // Not Math.min(...losses), as the curves of many runs exceed the limit of arguments.
     const low = losses.reduce((a, b) => Math.min(a, b)) / 1.08;
     const high = losses.reduce((a, b) => Math.max(a, b)) * 1.08;
     const last = Math.max(1, ...chosen.map(([run]) => data.runs[run].iterates - 1));
@@ -228,7 +228,7 @@
       add(svg, "text", { x: x(tick), y: height - edge.bottom + 17, "text-anchor": "middle" }, tick);
     }
     add(svg, "text", { x: (edge.left + width) / 2, y: height - 4, "text-anchor": "middle" }, "iteration");
-    const faint = Math.max(0.06, Math.min(0.5, 12 / chosen.length)); // many lines add up to a mass
+    const faint = Math.max(0.06, Math.min(0.5, 12 / chosen.length)); // else many lines merge into an area
     for (const [run, side] of chosen) {
       const { curve, iterates } = data.runs[run];
       let pen = "M";
@@ -263,6 +263,6 @@
 
   byId("tools").hidden = false;
   byId("compare").hidden = false;
-  applyFilter(); // a reload may have kept what was in the box
+  applyFilter(); // a reload may have kept the text of the box
   showComparison();
 })();
