@@ -6,9 +6,8 @@ import pytest
 from conftest import vgg19
 from references import ROOT
 
-import style_transfer
 from neural_style.config import load_config
-from neural_style.inputs import read_pictures
+from neural_style.inputs import Job, read_pictures
 
 CONTROLS = ROOT / "experiments" / "controls"
 FILES = sorted(CONTROLS.glob("*.yaml"))
@@ -17,7 +16,7 @@ FILES = sorted(CONTROLS.glob("*.yaml"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_control_fits_its_pictures_and_masks(path):
     config = load_config(path)
-    style_transfer.check_scales(config, read_pictures(config), vgg19())
+    Job(config, read_pictures(config), vgg19()).check()
 
 
 def test_every_control_has_its_picture_in_the_readme():

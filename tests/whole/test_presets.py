@@ -21,7 +21,7 @@ from neural_style.config import Config, load_config
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.objective import objective
 from neural_style.objective.spec import in_depth_order
-from neural_style.transfer import targets
+from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
 FOLDER = ROOT / "experiments" / "presets"
 SIZE = (32, 48)
@@ -49,23 +49,23 @@ def evaluate(
     """This project's terms at an image [H, W, 3], RGB, 0..255, and the gradient of their sum, all
     in float64.
     """
-    made_of = spec_of(config)
+    spec = spec_of(config)
     shown, kept, painted = (rgb[np.newaxis] - MEAN for rgb in (image, content, style))
     with tf.Graph().as_default():
-        canvas = objective.build_image(made_of, tf.float64)
-        seen = vgg.network_input(canvas.pixels, np.array(MEAN), config.network.white)
-        goal = objective.build_objective(canvas, ladder(seen, made_of.layers), made_of)
-        gradient = tf.gradients(tf.add_n([*goal.terms.values()]), canvas.variable)[0]
+        variable = objective.build_image(spec, tf.float64)
+        seen = vgg.network_input(variable.pixels, np.array(MEAN), config.network.white)
+        losses = objective.build_objective(variable, ladder(seen, spec.layers), spec)
+        gradient = tf.gradients(tf.add_n([*losses.terms.values()]), variable.variable)[0]
         options = tf.ConfigProto()
         # What runs once is not worth being rewritten.
         options.graph_options.rewrite_options.disable_meta_optimizer = True
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())
-            found = targets.measure_targets(session, goal, kept, [targets.StyleSource(painted)])
-            targets.set_targets(session, goal, found)
-            objective.set_weights(session, goal, term_weights(config, image.shape[:2]))
-            objective.set_image(session, goal, shown)
-            terms, total, slope = session.run([dict(goal.terms), goal.total, gradient])
+            found = measure_targets(session, losses, kept, [StyleSource(painted)])
+            assign_targets(session, losses, found)
+            objective.set_weights(session, losses, term_weights(config, image.shape[:2]))
+            objective.set_image(session, losses, shown)
+            terms, total, slope = session.run([dict(losses.terms), losses.total, gradient])
     assert total == pytest.approx(sum(terms.values()), rel=1e-12)
     return terms, slope[0]
 
