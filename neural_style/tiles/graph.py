@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neural_style.network.weights import Layer
+from neural_style.network import Layer
 from neural_style.objective import LeftGradient, Objective, ObjectiveSpec, read_targets
 from neural_style.objective.gradients import norm_factor
 from neural_style.objective.terms import Statistics, TermInputs, build_statistics, build_terms

@@ -18,14 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, takewhile
 
-from neural_style.network import winograd
-from neural_style.network.weights import Convolution, Layer, Pooling
+from neural_style.network import Convolution, Layer, Pooling, winograd
 
-MOST_STORED = 4  # values per pixel of the image that may be stored between stages; an image has 3
+MOST_STORED = 4  # values per pixel that may be stored between stages; an image has 3
 LONGER_FROM = 4  # stride from which tiles are longer and wider in proportion: features are few
-BLOCK = (
-    winograd.OUT
-)  # rows that a convolution computes together; every tile begins with a new block
+BLOCK = winograd.OUT  # rows that a convolution computes together; a tile begins with a new block
 
 Rows = tuple[int, int]  # the first row, and the one after the last
 Spans = tuple[Rows, ...]  # rows of a tile: of the stage's input, then of each layer's output
@@ -56,10 +53,8 @@ class Stage:
         lags = [0]
         for i, layer in enumerate(self.layers):
             if isinstance(layer, Convolution):
-                followers = takewhile(
-                    lambda x: not isinstance(x, Convolution), self.layers[i + 1 :]
-                )
-                block = BLOCK * 2 ** sum(isinstance(each, Pooling) for each in followers)
+                behind = takewhile(lambda x: not isinstance(x, Convolution), self.layers[i + 1 :])
+                block = BLOCK * 2 ** sum(isinstance(each, Pooling) for each in behind)
                 lags.append(-(-(lags[-1] + reach_of(layer)) // block) * block)
             else:
                 lags.append(lags[-1] // 2 if isinstance(layer, Pooling) else lags[-1])
@@ -67,7 +62,7 @@ class Stage:
 
     @functools.cached_property
     def strides(self) -> tuple[int, ...]:
-        """Input positions per position of each layer's output, after 1 for the input itself."""
+        """Input positions per output position of each layer; the first entry, 1, is the input's."""
         factors = (2 if isinstance(layer, Pooling) else 1 for layer in self.layers)
         return tuple(accumulate(factors, operator.mul, initial=1))
 
