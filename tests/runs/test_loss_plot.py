@@ -90,7 +90,7 @@ def test_loss_axis_has_a_label_however_short_it_is() -> None:
 
 
 def test_scales_follow_one_another_and_are_marked() -> None:
-    """An iterate that ends a scale begins the next; where none does, the steps go on alike."""
+    """The last iterate of a scale may be the first of the next; if not, the steps just continue."""
     figure = loss_figure(a_history("96x72", "192x144", "384x288", rows=3), "run")
     total = line_of(figure, "total")
     np.testing.assert_array_equal(total.get_xdata(), [0, 1, 2, 2, 2, 3, 4, 4, 4, 5, 6])

@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the display and the bar see, in its one entry."""
+    """The time for the display and the bar, as the only entry."""
     now = [1000.0]
     for place in ("neural_style.runs.progress.time.monotonic", "tqdm.std.time"):
         monkeypatch.setattr(place, lambda: now[0])
@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def told(clock: list[float], total: int, iterates: Iterates, error=None, **options: Any) -> str:
-    """Return what a run writes that makes these iterates, and then ends with an error or not."""
+    """Return the output of a run that makes these iterates and may end with an error."""
     stream = options.setdefault("stream", io.StringIO())
     with contextlib.suppress(KeyboardInterrupt), Progress(total, **options) as progress:
         for seconds, number, loss in iterates:
@@ -83,14 +83,14 @@ def test_rate_leaves_out_the_first_iterate_and_time_left_counts_the_work_to_come
 
 
 def states(bar: str) -> list[str]:
-    """What a bar has shown, without the bar itself; it stays on a line of its own."""
+    """The texts that a bar has shown, on one line, without the bar itself."""
     assert bar.endswith("\n")
     assert bar.count("\n") == 1
     return [re.sub(r"\|.+\|", "|", state).strip() for state in bar.split("\r")]
 
 
-def test_bar_tells_iterate_loss_rate_and_time_left_and_tiles_tell_their_iteration(clock) -> None:
-    """The next one after those that are done before; the last iterate is evaluated once more."""
+def test_bar_shows_iterate_loss_rate_and_time_left_and_tiles_show_their_iteration(clock) -> None:
+    """A resumed run counts on; the last iterate is evaluated once more."""
     iterates = [(5.0, i, 1.5e6 / i) for i in range(1, 5)]
     shown = states(told(clock, 4, iterates, stream=Terminal()))
     assert "384x288  50%| 2/4,  0.20it/s, loss 7.500e+05, 10 s left" in shown
@@ -114,7 +114,9 @@ def test_bar_tells_iterate_loss_rate_and_time_left_and_tiles_tell_their_iteratio
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_an_early_end_tells_the_last_iterate_and_a_rate_since_the_run_goes_on(clock, error) -> None:
+def test_an_early_end_shows_the_last_iterate_and_the_rate_since_the_run_was_resumed(
+    clock, error
+) -> None:
     written = told(clock, 100, steady(3, 0.5), error)
     last = "3/100  loss 3.333e+06  2 it/s  48 s left"
     assert lines(written) == ["1/100  loss 1.000e+07", last]

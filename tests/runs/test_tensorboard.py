@@ -41,18 +41,20 @@ def a_history(rows: int, seed: int = 0) -> LossHistory:
 
 
 def iterate(
-    board: TensorBoardWriter, done: int, image: Image = lambda: BLACK, seed: int = 0
+    writer: TensorBoardWriter, done: int, image: Image = lambda: BLACK, seed: int = 0
 ) -> None:
-    """Tell of a run after so many iterations, whose losses are known up to the iterate before."""
-    board.iterate(Iteration("5x4", done, {}, a_history(done, seed), image, dict))
+    """Write a run after `done` iterations, whose losses are known up to the iterate before."""
+    writer.iterate(Iteration("5x4", done, {}, a_history(done, seed), image, dict))
 
 
-def tell(board: TensorBoardWriter, rows: int, seed: int = 0, picture: np.ndarray = BLACK) -> None:
-    """Tell a board the rest of a run."""
-    with board:
-        for done in range(board.done + 1, rows):
-            iterate(board, done, lambda: picture, seed)
-        board.result(picture, a_history(rows, seed))
+def write_rest(
+    writer: TensorBoardWriter, rows: int, seed: int = 0, picture: np.ndarray = BLACK
+) -> None:
+    """Write the rest of a run."""
+    with writer:
+        for done in range(writer.done + 1, rows):
+            iterate(writer, done, lambda: picture, seed)
+        writer.result(picture, a_history(rows, seed))
 
 
 def read(folder: Path) -> event_accumulator.EventAccumulator:
@@ -76,14 +78,14 @@ def decoded(event: event_accumulator.ImageEvent) -> np.ndarray:
 
 
 def test_terms_first_iterate_and_pastiche_are_found(tmp_path, rng):
-    """A run that begins again tells nothing of what it was, and its graph gets no operation."""
+    """A repeated run deletes its old events, and no operation is added to its graph."""
     import tensorflow.compat.v1 as tf
 
     picture = rng.integers(0, 256, (4, 5, 3)).astype(np.float32)
     with tf.Graph().as_default() as graph:
         graph.finalize()
-        tell(TensorBoardWriter(tmp_path, enabled=True), 40, seed=1)
-        tell(TensorBoardWriter(tmp_path, enabled=True), 30, picture=picture)
+        write_rest(TensorBoardWriter(tmp_path, enabled=True), 40, seed=1)
+        write_rest(TensorBoardWriter(tmp_path, enabled=True), 30, picture=picture)
         assert not graph.get_operations()
     check_scalars(tmp_path, a_history(30).rows)
     found = read(tmp_path)
@@ -94,11 +96,11 @@ def test_terms_first_iterate_and_pastiche_are_found(tmp_path, rng):
         np.testing.assert_array_equal(decoded(event), picture)
 
 
-def test_a_resumed_run_tells_each_iterate_once_and_as_it_was_last_and_images_in_bytes(tmp_path):
-    """Of at most 1024 pixels a side."""
+def test_a_resumed_run_replaces_later_iterates_and_rounds_images_to_bytes(tmp_path):
+    """Images have at most 1024 pixels a side."""
     odd, long = np.float32([[[-3, 0.4, 0.6], [254.6, 255, 300]]]), np.zeros((20, 1536, 3))
-    tell(TensorBoardWriter(tmp_path, enabled=True), 10, seed=1, picture=odd)
-    tell(
+    write_rest(TensorBoardWriter(tmp_path, enabled=True), 10, seed=1, picture=odd)
+    write_rest(
         TensorBoardWriter(tmp_path, enabled=True, done=5),
         12,
         seed=2,
@@ -112,7 +114,7 @@ def test_a_resumed_run_tells_each_iterate_once_and_as_it_was_last_and_images_in_
 
 
 def spaced(iterations: int) -> list[int]:
-    """Iterates ten seconds apart, and later a tenth of the time gone by."""
+    """Iterates ten seconds apart, and later a tenth of the elapsed time."""
     expected, second = [], 1.0
     while second <= iterations:
         expected.append(int(np.ceil(second)))
@@ -131,22 +133,22 @@ def test_images_of_a_run_of_a_second_an_iteration_take_a_hundredth_of_its_time(
         now[0] += cost
         return BLACK
 
-    with TensorBoardWriter(tmp_path, enabled=True, clock=lambda: now[0]) as board:
+    with TensorBoardWriter(tmp_path, enabled=True, clock=lambda: now[0]) as writer:
         for done in range(1, 401):
             now[0] += 1
-            iterate(board, done, fetch)
+            iterate(writer, done, fetch)
     assert [event.step for event in read(tmp_path).Images("iterate")] == expected
     assert len(expected) < 30
 
 
-def test_a_missing_package_is_told_in_one_line_where_it_is_needed(monkeypatch, tmp_path):
+def test_a_missing_package_is_an_error_of_one_line_where_it_is_needed(monkeypatch, tmp_path):
     check_board(True)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     check_board(False)
-    with TensorBoardWriter(tmp_path, enabled=False, values={"style.weight": 1.0}) as board:
-        iterate(board, 1, lambda: pytest.fail("an image was fetched"))
-        board.result(BLACK, a_history(3))
-        board.score({"total": 1.0}, {"ssim": 0.5})
+    with TensorBoardWriter(tmp_path, enabled=False, values={"style.weight": 1.0}) as writer:
+        iterate(writer, 1, lambda: pytest.fail("an image was fetched"))
+        writer.result(BLACK, a_history(3))
+        writer.score({"total": 1.0}, {"ssim": 0.5})
     assert not list(tmp_path.iterdir())
     told = (
         "output.tensorboard: found true, but TensorBoard is not installed; "
@@ -160,16 +162,16 @@ def test_a_missing_package_is_told_in_one_line_where_it_is_needed(monkeypatch, t
 def test_a_folder_that_cannot_be_written_costs_the_events_and_not_the_run(tmp_path, caplog):
     place = tmp_path / "file"
     place.write_text("no folder")
-    tell(TensorBoardWriter(place, enabled=True), 3)
+    write_rest(TensorBoardWriter(place, enabled=True), 3)
     [line] = caplog.messages
     assert line.startswith(f"{place}: TensorBoard's events cannot be written: ")
     assert line.endswith("continuing without them")
 
 
-def test_events_can_be_read_while_the_run_goes_on(tmp_path, monkeypatch):
+def test_events_can_be_read_during_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("neural_style.runs.tensorboard.FLUSH_SECONDS", 0.2)
-    with TensorBoardWriter(tmp_path, enabled=True) as board:
-        iterate(board, 1)
+    with TensorBoardWriter(tmp_path, enabled=True) as writer:
+        iterate(writer, 1)
         for _ in range(1200):  # or later on a busy machine
             found = read(tmp_path).Tags()["scalars"] if list(tmp_path.iterdir()) else []
             if found:
@@ -179,7 +181,7 @@ def test_events_can_be_read_while_the_run_goes_on(tmp_path, monkeypatch):
 
 
 def plugin(folder: Path) -> tuple[api_pb2.Experiment, dict[str, api_pb2.SessionGroup]]:
-    """What TensorBoard's hparams plugin makes of a folder: its columns, and its rows by name."""
+    """The columns of a folder and its rows by name, as TensorBoard's hparams plugin reads them."""
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
     provider = MultiplexerDataProvider(multiplexer, str(folder))
     context = backend_context.Context(TBContext(data_provider=provider))
@@ -203,7 +205,7 @@ def shown(group: api_pb2.SessionGroup) -> dict[str, float]:
 
 
 def test_a_sweep_is_a_table_of_its_keys_and_measures(tmp_path):
-    """What is no finite number is left out of the measures; a resumed sweep is told as it is.
+    """Measures that are not finite are left out; a resumed sweep replaces its table.
 
     A key is a number in every run or in none.
     """
@@ -217,10 +219,10 @@ def test_a_sweep_is_a_table_of_its_keys_and_measures(tmp_path):
     for number, row in enumerate(typed(rows), 1):
         home = tmp_path / f"{number:04d}-run"
         home.mkdir()
-        with TensorBoardWriter(home, enabled=True, values=row) as board:
-            iterate(board, 1)
+        with TensorBoardWriter(home, enabled=True, values=row) as writer:
+            iterate(writer, 1)
             losses = {"style/relu1_1": float("inf"), "total": 10.0 * number}
-            board.score(losses, {"ssim": 0.25, "border": None})
+            writer.score(losses, {"ssim": 0.25, "border": None})
     experiment, groups = plugin(tmp_path)
     columns = {info.name: info for info in experiment.hparam_infos}
     interval = columns["style.weight"].domain_interval
@@ -238,9 +240,9 @@ def test_a_sweep_is_a_table_of_its_keys_and_measures(tmp_path):
 def test_a_run_is_found_before_it_has_ended_and_without_its_sweep(tmp_path):
     home = tmp_path / "0001-run"
     home.mkdir()
-    with TensorBoardWriter(home, enabled=True, values={"init.noise": 0.5}) as board:
-        iterate(board, 1)
-        board._writer.flush()
+    with TensorBoardWriter(home, enabled=True, values={"init.noise": 0.5}) as writer:
+        iterate(writer, 1)
+        writer._writer.flush()
         experiment, groups = plugin(tmp_path)
     assert [info.name for info in experiment.hparam_infos] == ["init.noise"]
     assert values_of(groups["0001-run"]) == {"init.noise": 0.5}

@@ -77,7 +77,7 @@ def test_the_summary_has_a_row_for_every_run_with_what_its_record_has(folder, do
     assert rows[2]["loss/total"] == rows[2]["style"] == rows[2]["seconds"] == ""
 
 
-def test_the_contact_sheet_the_page_and_the_plot_tell_of_every_run(folder, done):
+def test_the_contact_sheet_the_page_and_the_plot_show_every_run(folder, done):
     sheet, places = cv2.imread(str(folder / "contact_sheet.png")), []
     for path in (*done, folder / "0003-bad" / "pastiche.png"):
         differences = cv2.matchTemplate(sheet, cv2.imread(str(path)), cv2.TM_SQDIFF)
@@ -96,8 +96,8 @@ def test_the_contact_sheet_the_page_and_the_plot_tell_of_every_run(folder, done)
         assert f'href="./{name}"' in page
 
 
-def test_what_is_scored_is_the_saved_file(folder, done, tiny_mat):
-    """The evaluator's score of the file read back, which is not that of what was optimised."""
+def test_the_saved_file_is_scored(folder, done, tiny_mat):
+    """The evaluator scores the file as it was read back, not the optimised image."""
     photo, paint = (
         images.read_image(folder.parents[1] / f"{name}.png", name, 10**6).rgb
         for name in ("photo", "paint")
@@ -115,7 +115,7 @@ def test_what_is_scored_is_the_saved_file(folder, done, tiny_mat):
     assert ends[0]["total"] != pytest.approx(ends[1]["total"], rel=0.01)
 
 
-def test_a_sweep_leaves_a_folder_of_runs_and_configs_that_run_again_to_the_same(small, opened):
+def test_a_sweep_writes_runs_and_configs_that_repeat_them(small, opened):
     styles = "{one: paint.png, two: [photo.png, paint.png]}"
     config = small(f"{{grid: {{runtime.precision: [float32, bfloat16], style.images: {styles}}}}}")
     folder = made(config)
@@ -173,7 +173,9 @@ def test_a_wrong_sweep_is_one_line_exit_2_and_nothing_left(small, tmp_path, caps
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_resuming_a_finished_sweep_makes_nothing_in_whatever_folder(kept, finished, monkeypatch):
+def test_resuming_a_finished_sweep_makes_nothing_also_when_it_was_moved(
+    kept, finished, monkeypatch
+):
     """A checkpoint that a kill left in a finished run is removed unless it is to be kept."""
     left = Checkpoint(1, LossHistory(["total"]), {}, {})
     path = checkpoint.write_checkpoint(finished / "0001-seed=0", left)
@@ -187,7 +189,7 @@ def test_resuming_a_finished_sweep_makes_nothing_in_whatever_folder(kept, finish
     assert shown == [finished / "contact_sheet.png"]  # once for the whole sweep
 
 
-def test_a_dry_run_of_resuming_tells_what_is_missing(finished, capsys, caplog):
+def test_a_dry_run_of_resuming_lists_the_missing_runs(finished, capsys, caplog):
     (finished / "0002-seed=1" / "record.json").unlink()
     before = sorted(finished.rglob("*"))
     words = ["--resume", str(finished), "--dry-run", "--set", "sweep.ray.cpus=2"]
@@ -199,7 +201,7 @@ def test_a_dry_run_of_resuming_tells_what_is_missing(finished, capsys, caplog):
     assert sorted(finished.rglob("*")) == before
 
 
-def test_what_is_no_sweep_cannot_be_resumed(finished, small, tmp_path, capsys):
+def test_a_folder_without_a_sweep_cannot_be_resumed(finished, small, tmp_path, capsys):
     """Other files in numbered folders stay."""
     config = small("{grid: {init.seed: [0]}}")
     for name, settings in {

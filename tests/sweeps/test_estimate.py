@@ -1,4 +1,4 @@
-"""A sweep looked through before it begins: what it will take, and what is refused."""
+"""The estimate of a sweep before it begins, and the inputs that are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def look(plan: Callable[..., Plan], reader: JobReader) -> Callable[..., SweepEst
 
 
 def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
-    """Of a prediction that is known: as many seconds and bytes as iterations."""
+    """The prediction is made up: as many seconds and bytes as iterations."""
 
     def known(job: Job, *_: Any) -> Prediction:
         number = job.config.optimizer.iterations
@@ -79,8 +79,8 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
     assert look("init.seed: [0, 1]", WHOLE, iterations).disk_bytes == pytest.approx(2 * plain)
     noise = rng.normal(128, 40, (200, 300, 3)).clip(0, 255).astype(np.float32)
     images.write_image(tmp_path / "noise.png", noise)
-    foretold = estimate.PIXEL_BYTES * 200 * 300
-    assert foretold / 1.6 < (tmp_path / "noise.png").stat().st_size < foretold * 1.6
+    predicted = estimate.PIXEL_BYTES * 200 * 300
+    assert predicted / 1.6 < (tmp_path / "noise.png").stat().st_size < predicted * 1.6
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
         "'style.images[0].mask': [null, gone.png]": "style.images[0].mask",
     }.items(),
 )
-def test_a_run_that_cannot_be_made_is_found_before_the_first_begins(grid, message, plan, reader):
+def test_an_input_that_cannot_be_used_is_found_before_the_first_run(grid, message, plan, reader):
     with pytest.raises(InputError) as caught:
         check_inputs(plan(grid), reader)
     assert str(caught.value).startswith(message)

@@ -46,7 +46,7 @@ def test_labels_of_any_characters_make_folders(small):
 
 
 def test_runs_that_fail_are_recorded_and_the_others_continue(small, tmp_path, monkeypatch, caplog):
-    """Those of a picture that is changed after they were made are made again."""
+    """Runs whose picture was changed since are repeated."""
     other = write_picture(tmp_path / "other.png", 3)
     config = small("{grid: {content.image: [photo.png, other.png], init.seed: [0, 1]}}")
     with monkeypatch.context() as patch:
@@ -78,7 +78,7 @@ def test_runs_that_fail_are_recorded_and_the_others_continue(small, tmp_path, mo
     check_resumed(folder, folder)  # which now makes nothing
 
 
-def test_a_failure_and_ctrl_c_leave_the_others_as_if_alone(small, monkeypatch, opened, caplog):
+def test_a_failure_and_ctrl_c_do_not_affect_other_runs(small, monkeypatch, opened, caplog):
     """A resumed sweep continues from the checkpoints that its runs left."""
     config = small("{grid: {init.seed: [0, 1, 2]}}", "output: {folder: out, checkpoint_every: 1}")
 
@@ -108,7 +108,7 @@ def test_a_failure_and_ctrl_c_leave_the_others_as_if_alone(small, monkeypatch, o
     assert begun == [(1, 2), (1, 2), (2, 0)]
 
 
-def test_an_edited_sweep_keeps_what_is_finished_in_its_folders(small):
+def test_an_edited_sweep_keeps_finished_runs_in_their_folders(small):
     folder = made(small("{grid: {style.weight: [1, 2]}}"))
     before = ages(folder)
     config = small("{grid: {style.weight: [0.5, 1, 1.5, 2]}}")

@@ -35,7 +35,7 @@ from neural_style.system.process import held_back
 from neural_style.transfer.state import Checkpoint, LossHistory
 
 
-def test_a_dry_run_without_ray_tells_what_to_install(monkeypatch, capsys, small_mat, tmp_path):
+def test_a_dry_run_without_ray_says_what_to_install(monkeypatch, capsys, small_mat, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     config = write_small(tmp_path, small_mat, "{grid: {init.seed: [1]}, executor: ray}")
     before = sorted(tmp_path.iterdir())
@@ -54,8 +54,8 @@ def a_job(weights: VGGWeights, **settings: object) -> Job:
     return Job(make_config(settings), Pictures(np.zeros((2, 2, 3)), ()), weights, {"a": "1"})
 
 
-def test_pictures_and_weights_that_differ_are_not_shared():
-    """Masks of another colour are other pictures of the same files."""
+def test_different_pictures_and_weights_are_not_shared():
+    """Masks of another colour are other pictures, though of the same files."""
 
     def keys(weights: VGGWeights, color: str, seed: int = 0) -> tuple[object, ...]:
         style = {"path": "p.png", "mask": {"path": "m.png", "color": color}}
@@ -75,7 +75,7 @@ class LostError(Exception):
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mock]:
-    """Put nodes of these resources in the place of Ray; runs are made here when waited for."""
+    """Replace Ray by nodes with these resources; runs are made here when they are waited for."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
     def put(*nodes: dict[str, float]) -> Mock:
@@ -113,7 +113,7 @@ def test_a_request_that_this_machine_cannot_meet_is_refused(cpus, gpus, fake):
 
 
 def test_a_cluster_that_may_grow_is_waited_for_with_a_warning(fake, monkeypatch, caplog):
-    """SIGTERM is held back after Ray has begun too."""
+    """SIGTERM is still held back after Ray has started."""
     fake({"CPU": 64.0}, {"CPU": 8.0, "GPU": 1.0})
     with held_back() as pressed:
         connect(cpus=8, gpus=0.5)
@@ -129,8 +129,8 @@ def test_a_cluster_that_may_grow_is_waited_for_with_a_warning(fake, monkeypatch,
 
 
 @pytest.mark.parametrize("error", ["", "bad"])
-def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_path, monkeypatch):
-    """A run that failed may be gone on with. A full disk and a lost worker are failures of it."""
+def test_files_of_a_run_replace_those_of_an_earlier_attempt(error, fake, tmp_path, monkeypatch):
+    """A failed run keeps its checkpoint. A full disk and a lost worker are failures."""
     ray, before = fake(), write_checkpoint(tmp_path, Checkpoint(3, LossHistory(["total"]), {}, {}))
     made = {"record.json": b"{}", "pastiche.png": b"p", "iterates/000001.png": b"i"}
 
@@ -150,7 +150,7 @@ def test_files_come_back_in_the_place_of_an_earlier_attempt(error, fake, tmp_pat
 
 
 @pytest.mark.parametrize(("cpus", "share"), [(1, "3.000GB"), (2, "6.000GB"), (0.5, "1.500GB")])
-def test_runs_that_are_made_at_once_share_the_memory(cpus, share, fake, monkeypatch):
+def test_simultaneous_runs_share_the_memory(cpus, share, fake, monkeypatch):
     fake({"CPU": 4.0}, {"CPU": 1.0})
     received = on_ray.RemoteRun(None, Path(), None, cpus, 9)
 
@@ -176,7 +176,7 @@ def pictures_in(folder: Path) -> dict[str, bytes]:
 
 
 def check_same(there: Path, here: Path) -> None:
-    """Check that runs which Ray has made are those of one process."""
+    """Check that the runs made on Ray equal those made in one process."""
     for path in there.glob("0*"):
         same = here / path.name
         assert pictures_in(path) == pictures_in(same)
@@ -190,7 +190,7 @@ def check_same(there: Path, here: Path) -> None:
 
 
 @pytest.mark.parametrize("pressed", [0, 6])
-def test_a_sweep_on_ray_is_that_of_one_process(pressed, fake, small_mat, tmp_path, monkeypatch):
+def test_a_sweep_on_ray_equals_that_of_one_process(pressed, fake, small_mat, tmp_path, monkeypatch):
     """The workers are this process; Ctrl-C is pressed in the sixth run of both sweeps."""
     lighten(monkeypatch)
     monkeypatch.setattr(on_ray, "_graphs", None)
@@ -243,7 +243,7 @@ def test_a_worker_that_is_killed_changes_nothing(small_mat, tmp_path):
 
 
 def workers_of(process: int) -> list[int]:
-    """Return the descendants of a process that make a run just now."""
+    """Return the descendants of a process that are making a run."""
     parents, busy = {}, []
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):

@@ -1,4 +1,4 @@
-"""A sweep block spelled out: which runs there are, what they are called, what is refused."""
+"""The plan of a sweep: its runs, their names, and the blocks that are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]
 
 @pytest.fixture
 def refusal(plan: Callable[..., Plan]) -> Callable[..., str]:
-    """The one line by which a text is refused."""
+    """The message, one line, by which a text is refused."""
 
     def told(text: str, *overrides: str) -> str:
         with pytest.raises(InputError) as caught:
@@ -164,7 +164,7 @@ def test_the_runs_and_their_names_are_the_same_in_the_resolved_sweep(
         assert experiment.config == load_config(path, ["sweep=null", *sets])
 
 
-def test_labels_of_any_characters_are_kept_and_told_in_a_printable_line(plan, refusal, tmp_path):
+def test_labels_of_any_characters_are_kept_and_shown_in_a_printable_line(plan, refusal, tmp_path):
     made = plan(yaml.safe_dump({"sweep": {"grid": {"style.weight": {LABEL: 1, "": 2}}}}))
     assert {e.values["style.weight"] for e in made.experiments} == {LABEL, ""}
     again = tmp_path / "again.yaml"
@@ -201,7 +201,7 @@ def test_a_choice_that_was_not_drawn_is_resolved_too(plan, tmp_path):
     assert set(found(more, lambda c: c.content.image.parent)) == {tmp_path / "file"}
 
 
-def test_the_file_names_the_run_and_titles_and_labels_of_what_varies_are_taken(plan):
+def test_the_file_names_the_run_and_titles_and_labels_name_swept_keys(plan):
     made = plan("sweep: {grid: {init.seed: [1]}}")
     configs = made.config, made.experiments[0].config
     assert [config.output.name for config in configs] == ["experiment"] * 2
@@ -288,7 +288,7 @@ def cases(table: str, form: str = "%s") -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("part", "message"), [*cases(GRID, "grid: {%s}"), *cases(PARTS)])
-def test_what_is_wrong_is_told_with_its_key_and_its_line(part, message, refusal, tmp_path):
+def test_an_error_names_its_key_and_its_line(part, message, refusal, tmp_path):
     told = refusal(f"style: {{weight: 5, layers: {{relu1_1: 1}}}}\nsweep:\n  {part}\n")
     assert told.startswith(message.replace("FILE", str(tmp_path / "file")))
     assert "(line " in told or "FILE" in message
@@ -298,7 +298,7 @@ SAME = "output.folder output.name output.show runtime.threads runtime.device swe
 
 
 @pytest.mark.parametrize("key", SAME.split())
-def test_what_is_the_same_for_all_runs_cannot_be_swept(key, refusal):
+def test_a_key_of_the_whole_sweep_cannot_be_swept(key, refusal):
     told = refusal(f"sweep:\n  grid:\n    {key}: [null]\n")
     assert told == f"sweep.grid.{key}[0] (line 3): '{key}' is the same for all runs"
 
@@ -324,7 +324,7 @@ def test_a_key_swept_twice_or_inside_another_is_refused(parts, refusal):
     assert told.endswith("'; keep one")
 
 
-def test_a_mistake_in_set_is_told_as_of_set_and_a_long_path_in_part(refusal):
+def test_an_error_in_set_says_so_and_a_long_path_is_cut(refusal):
     told = refusal("", "sweep.grid.style.weight=[1,high]")
     assert told.startswith("style.weight (--set): found 'high', expected a number")
     for part in ("pairs: {contents: %s, styles: [s.png]}", "files: [%s]"):
@@ -334,7 +334,7 @@ def test_a_mistake_in_set_is_told_as_of_set_and_a_long_path_in_part(refusal):
 
 
 def test_as_many_runs_as_the_largest_are_made_and_more_if_allowed(plan, refusal, monkeypatch):
-    """Draws are counted before they are drawn."""
+    """Draws are counted before they are made."""
     grid = f"grid: {{init.seed: {list(range(73))}, style.weight: {list(range(137))}}}"
     wanted = "expected at most 10,000; narrow it, or set sweep.allow_large: true"
     assert refusal(f"sweep: {{{grid}}}") == f"sweep (line 1): found 10,001 runs, {wanted}"
@@ -358,7 +358,7 @@ def random_block(count: int, seed: int = 0, more: str = "") -> str:
     return f"sweep: {{random: {{count: {count}, seed: {seed}, draws: {{{draws}}}}}}}"
 
 
-def test_draws_repeat_for_a_seed_and_more_or_another_key_leave_the_first_as_they_are(plan):
+def test_draws_repeat_for_a_seed_whatever_their_number_and_the_other_keys(plan):
     few = drawn(plan(random_block(9)))
     assert drawn(plan(random_block(9))) == few
     assert drawn(plan(random_block(12)))[:9] == few
@@ -386,6 +386,6 @@ def test_draws_lie_within_bounds_and_reach_far(plan):
 @pytest.mark.parametrize(
     ("low", "high"), [(123456.1, 123456.2), (0.99999991, 0.99999999), (1e-12, 1.0000001e-12)]
 )
-def test_rounding_leads_no_draw_out_of_narrow_bounds(kind, low, high, plan):
+def test_rounding_keeps_draws_within_narrow_bounds(kind, low, high, plan):
     block = f"{{random: {{count: 20, draws: {{style.weight: {{{kind}: [{low}, {high}]}}}}}}}}"
     assert all(low <= w <= high for w in found(plan(f"sweep: {block}"), lambda c: c.style.weight))

@@ -51,7 +51,7 @@ def watched(patch: pytest.MonkeyPatch, place: Any, name: str) -> list[Any]:
 
 
 def test_a_sweep_of_several_graphs_gives_the_bytes_of_each_run_alone(small, monkeypatch):
-    """They are finalised when they are opened, and targets are measured once."""
+    """Graphs are finalised when they are opened, and targets are measured once."""
     lighten(monkeypatch, paint=False)
     built = watched(monkeypatch, style_transfer, "build_graph")
     measured = watched(monkeypatch, session, "measure_targets")
@@ -136,7 +136,7 @@ style_transfer.main()
 
 @pytest.mark.slow
 def test_a_sweep_killed_at_a_write_is_finished_by_resuming_to_the_same_bytes(small, tmp_path):
-    """Its process kills itself when such a file is about to be there, or is there."""
+    """Its process kills itself before or after such a file is written."""
     output = "output: {folder: out, save_every: 10, checkpoint_every: 10}"
     block = "{grid: {network.pooling: [max, average], init.seed: [0, 1]}}"
     config = small(block, "optimizer: {iterations: 30}", output)

@@ -1,4 +1,4 @@
-"""The contact sheet: which picture is where, in pixels of the decoded file."""
+"""The contact sheet: the places of its pictures, in pixels of the decoded file."""
 
 import math
 import re
@@ -32,7 +32,7 @@ def planned(results: SweepResults, **options: Any) -> Sheet:
 
 
 def drawn(folder: Path, results: SweepResults, **options: Any) -> tuple[np.ndarray, Sheet]:
-    """The pixels of a sheet that was written, and its plan."""
+    """The pixels of a sheet that was written, and the sheet as it was planned."""
     write_contact_sheet(folder, results, Figure(**options))
     return images.read_image(folder / "contact_sheet.png", "sheet").rgb, planned(results, **options)
 
@@ -185,7 +185,7 @@ def test_titles_and_labels_can_be_replaced_and_take_formulas(tmp_path, grid, wri
     assert all(text.math == (r"\beta" in text.text or "^" in text.text) for text in sheet.texts)
 
 
-def test_formulas_are_set_and_text_of_the_user_is_none_and_no_control_character(tmp_path):
+def test_only_replacements_are_formulas_and_control_characters_are_escaped(tmp_path):
     axis = Axis(("style.weight", "init.seed"), (("1", "$5"), ("2", "6")))
     results = a_grid(tmp_path, {"style.weight": ["1", "2"], "a.x": ["7"]})
     results = replace(results, axes=(axis, results.axes[1]))

@@ -187,7 +187,7 @@ def test_curves_are_thinned_to_both_ends_numbers_are_short_and_the_best_is_marke
 
 
 def test_pictures_shrink_until_the_page_is_within_its_bound(tmp_path, rng, monkeypatch):
-    """Table and curves count in it."""
+    """The bound includes the table and the curves."""
     curve, terms = rng.uniform(1e6, 2e6, 200), {f"style/relu{i}": float(i) for i in range(400)}
     large = changed(a_grid(tmp_path, TWO), *[{"curve": curve.tolist(), "terms": terms}] * 6)
     noise = rng.integers(0, 256, (700, 900, 3), dtype=np.uint8)  # the worst a JPEG can get
@@ -207,7 +207,7 @@ def test_pictures_shrink_until_the_page_is_within_its_bound(tmp_path, rng, monke
 
 
 class Browser:
-    """Debian's Chromium without a window and without any name to resolve, at a page."""
+    """Debian's Chromium at a page, without a window; it resolves no names."""
 
     def __init__(self, address: str) -> None:
         webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -232,7 +232,7 @@ class Browser:
         return self.chrome.find_elements("css selector", selector)
 
     def order(self) -> list[int]:
-        """Numbers of the runs in the order of the rows that are seen."""
+        """Numbers of the runs in the order of the visible rows."""
         rows = self.all("#table tbody tr")
         return [int(row.get_attribute("data-run")) for row in rows if row.is_displayed()]
 
@@ -251,7 +251,7 @@ class Browser:
         return head.get_attribute("aria-sort"), self.order()
 
     def check_pixels(self, *colors: tuple[float, tuple[int, int, int]]) -> None:
-        """Check that the comparison takes on colours at shares of its width on the screen."""
+        """Check that the comparison shows colours at fractions of its width."""
 
         def seen(_: Any) -> bool:
             png = self.all("#stage")[0].screenshot_as_png

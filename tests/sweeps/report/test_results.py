@@ -48,7 +48,7 @@ def test_summary_has_a_line_a_run_with_its_values_losses_and_metrics(tmp_path: P
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["runs", "summary.csv"]
 
 
-def test_columns_are_the_union_over_runs_and_what_is_missing_is_empty(tmp_path: Path) -> None:
+def test_columns_are_the_union_over_runs_and_missing_values_are_empty(tmp_path: Path) -> None:
     first = a_run(tmp_path, 0, terms={"total": 1.0}, metrics={"ssim": None}, seconds=None)
     terms = {"content/relu4_2": 2.0, "total": 3.0}
     second = a_run(tmp_path, 1, terms=terms, metrics={"grain": 4.0})
@@ -59,7 +59,7 @@ def test_columns_are_the_union_over_runs_and_what_is_missing_is_empty(tmp_path: 
     assert union_of_keys([{"b": 1, "a": 2}, {"c": 3, "a": 4}]) == ("b", "a", "c")
 
 
-def test_states_are_told_by_error_and_picture(tmp_path: Path) -> None:
+def test_states_follow_from_error_and_picture(tmp_path: Path) -> None:
     grid = a_grid(tmp_path, {"a": ["1", "2", "3", "4"]})
     failed = {"error": "no such file"}
     results = changed(grid, {}, failed, {"image": None}, failed | {"image": None})

@@ -23,7 +23,7 @@ def of_losses(folder: Path, *losses: dict[str, Any]) -> SweepResults:
     return changed(a_grid(folder, TWO), *({"metrics": each} for each in losses))
 
 
-def test_pareto_optimal_are_those_that_nothing_dominates(rng: np.random.Generator) -> None:
+def test_pareto_optimal_points_are_those_that_no_other_dominates(rng: np.random.Generator) -> None:
     for _ in range(50):
         points = {i: (int(x), int(y)) for i, (x, y) in enumerate(rng.integers(0, 12, (30, 2)))}
         expected = {
@@ -37,7 +37,7 @@ def test_pareto_optimal_are_those_that_nothing_dominates(rng: np.random.Generato
 
 
 def test_points_lie_at_their_losses_coloured_and_joined_by_the_axes(tmp_path: Path) -> None:
-    """Colour tells the first axis, and a line joins the second."""
+    """Colour shows the first axis, and a line joins the second."""
     results = a_grid(tmp_path, TWO)
     figure = trade_off_figure(results)
     (axes,) = figure.axes
@@ -70,7 +70,7 @@ def test_each_content_loss_gets_a_panel(tmp_path: Path, known: tuple, x: str, pa
     assert all(axes.get_xlabel().startswith(x) for axes in figure.axes)
 
 
-def test_only_runs_of_the_same_pictures_are_joined_and_weighed(tmp_path: Path) -> None:
+def test_only_runs_of_the_same_pictures_are_joined_and_compared(tmp_path: Path) -> None:
     losses = [(1.0, 1.0), (2.0, 2.0), (9.0, 9.0), (3.0, 0.5), (4.0, 4.0), (8.0, 8.0)]
     results = of_losses(tmp_path, *({"style_held_out": x, "content": y} for x, y in losses))
     styles = [{"styles": (Path(f"{i % 3 // 2}.png"),)} for i in range(6)]
@@ -105,7 +105,7 @@ def test_plot_is_a_picture_of_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("prefix", "told"), [("$", []), ("", ["0", "12", "24", "35", "47", "59"])])
 def test_many_points_have_no_labels_and_lines(tmp_path: Path, prefix: str, told: list[str]) -> None:
-    """In the legend are some of their values if those are numbers."""
+    """The legend shows some of their values if those are numbers."""
     figure = trade_off_figure(a_grid(tmp_path, {"a.x": [f"{prefix}{i}" for i in range(60)]}))
     assert not figure.axes[0].texts
     assert not [line for line in figure.axes[0].lines if line.get_alpha()]
