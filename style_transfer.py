@@ -83,9 +83,9 @@ def stylize(
 
 
 def run(job: Job, graphs: GraphCache, folder: runs.RunFolder, watch: Watch) -> Result:
-    """Make a pastiche and everything that belongs to it in a folder, from its checkpoint if any.
+    """Make a run in a folder: config -> images -> targets -> objective -> optimiser -> record.
 
-    config -> images -> targets -> objective -> optimiser -> record
+    A run with a checkpoint continues from it.
 
     Raises:
         DivergedError: The losses stayed NaN or infinite; the best image is saved.
@@ -175,7 +175,7 @@ def optimise(
         job: Settings with their inputs.
         pictures: Its pictures, each style painted in its fine structure.
         watch: Callbacks; a KeyboardInterrupt that one raises ends the run with its best image.
-        resumed: Checkpoint to continue from; None for the beginning.
+        resumed: Checkpoint to continue from, if any.
 
     Raises:
         InputError: The checkpoint is that of another run.
