@@ -214,7 +214,6 @@ def optimise(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see `command_line.exit_code`."""
     options = command_line.parse(arguments)
-    clock = transfer.Stopwatch()
 
     def command() -> int:
         path = options.config or (options.resume and options.resume / "config.yaml")
@@ -222,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = validate(source, path)
         if config.sweep:
             return sweeps.conduct(sweeps.plan_sweep(source, config), run, options)
-        return runs.conduct(config, run, options, clock)
+        return runs.conduct(config, run, options)
 
     return command_line.exit_code(command)
 

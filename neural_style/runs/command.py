@@ -37,14 +37,13 @@ Run = Callable[[Job, GraphCache, RunFolder, Watch], Result]
 """Makes the pastiche of a job and writes everything that belongs to it."""
 
 
-def conduct(config: Config, run: Run, options: Namespace, clock: Stopwatch) -> int:
+def conduct(config: Config, run: Run, options: Namespace) -> int:
     """Check, make and report a run; return the exit code.
 
     Args:
         config: Its settings.
         run: Makes it.
         options: `resume`, the run's folder or None; `config`; `dry_run`; `quiet`; `set`.
-        clock: Takes the seconds of its phases.
 
     Raises:
         InputError: An input cannot be used, or a run cannot be continued.
@@ -56,6 +55,7 @@ def conduct(config: Config, run: Run, options: Namespace, clock: Stopwatch) -> i
     if path and finished and not options.set:
         log.info("%s: finished already", printable(path))
         return 0
+    clock = Stopwatch()
     with clock("read"):
         job = JobReader(fetch=not options.dry_run).job(config)
         check_board(config.output.tensorboard)
