@@ -29,52 +29,52 @@ class MadeUp:
         self.columns, self.mean, self.layers = job.columns, job.weights.mean, ()
         self.session = self.optimizer = self
         self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"))
-        self.goal: Any = None
-        self.held: dict[str, np.ndarray] = {}
+        self.target: Any = None
+        self.values: dict[str, np.ndarray] = {}
 
     def set_targets(self, _config: Config, pictures: ScaledPictures, _tile: Any) -> None:
-        self.goal = preprocess(pictures.content, self.mean)
+        self.target = preprocess(pictures.content, self.mean)
 
     def run(self, name: Any, *_: Any) -> Any:
         """A value of the session, or a run of the optimiser."""
-        return self.held[name] if isinstance(name, str) else self
+        return self.values[name] if isinstance(name, str) else self
 
     def close(self) -> None:
         pass
 
     def start(self, image: np.ndarray, _before: Any) -> None:
-        self.held = {"image": image, "velocity": np.zeros_like(image)}
-        self.held |= {"best_image": image, "best_loss": np.array(np.inf, np.float32)}
+        self.values = {"image": image, "velocity": np.zeros_like(image)}
+        self.values |= {"best_image": image, "best_loss": np.array(np.inf, np.float32)}
 
     def restore(self, state: Any) -> None:
-        self.held = dict(state)
+        self.values = dict(state)
 
     def use(self, _evaluation: Any) -> None:
         """Nothing else evaluates it."""
 
     def step(self, _number: int) -> dict[str, float]:
-        losses, image = self.finish(), self.held["image"]
-        self.held["velocity"] = self.held["velocity"] / 2 + (self.goal - image) / 8
-        self.held["image"] = image + self.held["velocity"]
+        losses, image = self.finish(), self.values["image"]
+        self.values["velocity"] = self.values["velocity"] / 2 + (self.target - image) / 8
+        self.values["image"] = image + self.values["velocity"]
         return losses
 
     def finish(self) -> dict[str, float]:
-        loss = np.square(self.held["image"] - self.goal).mean()
-        if loss < self.held["best_loss"]:
-            self.held |= {"best_image": self.held["image"], "best_loss": loss}
+        loss = np.square(self.values["image"] - self.target).mean()
+        if loss < self.values["best_loss"]:
+            self.values |= {"best_image": self.values["image"], "best_loss": loss}
         return dict.fromkeys(self.columns, float(loss))
 
     def recover(self) -> None:
-        self.held["image"] = self.held["best_image"]
+        self.values["image"] = self.values["best_image"]
 
     def iterate(self) -> np.ndarray:
-        return self.held["image"]
+        return self.values["image"]
 
     def state(self) -> dict[str, np.ndarray]:
-        return dict(self.held)
+        return dict(self.values)
 
     def best_image(self) -> np.ndarray:
-        return self.held["best_image"]
+        return self.values["best_image"]
 
     def averaged_image(self) -> None:
         return None

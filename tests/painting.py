@@ -53,8 +53,8 @@ def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
 
 
 def list_runs(folder: Path, results: SweepResults, *_: Any) -> None:
-    told = [f"{run.folder} {run.state} {run.values} {len(run.curve)}" for run in results.runs]
-    outputs.write_atomically(folder / "runs.txt", "\n".join(told).encode())
+    lines = [f"{run.folder} {run.state} {run.values} {len(run.curve)}" for run in results.runs]
+    outputs.write_atomically(folder / "runs.txt", "\n".join(lines).encode())
 
 
 def paint_picture(
@@ -70,10 +70,10 @@ def paint_picture(
     moment = None
     try:
         for done in range(resumed.done if resumed else 0, config.optimizer.iterations):
-            goal = np.mean([style.mean() for style in pictures.styles])
-            losses = dict.fromkeys(columns, float(np.square(image - goal).mean()))
+            target = np.mean([style.mean() for style in pictures.styles])
+            losses = dict.fromkeys(columns, float(np.square(image - target).mean()))
             history.append(done, 0.0, losses, "51x37")
-            image = np.float32(image + 0.1 * (goal - image) * np.tanh(config.style.weight / 9))
+            image = np.float32(image + 0.1 * (target - image) * np.tanh(config.style.weight / 9))
             fetch, state = partial(np.copy, image), partial(dict, image=image)
             moment = Iteration("51x37", done + 1, losses, history, fetch, state)
             watch.iteration(moment)

@@ -1,4 +1,4 @@
-"""Made-up sweeps whose pictures are of one colour each, so that every one can be told."""
+"""Made-up sweeps whose pictures are of one colour each, so that each is recognised."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -33,7 +33,7 @@ def test_errors_are_told_by_kind_and_those_of_tensorflow_by_operation_and_first_
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "shown"),
     [
         ("2 root error(s) found.\n  (0) INTERNAL: it broke\n\t [[{{node a}}]]\n", "it broke"),
         ("{{function_node __inference_f_1}} no rows. See the log.", "no rows"),
@@ -41,9 +41,9 @@ def test_errors_are_told_by_kind_and_those_of_tensorflow_by_operation_and_first_
         ("long" * 900, "long" * 125 + "..."),
     ],
 )
-def test_the_first_sentence_is_without_headings_and_nodes(message, told):
+def test_the_first_sentence_is_without_headings_and_nodes(message, shown):
     error = tf.errors.InternalError(None, None, message)
-    assert describe(error) == f"InternalError: {told}"
+    assert describe(error) == f"InternalError: {shown}"
 
 
 def test_the_whole_of_an_unexpected_error_is_in_the_folder(tmp_path):

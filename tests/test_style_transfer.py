@@ -66,8 +66,8 @@ def test_the_resolved_config_runs_again_to_the_same_bytes_and_tells_no_noise_of_
     assert second.having({"output": first.output}) == first
     lines = done.stderr.splitlines()
     assert "not the published VGG-19" in lines[0]
-    told = r"adam iterations: 6 at 48 px; CPU, \d+ threads, (float32|bfloat16)"
-    assert re.fullmatch(told, lines[1])
+    expected = r"adam iterations: 6 at 48 px; CPU, \d+ threads, (float32|bfloat16)"
+    assert re.fullmatch(expected, lines[1])
     assert lines[2].startswith("[48x38] iteration 1/6  loss ")
     assert lines[-2].startswith("[48x38] iteration 6/6  loss ")
     assert lines[-1].startswith(f"{run / 'pastiche.png'}: loss ")
@@ -120,15 +120,15 @@ def test_random_filters_lower_the_style_loss_and_are_named_everywhere(
 def test_dry_run_prints_the_resolved_config_and_writes_nothing(
     optimizer, experiment, capsys, tmp_path, caplog
 ):
-    """Nor does L-BFGS keep an average, which is told."""
+    """With L-BFGS it warns that no average is kept."""
     settings = ["style.weight=7", f"optimizer.name={optimizer}", "optimizer.average=0.9"]
     before = sorted(tmp_path.rglob("*"))
     assert style_transfer.main(["--dry-run", *command(experiment, *settings)]) == 0
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
     assert load_config(tmp_path / "printed.yaml").style.weight == 7
-    told = [line for line in caplog.messages if line.startswith("optimizer.average")]
-    assert len(told) == (optimizer == "lbfgs")
+    messages = [line for line in caplog.messages if line.startswith("optimizer.average")]
+    assert len(messages) == (optimizer == "lbfgs")
 
 
 def test_bad_input_and_help_do_not_import_tensorflow(experiment):
@@ -148,9 +148,9 @@ def test_bad_input_and_help_do_not_import_tensorflow(experiment):
 def test_options_that_are_none_are_told_without_their_escapes(capsys):
     for arguments in (["\x1b[31mred"], ["--config"], ["-q", "-v", "\x1b]0;x\x07"]):
         assert refusal(SystemExit, style_transfer.main, arguments) == "2"
-        told = capsys.readouterr().err
-        assert "style_transfer.py: error: " in told
-        assert all(line.isprintable() for line in told.splitlines())
+        printed = capsys.readouterr().err
+        assert "style_transfer.py: error: " in printed
+        assert all(line.isprintable() for line in printed.splitlines())
 
 
 HTML = b"<!DOCTYPE html><html><body>404</body></html>"
@@ -160,7 +160,7 @@ POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\ns
 def test_bad_input_is_one_line_exit_2_and_nothing_left(experiment, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tensorflow_v1, "choose_device", lambda asked, _: choose_device(asked, []))
     path = tmp_path / "x.mat"
-    for written, setting, told in (
+    for written, setting, message in (
         (None, "style.images=[{}]", "style.images[0]: no such file: {}"),
         (None, "network.weights={}", "network.weights: there is no file {}"),
         (None, "style.layers=[relu9_9]", "style.layers: unknown layer 'relu9_9'"),
@@ -176,7 +176,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_left(experiment, tmp_path, mon
         before = sorted(tmp_path.rglob("*"))
         assert style_transfer.main(command(experiment, setting.format(path))) == 2
         error = capsys.readouterr().err
-        assert error.startswith(f"error: {told.format(path)}")
+        assert error.startswith(f"error: {message.format(path)}")
         assert error.count("\n") == 1
         assert sorted(tmp_path.rglob("*")) == before
 

@@ -61,11 +61,11 @@ def test_every_file_of_a_run_is_an_input(folder):
     style: dict[str, Any] = {"path": "b", "mask": "m", "fine": "f"}
     style["from_mask"] = {"path": "n", "color": "#ff0000"}
     made = config(folder, None, style={"images": ["x", style]}, init={"from": "/start"})
-    told = {key: path.name for key, path in input_files(made).items()}
+    found = {key: path.name for key, path in input_files(made).items()}
     second = "style.images[1]"
     expected = {"content.image": "a.png", "style.images[0]": "x", second: "b"}
     expected |= {f"{second}.mask": "m", f"{second}.from_mask": "n", f"{second}.fine": "f"}
-    assert told == expected | {"init.from": "start"}
+    assert found == expected | {"init.from": "start"}
 
 
 def test_what_several_runs_name_is_read_once_whatever_the_seed(

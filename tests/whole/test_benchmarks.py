@@ -106,8 +106,8 @@ def test_help_needs_neither_tensorflow_nor_torch() -> None:
         "    except SystemExit: pass\n"
         "assert not {'tensorflow', 'torch'} & set(sys.modules)"
     )
-    told = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
-    assert told.count("--weights WEIGHTS [") == 2
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert printed.count("--weights WEIGHTS [") == 2
 
 
 def test_what_cannot_be_measured_is_told_in_one_line(tiny_mat, monkeypatch, capsys) -> None:
@@ -116,13 +116,13 @@ def test_what_cannot_be_measured_is_told_in_one_line(tiny_mat, monkeypatch, caps
     small, missing = ["--weights", tiny_mat, "--sizes", "64", "15"], tiny_mat.with_name("none.mat")
     tile = ["--image", ROOT / "examples" / "photo.png", "--tile", "640"]
     one = "--tile: an image of 600 x 400 px is one tile of 640; give a smaller side"
-    for module, given, told in (
+    for module, given, message in (
         (speed, small, "--sizes: found 15, expected at least 16 for relu5_1"),
         (speed, ["--weights", missing], f"{missing}: cannot be read: No such file or directory"),
         (seams, tile, one),
     ):
         assert module.main([*map(str, given)]) == 2
-        assert capsys.readouterr().err == f"error: {told}\n"
+        assert capsys.readouterr().err == f"error: {message}\n"
 
 
 @pytest.mark.parametrize(("shown", "ratio"), [(0, 1.0), (8, 1.1225)])

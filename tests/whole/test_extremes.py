@@ -111,12 +111,12 @@ optimise, (threads, folder) = style_transfer.optimise, sys.argv[1:]
 def timed(*arguments):
     begun = time.process_time(), time.perf_counter()
     result = optimise(*arguments)
-    told["busy"].append((time.process_time() - begun[0]) / (time.perf_counter() - begun[1]))
-    told["losses"].append([row[-1] for row in result.losses.rows])
+    found["busy"].append((time.process_time() - begun[0]) / (time.perf_counter() - begun[1]))
+    found["losses"].append([row[-1] for row in result.losses.rows])
     return result
 
 
-style_transfer.optimise, told = timed, {"busy": [], "losses": []}
+style_transfer.optimise, found = timed, {"busy": [], "losses": []}
 content, style = np.random.default_rng(7).uniform(0, 255, (2, 112, 109, 3)).astype(np.float32)
 network = {"weights": f"{folder}/none.mat", "if_missing": "random", "download": "never"}
 network = make_config({"network": network}).network
@@ -126,7 +126,7 @@ for optimizer in ("adam", "lbfgs"):
     settings["optimizer"] = {"name": optimizer, "iterations": 20}
     settings["runtime"] = {"precision": "float32", "threads": int(threads)}
     style_transfer.stylize(content, [style], make_config(settings), weights=weights)
-print(json.dumps(told))
+print(json.dumps(found))
 """
 
 
@@ -136,11 +136,11 @@ def test_one_thread_and_two_agree_and_one_is_one(tmp_path):
 
     L-BFGS doubles a difference about once in each iteration, so only equal bits keep it together.
     """
-    told = {}
+    found = {}
     for threads in (1, 2):
         program = [sys.executable, "-c", PROGRAM, str(threads), str(tmp_path)]
         done = subprocess.run(program, cwd=ROOT, check=True, capture_output=True, text=True)
-        told[threads] = json.loads(done.stdout)
-    for one, two in zip(told[1]["losses"], told[2]["losses"], strict=True):
+        found[threads] = json.loads(done.stdout)
+    for one, two in zip(found[1]["losses"], found[2]["losses"], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3)
-    assert max(told[1]["busy"]) < 1.1
+    assert max(found[1]["busy"]) < 1.1

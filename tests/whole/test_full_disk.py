@@ -61,9 +61,9 @@ def test_a_run_is_whole_or_can_be_finished_whichever_write_finds_the_disk_full(
         if not disk.struck:
             break
         codes.append(code)
-        if code:  # which is told in one clear line; what goes on says that it does
-            told = capsys.readouterr().err
-            assert re.fullmatch(rf"error: .+: {NO_SPACE}(; .+)?\n", told)
+        if code:  # the error is one clear line; a run that continues says so
+            message = capsys.readouterr().err
+            assert re.fullmatch(rf"error: .+: {NO_SPACE}(; .+)?\n", message)
         else:
             going_on = f": cannot be written: {NO_SPACE}; going on without"
             assert any(going_on in line for line in caplog.messages)

@@ -89,8 +89,10 @@ def test_graphs_of_random_filters_over_two_pictures_give_the_bytes_of_each_alone
     path = made(config) / "0004-weight=9,image=other"
     assert len(built) == 2  # whose filters are normalised over other pictures
     check_alone(path, config, {"content.image": other, "style.weight": 9})
-    told = [message for message in caplog.messages if "continuing with RANDOM FILTERS" in message]
-    assert len(told) == 2  # once in the sweep, and once in the run alone
+    notices = [
+        message for message in caplog.messages if "continuing with RANDOM FILTERS" in message
+    ]
+    assert len(notices) == 2  # once in the sweep, and once in the run alone
     assert "made with RANDOM FILTERS" in caplog.text
 
 

@@ -144,5 +144,5 @@ def test_the_table_is_found_and_each_of_its_rows_is_known():
 def test_messages_begin_as_the_readme_says(beginning, tmp_path, tiny_mat, monkeypatch, capsys):
     act, code = (MISTAKES | FAILURES)[beginning], 1 if beginning in FAILURES else 2
     assert act(Project(tmp_path, tiny_mat, monkeypatch)) == code
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"error: {beginning.replace(HOME, str(tmp_path))}")
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"error: {beginning.replace(HOME, str(tmp_path))}")
