@@ -14,7 +14,7 @@ import numpy as np
 
 from neural_style.system.files import write_atomically
 from neural_style.text import printable
-from neural_style.transfer.state import LossHistory
+from neural_style.transfer import LossHistory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

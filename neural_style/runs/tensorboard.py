@@ -24,7 +24,7 @@ from neural_style.errors import InputError
 from neural_style.images import fit_size, resize
 from neural_style.system.tensorflow_v1 import import_tensorflow, tf
 from neural_style.text import finite, is_number, printable
-from neural_style.transfer.state import Iteration, LossHistory
+from neural_style.transfer import Iteration, LossHistory
 
 log = logging.getLogger(__name__)
 

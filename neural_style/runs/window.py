@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neural_style.config.values import PROJECT
+from neural_style.config import PROJECT
 
 
 def show(path: Path) -> bool:

@@ -25,7 +25,7 @@ from neural_style.config import (
     validate,
 )
 from neural_style.errors import InputError
-from neural_style.sweeps.report.results import Axis
+from neural_style.sweeps.report import Axis
 from neural_style.text import SHOWN, printable
 
 _READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")

@@ -14,8 +14,7 @@ from pathlib import Path
 from neural_style.config import Figure, Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
-from neural_style.inputs.job import Job, JobReader, Provenance
-from neural_style.inputs.terms import columns_of
+from neural_style.inputs import Job, JobReader, Provenance, columns_of
 from neural_style.inputs.weights import RANDOM_NOTICE
 from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neural_style.config import Config
-from neural_style.inputs import Pictures
-from neural_style.inputs.job import Job, JobReader, shape_key
-from neural_style.inputs.terms import spec_of
+from neural_style.inputs import Job, JobReader, Pictures, spec_of
+from neural_style.inputs.job import shape_key
 from neural_style.sweeps.plan import Plan
 from neural_style.text import human_bytes, human_seconds
 from neural_style.transfer.graph_cache import group

@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.inputs.job import Job, fingerprint_of
+from neural_style.inputs import Job
+from neural_style.inputs.job import fingerprint_of
 from neural_style.objective import ObjectiveSpec
 from neural_style.runs import Run, RunFolder, checkpoint, record
 from neural_style.sweeps.plan import Experiment, Plan
-from neural_style.sweeps.report.results import RunResult, SweepResults
+from neural_style.sweeps.report import RunResult, SweepResults
 from neural_style.system import files
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import describe, human_seconds, printable

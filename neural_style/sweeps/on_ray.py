@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from neural_style.config import PROJECT, Ray
 from neural_style.errors import InputError
-from neural_style.inputs.job import Job
+from neural_style.inputs import Job
 from neural_style.runs import Run, RunFolder, checkpoint, record
 from neural_style.sweeps.execution import Executor, FoundRun, end_if
 from neural_style.system import files, tensorflow_v1

@@ -31,7 +31,7 @@ from neural_style.sweeps.axes import (
     labels_of,
     number_of_runs,
 )
-from neural_style.sweeps.report.results import Axis
+from neural_style.sweeps.report import Axis
 from neural_style.text import printable
 
 _COUNTED = 10**12  # runs; more have no exact number in a message

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neural_style.config.sweep import Figure
+from neural_style.config import Figure
 from neural_style.sweeps.report.layout import Cell, Label, Layout, lay_out
 from neural_style.sweeps.report.results import FAILED, SweepResults
 from neural_style.sweeps.report.sheet import Sheet, Text, shortened, text_width

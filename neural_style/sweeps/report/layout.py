@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.config.sweep import Figure
+from neural_style.config import Figure
 from neural_style.sweeps.report.results import Axis, RunResult, SweepResults, union_of_keys
 from neural_style.text import printable
 
