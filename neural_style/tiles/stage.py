@@ -180,7 +180,7 @@ class StageBuilder:
         begin, end = tf.unstack(tile.stages[0].rows[0])
         if by_input is not None:
             gradients += tf.gradients(tile.stages[0].values[0], tile.pixels, by_input)
-        if self.spec.variation_norm:
+        if self.statistics.parts_of([PIXELS]):
             # The variation of the rows above and below depends on the tile's own rows, too.
             rows = build_rows(tile.image, begin - 1, end + 1)
             alone = replace(self.spec, content_layers=(), style_layers=())
