@@ -52,10 +52,10 @@ def evaluate(
     spec = spec_of(config)
     shown, kept, painted = (rgb[np.newaxis] - MEAN for rgb in (image, content, style))
     with tf.Graph().as_default():
-        variable = objective.build_image(spec, tf.float64)
-        seen = vgg.network_input(variable.pixels, np.array(MEAN), config.network.white)
-        losses = objective.build_objective(variable, ladder(seen, spec.layers), spec)
-        gradient = tf.gradients(tf.add_n([*losses.terms.values()]), variable.variable)[0]
+        pastiche = objective.build_image(spec, tf.float64)
+        seen = vgg.network_input(pastiche.pixels, np.array(MEAN), config.network.white)
+        losses = objective.build_objective(pastiche, ladder(seen, spec.layers), spec)
+        gradient = tf.gradients(tf.add_n([*losses.terms.values()]), pastiche.variable)[0]
         options = tf.ConfigProto()
         # What runs once is not worth being rewritten.
         options.graph_options.rewrite_options.disable_meta_optimizer = True
