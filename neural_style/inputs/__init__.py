@@ -10,15 +10,14 @@ job           a run whose inputs are read and checked
 """
 
 from neural_style.inputs.controls import as_compared, recolor, recolor_start, restore_color
-from neural_style.inputs.guidance import Guides, guides_of
+from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
-from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, schedule, sizes_at
+from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, sizes_at
 from neural_style.inputs.terms import columns_of, spec_of, term_weights
 from neural_style.inputs.weights import find_weights
 
 __all__ = [
-    "Guides",
     "Job",
     "JobReader",
     "Pictures",
@@ -36,7 +35,6 @@ __all__ = [
     "recolor",
     "recolor_start",
     "restore_color",
-    "schedule",
     "sizes_at",
     "spec_of",
     "take_pictures",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import FailedRunError, InputError
-from neural_style.inputs.job import Job, JobReader, Provenance
+from neural_style.inputs import Job, JobReader, Provenance
 from neural_style.inputs.scales import work
 from neural_style.inputs.weights import RANDOM_NOTICE
 from neural_style.runs import checkpoint, record, window

@@ -16,7 +16,7 @@ import numpy as np
 from neural_style import __version__, images
 from neural_style.config import to_yaml
 from neural_style.errors import DivergedError, FailedRunError, InputError, is_out_of_memory
-from neural_style.inputs.job import Job
+from neural_style.inputs import Job
 from neural_style.runs.checkpoint import CheckpointManager, find_checkpoint, remove_checkpoints
 from neural_style.runs.loss_plot import plot_losses
 from neural_style.runs.record import run_record, write_record

@@ -16,7 +16,8 @@ from typing import Any
 
 from neural_style import __version__
 from neural_style.errors import InputError
-from neural_style.inputs.job import Job, input_files
+from neural_style.inputs import Job
+from neural_style.inputs.job import input_files
 from neural_style.system.files import write_atomically
 from neural_style.system.hardware import peak_memory_bytes, processor_name, usable_cpus
 from neural_style.system.tensorflow_v1 import Device

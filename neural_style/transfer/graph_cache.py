@@ -14,10 +14,7 @@ from neural_style.config import Config, make_config
 from neural_style.errors import DivergedError
 from neural_style.evaluation import Evaluator, open_evaluator
 from neural_style.images import read_image
-from neural_style.inputs import Pictures
-from neural_style.inputs.controls import as_compared
-from neural_style.inputs.job import Job
-from neural_style.inputs.terms import spec_of
+from neural_style.inputs import Job, Pictures, as_compared, spec_of
 from neural_style.inputs.weights import fit_filters
 from neural_style.objective.spec import ObjectiveSpec, depth_of, merge
 from neural_style.system.lru import LRUCache

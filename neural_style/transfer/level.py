@@ -14,10 +14,7 @@ import numpy as np
 from neural_style.config import Config
 from neural_style.errors import DivergedError, is_out_of_memory
 from neural_style.images import resize
-from neural_style.inputs import Pictures, ScaledPictures, at_scale
-from neural_style.inputs.controls import restore_color
-from neural_style.inputs.job import Job
-from neural_style.inputs.scales import Scale
+from neural_style.inputs import Job, Pictures, Scale, ScaledPictures, at_scale, restore_color
 from neural_style.network import deprocess, preprocess
 from neural_style.objective import set_image
 from neural_style.objective.variables import misfit

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from neural_style.config import Config
 from neural_style.errors import OutOfMemoryError, is_out_of_memory
-from neural_style.inputs.job import Job
-from neural_style.inputs.scales import Sizes
+from neural_style.inputs import Job, Sizes
 from neural_style.network import winograd
 from neural_style.network.weights import Convolution, Layer, VGGWeights, pooling_for
 from neural_style.system import tensorflow_v1

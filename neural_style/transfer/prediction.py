@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neural_style.config import Config
-from neural_style.inputs.job import Job
+from neural_style.inputs import Job
 from neural_style.network import winograd
 from neural_style.network.weights import Convolution, Layer, output_shapes
 from neural_style.system import hardware, tensorflow_v1

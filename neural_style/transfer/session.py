@@ -14,9 +14,7 @@ import numpy as np
 
 from neural_style import objective, optimizers
 from neural_style.config import Config
-from neural_style.inputs.guidance import guides_of
-from neural_style.inputs.scales import ScaledPictures, Sizes
-from neural_style.inputs.terms import term_weights
+from neural_style.inputs import ScaledPictures, Sizes, guides_of, term_weights
 from neural_style.network import Layer, preprocess
 from neural_style.objective import Objective, set_guides, set_image, set_region
 from neural_style.objective.losses import StyleStatistics, quantiles
