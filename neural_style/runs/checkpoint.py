@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to go on, bit for bit, as if it had never stopped.
+"""Checkpoints, from which a run continues bit for bit as if it had never stopped.
 
 A file is the SHA-256 digest of the rest in hexadecimal, a line end, and NumPy's archive of arrays
-of numbers: nothing in it is ever run or unpacked. It is written under another name and renamed, and
-the two last ones are kept, so that one is whole whenever the process ends.
+of numbers: nothing in it is ever executed. It is written under another name and renamed, and the
+last two are kept, so that one is whole whenever the process ends.
 """
 
 from __future__ import annotations
@@ -16,38 +16,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from neural_style.errors import InputError
 from neural_style.system.files import read_arrays, write_arrays, write_atomically
 from neural_style.text import SHOWN, printable
-from neural_style.transfer.state import Checkpoint, LossHistory
-
-if TYPE_CHECKING:
-    from neural_style.transfer.state import Iteration
+from neural_style.transfer import Checkpoint, Iteration, LossHistory
 
 log = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 KEPT = 2
 _NAME = re.compile(r"[0-9]{8,}\.npz")
-_STATE, _TOLD = "state/", "told"
+_STATE, _METADATA = "state/", "told"  # names of arrays in the archive
 _DIGEST = 64  # letters
 _BLOCK = 2**20  # bytes that are read at once
-_DEEPEST = 20  # lists and mappings within one another; settings have less than half of that
+_DEEPEST = 20  # nested lists and mappings; settings have less than half of that
 
 
 class BrokenCheckpointError(ValueError):
-    """A checkpoint that is not whole."""
+    """A checkpoint that is damaged or cut short."""
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint into a run's folder, and remove all but the one before.
 
     Raises:
-        OSError: It cannot be written; those before are left.
+        OSError: It cannot be written; those before are kept.
     """
     place = folder / FOLDER
     place.mkdir(exist_ok=True)
@@ -69,36 +66,35 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def find_checkpoint(folder: Path, decisive: Mapping[str, Any]) -> Checkpoint | None:
-    """Return where a run goes on; None for its beginning.
+def find_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
+    """Return the checkpoint from which a run continues; None for its beginning.
 
     Raises:
-        InputError: The run was one of other settings or inputs; the message says which.
+        InputError: The checkpoint has other settings or inputs; the message says which.
     """
     found = read_checkpoint(folder)
-    if found is None:
-        return None
-    check_unchanged(folder, found.identity, decisive)
+    if found:
+        check_unchanged(folder, found.identity, identity)
     return found
 
 
 def check_unchanged(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Check that what decided a run still does.
+    """Check that the identity of a run, or a part of it, is as before; see `Job.identity`.
 
     Raises:
         InputError: Something differs; the message says what.
     """
-    told = changes(before, json.loads(json.dumps(now)))
-    if told:
-        what = printable("; ".join(told), SHOWN)
+    differences = changes(before, json.loads(json.dumps(now)))
+    if differences:
+        shown = printable("; ".join(differences), SHOWN)
         raise InputError(
-            f"{printable(folder)}: cannot go on, as {what}; put that back, or begin a run of its "
-            "own with --config"
+            f"{printable(folder)}: cannot continue, as {shown}; put that back, or begin a run of "
+            "its own with --config"
         )
 
 
 def remove_checkpoints(folder: Path, kept: int = 0) -> None:
-    """Remove the checkpoints of a run that is finished, but for the last ones that are kept."""
+    """Remove the checkpoints of a finished run, except the last ones that are kept."""
     paths = _paths(folder)
     for path in paths[: len(paths) - kept]:
         path.unlink()
@@ -109,41 +105,35 @@ def remove_checkpoints(folder: Path, kept: int = 0) -> None:
 
 @dataclass
 class CheckpointManager:
-    """Writes checkpoints of a run while it goes on.
+    """Writes the checkpoints of a run.
 
     Attributes:
         folder: The run's folder.
-        every: Iterations between two of them, or seconds such as `60s`; 0 for none.
-        decisive: What decides the run.
-        last: Iterations after which there is to be one all the same.
+        every: Iterations between two checkpoints, or seconds such as `60s`; 0 for none.
+        identity: Identity of the run; see `Job.identity`.
+        last: Iterations after which a checkpoint is written in any case.
     """
 
     folder: Path
     every: int | str
-    decisive: Mapping[str, Any]
+    identity: Mapping[str, Any]
     last: int | None = None
-    _written: float = field(init=False)  # when, of a clock
+    _written: float = field(default_factory=lambda: time.monotonic(), init=False)
 
-    def __post_init__(self) -> None:
-        """Count from now."""
-        self._written = time.monotonic()
+    def keep(self, iteration: Iteration) -> None:
+        """Write a checkpoint if one is due."""
+        if self._due(iteration.done) or iteration.done == self.last:
+            self.write(iteration)
 
-    def keep(self, moment: Iteration) -> None:
-        """Write a checkpoint if its turn has come."""
-        if self._due(moment.done) or moment.done == self.last:
-            self.write(moment)
-
-    def write(self, moment: Iteration) -> None:
-        """Write a checkpoint; after one that finds no room on the disk, none are due."""
+    def write(self, iteration: Iteration) -> None:
+        """Write a checkpoint; after a failure none are due."""
         try:
-            state = moment.state()
-            write_checkpoint(
-                self.folder, Checkpoint(moment.done, moment.history, state, self.decisive)
-            )
+            made = Checkpoint(iteration.done, iteration.history, iteration.state(), self.identity)
+            write_checkpoint(self.folder, made)
         except OSError as error:
             self.every = 0
-            told = "%s: cannot be written: %s; going on without checkpoints"
-            log.warning(told, printable(error.filename or FOLDER), error.strerror)
+            message = "%s: cannot be written: %s; continuing without checkpoints"
+            log.warning(message, printable(error.filename or FOLDER), error.strerror)
         self._written = time.monotonic()
 
     def _due(self, done: int) -> bool:
@@ -153,26 +143,26 @@ class CheckpointManager:
 
 
 def changes(before: Any, now: Any, name: str = "") -> list[str]:
-    """Return what differs between two decisive mappings, `style.weight was 100 and is 500`."""
+    """Return the differences of two identities, such as `style.weight was 100 and is 500`."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = dict.fromkeys([*before, *now])
         return [
-            told
+            difference
             for key in keys
-            for told in changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            for difference in changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
         ]
     if before == now:
         return []
-    short = name.removeprefix("settings.")
     if name.startswith("inputs.") or name == "network":
         return [f"the file of {name.removeprefix('inputs.')} has other contents"]
-    return [f"{short} was {json.dumps(before)} and is {json.dumps(now)}"]
+    key = name.removeprefix("settings.")
+    return [f"{key} was {json.dumps(before)} and is {json.dumps(now)}"]
 
 
 def encode(checkpoint: Checkpoint, file: BinaryIO) -> None:
     """Write a checkpoint into an empty file."""
     history = checkpoint.history
-    told = {
+    metadata = {
         "done": checkpoint.done,
         "decisive": checkpoint.identity,
         "columns": list(history.columns),
@@ -180,8 +170,8 @@ def encode(checkpoint: Checkpoint, file: BinaryIO) -> None:
         "iterations": history.iterations,
     }
     arrays = {f"{_STATE}{name}": value for name, value in checkpoint.state.items()}
-    text = np.frombuffer(json.dumps(told).encode(), np.uint8)
-    arrays |= {_TOLD: text, "seconds": np.array(history.seconds), "rows": history.values()}
+    text = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    arrays |= {_METADATA: text, "seconds": np.array(history.seconds), "rows": history.values()}
     file.write(b" " * _DIGEST + b"\n")  # the place of the digest
     digest = hashlib.sha256()
     write_arrays(file, arrays, digest.update)
@@ -193,12 +183,12 @@ def decode(file: BinaryIO) -> Checkpoint:
     """Return the checkpoint in a file.
 
     Raises:
-        BrokenCheckpointError: It is not whole, or is something else.
+        BrokenCheckpointError: It is damaged, or something else.
     """
-    told, digest = file.read(_DIGEST + 1), hashlib.sha256()
+    expected, digest = file.read(_DIGEST + 1), hashlib.sha256()
     while block := file.read(_BLOCK):
         digest.update(block)
-    if digest.hexdigest().encode() + b"\n" != told:
+    if digest.hexdigest().encode() + b"\n" != expected:
         raise BrokenCheckpointError("its digest is not that of its contents")
     try:
         return _checkpoint_of(read_arrays(file))
@@ -208,9 +198,10 @@ def decode(file: BinaryIO) -> Checkpoint:
 
 def _checkpoint_of(arrays: Mapping[str, np.ndarray]) -> Checkpoint:
     """Return the checkpoint that the arrays hold."""
-    told, seconds, rows = json.loads(arrays[_TOLD].tobytes()), arrays["seconds"], arrays["rows"]
-    done, decisive, columns, scales, iterations = (
-        told[key] for key in ("done", "decisive", "columns", "scales", "iterations")
+    metadata = json.loads(arrays[_METADATA].tobytes())
+    seconds, rows = arrays["seconds"], arrays["rows"]
+    done, identity, columns, scales, iterations = (
+        metadata[key] for key in ("done", "decisive", "columns", "scales", "iterations")
     )
     sound = (
         _are_texts(columns, r"[a-z0-9_/]+")
@@ -223,15 +214,15 @@ def _checkpoint_of(arrays: Mapping[str, np.ndarray]) -> Checkpoint:
         and rows.shape == (len(scales), len(columns))
         and rows.dtype == seconds.dtype == np.float64
         and bool(np.isfinite(seconds).all())
-        and _is_decisive(decisive)
+        and _is_identity(identity)
     )
     if not sound:
-        raise BrokenCheckpointError("what it tells of the run cannot be")
+        raise BrokenCheckpointError("its contents contradict each other")
     history = LossHistory(
         columns, scales, iterations, seconds.tolist(), [tuple(row) for row in rows.tolist()]
     )
     state = {n.removeprefix(_STATE): a for n, a in arrays.items() if n.startswith(_STATE)}
-    return Checkpoint(done, history, state, decisive)
+    return Checkpoint(done, history, state, identity)
 
 
 def _are_texts(values: object, form: str) -> bool:
@@ -240,8 +231,8 @@ def _are_texts(values: object, form: str) -> bool:
     )
 
 
-def _is_decisive(value: object) -> bool:
-    """Whether it may be what decides a run, or a part of that."""
+def _is_identity(value: object) -> bool:
+    """Return whether a value has the form of an identity, or of a part of one."""
     if not isinstance(value, dict) or value.keys() - {"settings", "inputs", "network"}:
         return False
     settings = value.get("settings", {})
@@ -251,7 +242,7 @@ def _is_decisive(value: object) -> bool:
 
 
 def _depth(value: object) -> int:
-    """Return how many lists and mappings lie within one another."""
+    """Return how deep lists and mappings are nested."""
     if not isinstance(value, list | dict):
         return 0
     inside = value.values() if isinstance(value, dict) else value

@@ -22,9 +22,9 @@ from neural_style.system.files import write_atomically
 from neural_style.system.hardware import peak_memory_bytes, processor_name, usable_cpus
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import finite, printable
-from neural_style.transfer.state import Result, Scores
+from neural_style.transfer import Result, Scores
 
-# What decides the pixels; OpenCV and TensorFlow are published under several names.
+# Libraries that decide the pixels; OpenCV and TensorFlow are published under several names.
 _DISTRIBUTIONS = (
     "numpy",
     "scipy",
@@ -42,14 +42,13 @@ class RecordError(InputError):
 
 
 def check_output_folder(folder: Path) -> None:
-    """Find out, by trying, whether run folders can be made in a folder; leave nothing behind.
+    """Check by trial that run folders can be made in a folder; leave nothing behind.
 
-    What is missing of the path is made inside a temporary folder in its nearest existing ancestor,
-    so that names which the file system refuses are found too, and two processes that check at once
-    do not meet.
+    The missing part of the path is made in a temporary folder inside the nearest ancestor that
+    exists. So names that the file system refuses are found too, and concurrent checks do not meet.
 
     Raises:
-        RecordError: The folder, or what is missing of it, cannot be made or written.
+        RecordError: The folder cannot be made or written.
     """
     # Unlike resolve(), abspath follows no link: mkdir would stumble over a dangling one later.
     wanted = Path(os.path.abspath(folder))  # noqa: PTH100
@@ -66,12 +65,11 @@ def check_output_folder(folder: Path) -> None:
 def create_run_folder(folder: Path, name: str) -> Path:
     """Make `folder/0007-name`, numbered one above the highest there, and return its path.
 
-    A number is claimed by the exclusive creation of `.0007`, which then becomes the run's folder,
-    so that no two runs share a number, whatever their names and however close their starts. A claim
-    that a killed process leaves only skips its number.
+    A number is claimed by the exclusive creation of `.0007`, which is then renamed, so that no two
+    runs share a number however close their starts. The claim of a killed process skips a number.
 
     Args:
-        folder: Where runs are collected; made if missing.
+        folder: The folder of all runs; made if missing.
         name: The run's name in any characters; those unfit for a file name become hyphens.
 
     Raises:
@@ -122,12 +120,12 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     It is a run's last file, so its presence means that the run finished.
 
     Raises:
-        ValueError: A number is NaN or infinite, which JSON cannot say.
-        TypeError: A value is none of JSON's types.
+        ValueError: A number is NaN or infinite, which JSON does not have.
+        TypeError: A value has no type of JSON.
         OSError: The file cannot be written.
     """
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # Paths that are no UTF-8 arrive as lone surrogates; their backslash form is JSON's own escape.
+    # Paths that are not UTF-8 arrive as lone surrogates; their backslash form is JSON's escape.
     write_atomically(folder / RECORD, text.encode(errors="backslashreplace"))
 
 
@@ -193,12 +191,12 @@ def digests_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record of a run; an empty one if there is none that can be read."""
+    """Return the record of a run; an empty one if none can be read."""
     try:
-        told = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def saved_loss(folder: Path) -> float:
@@ -208,7 +206,7 @@ def saved_loss(folder: Path) -> float:
 
 
 def environment() -> dict[str, Any]:
-    """Return what a run's numbers depend on: versions, read without an import, and hardware."""
+    """Return the versions and the hardware that a run's numbers depend on; imports no library."""
     versions = {"neural_style": __version__, "python": platform.python_version()}
     for distribution in _DISTRIBUTIONS:
         with suppress(importlib.metadata.PackageNotFoundError):

@@ -168,7 +168,7 @@ def test_a_changed_run_is_refused_with_every_leaf_that_differs_in_a_line_with_an
     write_checkpoint(tmp_path, a_checkpoint())
     other = {"settings": {"style": {"weight": 100.0}}, "inputs": {"content.image": "2"}}
     told = (
-        f"{tmp_path}: cannot go on, as style.weight was 500.0 and is 100.0; the file of "
+        f"{tmp_path}: cannot continue, as style.weight was 500.0 and is 100.0; the file of "
         "content.image has other contents; put that back, or begin a run of its own with --config"
     )
     assert refusal(InputError, checkpoint.find_checkpoint, tmp_path, other) == told
@@ -211,7 +211,7 @@ def test_a_full_disk_ends_the_checkpoints_and_not_the_run(tmp_path, monkeypatch,
     assert kept_after(keeper, 1) == 1
     monkeypatch.setattr(checkpoint, "write_atomically", full)
     assert [kept_after(keeper, done) for done in (2, 3)] == [1, 1]
-    told = "cannot be written: No space left on device; going on without checkpoints"
+    told = "cannot be written: No space left on device; continuing without checkpoints"
     assert caplog.messages == [f"{tmp_path}/checkpoints/00000002.npz: {told}"]
 
 
@@ -287,7 +287,7 @@ def test_a_real_run_that_is_killed_is_resumed_to_the_same_bytes(kind, experiment
 
 
 OTHER_PHOTO = np.random.default_rng(3).uniform(0, 255, (40, 50, 3)).astype(np.float32)
-CHANGED = "cannot go on, as {}; put that back, or begin"
+CHANGED = "cannot continue, as {}; put that back, or begin"
 REPAINTED = CHANGED.format("the file of content.image has other contents")
 
 

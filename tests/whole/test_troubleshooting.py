@@ -125,7 +125,7 @@ MISTAKES: dict[str, Callable[[Project], int]] = {
     "network.weights: there is no file": with_settings("network={weights: a.mat, download: never}"),
     f"network.weights: {HOME}/weights/{PUBLISHED_NAME}: is damaged or cut short": cut_weights,
     "runtime.device: found 'gpu'": with_settings("runtime.device=gpu"),
-    "runs/0001-config: cannot go on, as": changed_run,
+    "runs/0001-config: cannot continue, as": changed_run,
 }
 FAILURES: dict[str, Callable[[Project], int]] = {
     "out of memory: 2048 px were predicted to need": too_little_memory,
