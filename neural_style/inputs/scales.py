@@ -82,8 +82,7 @@ def _sides(config: Config, pictures: Pictures) -> list[int]:
     """Return the longest side of the content image at each scale."""
     scales, size = config.image.scales, config.image.size or max(pictures.content.shape[:2])
     if scales == "auto":
-        narrow = min(narrowness(config, pictures))
-        coarsest = max(SMALLEST, NARROWEST / narrow)
+        coarsest = max(SMALLEST, NARROWEST / _narrowest(config, pictures))
         below = max(0, math.floor(2 * math.log2(size / coarsest)))
         return [round(size / 2 ** (step / 2)) for step in range(below, -1, -1)]
     sides = [*(scales or ()), size]
@@ -194,29 +193,6 @@ def masks_at(config: Config, pictures: Pictures, sizes: Sizes) -> Masks:
     )
 
 
-def narrowness(config: Config, pictures: Pictures) -> list[float]:
-    """Return the shorter side of each picture over the content's longest, at any scale."""
-    shape = _shape(config, pictures)
-    styles = [
-        style.scale * min(_size(picture)) / max(_size(picture))
-        for picture, style in _styles(config, pictures)
-    ]
-    return [min(shape) / max(shape), *styles]
-
-
-def _shape(config: Config, pictures: Pictures) -> tuple[int, int]:
-    """Return a (height, width) of the aspect ratio of the pastiche."""
-    height, width = _size(pictures.content)
-    if config.image.aspect is None:
-        return height, width
-    longest, aspect = max(height, width), config.image.aspect
-    return max(1, round(longest / max(aspect, 1))), max(1, round(longest * min(aspect, 1)))
-
-
-def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleImage]]:
-    return list(zip(pictures.styles, config.style.images, strict=bool(pictures.styles)))
-
-
 def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
     """Check that the network has every layer, and that each layer of a weight above 0 keeps a
     position of every picture.
@@ -252,6 +228,29 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndar
     if feather:
         fitted = images.gaussian_blur(fitted, feather)
     return np.clip(fitted, 0, 1).astype(np.float32)
+
+
+def _narrowest(config: Config, pictures: Pictures) -> float:
+    """Return the least shorter side of a picture over the content's longest, at any scale."""
+    shape = _shape(config, pictures)
+    styles = (
+        style.scale * min(_size(picture)) / max(_size(picture))
+        for picture, style in _styles(config, pictures)
+    )
+    return min([min(shape) / max(shape), *styles])
+
+
+def _shape(config: Config, pictures: Pictures) -> tuple[int, int]:
+    """Return a (height, width) of the aspect ratio of the pastiche."""
+    height, width = _size(pictures.content)
+    if config.image.aspect is None:
+        return height, width
+    longest, aspect = max(height, width), config.image.aspect
+    return max(1, round(longest / max(aspect, 1))), max(1, round(longest * min(aspect, 1)))
+
+
+def _styles(config: Config, pictures: Pictures) -> list[tuple[np.ndarray, StyleImage]]:
+    return list(zip(pictures.styles, config.style.images, strict=bool(pictures.styles)))
 
 
 def _fit(shape: tuple[int, int], longest: int | None, key: str, most: int) -> tuple[int, int]:
