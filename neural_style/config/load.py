@@ -21,8 +21,8 @@ from pydantic_core import PydanticCustomError
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
 from neural_style.config.source import CoreDumper, Location, Source, read_source, split_override
-from neural_style.config.terms import StyleImage, style_images
-from neural_style.config.values import layer_weights, statistic_weights
+from neural_style.config.terms import StyleImage, statistic_weights, style_images
+from neural_style.config.values import layer_weights
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 
 from neural_style.config.values import (
     PROJECT,
+    WEIGHTS_SCHEMA,
     AbsolutePath,
     Blur,
     Channels,
@@ -25,10 +28,10 @@ from neural_style.config.values import (
     OneOf,
     Positive,
     Section,
-    Statistics,
     Switch,
     Weight,
     mistake,
+    read_only,
     unexpected,
 )
 
@@ -124,6 +127,29 @@ StyleImages = Annotated[
 ]
 
 
+_Statistic = Literal["gram", "mean_covariance", "wasserstein", "histogram"]
+_STATISTICS = get_args(_Statistic)
+
+
+def statistic_weights(value: object) -> object:
+    """Return statistics with their weights; one that is only named has the weight 1."""
+    named = {str(value): 1.0} if isinstance(value, str) else value
+    if not isinstance(named, Mapping) or not named or not set(named) <= set(_STATISTICS):
+        names = f"{', '.join(_STATISTICS[:-1])} or {_STATISTICS[-1]}"
+        raise unexpected(f"{names}, or a mapping of them to weights")
+    return {str(name): weight for name, weight in named.items()}
+
+
+_NAMED_WEIGHTS = WEIGHTS_SCHEMA | {"propertyNames": {"enum": [*_STATISTICS]}, "minProperties": 1}
+Statistics = Annotated[
+    Mapping[OneOf[_Statistic], Weight],
+    BeforeValidator(statistic_weights),
+    AfterValidator(read_only),
+    PlainSerializer(dict),
+    WithJsonSchema({"anyOf": [{"enum": [*_STATISTICS]}, _NAMED_WEIGHTS]}),
+]
+
+
 class Style(Section):
     """How the pastiche is painted."""
 
@@ -138,8 +164,7 @@ class Style(Section):
     mix: OneOf[Literal["statistics", "losses"]] = "statistics"
     """Of several images: blend their statistics into one target, or sum a loss for each."""
     statistic: Statistics = Field(default={"gram": 1})
-    """What is compared between features: gram, mean_covariance, wasserstein or histogram, or a
-    mapping of several to weights."""
+    """Statistic of the features that is compared, or a mapping of several to weights."""
     activation_shift: Number = 0.0
     """Number added to the features before their Gram matrix is computed."""
     normalization: OneOf[Literal["mean", "paper", "sum", "raw", "pixels"]] = "mean"

@@ -269,7 +269,7 @@ StartImage = Annotated[
     expected("content, style, noise or the path of an image"),
 ]
 
-_WEIGHTS = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
+WEIGHTS_SCHEMA = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
 LayerName = Annotated[
     str,
     Field(pattern=r"^(?:(?:relu|conv)[1-9][0-9]*_[1-9][0-9]*|pool[1-9][0-9]*)$"),
@@ -295,28 +295,11 @@ Layers = Annotated[
     AfterValidator(read_only),
     PlainSerializer(dict),
     WithJsonSchema(
-        {"anyOf": [_WEIGHTS, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]}
+        {
+            "anyOf": [
+                WEIGHTS_SCHEMA,
+                {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+            ]
+        }
     ),
-]
-
-_Statistic = Literal["gram", "mean_covariance", "wasserstein", "histogram"]
-_STATISTICS = get_args(_Statistic)
-
-
-def statistic_weights(value: object) -> object:
-    """Return statistics with their weights; one that is only named has the weight 1."""
-    named = {str(value): 1.0} if isinstance(value, str) else value
-    if not isinstance(named, Mapping) or not named or not set(named) <= set(_STATISTICS):
-        names = f"{', '.join(_STATISTICS[:-1])} or {_STATISTICS[-1]}"
-        raise unexpected(f"{names}, or a mapping of them to weights")
-    return {str(name): weight for name, weight in named.items()}
-
-
-_NAMED_WEIGHTS = _WEIGHTS | {"propertyNames": {"enum": [*_STATISTICS]}, "minProperties": 1}
-Statistics = Annotated[
-    Mapping[OneOf[_Statistic], Weight],
-    BeforeValidator(statistic_weights),
-    AfterValidator(read_only),
-    PlainSerializer(dict),
-    WithJsonSchema({"anyOf": [{"enum": [*_STATISTICS]}, _NAMED_WEIGHTS]}),
 ]

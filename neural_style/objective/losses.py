@@ -280,6 +280,8 @@ DISTRIBUTION_LOSSES: Mapping[str, StyleLoss] = {
     "wasserstein": wasserstein_loss,
     "histogram": histogram_loss,
 }
+OF_MEANS = frozenset({"mean_covariance", "wasserstein"})
+"""Those of DISTRIBUTION_LOSSES that need the sums of the features."""
 
 
 def _quantiles_in_graph(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:

@@ -171,7 +171,7 @@ def _style_statistics(
 ) -> tuple[StyleStatistics, ...]:
     """Return the sums of a style layer for each target; without masks all targets share them."""
     features, compared = inputs.features("style", layer), set(spec.statistics)
-    of_moments = bool(compared & {"mean_covariance", "wasserstein"})
+    with_means = spec.activation_shift != 0 or not losses.OF_MEANS.isdisjoint(compared)
 
     def sums_of(target: int, guide: tf.Tensor | None = None) -> StyleStatistics:
         before = None
@@ -181,7 +181,7 @@ def _style_statistics(
         return losses.style_statistics(
             features,
             guide,
-            with_means=of_moments or spec.activation_shift != 0,
+            with_means=with_means,
             ordered="histogram" in compared and inputs.matches is None,
             float64_sums=spec.float64_sums,
             before=before,
