@@ -20,7 +20,7 @@ from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
 from neural_style.sweeps import execution
 from neural_style.sweeps.estimate import check_inputs, estimate_sweep
-from neural_style.sweeps.execution import Executor, FoundRun, find_runs
+from neural_style.sweeps.execution import Executor, FoundRun
 from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
 from neural_style.sweeps.report import (
@@ -92,7 +92,7 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
             else execution.in_process(job_of, run, survey.device, pressed)
         )
         folder = _open_folder(plan, options.resume)
-        runs = survey.runs or find_runs(folder, plan.experiments, survey.fingerprints)
+        runs = survey.runs or execution.find_runs(folder, plan.experiments, survey.fingerprints)
         failures = _make(runs, execute, survey.jobs)
         report(folder, execution.results_of(plan, runs), settings.figure)
     return _finish(plan, survey, folder, failures)
@@ -126,7 +126,7 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
         if resumed or not options.dry_run:
             device = _device(plan)
             fingerprints = [resolve(job, device).fingerprint for job in jobs]
-            runs = find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
+            runs = execution.find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
             survey = _Survey(jobs, device, fingerprints, runs)
         missing = survey.missing
         if len(missing) < len(jobs):
