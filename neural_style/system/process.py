@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -51,7 +52,7 @@ def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds
     if module == "__main__":
         module = Path(function.__code__.co_filename).stem
     root = str(Path(__file__).resolve().parents[2])
-    call = ([root, *sys.path], module, function.__qualname__, args, most_bytes)
+    call = ([root, *sys.path], os.getpid(), module, function.__qualname__, args, most_bytes)
     command = [sys.executable, "-c", _CHILD]
     options: Any = {"capture_output": True, "timeout": seconds}
     try:  # in a session of its own: Ctrl-C reaches this process, which then kills the other
@@ -67,8 +68,9 @@ def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds
     return value
 
 
-def _answer(module: str, name: str, args: tuple[Any, ...], most_bytes: int) -> None:
+def _answer(parent: int, module: str, name: str, args: tuple[Any, ...], most_bytes: int) -> None:
     """Call a function and write its pickled result to standard output, which it cannot reach."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(_STDERR, 1)
         function = getattr(importlib.import_module(module), name)
@@ -78,6 +80,13 @@ def _answer(module: str, name: str, args: tuple[Any, ...], most_bytes: int) -> N
         except Exception as error:
             answer = False, error
         pickle.dump(answer, output)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may be killed before it can do so."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 def _limit_memory(most_bytes: int) -> None:
