@@ -138,11 +138,19 @@ def build_lbfgs_graph(
         scale = tf.placeholder(number, [], "scale")
         length = tf.placeholder(number, [], "length")
 
+        # TensorFlow reorders sums by the order of creation: moving these lines changes the rounding.
         x, g, d, mask = anchor.value(), gradient.value(), direction.value(), free.value()
         s, y = in_rows(image.value() - x), new_gradient.value() - g
+        by_image = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
+        target = x + length * as_image(d, tf.shape(x))
         set_anchor = anchor.assign(image.value(), read_value=False)
         set_gradient = gradient.assign(new_gradient.value(), read_value=False)
         blank = tf.zeros([-(-tf.size(image.value()) // CHUNK), CHUNK], number)
+
+        # The same vectors, of the block alone.
+        s_block, y_block = ([block(each.value(), rows) for each in v] for v in (steps, changes))
+        g_block, mask_block, d_block = (block(each, rows) for each in (g, mask, d))
+        y_and_g, d_rows = [*y_block, g_block], direction[rows[0] : rows[1]]
 
         def smooth(vector: tf.Tensor) -> tf.Tensor:
             if not preconditioned:
@@ -158,13 +166,6 @@ def build_lbfgs_graph(
             if objective.image.region:  # the preconditioner would smooth steps beyond it
                 region = objective.image.region.variable.value()
                 may_move *= in_rows(region * tf.ones_like(anchor.value()))
-
-        # The same vectors, of the block alone.
-        s_block, y_block = ([block(each.value(), rows) for each in v] for v in (steps, changes))
-        g_block, mask_block, d_block = (block(each, rows) for each in (g, mask, d))
-        y_and_g, d_rows = [*y_block, g_block], direction[rows[0] : rows[1]]
-        by_image = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
-        added = combine(coefficients, s_block) * mask_block
         return LBFGSGraph(
             objective=objective,
             anchor=fed_anchor,
@@ -186,9 +187,11 @@ def build_lbfgs_graph(
             combine_changes=d_rows.assign(combine(coefficients, y_and_g) * mask_block).op,
             precondition=direction.assign(smooth(d) * mask, read_value=False),
             along=inner_products([d_block], y_block)[0],
-            combine_steps=d_rows.assign(scale * d_block + added).op,
+            combine_steps=d_rows.assign(
+                scale * d_block + combine(coefficients, s_block) * mask_block
+            ).op,
             largest=tf.reduce_max(tf.abs(d_block)),
-            move=image.assign(clip(x + length * as_image(d, tf.shape(x)), box), read_value=False),
+            move=image.assign(clip(target, box), read_value=False),
             reset=tf.group(
                 set_anchor,
                 direction.assign(blank, read_value=False),
