@@ -7,66 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from neural_style.config import values
 from neural_style.config.sweep import Sweep
-from neural_style.config.terms import (
-    ColorControl,
-    Content,
-    Style,
-    TotalVariation,
-)
-from neural_style.config.values import (
-    PROJECT,
-    AbsolutePath,
-    Aspect,
-    Blur,
-    Count,
-    Factor,
-    History,
-    ImageName,
-    Interval,
-    Iterations,
-    Megapixels,
-    Memory,
-    Momentum,
-    OneOf,
-    Pause,
-    Positive,
-    Quality,
-    RunName,
-    Scales,
-    Section,
-    Seed,
-    Share,
-    Side,
-    StartImage,
-    Switch,
-    Threads,
-    Tile,
-    WebAddress,
-    Weight,
-    mistake,
-)
+from neural_style.config.terms import ColorControl, Content, Style, TotalVariation
+from neural_style.config.values import PROJECT, OneOf, Section, mistake
 
 
 class Init(Section):
     """The base image, at which the optimisation starts."""
 
-    source: StartImage = Field(default="content", alias="from")
+    source: values.StartImage = Field(default="content", alias="from")
     """content, style, noise, or the path of an image."""
-    noise: Share = 0.7
+    noise: values.Share = 0.7
     """Share of white Gaussian noise blended into the base image."""
-    noise_std: Weight = 20.0
+    noise_std: values.Weight = 20.0
     """Standard deviation of the noise, in pixel values from 0 to 255."""
-    blur: Blur = 0.0
+    blur: values.Blur = 0.0
     """Standard deviation in pixels of the Gaussian filter over the image; 0 is no filter."""
-    seed: Seed = 0
+    seed: values.Seed = 0
     """Seed of the noise, and of random filters."""
 
     @property
@@ -78,37 +38,37 @@ class Init(Section):
 class Network(Section):
     """The network whose features are compared."""
 
-    weights: AbsolutePath = Field(
+    weights: values.AbsolutePath = Field(
         default_factory=lambda: PROJECT / "weights" / "imagenet-vgg-verydeep-19.mat"
     )
     """Path of the MatConvNet file."""
     pooling: OneOf[Literal["max", "average"]] = "max"
     """Max pooling, as trained, or average pooling."""
-    transpose_kernels: Switch = False
+    transpose_kernels: values.Switch = False
     """Swap height and width of each kernel, as some tools do by mistake."""
     padding: OneOf[Literal["zeros", "replicate"]] = "zeros"
     """Padding of the first convolution: the mean colour (zeros), or the border's (replicate)."""
-    white: Positive = 255.0
+    white: values.Positive = 255.0
     """The network's value of white: 255, or 256 in one other tool."""
     if_missing: OneOf[Literal["error", "random"]] = "error"
     """Without the weights: stop (error), or run with seeded random filters (random)."""
     download: OneOf[Literal["ask", "always", "never"]] = "ask"
     """Whether missing weights are downloaded."""
-    url: WebAddress = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
+    url: values.WebAddress = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
     """Address from which missing weights are downloaded."""
 
 
 class Image(Section):
     """The size of the pastiche."""
 
-    aspect: Aspect = None
+    aspect: values.Aspect = None
     """Width divided by height if the content has weight 0; null is the content image's."""
-    size: Side = 384
+    size: values.Side = 384
     """Longest side in pixels; null is the content image's."""
-    scales: Scales = "auto"
+    scales: values.Scales = "auto"
     """Longest sides of the coarser scales, in increasing order; auto begins at 128 and grows by a
     factor of the square root of 2."""
-    max_megapixels: Megapixels = 200.0
+    max_megapixels: values.Megapixels = 200.0
     """Images of more megapixels are refused, as files and as results."""
 
     @property
@@ -122,31 +82,31 @@ class Optimizer(Section):
 
     name: OneOf[Literal["adam", "lbfgs"]] = "adam"
     """Adam (Kingma and Ba 2015), or L-BFGS (Liu and Nocedal 1989) within the pixel range."""
-    iterations: Iterations = 75
+    iterations: values.Iterations = 75
     """Iterations at each scale, or a list of one number for each scale, coarse to fine."""
-    learning_rate: Positive = 10.0
+    learning_rate: values.Positive = 10.0
     """Size of the first steps in pixel values."""
-    beta1: Momentum = 0.9
+    beta1: values.Momentum = 0.9
     """Decay of Adam's mean of gradients."""
-    beta2: Momentum = 0.999
+    beta2: values.Momentum = 0.999
     """Decay of Adam's mean of squared gradients."""
-    epsilon: Positive = 1e-8
+    epsilon: values.Positive = 1e-8
     """Number by which Adam avoids a division by zero."""
     decay: OneOf[Literal["none", "cosine", "exponential"]] = "cosine"
     """Decay of the learning rate: none, to 0 along half a cosine, or by a factor."""
-    decay_rate: Factor = 0.5
+    decay_rate: values.Factor = 0.5
     """Factor of the exponential decay in each `decay_steps`."""
-    decay_steps: Count = 100
+    decay_steps: values.Count = 100
     """Iterations in which the exponential decay multiplies the learning rate by `decay_rate`."""
-    average: Momentum = 0.0
+    average: values.Momentum = 0.0
     """Decay of the average of Adam's iterates, saved as a second image; 0 saves none."""
-    history: History = 8
+    history: values.History = 8
     """Number of pairs of vectors in the memory of L-BFGS."""
-    precondition: Switch = True
+    precondition: values.Switch = True
     """Let L-BFGS take longer steps in broad changes of the image than in fine ones."""
-    max_recoveries: Interval = 5
+    max_recoveries: values.Interval = 5
     """How often a NaN or infinite loss returns the run to its best image with half the step."""
-    box: Switch = True
+    box: values.Switch = True
     """Keep each iterate inside the pixel range, so that the saved image has the optimised loss."""
 
 
@@ -155,39 +115,39 @@ class Runtime(Section):
 
     device: OneOf[Literal["auto", "cpu", "gpu"]] = "auto"
     """The processor, or a GPU; auto takes a GPU if there is one."""
-    threads: Threads = None
+    threads: values.Threads = None
     """Number of CPU threads; null is TensorFlow's choice."""
     precision: OneOf[Literal["auto", "float32", "bfloat16"]] = "auto"
     """Precision of the convolutions; auto takes bfloat16 where the hardware supports it."""
-    tile: Tile = "auto"
+    tile: values.Tile = "auto"
     """Larger images are processed in tiles, strips of rows, with the same result. A number is the
     side in pixels of a square of a tile's area; auto takes the largest tiles that fit into memory,
     or none if the whole image fits."""
-    memory: Memory = None
+    memory: values.Memory = None
     """Memory for the process, such as `4GB`; null is what the machine has free."""
 
 
 class Output(Section):
     """The files of a run."""
 
-    folder: AbsolutePath = Path("runs")
+    folder: values.AbsolutePath = Path("runs")
     """Folder in which each run creates a numbered folder."""
-    name: RunName = None
+    name: values.RunName = None
     """Name of the run; null is the name of the YAML file."""
-    image: ImageName = "pastiche.png"
+    image: values.ImageName = "pastiche.png"
     """File name of the result; its ending decides the format."""
-    quality: Quality = 95
+    quality: values.Quality = 95
     """Quality of a JPEG or WebP file."""
-    save_every: Interval = 0
+    save_every: values.Interval = 0
     """Iterations between intermediate images; 0 saves none."""
-    checkpoint_every: Pause = "60s"
+    checkpoint_every: values.Pause = "60s"
     """Iterations, or seconds such as `60s`, between checkpoints, from which an interrupted run can
     continue; with 0 one is written only on an interrupt."""
-    keep_checkpoint: Switch = False
+    keep_checkpoint: values.Switch = False
     """Keep the last checkpoint of a finished run, from which it can be extended."""
-    show: Switch = False
+    show: values.Switch = False
     """Open the result, or a sweep's contact sheet, in a window if there is a display."""
-    tensorboard: Switch = False
+    tensorboard: values.Switch = False
     """Write losses and images for TensorBoard during the run."""
     animation: OneOf[Literal["none", "gif", "webm", "mp4"]] = "none"
     """Write an animation of the intermediate images."""
@@ -228,11 +188,11 @@ class Config(Section):
         keys = DECIDING[what].split()
         if what == "graph" and self.optimizer.name == "lbfgs":
             keys += ["optimizer.history", "optimizer.precondition"]
-        values = self.model_dump(by_alias=True, exclude={"sweep"})
+        settings = self.model_dump(by_alias=True, exclude={"sweep"})
         chosen: dict[str, Any] = {}
         for key in keys:
             section, _, name = key.partition(".")
-            found = {name: values[section][name]} if name else values[section]
+            found = {name: settings[section][name]} if name else settings[section]
             chosen.setdefault(section, {}).update(found)
         named = what in ("identity", "metadata")
         return json.dumps(

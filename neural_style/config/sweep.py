@@ -18,20 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from neural_style.config import values
 from neural_style.config.values import (
-    Count,
-    Interval,
     OneOf,
-    Positive,
     Section,
-    Seed,
-    Switch,
-    Weight,
-    absolute_path,
     expected,
     found,
     mistake,
-    plain_text,
     read_only,
     unexpected,
 )
@@ -116,7 +109,7 @@ def _files(value: object) -> Mapping[str, Path]:
 
 def _path(value: object) -> Path:
     try:
-        return absolute_path(value)
+        return values.absolute_path(value)
     except ValueError:
         raise unexpected("a path, or a list of paths") from None
 
@@ -154,14 +147,12 @@ Draws = Annotated[
 ]
 _OneRun = Annotated[Any, PlainValidator(_changes), WithJsonSchema({"type": "object"})]
 Changes = Annotated[
-    Mapping[str, _OneRun],
-    _mapping("a mapping of names to the keys that they change"),
-    _as_plain,
+    Mapping[str, _OneRun], _mapping("a mapping of names to the keys that they change"), _as_plain
 ]
 _TextOrNull = Annotated[
-    str | None, BeforeValidator(plain_text), expected("a text (a number in quotes), or null")
+    str | None, BeforeValidator(values.plain_text), expected("a text (a number in quotes), or null")
 ]
-_Text = Annotated[str, BeforeValidator(plain_text), expected("a text (a number in quotes)")]
+_Text = Annotated[str, BeforeValidator(values.plain_text), expected("a text (a number in quotes)")]
 Texts = Annotated[
     Mapping[str, _Text], _mapping("a mapping of names to texts", empty=True), _as_plain
 ]
@@ -182,9 +173,9 @@ Folder = Annotated[
 class RandomDraws(Section):
     """Values drawn at random; the same seed gives the same values."""
 
-    count: Count
+    count: values.Count
     """Number of draws; a larger number continues the same sequence."""
-    seed: Seed = 0
+    seed: values.Seed = 0
     """Seed of the draws."""
     draws: Draws
     """For each dotted key: `{uniform: [low, high]}`, `{log_uniform: [low, high]}`,
@@ -205,11 +196,11 @@ class Ray(Section):
 
     address: _TextOrNull = None
     """Address of a cluster; null takes RAY_ADDRESS, or else this machine."""
-    cpus: Positive = 1.0
+    cpus: values.Positive = 1.0
     """Processors for each run, and threads of its session."""
-    gpus: Weight = 0.0
+    gpus: values.Weight = 0.0
     """GPUs for each run; below 1, several runs share one."""
-    retries: Interval = 3
+    retries: values.Interval = 3
     """How often a run whose worker was lost is repeated."""
 
 
@@ -231,7 +222,7 @@ class Figure(Section):
         expected("a whole number from 16 to 4000, or null"),
     ] = None
     """Longest side of an image on the sheet in pixels; null is two inches."""
-    pdf: Switch = False
+    pdf: values.Switch = False
     """Also write `contact_sheet.pdf`, for print."""
 
 
@@ -256,14 +247,14 @@ class Sweep(Section):
     """Run one after the other in this process (local), or several at once on Ray."""
     ray: Ray = Field(default_factory=Ray)
     """Settings for `executor: ray`."""
-    allow_large: Switch = False
+    allow_large: values.Switch = False
     """Allow more than 10,000 runs."""
 
     @model_validator(mode="after")
     def _something_varies(self) -> Sweep:
         if not (self.pairs or self.files or self.runs or self.grid or self.zip or self.random):
             raise mistake("nothing varies, expected pairs, files, runs, grid, zip or random")
-        lengths = {key: len(values) for key, values in (self.zip or {}).items()}
+        lengths = {key: len(given) for key, given in (self.zip or {}).items()}
         if len(set(lengths.values())) > 1:
             given = ", ".join(f"{number} of {printable(key)}" for key, number in lengths.items())
             raise mistake(f"found {given}; expected equally many values of each", "sweep.zip")

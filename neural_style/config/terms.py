@@ -16,48 +16,32 @@ from pydantic import (
     field_validator,
 )
 
-from neural_style.config.values import (
-    PROJECT,
-    WEIGHTS_SCHEMA,
-    AbsolutePath,
-    Blur,
-    Channels,
-    Color,
-    Layers,
-    Number,
-    OneOf,
-    Positive,
-    Section,
-    Switch,
-    Weight,
-    mistake,
-    read_only,
-    unexpected,
-)
+from neural_style.config import values
+from neural_style.config.values import PROJECT, OneOf, Section, mistake, read_only, unexpected
 
 
 class Content(Section):
     """What the pastiche shows."""
 
-    image: AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
+    image: values.AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
     """Path of the content image."""
-    layers: Layers = Field(default={"relu4_2": 1})
+    layers: values.Layers = Field(default={"relu4_2": 1})
     """Layers compared with the content image, each with its weight."""
-    weight: Weight = 5.0
+    weight: values.Weight = 5.0
     """Weight of the content loss in the total loss."""
     normalization: OneOf[Literal["mean", "paper", "root"]] = "mean"
     """The mean of squared differences, half their sum (paper: Gatys et al. 2016, eq. 1), or their
     sum divided by 2 sqrt(C M) (root)."""
-    normalize_gradients: Switch = False
+    normalize_gradients: values.Switch = False
     """Divide the gradient with respect to each layer's features by its L1 norm."""
 
 
 class Mask(Section):
     """A part of an image."""
 
-    path: AbsolutePath
+    path: values.AbsolutePath
     """Path of a grey image, white inside the mask, or of a colour-coded segmentation."""
-    color: Color = None
+    color: values.Color = None
     """Colour of the mask in the segmentation; null for a grey image."""
 
 
@@ -82,17 +66,17 @@ AnyMask = Annotated[Mask | None, BeforeValidator(_mask), Field(json_schema_extra
 class StyleImage(Section):
     """One of the images whose style is mixed."""
 
-    path: AbsolutePath
+    path: values.AbsolutePath
     """Path of the style image."""
-    weight: Weight = 1.0
+    weight: values.Weight = 1.0
     """Share of this image; the shares of all images are normalised to sum to 1."""
-    scale: Positive = 1.0
+    scale: values.Positive = 1.0
     """Longest side as a multiple of the content image's; larger gives larger brush strokes."""
     mask: AnyMask = None
     """Where in the pastiche this style is painted; null is everywhere."""
     from_mask: AnyMask = None
     """Part of the style image that is used; null is all of it."""
-    fine: AbsolutePath | None = None
+    fine: values.AbsolutePath | None = None
     """Image in whose fine structure this one is first painted; null uses it as it is."""
 
 
@@ -140,13 +124,14 @@ def statistic_weights(value: object) -> object:
     return {str(name): weight for name, weight in named.items()}
 
 
-_NAMED_WEIGHTS = WEIGHTS_SCHEMA | {"propertyNames": {"enum": [*_STATISTICS]}, "minProperties": 1}
+_NAMES = {"enum": [*_STATISTICS]}
+_NAMED_WEIGHTS = values.WEIGHTS_SCHEMA | {"propertyNames": _NAMES, "minProperties": 1}
 Statistics = Annotated[
-    Mapping[OneOf[_Statistic], Weight],
+    Mapping[OneOf[_Statistic], values.Weight],
     BeforeValidator(statistic_weights),
     AfterValidator(read_only),
     PlainSerializer(dict),
-    WithJsonSchema({"anyOf": [{"enum": [*_STATISTICS]}, _NAMED_WEIGHTS]}),
+    WithJsonSchema({"anyOf": [_NAMES, _NAMED_WEIGHTS]}),
 ]
 
 
@@ -157,27 +142,27 @@ class Style(Section):
         default_factory=lambda: (StyleImage(path=PROJECT / "examples" / "painting.png"),)
     )
     """Paths of the style images, or mappings of path, weight and scale."""
-    layers: Layers = Field(default={f"relu{block}_1": 1 for block in range(1, 6)})
+    layers: values.Layers = Field(default={f"relu{block}_1": 1 for block in range(1, 6)})
     """Layers whose statistics are compared, each with its weight; normalised to sum to 1."""
-    weight: Weight = 500.0
+    weight: values.Weight = 500.0
     """Weight of the style loss in the total loss."""
     mix: OneOf[Literal["statistics", "losses"]] = "statistics"
     """Of several images: blend their statistics into one target, or sum a loss for each."""
     statistic: Statistics = Field(default={"gram": 1})
     """Statistic of the features that is compared, or a mapping of several to weights."""
-    activation_shift: Number = 0.0
+    activation_shift: values.Number = 0.0
     """Number added to the features before their Gram matrix is computed."""
     normalization: OneOf[Literal["mean", "paper", "sum", "raw", "pixels"]] = "mean"
     """How Gram matrices are compared: mean of squared differences, the paper's sum (Gatys et al.
     2016, eq. 4), or a convention of other tools."""
-    layer_exponent: Positive = 1.0
+    layer_exponent: values.Positive = 1.0
     """Factor by which each layer's weight is multiplied relative to the layer before it."""
-    normalize_gradients: Switch = False
+    normalize_gradients: values.Switch = False
     """Divide the gradient with respect to each layer's features by its L1 norm."""
     guidance: OneOf[Literal["simple", "inside", "all"]] = "simple"
     """Positions of a layer inside a mask: by area, those that see only the inside, or all that see
     any of it."""
-    feather: Blur = 0.0
+    feather: values.Blur = 0.0
     """Standard deviation in pixels of the Gaussian that softens the edges of masks."""
 
     @property
@@ -216,14 +201,14 @@ class Style(Section):
 class TotalVariation(Section):
     """The denoising term."""
 
-    weight: Weight = 1e-3
+    weight: values.Weight = 1e-3
     """Weight of the total variation in the total loss; 0 omits it."""
     norm: OneOf[Literal["l1", "l1_mean", "l2", "l2_sum", "power", "nine_point"]] = "l1"
     """Norm of the differences of neighbouring pixels: sum or mean of absolute values, mean or half
     sum of squares, sum of powers, or mean of squares in eight directions."""
-    exponent: Positive = 1.25
+    exponent: values.Positive = 1.25
     """Exponent of dx^2 + dy^2 in the norm power."""
-    channels: Channels = (1.0, 1.0, 1.0)
+    channels: values.Channels = (1.0, 1.0, 1.0)
     """Factors by which red, green and blue are multiplied first."""
 
     @field_validator("channels")

@@ -270,6 +270,7 @@ StartImage = Annotated[
 ]
 
 WEIGHTS_SCHEMA = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
+_NAMES_SCHEMA = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 LayerName = Annotated[
     str,
     Field(pattern=r"^(?:(?:relu|conv)[1-9][0-9]*_[1-9][0-9]*|pool[1-9][0-9]*)$"),
@@ -294,12 +295,5 @@ Layers = Annotated[
     BeforeValidator(layer_weights),
     AfterValidator(read_only),
     PlainSerializer(dict),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                WEIGHTS_SCHEMA,
-                {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [WEIGHTS_SCHEMA, _NAMES_SCHEMA]}),
 ]
