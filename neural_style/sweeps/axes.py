@@ -13,17 +13,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from neural_style.config import (
-    ConfigError,
-    CoreDumper,
-    Location,
-    Pairs,
-    RandomDraws,
-    Sweep,
-    plain,
-    read_source,
-    validate,
-)
+from neural_style.config import ConfigError, Sweep, validate
+from neural_style.config.source import CoreDumper, Location, read_source
+from neural_style.config.sweep import Pairs, RandomDraws, plain
 from neural_style.errors import InputError
 from neural_style.sweeps.report import Axis
 from neural_style.text import SHOWN, printable

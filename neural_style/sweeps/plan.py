@@ -8,21 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neural_style.config import (
-    LARGEST,
-    Config,
-    ConfigError,
-    Figure,
-    Location,
-    Mistake,
-    Origin,
-    Source,
-    Sweep,
-    dotted,
-    plain,
-    spell_out,
-    validate,
-)
+from neural_style.config import Config, ConfigError, Figure, Sweep, validate
+from neural_style.config.load import spell_out
+from neural_style.config.source import Location, Mistake, Origin, Source, dotted
+from neural_style.config.sweep import LARGEST, plain
 from neural_style.sweeps.axes import (
     Point,
     SweptAxis,
