@@ -138,7 +138,7 @@ def build_lbfgs_graph(
         scale = tf.placeholder(number, [], "scale")
         length = tf.placeholder(number, [], "length")
 
-        # TensorFlow reorders sums by the order of creation: moving these lines changes the rounding.
+        # TensorFlow reorders sums by the order of creation: moving a line can change the rounding.
         x, g, d, mask = anchor.value(), gradient.value(), direction.value(), free.value()
         s, y = in_rows(image.value() - x), new_gradient.value() - g
         by_image = tf.convert_to_tensor(tf.gradients(objective.total, image)[0])
