@@ -37,13 +37,7 @@ _HINTS = (
 def first_error(
     error: ValidationError | None, source: Source, model: type[BaseModel]
 ) -> ConfigError:
-    """Return the first mistake of the YAML and of its values, in reading order.
-
-    Args:
-        error: The error of validating `source.values`, if there is one.
-        source: The values with their origins, and the mistakes in the YAML.
-        model: The model that validated them.
-    """
+    """Return the first mistake of the YAML, or of the values that a model validated, in order."""
     details = error.errors(include_url=False) if error else []
     mistakes = source.mistakes + [_mistake_of(detail, source, model) for detail in details]
     first = min(mistakes, key=lambda each: each.origin.rank if each.origin else math.inf)

@@ -119,13 +119,8 @@ class Mistake:
 
 @dataclass
 class Source:
-    """Settings as plain values: dict, list, SourceText, int, float, bool, None.
-
-    Attributes:
-        values: The top level.
-        origins: Where every key and every item of a list was written.
-        mistakes: Mistakes in the YAML itself.
-        overrides: Number of overrides so far.
+    """Settings as plain values (dict, list, SourceText, int, float, bool, None), the origins of all
+    keys and items of lists, the mistakes in the YAML itself, and the number of overrides so far.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -198,9 +193,8 @@ def read_source(path: Path) -> Source:
     if isinstance(values, dict):
         source.values = values
     elif values is not None and not source.mistakes:
-        raise ConfigError(
-            f"{name}: found no keys, expected lines such as 'style:' at its top level"
-        )
+        expected = "lines such as 'style:' at its top level"
+        raise ConfigError(f"{name}: found no keys, expected {expected}")
     return source
 
 

@@ -14,24 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from neural_style.evaluation.gaussians import (
-    EigenOperations,
-    Gaussian,
-    build_eigen_operations,
-    factorise,
-)
+from neural_style.evaluation import gaussians, scores
 from neural_style.evaluation.metrics import color_gaussian
-from neural_style.evaluation.scores import (
-    CONTENT_LAYER,
-    HELD_OUT_LAYERS,
-    SIMILARITY_LAYER,
-    STYLE_LAYERS,
-    Content,
-    Features,
-    Score,
-    Style,
-    compare,
-)
 from neural_style.evaluation.self_similarity import cosine_distances
 from neural_style.images import fit_size, resize
 from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
@@ -48,7 +32,7 @@ class Evaluator:
     """A network in a graph and session of its own, with the contents and styles it saw last.
 
     Attributes:
-        session: Of the finalised graph; closed by `close`, or as a context at the end of the block.
+        session: Of the finalised graph; closed by `close`, or at the end of a `with` block.
         pixels: Fed: [1, H, W, 3], RGB minus the mean, of any size.
         moments: Mean and covariance of those style layers that the network has.
         features: Features of the layers that are compared position by position.
@@ -61,15 +45,15 @@ class Evaluator:
     pixels: tf.Tensor
     moments: Mapping[str, tuple[tf.Tensor, tf.Tensor]]
     features: Mapping[str, tf.Tensor]
-    eigen: EigenOperations
+    eigen: gaussians.EigenOperations
     sides: Mapping[str, int]
     mean: np.ndarray
-    _contents: LRUCache[Content] = field(default_factory=lambda: LRUCache(CACHED))
-    _styles: LRUCache[Style] = field(default_factory=lambda: LRUCache(CACHED))
+    _contents: LRUCache[scores.Content] = field(default_factory=lambda: LRUCache(CACHED))
+    _styles: LRUCache[scores.Style] = field(default_factory=lambda: LRUCache(CACHED))
 
     def score(
         self, image: np.ndarray, content: np.ndarray, styles: Sequence[tuple[np.ndarray, float]]
-    ) -> Score:
+    ) -> scores.Score:
         """Return every measure of a pastiche by its name; None for one that is undefined.
 
         All pictures are [H, W, 3], RGB, 0..255, float32. The pastiche is scored at its own size,
@@ -77,10 +61,10 @@ class Evaluator:
         mean of those of each, by their shares: not the loss of a mixture of statistics.
 
         Args:
-            image: The picture as it is saved.
-            content: The content image, of any size; it is resized to the pastiche's.
-            styles: Style images with their weights, above 0 in sum; each is resized to the longest
-                side of the pastiche.
+            image: The pastiche as it is saved.
+            content: Of any size; it is resized to the pastiche's.
+            styles: With their weights, above 0 in sum; each is resized to the pastiche's longest
+                side.
 
         Returns:
             In the order of `scores.NAMES`, less is better unless it says otherwise:
@@ -102,7 +86,7 @@ class Evaluator:
         targets = [
             replace(self._style(style, longest), weight=float(weight)) for style, weight in styles
         ]
-        return compare(pastiche, target, targets, partial(self.eigen.overlap, self.session))
+        return scores.compare(pastiche, target, targets, partial(self.eigen.overlap, self.session))
 
     def close(self) -> None:
         """End the session and clear the caches."""
@@ -116,37 +100,33 @@ class Evaluator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _content(self, content: np.ndarray, size: tuple[int, int]) -> Content:
-        """Return the features of a content image at a size."""
-
-        def make() -> Content:
+    def _content(self, content: np.ndarray, size: tuple[int, int]) -> scores.Content:
+        def make() -> scores.Content:
             picture = _resized(content, size)
             features = self._extract(picture, (), self.features).features
-            similar = features.get(SIMILARITY_LAYER)
+            similar = features.get(scores.SIMILARITY_LAYER)
             distances = None if similar is None else cosine_distances(similar)
-            return Content(picture, features.get(CONTENT_LAYER), distances)
+            return scores.Content(picture, features.get(scores.CONTENT_LAYER), distances)
 
         return self._contents.get_or_make((array_key(content), size), make)
 
-    def _style(self, style: np.ndarray, longest: int) -> Style:
-        """Return the moments of a style image at a longest side."""
-
-        def make() -> Style:
+    def _style(self, style: np.ndarray, longest: int) -> scores.Style:
+        def make() -> scores.Style:
             picture = _resized(style, fit_size((style.shape[0], style.shape[1]), longest))
             moments = self._extract(picture, self.moments, ()).moments
             eigh = partial(self.eigen.eigh, self.session)
             factors = {
-                name: factorise(moments[name].covariance, eigh)
-                for name in STYLE_LAYERS
+                name: gaussians.factorise(moments[name].covariance, eigh)
+                for name in scores.STYLE_LAYERS
                 if name in moments
             }
-            return Style(moments, factors, color_gaussian(picture))
+            return scores.Style(moments, factors, color_gaussian(picture))
 
         return self._styles.get_or_make((array_key(style), longest), make)
 
     def _extract(
         self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]
-    ) -> Features:
+    ) -> scores.Features:
         """Run the network on a picture for those of the layers that keep a position of it."""
         side = min(picture.shape[:2])
         fetches = (
@@ -154,11 +134,11 @@ class Evaluator:
             {name: self.features[name] for name in features if self.sides[name] <= side},
         )
         sums, maps = self.session.run(fetches, {self.pixels: preprocess(picture, self.mean)})
-        gaussians = {
-            name: Gaussian(mean.astype(np.float64), covariance.astype(np.float64))
+        fitted = {
+            name: gaussians.Gaussian(mean.astype(np.float64), covariance.astype(np.float64))
             for name, (mean, covariance) in sums.items()
         }
-        return Features(picture, gaussians, {name: values[0] for name, values in maps.items()})
+        return scores.Features(picture, fitted, {name: values[0] for name, values in maps.items()})
 
 
 def open_evaluator(weights: VGGWeights, device: Device) -> Evaluator:
@@ -169,13 +149,13 @@ def open_evaluator(weights: VGGWeights, device: Device) -> Evaluator:
         device: Where to run; its precision is not used.
     """
     known = {layer.name for layer in weights.layers}
-    compared = [name for name in (CONTENT_LAYER, SIMILARITY_LAYER) if name in known]
-    fitted = [name for name in (*STYLE_LAYERS, *HELD_OUT_LAYERS) if name in known]
+    compared = [name for name in (scores.CONTENT_LAYER, scores.SIMILARITY_LAYER) if name in known]
+    fitted = [name for name in (*scores.STYLE_LAYERS, *scores.HELD_OUT_LAYERS) if name in known]
     with tf.Graph().as_default() as graph:
         pixels = tf.placeholder(tf.float32, [1, None, None, 3])
         network = build_vgg(pixels, weights, {*compared, *fitted}, pooling_for(weights, "max"))
         moments = {name: _build_moments(network.features[name]) for name in fitted}
-        eigen = build_eigen_operations()
+        eigen = gaussians.build_eigen_operations()
     session = build_session(graph, device)
     network.initialize(session)
     sides = {name: smallest_side(weights, name) for name in network.features}

@@ -90,13 +90,8 @@ def compare(
 ) -> Score:
     """Return every measure of a pastiche by its name, in the order of `NAMES`.
 
-    `Evaluator.score` defines them.
-
-    Args:
-        pastiche: The picture to be measured.
-        content: Its content image.
-        styles: Its style images.
-        overlap: `gaussians.overlap`, or `EigenOperations.overlap` in a session.
+    `Evaluator.score` defines them. `overlap` is that of `gaussians`, or `EigenOperations.overlap`
+    in a session.
     """
     with np.errstate(all="ignore"):  # a network may overflow; such measures are None
         score = _content_scores(pastiche, content) | _style_scores(pastiche, styles, overlap)

@@ -37,9 +37,7 @@ def cosine_distances(features: np.ndarray) -> np.ndarray | None:
     distances = np.maximum(1 - flat @ flat.T, 0)
     np.fill_diagonal(distances, 0)
     sums = distances.sum(axis=0)
-    if not sums.min() > ALIKE * len(sums):
-        return None
-    return distances / sums
+    return distances / sums if sums.min() > ALIKE * len(sums) else None
 
 
 def self_similarity(distances: np.ndarray, target: np.ndarray) -> float:

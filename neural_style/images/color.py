@@ -65,21 +65,12 @@ def each_pixel(
 
 
 def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.ndarray:
-    """Give the style image the colours of the content image.
+    """Give the style image, [H, W, 3], the colours of the content image, [h, w, 3].
 
-    The linear methods match the mean and the covariance of its pixels; a style image that is grey,
-    or constant, has no variance in other directions to be stretched. `histogram` matches each
-    channel's histogram, whatever the sizes; pixels of equal value stay equal, so that flat areas
-    stay flat.
-
-    Args:
-        style: [H, W, 3], RGB, 0..255, float32.
-        content: [h, w, 3], RGB, 0..255, float32.
-        method: `histogram`, or a method of `linear_map`.
-
-    Returns:
-        [H, W, 3], RGB, float32. The linear methods can leave 0..255: the result is not clipped,
-        which would change its statistics.
+    The methods of `linear_map` match the mean and the covariance of its pixels; a style image that
+    is grey, or constant, has no variance in other directions to be stretched. Their result can
+    leave 0..255: it is not clipped, which would change its statistics. `histogram` matches each
+    channel's histogram; pixels of equal value stay equal, so that flat areas stay flat.
     """
     if method == "histogram":
         channels = [_match_ranks(style[..., c], content[..., c]) for c in range(3)]
@@ -119,9 +110,7 @@ def linear_map(
 def luminance(image: np.ndarray, space: Space) -> np.ndarray:
     """Return the luminance of a picture, [H, W], float32.
 
-    Args:
-        image: [H, W, 3], RGB, 0..255, float32.
-        space: `ycrcb`: Y of ITU-R BT.601, 0..255. `lab`: L of CIE 1976 L*a*b*, 0..100, of sRGB.
+    In `ycrcb` it is Y of ITU-R BT.601, 0..255; in `lab`, L of CIE 1976 L*a*b*, 0..100, of sRGB.
     """
     values = image @ _BT601 if space == "ycrcb" else _to_lab(image)[0]
     return values.astype(np.float32)
@@ -168,18 +157,10 @@ def preserve_luminance(pastiche: np.ndarray, content: np.ndarray, space: Space) 
 
 @each_pixel
 def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.ndarray:
-    """Put another luminance under the chroma (Cr and Cb, or a and b) of the content image.
+    """Put another luminance, [H, W], under the chroma (Cr and Cb, or a and b) of the content image.
 
-    Where no RGB colour has that chroma at that luminance, the nearest possible luminance is taken;
-    clipping the channels would change the hue.
-
-    Args:
-        content: [H, W, 3], RGB, 0..255, float32.
-        wanted: Luminance as by `luminance`, [H, W], float32; of any range.
-        space: `ycrcb` or `lab`.
-
-    Returns:
-        [H, W, 3], RGB, 0..255, float32.
+    `wanted` has the units of `luminance` and any range. Where no RGB colour has that chroma at that
+    luminance, the nearest possible luminance is taken; clipping the channels would change the hue.
     """
     if space == "ycrcb":
         # Cr and Cb are multiples of R - Y and B - Y: moving along the grey axis keeps them.

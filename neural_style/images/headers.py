@@ -40,14 +40,11 @@ class HeaderError(Exception):
 
 
 def check_header(data: memoryview, max_pixels: int) -> None:
-    """Check that a file is of a known format and declares a plausible size.
-
-    Args:
-        data: The whole file.
-        max_pixels: The most pixels that are allowed.
+    """Check that a whole file is of a known format and declares a plausible size.
 
     Raises:
-        HeaderError: It is not or does not, or its header is cut short.
+        HeaderError: It is not, declares more than `max_pixels` or an implausible size, or its
+            header is truncated.
     """
     try:
         height, width = _format(data)(data)

@@ -56,9 +56,9 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
 
     Args:
         path: The file.
-        key: The config key that named it, with which messages begin.
-        max_pixels: The most pixels it may have; more are refused by its header. Reading takes 16
-            bytes of memory for each, or 32 with transparency.
+        key: The config key that names it, with which messages begin.
+        max_pixels: More are refused by its header. Reading takes 16 bytes of memory for each, or 32
+            with transparency.
 
     Raises:
         ImageError: There is no such file, or it is not a usable image.
@@ -222,8 +222,7 @@ def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> byt
     packet = metadata.xmp_packet(settings)
     options, chunks = [], []
     if ending == ".webp":
-        options = [cv2.IMWRITE_WEBP_QUALITY, quality]
-        chunks = [packet]
+        options, chunks = [cv2.IMWRITE_WEBP_QUALITY, quality], [packet]
     elif ending in _JPEG:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

@@ -51,11 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
-    """Write a file so that its name holds either all of the data or what it held before.
-
-    Args:
-        path: The file.
-        data: Its bytes, or a function that writes them to the open file.
+    """Write bytes, or what a function writes to an open file, so that `path` holds all or none.
 
     Raises:
         OSError: The data cannot be written; the error names `path`, and the earlier file, if any,
@@ -94,10 +90,7 @@ def write_arrays(
 ) -> None:
     """Append an archive of arrays to a file, as `numpy.savez` makes it.
 
-    Args:
-        file: Open for writing.
-        arrays: The arrays by name.
-        on_write: Receives every piece that is written.
+    The callback `on_write` receives every piece that is written.
     """
     with zipfile.ZipFile(cast(IO[bytes], _Observed(file, on_write)), "w") as archive:
         for name, array in arrays.items():
@@ -109,8 +102,7 @@ class _Observed:
     """A file that is only appended to, with a callback for every piece."""
 
     def __init__(self, file: BinaryIO, on_write: Callable[[bytes], object]) -> None:
-        self._file = file
-        self._on_write = on_write
+        self._file, self._on_write = file, on_write
 
     def write(self, data: bytes) -> int:
         self._on_write(data)
@@ -121,12 +113,9 @@ class _Observed:
 
 
 def read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
-    """Return arrays of numbers, all read-only, by their names.
+    """Return the arrays of the archive at the end of a file, read-only, by their names.
 
     NumPy's own reader would unpack compressed members, and allocate what a header declares.
-
-    Args:
-        file: One that ends with an archive.
 
     Raises:
         ValueError: It is no archive, is not whole, or holds something else.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,10 +13,11 @@ import numpy as np
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class LRUCache(Generic[T]):
     """The values that were used last; where they get too many or too large, the oldest go.
 
-    Args:
+    Attributes:
         most: How many values are kept, or the most that their sizes may sum to. The last value is
             kept whatever its size; 0 keeps none.
         size: Returns the size of a value, such as its bytes; None counts each as 1, and then a
@@ -23,23 +25,17 @@ class LRUCache(Generic[T]):
         close: Receives every value that is dropped.
     """
 
-    def __init__(
-        self,
-        most: float,
-        size: Callable[[T], float] | None = None,
-        close: Callable[[T], object] | None = None,
-    ) -> None:
-        self.most = most
-        self._size = size
-        self._close = close
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
+    most: float
+    size: Callable[[T], float] | None = None
+    close: Callable[[T], object] | None = None
+    _values: OrderedDict[Hashable, T] = field(default_factory=OrderedDict, init=False)
 
     def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a key, made if it is not kept."""
         if not self.most:
             return make()
         if key not in self:
-            if self._size is None:
+            if self.size is None:
                 self._drop_beyond(self.most - 1, least=0)
             self[key] = make()
         return self[key]
@@ -64,16 +60,13 @@ class LRUCache(Generic[T]):
         return len(self._values)
 
     def _drop_beyond(self, most: float, least: int) -> None:
-        while len(self) > least and self._total() > most:
+        size = self.size or (lambda _: 1)
+        while len(self) > least and sum(map(size, self._values.values())) > most:
             _, value = self._values.popitem(last=False)
-            if self._close is not None:
-                self._close(value)
-
-    def _total(self) -> float:
-        return len(self) if self._size is None else sum(map(self._size, self._values.values()))
+            if self.close is not None:
+                self.close(value)
 
 
 def array_key(array: np.ndarray) -> Hashable:
     """Return a key that equal arrays share: shape, type and a digest of the bytes."""
-    contiguous = np.ascontiguousarray(array)
-    return array.shape, array.dtype.str, hashlib.sha256(contiguous.data).digest()
+    return array.shape, array.dtype.str, hashlib.sha256(np.ascontiguousarray(array).data).digest()
