@@ -6,6 +6,7 @@ from functools import partial
 from unittest.mock import Mock, call
 
 import numpy as np
+import pytest
 
 from neural_style.system.lru import LRUCache, array_key
 
@@ -38,6 +39,9 @@ def test_sizes_sum_up_to_the_most_but_the_last_value_is_kept_and_none_of_nothing
     assert [value in cache for value in ("aa", "bb", "c")] == [False, True, True]
     cache["long"] = "too long"
     assert (len(cache), cache["long"]) == (1, "too long")
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_make("b", lambda: str(1 / 0))
+    assert "long" in cache  # a failure leaves the others
     nothing = LRUCache[str](0, size=len)
     assert [nothing.get_or_make("a", lambda: "A"), len(nothing)] == ["A", 0]
 
