@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from neural_style.config import Config, load_config, to_yaml
@@ -22,7 +23,7 @@ from neural_style.runs.outputs import RunFolder
 from neural_style.runs.progress import Progress
 from neural_style.runs.tensorboard import check_board
 from neural_style.system import files
-from neural_style.system.process import held_back
+from neural_style.system.process import end_if, held_back
 from neural_style.system.tensorflow_v1 import Device, import_tensorflow, open_device
 from neural_style.text import printable
 from neural_style.transfer.graph_cache import GraphCache
@@ -32,7 +33,6 @@ from neural_style.transfer.state import Iteration, Result, Stopwatch, Watch
 
 log = logging.getLogger(__name__)
 
-
 Run = Callable[[Job, GraphCache, RunFolder, Watch], Result]
 """Makes the pastiche of a job and writes everything that belongs to it."""
 
@@ -41,8 +41,8 @@ def conduct(config: Config, run: Run, options: Namespace) -> int:
     """Check, make and report a run; return the exit code.
 
     Args:
-        config: Its settings.
-        run: Makes it.
+        config: The settings of the run.
+        run: Makes the run.
         options: `resume`, the run's folder or None; `config`; `dry_run`; `quiet`; `set`.
 
     Raises:
@@ -72,7 +72,7 @@ def conduct(config: Config, run: Run, options: Namespace) -> int:
 
 def _show(job: Job) -> None:
     """Print the settings of a run, and predict its time and memory."""
-    # As bytes: YAML is UTF-8, and the terminal or the pipe may be set to another encoding.
+    # As bytes: YAML is UTF-8, but the terminal or pipe may be set to another encoding.
     sys.stdout.buffer.write(to_yaml(job.config).encode())
     prediction = predict(job)
     log.info("%s", describe(prediction))
@@ -125,26 +125,16 @@ def _make(job: Job, run: Run, clock: Stopwatch, options: Namespace, path: Path |
     log.info("%s", _headline(job, device))
     with held_back() as pressed:
         folder = folder or RunFolder(_new_folder(job, options.resume), job)
-        bar = Progress(
-            job.scales[-1].end,
-            lambda done: work(job.scales, done),
-            quiet=options.quiet,
-            begun=folder.done,
-        )
+        last, up_to = job.scales[-1].end, partial(work, job.scales)
+        bar = Progress(last, up_to, quiet=options.quiet, begun=folder.done)
         with bar, _resumable(folder.path):
             result = run(job, GraphCache(device), folder, _watch(bar, pressed, clock))
     return _report(job, folder, result.interrupted)
 
 
 def _watch(bar: Progress, pressed: Sequence[int], clock: Stopwatch) -> Watch:
-    """Return callbacks that show progress and end the run once Ctrl-C was pressed.
-
-    They are called where every state is whole.
-    """
-
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
+    """Return callbacks that show progress and end the run once Ctrl-C was pressed."""
+    check = partial(end_if, pressed)
 
     def iteration(each: Iteration) -> None:
         bar.update(each.scale, each.done, each.losses["total"])
@@ -173,16 +163,16 @@ def _report(job: Job, folder: RunFolder, interrupted: bool) -> int:
 
 
 def _new_folder(job: Job, extended: Path | None) -> Path:
-    """Return a new folder with the settings of a run, and the checkpoint that it extends, if any.
-
-    Raises:
-        OSError: They cannot be written; no folder is left behind.
-    """
+    """Return a new folder with a run's settings, and the checkpoint that it extends, if any."""
     output = job.config.output
     folder = record.create_run_folder(output.folder, output.name or "pastiche")
     try:
-        if extended:
-            _carry_over(extended, folder, job)
+        found = checkpoint.read_checkpoint(extended) if extended else None
+        if found:
+            checkpoint.write_checkpoint(folder, replace(found, identity=job.identity))
+        elif extended:
+            message = "%s: no checkpoint was kept, so the run begins at the start"
+            log.info(message, printable(extended))
         files.write_atomically(folder / "config.yaml", to_yaml(job.config).encode())
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +182,7 @@ def _new_folder(job: Job, extended: Path | None) -> Path:
 
 @contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
-    """Say, when the disk is full, how the run in a folder can be continued."""
+    """Add how to continue the run to the error of a full disk."""
     try:
         yield
     except OSError as error:
@@ -202,15 +192,6 @@ def _resumable(folder: Path) -> Iterator[None]:
             f"{printable(error.filename or folder)}: {error.strerror}; make room, then continue "
             f"with --resume {printable(folder)}"
         ) from error
-
-
-def _carry_over(old: Path, new: Path, job: Job) -> None:
-    """Let a run begin at the end of the one that it extends, if that kept its checkpoint."""
-    found = checkpoint.read_checkpoint(old)
-    if found is None:
-        log.info("%s: no checkpoint was kept, so the run begins at the start", printable(old))
-        return
-    checkpoint.write_checkpoint(new, replace(found, identity=job.identity))
 
 
 def _headline(job: Job, device: Device) -> str:

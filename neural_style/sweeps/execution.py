@@ -18,6 +18,7 @@ from neural_style.runs import Run, RunFolder, checkpoint, record
 from neural_style.sweeps.plan import Experiment, Plan
 from neural_style.sweeps.report import RunResult, SweepResults
 from neural_style.system import files
+from neural_style.system.process import end_if
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import describe, human_seconds, printable
 from neural_style.transfer import Checkpoint, GraphCache, Watch, prepare
@@ -86,12 +87,6 @@ def in_process(
     return execute
 
 
-def end_if(pressed: Sequence[int]) -> None:
-    """Raise KeyboardInterrupt once Ctrl-C was pressed."""
-    if pressed:
-        raise KeyboardInterrupt
-
-
 def find_runs(
     folder: Path, experiments: Sequence[Experiment], fingerprints: Sequence[str]
 ) -> list[FoundRun]:
@@ -124,9 +119,7 @@ def find_runs(
 def missing_runs(runs: Sequence[FoundRun], filters: Sequence[Hashable]) -> list[FoundRun]:
     """Return the runs to be made, those that share a graph and its filters next to each other.
 
-    Args:
-        runs: All runs of a sweep.
-        filters: `Job.filters` of each.
+    The filters are `Job.filters` of each run.
     """
     groups = group([each.experiment.config for each in runs], filters)
     ordered = [replace(runs[i], spec=spec) for spec, members in groups for i in members]
@@ -158,7 +151,7 @@ def make_runs(runs: Sequence[FoundRun], execute: Executor) -> int:
                 files.write_atomically(each.folder / FAILURE, f"{error}\n".encode())
         left = (time.perf_counter() - begun) / done * (len(runs) - done)
         ending = f", {human_seconds(left)} left" if done < len(runs) else ""
-        name, outcome = printable(each.experiment.name), error or _loss(each.folder)
+        name, outcome = printable(each.experiment.name), error or _outcome(each.folder)
         log.info("[%d/%d] %s: %s%s", done, len(runs), name, outcome, ending)
     return failed
 
@@ -200,7 +193,7 @@ def _is_unfinished(folder: Path) -> bool:
 def results_of(plan: Plan, runs: Sequence[FoundRun]) -> SweepResults:
     """Return the results of a sweep, read from the folders of its runs."""
     varying = [i for i, axis in enumerate(plan.axes) if len(axis.labels) > 1]
-    shown = varying or list(range(len(plan.axes)))
+    shown = varying or range(len(plan.axes))
     axes = tuple(plan.axes[i] for i in shown)
     results = tuple(_result_of(each.experiment, each.folder, shown) for each in runs)
     return SweepResults(plan.config.output.name or "sweep", axes, results)
@@ -231,7 +224,7 @@ def _curve(path: Path) -> tuple[float, ...]:
     return tuple(float(row[-1]) for row in list(csv.reader(_text(path).splitlines()))[1:])
 
 
-def _loss(folder: Path) -> str:
+def _outcome(folder: Path) -> str:
     seconds = sum(record.read_record(folder)["seconds"].values())
     return f"loss {record.saved_loss(folder):.4g}, {seconds:.3g} s"
 

@@ -22,10 +22,10 @@ from neural_style.config import PROJECT, Ray
 from neural_style.errors import InputError
 from neural_style.inputs import Job
 from neural_style.runs import Run, RunFolder, checkpoint, record
-from neural_style.sweeps.execution import Executor, FoundRun, end_if
+from neural_style.sweeps.execution import Executor, FoundRun
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.hardware import available_bytes
-from neural_style.system.process import handlers_kept
+from neural_style.system.process import end_if, handlers_kept
 from neural_style.text import describe, printable
 from neural_style.transfer import GraphCache, Watch, prepare
 
@@ -79,9 +79,8 @@ def on_ray(
     ray = _connect(options)
 
     def execute(runs: Sequence[FoundRun]) -> Iterator[tuple[FoundRun, str]]:
-        remote = ray.remote(_make).options(
-            num_cpus=options.cpus, num_gpus=options.gpus, max_retries=options.retries
-        )
+        occupied = {"num_cpus": options.cpus, "num_gpus": options.gpus}
+        remote = ray.remote(_make).options(**occupied, max_retries=options.retries)
         stored: dict[Any, Any] = {}
         pending = {}
         try:
@@ -138,11 +137,7 @@ def check_installed() -> None:
 
 
 def _connect(options: Ray) -> Any:
-    """Return the module `ray`, connected to the cluster or to one that is started here.
-
-    Raises:
-        InputError: No cluster answers, or a run asks for more than this machine has.
-    """
+    """Return the module `ray`, connected to the cluster or to one that is started here."""
     import ray
 
     try:
@@ -165,17 +160,10 @@ def _connect(options: Ray) -> Any:
 
 
 def _check_request(ray: Any, options: Ray) -> None:
-    """Refuse runs that would wait for ever; on a cluster, which may grow, only warn.
-
-    Raises:
-        InputError: A run asks for more than this machine has.
-    """
+    """Refuse runs that would wait for ever; on a cluster, which may grow, only warn."""
     wanted = {"CPU": options.cpus, "GPU": options.gpus}
-    nodes = [
-        {kind: node["Resources"].get(kind, 0) for kind in wanted}
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [{kind: resources.get(kind, 0) for kind in wanted} for resources in alive]
     if any(all(node[kind] >= number for kind, number in wanted.items()) for node in nodes):
         return
     asked = f"sweep.ray: found cpus: {options.cpus:g} and gpus: {options.gpus:g} for each run"
@@ -256,9 +244,6 @@ def _make(received: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
         except Exception as failure:
             _graphs.close()  # a failure may leave the graph or the memory in any state
             error = describe(failure).replace(printable(folder), printable(received.folder))
-        files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
-        return RemoteResult(files, error)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        made = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        return RemoteResult(made, error)

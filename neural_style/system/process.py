@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -183,6 +183,12 @@ def held_back() -> Iterator[list[int]]:
         for number in ENDING:
             signal.signal(number, remember)
         yield pressed
+
+
+def end_if(pressed: Sequence[int]) -> None:
+    """Raise KeyboardInterrupt once a signal has been held back."""
+    if pressed:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
