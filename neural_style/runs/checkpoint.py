@@ -79,13 +79,12 @@ def find_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
 
 
 def check_unchanged(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Check that the identity of a run, or a part of it, is as before; see `Job.identity`.
+    """Check that the identity of a run, or a part of it, is unchanged; see `Job.identity`.
 
     Raises:
         InputError: Something differs; the message says what.
     """
-    differences = changes(before, json.loads(json.dumps(now)))
-    if differences:
+    if differences := changes(before, json.loads(json.dumps(now))):
         shown = printable("; ".join(differences), SHOWN)
         raise InputError(
             f"{printable(folder)}: cannot continue, as {shown}; put that back, or begin a run of "
@@ -105,10 +104,9 @@ def remove_checkpoints(folder: Path, kept: int = 0) -> None:
 
 @dataclass
 class CheckpointManager:
-    """Writes the checkpoints of a run.
+    """Writes the checkpoints of a run into its folder.
 
     Attributes:
-        folder: The run's folder.
         every: Iterations between two checkpoints, or seconds such as `60s`; 0 for none.
         identity: Identity of the run; see `Job.identity`.
         last: Iterations after which a checkpoint is written in any case.
@@ -122,7 +120,11 @@ class CheckpointManager:
 
     def keep(self, iteration: Iteration) -> None:
         """Write a checkpoint if one is due."""
-        if self._due(iteration.done) or iteration.done == self.last:
+        if isinstance(self.every, str):
+            due = time.monotonic() - self._written >= float(self.every.rstrip("s "))
+        else:
+            due = bool(self.every) and iteration.done % self.every == 0
+        if due or iteration.done == self.last:
             self.write(iteration)
 
     def write(self, iteration: Iteration) -> None:
@@ -135,11 +137,6 @@ class CheckpointManager:
             message = "%s: cannot be written: %s; continuing without checkpoints"
             log.warning(message, printable(error.filename or FOLDER), error.strerror)
         self._written = time.monotonic()
-
-    def _due(self, done: int) -> bool:
-        if isinstance(self.every, str):
-            return time.monotonic() - self._written >= float(self.every.rstrip("s "))
-        return bool(self.every) and done % self.every == 0
 
 
 def changes(before: Any, now: Any, name: str = "") -> list[str]:
@@ -218,9 +215,8 @@ def _checkpoint_of(arrays: Mapping[str, np.ndarray]) -> Checkpoint:
     )
     if not sound:
         raise BrokenCheckpointError("its contents contradict each other")
-    history = LossHistory(
-        columns, scales, iterations, seconds.tolist(), [tuple(row) for row in rows.tolist()]
-    )
+    losses = [tuple(row) for row in rows.tolist()]
+    history = LossHistory(columns, scales, iterations, seconds.tolist(), losses)
     state = {n.removeprefix(_STATE): a for n, a in arrays.items() if n.startswith(_STATE)}
     return Checkpoint(done, history, state, identity)
 
@@ -252,6 +248,5 @@ def _depth(value: object) -> int:
 def _paths(folder: Path) -> list[Path]:
     """Return the checkpoints of a run, the oldest first."""
     place = folder / FOLDER
-    if not place.is_dir():
-        return []
-    return sorted(path for path in place.iterdir() if _NAME.fullmatch(path.name))
+    paths = place.iterdir() if place.is_dir() else ()
+    return sorted(path for path in paths if _NAME.fullmatch(path.name))

@@ -76,8 +76,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     Scales follow one another on the iteration axis. A term that is always zero is left out, as a
     log axis cannot show it.
     """
-    # Not pyplot, which looks for a display and keeps every figure.
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # not pyplot, which looks for a display
 
     # Fixed margins: a layout engine would draw everything three times to find them.
     right = 1 - (_LEGEND_LINE + _LEGEND_LETTER * max(map(len, history.columns), default=0))

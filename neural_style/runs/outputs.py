@@ -39,7 +39,7 @@ class RunFolder:
     Attributes:
         path: The folder; made by `open` if missing.
         checkpoint: The checkpoint to continue from; None for the beginning.
-        done: Iterations that are behind it.
+        done: Iterations up to the checkpoint.
         picture: Path of the pastiche.
     """
 
@@ -124,10 +124,9 @@ class RunFolder:
 
 @dataclass
 class Snapshots:
-    """Intermediate images, written as `iterates/000050.png` while the run goes on.
+    """Intermediate images, written as `iterates/000050.png` into a run's folder.
 
     Attributes:
-        folder: The run's folder.
         every: Iterations between two of them; 0 for none.
         paths: Those written, in order.
     """
@@ -151,11 +150,8 @@ class Snapshots:
             images.write_image(path, fetch())
         except OSError as error:  # a full disk, which the result may still find room on
             self.every = 0
-            log.warning(
-                "%s: cannot be written: %s; continuing without intermediate images",
-                printable(path),
-                error.strerror,
-            )
+            message = "%s: cannot be written: %s; continuing without intermediate images"
+            log.warning(message, printable(path), error.strerror)
         else:
             self.paths.append(path)
 
@@ -173,16 +169,10 @@ def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) 
 
 def image_metadata(job: Job) -> str:
     """Return the settings as JSON for the image's metadata: no path or time, so bytes repeat."""
-    weights = job.weights
+    weights, settings = job.weights, json.loads(job.config.deciding("metadata"))
     network = "random filters, not trained" if weights.origin == "random" else weights.sha256
     software = f"neural_style {__version__}"
-    return json.dumps(
-        {
-            "software": software,
-            "network": network,
-            "settings": json.loads(job.config.deciding("metadata")),
-        }
-    )
+    return json.dumps({"software": software, "network": network, "settings": settings})
 
 
 @contextmanager

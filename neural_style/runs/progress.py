@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -68,20 +68,15 @@ class Progress:
     def __enter__(self) -> Progress:
         """Show the empty bar."""
         if not self._quiet and self._stream.isatty():
-            self._bar = tqdm(
-                total=self._total,
-                initial=self._begun,
-                file=self._stream,
-                bar_format=_BAR,
-                dynamic_ncols=True,
-            )
+            look: Any = {"file": self._stream, "bar_format": _BAR, "dynamic_ncols": True}
+            self._bar = tqdm(total=self._total, initial=self._begun, **look)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Show the last iterate and end its line, however the run ended."""
         if self._bar is not None:
             self._bar.close()
-        elif not self._quiet and self._last is not None and self._last is not self._printed:
+        elif not self._quiet and self._last and self._last is not self._printed:
             self._print(self._last)
 
     def update(self, scale: str, iteration: int, loss: float) -> None:
@@ -122,10 +117,10 @@ class Progress:
     def _is_due(self, iterate: _Iterate) -> bool:
         """Return whether an iterate gets a line."""
         before = self._printed
-        return before is None or (
-            iterate.number - before.number >= self._total / _LINES
-            and iterate.time - before.time >= _SECONDS_BETWEEN_LINES
-        )
+        if before is None:
+            return True
+        far = iterate.number - before.number >= self._total / _LINES
+        return far and iterate.time - before.time >= _SECONDS_BETWEEN_LINES
 
     def _print(self, iterate: _Iterate) -> None:
         """Print the line of an iterate, with the rate since the line before."""

@@ -25,14 +25,7 @@ from neural_style.text import finite, printable
 from neural_style.transfer import Result, Scores
 
 # Libraries that decide the pixels; OpenCV and TensorFlow are published under several names.
-_DISTRIBUTIONS = (
-    "numpy",
-    "scipy",
-    "opencv-python",
-    "opencv-python-headless",
-    "tensorflow",
-    "tensorflow-cpu",
-)
+_OPENCV, _TENSORFLOW = ("opencv-python", "opencv-python-headless"), ("tensorflow", "tensorflow-cpu")
 RECORD = "record.json"
 _LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
 
@@ -45,7 +38,7 @@ def check_output_folder(folder: Path) -> None:
     """Check by trial that run folders can be made in a folder; leave nothing behind.
 
     The missing part of the path is made in a temporary folder inside the nearest ancestor that
-    exists. So names that the file system refuses are found too, and concurrent checks do not meet.
+    exists. So names that the file system refuses are found too, and concurrent checks do not clash.
 
     Raises:
         RecordError: The folder cannot be made or written.
@@ -115,9 +108,7 @@ def _cannot_write(folder: Path, error: OSError | ValueError) -> RecordError:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write `record.json`, keys in the order given.
-
-    It is a run's last file, so its presence means that the run finished.
+    """Write `record.json`, a run's last file, with its keys in the order given.
 
     Raises:
         ValueError: A number is NaN or infinite, which JSON does not have.
@@ -137,13 +128,16 @@ def run_record(
     Args:
         job: The run.
         device: The device that it ran on.
-        result: Its pastiche and losses.
+        result: The pastiche and its losses.
         scores: Measures of the pastiche as it was saved, in 8 bits.
-        seconds: Seconds by phase.
+        seconds: Duration of each phase.
     """
     config, weights, history = job.config, job.weights, result.losses
     last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
     lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
+    elapsed = history.seconds[last[-1]] - history.seconds[last[0]]
+    start = dict(zip(history.columns, map(finite, history.rows[0]), strict=True))
+    total = finite(history.rows[lowest][-1])
     return {
         "name": config.output.name,
         **({"extends": job.provenance.extends} if job.provenance.extends else {}),
@@ -164,21 +158,13 @@ def run_record(
         },
         "image": config.output.image,
         "losses": {
-            "start": {
-                name: finite(value)
-                for name, value in zip(history.columns, history.rows[0], strict=True)
-            },
-            "lowest": {
-                "iteration": history.iterations[lowest],
-                "total": finite(history.rows[lowest][-1]),
-            },
+            "start": start,
+            "lowest": {"iteration": history.iterations[lowest], "total": total},
             "saved": {name: finite(value) for name, value in scores.losses.items()},
         },
         "metrics": dict(scores.metrics),
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
-        "seconds_per_iteration": round(
-            (history.seconds[last[-1]] - history.seconds[last[0]]) / max(len(last) - 1, 1), 4
-        ),
+        "seconds_per_iteration": round(elapsed / max(len(last) - 1, 1), 4),
         "peak_memory_bytes": peak_memory_bytes(),
         "environment": environment(),
     }
@@ -208,7 +194,7 @@ def saved_loss(folder: Path) -> float:
 def environment() -> dict[str, Any]:
     """Return the versions and the hardware that a run's numbers depend on; imports no library."""
     versions = {"neural_style": __version__, "python": platform.python_version()}
-    for distribution in _DISTRIBUTIONS:
+    for distribution in ("numpy", "scipy", *_OPENCV, *_TENSORFLOW):
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[distribution] = importlib.metadata.version(distribution)
     return {

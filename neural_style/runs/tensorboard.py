@@ -64,7 +64,6 @@ class TensorBoardWriter:
             writer.score(losses, metrics)
 
     Attributes:
-        folder: The run's folder.
         enabled: Whether anything is written.
         values: The run's value of each swept key, as `typed` returns them.
         done: Iterations that a resumed run had done: TensorBoard drops the earlier events of later
@@ -130,7 +129,18 @@ class TensorBoardWriter:
             self._write(_scalar_summary(known), max(self._last_step, 0))
 
     def _open(self) -> None:
-        self._writer = _open_writer(self.folder, self.done)
+        """Open the file of events. TensorFlow does so in graph mode only; it adds no operation."""
+        earlier = list(self.folder.glob("events.out.tfevents.*"))
+        if not self.done:
+            for path in earlier:
+                path.unlink()
+        # TensorFlow names files by the second; the number keeps those of one second apart.
+        folder, suffix = str(self.folder), f".{len(earlier)}"
+        with tf.Graph().as_default():
+            writer = tf.summary.FileWriter(folder, flush_secs=FLUSH_SECONDS, filename_suffix=suffix)
+        if self.done:  # TensorBoard drops what other files hold of this step and later ones
+            writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), self.done)
+        self._writer = writer
 
     def _write_losses(self, history: LossHistory) -> None:
         """Write the last row of the losses unless it is written already."""
@@ -158,12 +168,8 @@ def typed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Value]]:
     """Return the swept values of runs as TensorBoard compares them: as numbers where all values of
     a key are finite ones, else as text.
     """
-    texts = {
-        key
-        for row in rows
-        for key, text in row.items()
-        if not (is_number(text) and math.isfinite(float(text)))
-    }
+    values = [each for row in rows for each in row.items()]
+    texts = {k for k, text in values if not (is_number(text) and math.isfinite(float(text)))}
     return [{k: text if k in texts else float(text) for k, text in row.items()} for row in rows]
 
 
@@ -188,11 +194,10 @@ def announce(
     for key in dict.fromkeys(key for row in rows for key in row):
         values = [row[key] for row in rows if key in row]
         numbers = [value for value in values if isinstance(value, float)]
-        domain = (
-            summary_v2.RealInterval(min(numbers), max(numbers))
-            if numbers
-            else summary_v2.Discrete(sorted({str(value) for value in values}))
-        )
+        if numbers:
+            domain = summary_v2.RealInterval(min(numbers), max(numbers))
+        else:
+            domain = summary_v2.Discrete(sorted(set(map(str, values))))
         hyperparameters.append(summary_v2.HParam(key, domain))
     tags = [*(f"saved/{term}" for term in terms), *(f"metrics/{name}" for name in metrics)]
     tags.sort(key=lambda tag: tag not in _FIRST)
@@ -201,27 +206,9 @@ def announce(
         writer._write(summary.SerializeToString(), 0)
 
 
-def _open_writer(folder: Path, done: int) -> tf.summary.FileWriter:
-    """Return a writer of events. TensorFlow opens it in graph mode only; it adds no operation."""
-    earlier = list(folder.glob("events.out.tfevents.*"))
-    if not done:
-        for path in earlier:
-            path.unlink()
-    # TensorFlow names files by the second; the number keeps those of one second apart.
-    suffix = f".{len(earlier)}"
-    with tf.Graph().as_default():
-        writer = tf.summary.FileWriter(
-            str(folder), flush_secs=FLUSH_SECONDS, filename_suffix=suffix
-        )
-    if done:  # TensorBoard drops what other files hold of this step and later ones
-        writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), done)
-    return writer
-
-
 def _scalar_summary(values: Mapping[str, float]) -> tf.Summary:
-    return tf.Summary(
-        value=[tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
-    )
+    scalars = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
+    return tf.Summary(value=scalars)
 
 
 def _image_summary(tag: str, image: np.ndarray) -> tf.Summary:
@@ -230,9 +217,8 @@ def _image_summary(tag: str, image: np.ndarray) -> tf.Summary:
     size = fit_size((height, width), min(LARGEST, max(height, width)))
     pixels = np.clip(np.rint(resize(image, size)), 0, 255).astype(np.uint8)
     _, png = cv2.imencode(".png", pixels[..., ::-1])
-    shown = tf.Summary.Image(
-        height=size[0], width=size[1], colorspace=3, encoded_image_string=png.tobytes()
-    )
+    shown = tf.Summary.Image(height=size[0], width=size[1], colorspace=3)
+    shown.encoded_image_string = png.tobytes()
     return tf.Summary(value=[tf.Summary.Value(tag=tag, image=shown)])
 
 
