@@ -56,7 +56,7 @@ class SweptAxis(Axis):
         return cls(tuple(keys), labels, points)
 
 
-def number_of_runs(sweep: Sweep) -> int:
+def count_runs(sweep: Sweep) -> int:
     """Return the number of runs of a sweep."""
     parts: list[Sized] = [*(sweep.grid or {}).values()]
     if sweep.pairs:
@@ -114,11 +114,7 @@ def _pair(key: str, name: str, pairs: Pairs) -> SweptAxis:
 
 
 def _images(pairs: Pairs, name: str) -> Sequence[Path]:
-    """Return the images of a folder in the order of their names, or those that are listed.
-
-    Raises:
-        InputError: The folder cannot be read or has no images.
-    """
+    """Return the images of a folder in the order of their names, or those that are listed."""
     given = getattr(pairs, name)
     if isinstance(given, tuple):
         return given
@@ -142,12 +138,7 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
 
 
 def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> SweptAxis:
-    """Return the axis of named files or runs, each of which sets keys of its own.
-
-    Args:
-        kind: file | run.
-        changes: Dotted keys and their values by name.
-    """
+    """Return the axis of named files or runs (`kind`): by name, the dotted keys that each sets."""
     points = []
     for name, values in changes.items():
         written = ("sweep", f"{kind}s", name)
@@ -157,11 +148,7 @@ def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> SweptAxis:
 
 
 def _keys_of(path: Path) -> dict[str, Any]:
-    """Return the settings of a file by their dotted keys, without those of output and sweep.
-
-    Raises:
-        ConfigError: The file cannot be read, has a wrong setting, or has a sweep.
-    """
+    """Return the settings of a file by their dotted keys, without those of output and sweep."""
     source = read_source(path)
     try:
         validate(source)  # whose message names the line of the file
@@ -178,13 +165,10 @@ def _keys_of(path: Path) -> dict[str, Any]:
 
 
 def _draws(random: RandomDraws) -> SweptAxis:
-    """Return the axis of the draws.
-
-    Each key has a random stream of its own, so another key or a larger count leaves the first draws
-    as they are.
-    """
+    """Return the axis of the draws."""
     columns = []
     for key, draw in random.draws.items():
+        # A random stream for each key, so that another key or a larger count keeps these draws.
         rng = np.random.default_rng([random.seed, zlib.crc32(key.encode())])
         columns.append([_drawn(key, draw, rng) for _ in range(random.count)])
     width = len(str(random.count))
@@ -200,18 +184,15 @@ def _drawn(key: str, draw: Mapping[str, Any], rng: np.random.Generator) -> Setti
         choices = settings_of(key, given, (*written, kind))
         return choices[int(rng.integers(len(choices)))]
     low, high = given
-    value: float = 0
     if kind == "integer":
-        value = int(rng.integers(low, high, endpoint=True))
-    elif kind == "uniform":
-        value = _rounded(rng.uniform(low, high), low, high)
+        value: float = int(rng.integers(low, high, endpoint=True))
     else:
-        value = _rounded(math.exp(rng.uniform(math.log(low), math.log(high))), low, high)
+        if kind == "uniform":
+            exact = rng.uniform(low, high)
+        else:
+            exact = math.exp(rng.uniform(math.log(low), math.log(high)))
+        value = float(min(max(float(f"{exact:.{_DIGITS}g}"), low), high))
     return Setting(key, value, text_of(value), written)
-
-
-def _rounded(value: float, low: float, high: float) -> float:
-    return float(min(max(float(f"{value:.{_DIGITS}g}"), low), high))
 
 
 def labels_of(values: Sequence[Any]) -> list[str]:

@@ -20,14 +20,13 @@ from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
 from neural_style.sweeps import execution
 from neural_style.sweeps.estimate import check_inputs, estimate_sweep
-from neural_style.sweeps.execution import Executor, FoundRun
+from neural_style.sweeps.execution import FoundRun
 from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
 from neural_style.sweeps.report import (
     PAGE,
     SHEET,
     SweepResults,
-    union_of_keys,
     write_contact_sheet,
     write_page,
     write_summary,
@@ -49,7 +48,7 @@ class _Survey:
     Attributes:
         jobs: The job of each run, without pictures and layers.
         device: The device that they run on; None for a dry run of a new sweep, which needs none.
-        fingerprints: Fingerprint of each.
+        fingerprints: Fingerprint of each job.
         runs: Each run in the folder of a sweep that is resumed; empty for a new one.
     """
 
@@ -93,7 +92,12 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
         )
         folder = _open_folder(plan, options.resume)
         runs = survey.runs or execution.find_runs(folder, plan.experiments, survey.fingerprints)
-        failures = _make(runs, execute, survey.jobs)
+        execution.remove_spare_checkpoints(runs)
+        missing = execution.missing_runs(runs, [job.filters for job in survey.jobs])
+        try:
+            failures: int | None = execution.make_runs(missing, execute)
+        except KeyboardInterrupt:
+            failures = None
         report(folder, execution.results_of(plan, runs), settings.figure)
     return _finish(plan, survey, folder, failures)
 
@@ -140,11 +144,7 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
 
 
 def _check_surroundings(plan: Plan, resumed: Path | None) -> None:
-    """Check all that a sweep needs besides its inputs.
-
-    Raises:
-        InputError: A folder or a package is missing.
-    """
+    """Check the folders and packages that a sweep needs besides its inputs."""
     if resumed and not resumed.is_dir():
         raise InputError(f"--resume: there is no folder {printable(resumed)}")
     if resumed and "sweep" not in load_source(resumed / "config.yaml").values:
@@ -174,9 +174,10 @@ def _device(plan: Plan) -> tensorflow_v1.Device:
 
 def _job_reader(plan: Plan, reader: JobReader, checked: Sequence[Job]) -> Callable[[FoundRun], Job]:
     """Return a function that reads the inputs of a run again when its turn has come."""
+    hyperparameters = typed([each.values for each in plan.experiments])
     known = {
         each.name: (job.digests, values)
-        for each, job, values in zip(plan.experiments, checked, _hyperparameters(plan), strict=True)
+        for each, job, values in zip(plan.experiments, checked, hyperparameters, strict=True)
     }
 
     def job_of(run: FoundRun) -> Job:
@@ -190,11 +191,6 @@ def _job_reader(plan: Plan, reader: JobReader, checked: Sequence[Job]) -> Callab
     return job_of
 
 
-def _hyperparameters(plan: Plan) -> list[dict[str, str | float]]:
-    """Return each run's value of each swept key, as TensorBoard takes them."""
-    return typed([experiment.values for experiment in plan.experiments])
-
-
 def _open_folder(plan: Plan, resumed: Path | None) -> Path:
     """Return the folder of a sweep, a new one unless it is resumed, with its settings."""
     output = plan.config.output
@@ -206,19 +202,9 @@ def _open_folder(plan: Plan, resumed: Path | None) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if output.tensorboard:
-        terms = union_of_keys(dict.fromkeys(columns_of(e.config)) for e in plan.experiments)
-        announce(folder, _hyperparameters(plan), terms, NAMES)
+        terms = dict.fromkeys(term for e in plan.experiments for term in columns_of(e.config))
+        announce(folder, typed([each.values for each in plan.experiments]), terms, NAMES)
     return folder
-
-
-def _make(runs: Sequence[FoundRun], execute: Executor, jobs: Sequence[Job]) -> int | None:
-    """Make the missing runs; return the number of failures, None if Ctrl-C was pressed."""
-    execution.remove_spare_checkpoints(runs)
-    missing = execution.missing_runs(runs, [job.filters for job in jobs])
-    try:
-        return execution.make_runs(missing, execute)
-    except KeyboardInterrupt:
-        return None
 
 
 def report(folder: Path, results: SweepResults, figure: Figure) -> None:

@@ -58,13 +58,9 @@ def check_inputs(plan: Plan, reader: JobReader) -> list[Job]:
         InputError: An input cannot be used.
     """
     configs = [experiment.config for experiment in plan.experiments]
+    blank = Pictures(np.zeros((1, 1, 3), np.float32), ())
     return [
-        replace(
-            job,
-            config=config,
-            pictures=Pictures(np.zeros((1, 1, 3), np.float32), ()),
-            weights=replace(job.weights, layers=()),
-        )
+        replace(job, config=config, pictures=blank, weights=replace(job.weights, layers=()))
         for config, job in zip(configs, map(reader.job, _of_one_seed(configs)), strict=True)
     ]
 
@@ -89,20 +85,18 @@ def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> Sweep
     known: dict[str, tuple[Prediction, float]] = {}  # runs of one shape have one prediction
     taken = []
     for config in _of_one_seed([job.config for job in jobs]):
-        key = shape_key(config) + repr(
-            (spec_of(config), config.optimizer, config.output, config.runtime)
-        )
+        parts = spec_of(config), config.optimizer, config.output, config.runtime
+        key = shape_key(config) + repr(parts)
         if key not in known:
             whole = reader.job(config)
             known[key] = predict(whole, rate), disk_bytes(whole)
         taken.append(known[key])
     graphs = len(group([job.config for job in jobs], [job.filters for job in jobs]))
+    making = sum(each.seconds - START_SECONDS + RUN_SECONDS for each, _ in taken)
     return SweepEstimate(
         runs=len(taken),
         graphs=graphs,
-        seconds=START_SECONDS
-        + graphs * GRAPH_SECONDS
-        + sum(each.seconds - START_SECONDS + RUN_SECONDS for each, _ in taken),
+        seconds=START_SECONDS + graphs * GRAPH_SECONDS + making,
         peak_bytes=max(each.peak_bytes for each, _ in taken),
         disk_bytes=sum(size for _, size in taken),
         shortage=next((each.shortage for each, _ in taken if each.shortage), ""),

@@ -12,14 +12,7 @@ from neural_style.config import Config, ConfigError, Figure, Sweep, validate
 from neural_style.config.load import spell_out
 from neural_style.config.source import Location, Mistake, Origin, Source, dotted
 from neural_style.config.sweep import LARGEST, plain
-from neural_style.sweeps.axes import (
-    Point,
-    SweptAxis,
-    axes_of,
-    choices_of,
-    labels_of,
-    number_of_runs,
-)
+from neural_style.sweeps.axes import Point, SweptAxis, axes_of, choices_of, count_runs, labels_of
 from neural_style.sweeps.report import Axis
 from neural_style.text import printable
 
@@ -42,7 +35,7 @@ class Experiment:
         name: Unique within the sweep, `style.weight=100,noise=0.5`.
         place: Index of its point along each axis.
         values: The value of each swept key, as text.
-        config: Its settings.
+        config: The settings.
     """
 
     name: str
@@ -96,7 +89,7 @@ def plan_sweep(source: Source, config: Config) -> Plan:
 
 
 def _check_number(sweep: Sweep, source: Source) -> None:
-    count = number_of_runs(sweep)
+    count = count_runs(sweep)
     if count > LARGEST and not sweep.allow_large:
         found = f"{count:,}" if count <= _COUNTED else f"over {_COUNTED:,}"
         raise source.refusal(
@@ -136,9 +129,9 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     for key in keys:
         parts = key.split(".")
         ends = [".".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)]
-        short[key] = next(
-            (e for e in ends if not any(o != key and f".{o}".endswith(f".{e}") for o in keys)), key
-        )
+        others = [f".{other}" for other in keys if other != key]
+        unique = (end for end in ends if not any(o.endswith(f".{end}") for o in others))
+        short[key] = next(unique, key)
     return short
 
 
@@ -175,9 +168,8 @@ def _check_keys(axes: Sequence[SweptAxis], source: Source) -> None:
 
 def _refines(key: str, other: str, written: Location | None) -> bool:
     """Return whether a key overrides one that a file sets, or a part of a pair's images."""
-    return written is not None and (
-        written[1] == "files" or (written[1] == "pairs" and len(key) > len(other))
-    )
+    block = written[1] if written else None
+    return block == "files" or (block == "pairs" and len(key) > len(other))
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -277,8 +269,7 @@ def _with_absolute_paths(sweep: Sweep, checked: Mapping[Location, Any]) -> Sweep
 
     changes: dict[str, Any] = {}
     for name in ("grid", "zip", "runs"):
-        block = getattr(sweep, name)
-        if block:
+        if block := getattr(sweep, name):
             changes[name] = {k: resolved(("sweep", name), k, v) for k, v in block.items()}
     if sweep.random:
         changes["random.draws"] = {
@@ -301,9 +292,6 @@ def _check_figure(
     """Check that titles and labels of the contact sheet name swept keys and their values.
 
     The values of `drawn` keys, those of random draws, are not known in advance.
-
-    Raises:
-        ConfigError: A key or value is not swept, or a formula is wrong.
     """
     swept = {
         key: {point[i] for point in axis.labels} for axis in axes for i, key in enumerate(axis.keys)

@@ -212,14 +212,14 @@ def _plan(path: Path) -> Plan | None:
     """Return the plan of a file; None if it is no sweep, or one that takes too long for here."""
     from neural_style.config import load_source, validate
     from neural_style.config.sweep import LARGEST
-    from neural_style.sweeps.axes import number_of_runs
+    from neural_style.sweeps.axes import count_runs
     from neural_style.sweeps.plan import plan_sweep
 
     source = load_source(path)
     config = validate(source, path)
     if config.sweep is None:
         return None
-    runs = number_of_runs(config.sweep)
+    runs = count_runs(config.sweep)
     if runs > MOST and (runs <= LARGEST or config.sweep.allow_large):
         return None
     return plan_sweep(source, config)

@@ -9,13 +9,7 @@ thumbnails     small pictures
 
 from neural_style.sweeps.report.contact_sheet import SHEET, write_contact_sheet
 from neural_style.sweeps.report.page import PAGE, write_page
-from neural_style.sweeps.report.results import (
-    Axis,
-    RunResult,
-    SweepResults,
-    union_of_keys,
-    write_summary,
-)
+from neural_style.sweeps.report.results import Axis, RunResult, SweepResults, write_summary
 from neural_style.sweeps.report.trade_off import write_trade_off
 
 __all__ = [
@@ -24,7 +18,6 @@ __all__ = [
     "Axis",
     "RunResult",
     "SweepResults",
-    "union_of_keys",
     "write_contact_sheet",
     "write_page",
     "write_summary",

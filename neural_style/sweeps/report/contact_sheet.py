@@ -30,9 +30,7 @@ class _Frame:
     """Pixels from which the places of everything follow.
 
     Attributes:
-        left: From the edge to the pictures.
-        top: From the edge to the pictures.
-        bottom: From the pictures to the edge.
+        left, top, bottom: Between an edge and the pictures.
         margin: At each edge.
         gap: Between pictures, without the lines under them.
         line: Height of a line under a picture.
@@ -66,11 +64,6 @@ def write_contact_sheet(folder: Path, results: SweepResults, figure: Figure) -> 
     Two axes make rows (the first) and columns; any other number makes a wrapped sequence with the
     values under each picture. Runs without a picture leave a light cell that says so. No side is
     longer than 8000 pixels.
-
-    Args:
-        folder: The sweep's folder.
-        results: The sweep.
-        figure: Sizes and texts.
 
     Raises:
         OSError: A file cannot be written.
@@ -108,8 +101,7 @@ def draw_contact_sheet(results: SweepResults, figure: Figure) -> Sheet:
 
 def _frame(layout: Layout, dpi: int, has_title: bool) -> _Frame:
     """Return the room for texts, without that for pictures."""
-    margin = round(0.13 * dpi)
-    left, top, bottom = margin, margin, margin
+    left = top = bottom = margin = round(0.13 * dpi)
     label_width = 0
     if has_title:
         top += _line(_TITLE, dpi) + margin // 2
@@ -133,10 +125,8 @@ def _tile_side(layout: Layout, frame: _Frame, figure: Figure) -> int:
         2 * figure.dpi, _USUAL_PIXELS // layout.columns, _USUAL_PIXELS // layout.rows
     )
     # A picture at a row or column takes half a tile and its distance.
-    columns, rows = (
-        layout.columns + layout.row_pictures / 2,
-        layout.rows + layout.column_pictures / 2,
-    )
+    columns = layout.columns + layout.row_pictures / 2
+    rows = layout.rows + layout.column_pictures / 2
     free_x = _MOST_PIXELS - frame.left - frame.margin - (layout.columns + 3) * frame.gap
     free_y = _MOST_PIXELS - frame.top - frame.bottom - (layout.rows + 3) * frame.gap
     free_y -= layout.rows * layout.lines * frame.line
@@ -223,10 +213,7 @@ def _draw_pictures(sheet: Sheet, pictures: Sequence[Path], box: Box) -> None:
 def _draw_titles(
     sheet: Sheet, layout: Layout, frame: _Frame, end: tuple[int, int], title: str
 ) -> None:
-    """Draw the title, the name of the axis under the pictures, and how many runs are left out.
-
-    The pictures end at `end`, (right, bottom).
-    """
+    """Draw the title and, under the pictures, which end at (right, bottom), axis name and note."""
     dpi = sheet.dpi
     if title:
         text = shortened(title, _TITLE * 1.12, dpi, sheet.width - 2 * frame.margin)

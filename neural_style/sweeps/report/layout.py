@@ -12,8 +12,7 @@ from neural_style.config import Figure
 from neural_style.sweeps.report.results import Axis, RunResult, SweepResults, union_of_keys
 from neural_style.text import printable
 
-MOST_RUNS = 400
-"""Runs on a sheet, the first ones."""
+MOST_RUNS = 400  # on a sheet, the first ones
 _LONGEST_AXIS = 40  # rows or columns; a longer axis is wrapped
 _MOST_LINES = 5  # under a picture
 _IN_A_ROW = 6  # pictures of one axis that are not wrapped
@@ -41,14 +40,11 @@ class Layout:
     """A contact sheet without sizes.
 
     Attributes:
-        rows: Number of rows.
-        columns: Number of columns.
+        rows, columns: How many there are.
         cells: The run of each cell.
         below: The lines under each picture, each in several forms, the longest first.
-        row_labels: One for each row, or none.
-        column_labels: One for each column, or none.
-        row_title: Name of the axis of the rows.
-        column_title: Name of the axis of the columns.
+        row_labels, column_labels: One for each row or column, or none.
+        row_title, column_title: Name of the axis of the rows or columns.
         bottom_title: Name of the only axis of a wrapped sheet.
         note: Says how many runs are left out.
     """
@@ -90,16 +86,9 @@ def lay_out(results: SweepResults, figure: Figure) -> Layout:
         for axis, count in enumerate(counts)
     )
     row_title, column_title = (_axis_title(axis, figure) for axis in results.axes)
-    return Layout(
-        rows=counts[0],
-        columns=counts[1],
-        cells={(run.place[0], run.place[1]): run for run in results.runs},
-        below={},
-        row_labels=row_labels,
-        column_labels=column_labels,
-        row_title=row_title,
-        column_title=column_title,
-    )
+    rows, columns = counts
+    cells = {(run.place[0], run.place[1]): run for run in results.runs}
+    return Layout(rows, columns, cells, {}, row_labels, column_labels, row_title, column_title)
 
 
 def _wrapped(results: SweepResults, figure: Figure) -> Layout:
@@ -148,9 +137,9 @@ def _point_label(results: SweepResults, axis: int, point: int, figure: Figure) -
     values = zip(keys, results.axes[axis].labels[point], strict=True)
     label = _label([(text, figure.labels.get(key, {}).get(text)) for key, text in values], " / ")
     run = next((run for run in results.runs if run.place[axis] == point), None)
-    if run is not None and keys == ("content.image",):
+    if run and keys == ("content.image",):
         return replace(label, pictures=(run.content,))
-    if run is not None and keys == ("style.images",):
+    if run and keys == ("style.images",):
         return replace(label, pictures=run.styles)
     return label
 
@@ -165,11 +154,7 @@ def _label(parts: Sequence[tuple[str, str | None]], between: str) -> Label:
 
     Only the replacements may hold formulas; dollars of the other texts stay dollars.
     """
-    math = any(replacement is not None for _, replacement in parts)
-    texts = (
-        (printable(text).replace("$", r"\$") if math else printable(text))
-        if replacement is None
-        else replacement
-        for text, replacement in parts
-    )
+    math = any(new is not None for _, new in parts)
+    dollar = r"\$" if math else "$"
+    texts = (printable(t).replace("$", dollar) if new is None else new for t, new in parts)
     return Label(between.join(texts), math)

@@ -29,7 +29,7 @@ class Text:
         points: Font size.
         anchor: left | center | right.
         color: As matplotlib names it.
-        bold: Whether it is bold.
+        bold: In bold type.
         upward: Whether it reads from bottom to top.
         math: Whether dollars enclose formulas.
     """
@@ -50,8 +50,7 @@ class Sheet:
     """A sheet and what is placed on it.
 
     Attributes:
-        width: Pixels.
-        height: Pixels.
+        width, height: Pixels.
         dpi: Pixels per inch, which sets how large text is.
         tiles: Left, top and picture, [h, w, 3], RGB, uint8.
         boxes: Left, top, width and height of empty cells.
@@ -103,19 +102,12 @@ class Sheet:
         for left, top, width, height in self.boxes:
             axes.add_patch(Rectangle((left, top), width, height, color="0.955", linewidth=0))
         for text in self.texts:
-            axes.text(
-                text.x,
-                text.y,
-                text.text,
-                size=text.points,
-                color=text.color,
-                fontweight="bold" if text.bold else "normal",
-                horizontalalignment="center" if text.upward else text.anchor,
-                verticalalignment="center" if text.upward else "center_baseline",
-                rotation=90 if text.upward else 0,
-                rotation_mode="default" if text.upward else "anchor",
-                parse_math=text.math,
-            )
+            place: Any = {"ha": text.anchor, "va": "center_baseline", "rotation_mode": "anchor"}
+            if text.upward:
+                place = {"ha": "center", "va": "center", "rotation": 90}
+            look: Any = {"size": text.points, "color": text.color, "parse_math": text.math}
+            look["weight"] = "bold" if text.bold else "normal"
+            axes.text(text.x, text.y, text.text, **place, **look)
         return figure
 
 

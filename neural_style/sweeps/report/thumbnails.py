@@ -35,9 +35,8 @@ def read_thumbnail(path: Path, box: tuple[int, int]) -> np.ndarray | None:
         rgb = 255 + (rgb - 255) * picture.alpha[..., np.newaxis]
     height, width = rgb.shape[:2]
     longest = max(height, width)
-    return _resized(
-        rgb, max(1, min(longest, box[0] * longest // height, box[1] * longest // width))
-    )
+    fitting = min(longest, box[0] * longest // height, box[1] * longest // width)
+    return _resized(rgb, max(1, fitting))
 
 
 def jpeg_within(path: Path, longest: int, most_bytes: int) -> tuple[bytes, tuple[int, int]] | None:

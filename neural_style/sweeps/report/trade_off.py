@@ -133,10 +133,7 @@ def _draw_front(axes: Axes, points: Points, size: float) -> None:
 
 
 def _comparable(results: SweepResults, points: Iterable[int]) -> list[list[int]]:
-    """Return groups of at least two runs of the same content and styles.
-
-    Losses against different pictures do not tell which run is better.
-    """
+    """Return groups of at least two runs with the same pictures, whose losses can be compared."""
     groups: dict[object, list[int]] = {}
     for index in points:
         run = results.runs[index]
@@ -241,10 +238,7 @@ def _add_legend(figure: Figure, results: SweepResults) -> None:
 
 
 def _chosen(labels: Sequence[tuple[str, ...]]) -> Sequence[int]:
-    """Return the points of the first axis for the legend: all, or some evenly spaced numbers.
-
-    An axis of too many values that are not numbers gets none.
-    """
+    """Return the points of the first axis for the legend: all, evenly spaced numbers, or none."""
     if len(labels) <= _MOST_COLORS:
         return range(len(labels))
     if not all(len(label) == 1 and is_number(label[0]) for label in labels):
