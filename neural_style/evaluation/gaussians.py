@@ -101,8 +101,8 @@ def squared_wasserstein(
 class EigenOperations:
     """Handles of eigenvalues in a session, for `factorise` and `squared_wasserstein`; all float64.
 
-    NumPy's take seconds instead of milliseconds where its threads share busy cores, as with a
-    second run beside this one; TensorFlow's do not.
+    On busy cores, as beside a second run, NumPy needs seconds instead of milliseconds for them;
+    TensorFlow does not.
 
     Attributes:
         matrix: Symmetric, [C, C]; fed.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neural_style.config import Config
-from neural_style.images import check_sides
+from neural_style.images.io import check_sides
 from neural_style.inputs.controls import check_fine, settings_for, side_of
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import Pictures, read_pictures

@@ -36,7 +36,7 @@ def multiply(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _multiply_parts(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """Multiply `PART` rows after another; see `multiply`."""
+    """Multiply `PART` rows at a time; see `multiply`."""
     count = tf.shape(rows)[0]
     parts = tf.maximum(-(-count // PART), 1)
 
@@ -128,7 +128,7 @@ def _gram_matrix_in_float64(
 def _add_gram_matrix(
     features: tf.Tensor, begin: tf.Tensor, weights: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Add a Gram matrix to `begin`, `ROWS` rows after another."""
+    """Add a Gram matrix to `begin`, `ROWS` rows at a time."""
 
     def flat(values: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         rows = tf.cast(values[:, first : first + ROWS], tf.float64)
@@ -189,9 +189,7 @@ def _register_quotient() -> str:
 
 
 def wide(features: tf.Tensor) -> tf.Tensor:
-    """Return features in a type fit for sums: raw Gram entries reach 3e10, and bfloat16 has three
-    digits.
-    """
+    """Return bfloat16 features, whose three digits are too few for sums up to 3e10, as float32."""
     return tf.cast(features, tf.float32) if features.dtype == tf.bfloat16 else features
 
 

@@ -1,4 +1,4 @@
-"""A cache of the values that were used last, and keys for arrays."""
+"""A cache of the most recently used values, and keys for arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class LRUCache(Generic[T]):
-    """The values that were used last; where they get too many or too large, the oldest go.
+    """The most recently used values; when they are too many or too large, the oldest are dropped.
 
     Attributes:
         most: How many values are kept, or the most that their sizes may sum to. The last value is

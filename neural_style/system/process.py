@@ -1,4 +1,4 @@
-"""Processes: a function run in one of its own, captured standard error, Ctrl-C answered later."""
+"""Run a function in a separate process, capture standard error, defer Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CrashError(RuntimeError):
 
 
 def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds: float) -> Any:
-    """Call a function in a Python process of its own, which a crash or endless loop ends alone.
+    """Call a function in a separate Python process, the only one that a crash or endless loop ends.
 
     The process imports the module of the function and nothing else, unlike those that
     `multiprocessing` spawns, which run the caller's `__main__` again. Its output is discarded.
@@ -42,7 +42,7 @@ def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds
     Args:
         function: A function of a module; arguments and result can be pickled.
         most_bytes: Memory it may reserve beyond its imports, where the system has such a limit.
-        seconds: After so many the process is killed.
+        seconds: The time after which the process is killed.
 
     Raises:
         CrashError: The process ended without a result.
@@ -69,7 +69,7 @@ def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds
 
 
 def _answer(parent: int, module: str, name: str, args: tuple[Any, ...], most_bytes: int) -> None:
-    """Call a function and write its pickled result to standard output, which it cannot reach."""
+    """Call a function, which cannot reach standard output, and write its pickled result there."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(_STDERR, 1)

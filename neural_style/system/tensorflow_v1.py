@@ -35,13 +35,8 @@ class DeviceError(InputError):
 
 @dataclass(frozen=True)
 class Device:
-    """The device of a session.
-
-    Attributes:
-        kind: `cpu` or `gpu`.
-        name: For messages and the record.
-        threads: Of the CPU's pool.
-        precision: Of the convolutions, `float32` or `bfloat16`.
+    """The device of a session: `cpu` or `gpu`, its name for messages and the record, the threads of
+    the CPU's pool, and the precision of the convolutions, `float32` or `bfloat16`.
     """
 
     kind: str
@@ -93,8 +88,8 @@ else:
 def _without_keras() -> Iterator[None]:
     """Keep TensorFlow from importing Keras, which takes a second and is not used here.
 
-    Asked for legacy Keras, which is not installed, it continues without; `tf.keras` can still be
-    imported later.
+    When told to use legacy Keras, which is not installed, TensorFlow continues without Keras;
+    `tf.keras` can still be imported later.
     """
     if _KERAS in os.environ or importlib.util.find_spec("tf_keras"):
         yield

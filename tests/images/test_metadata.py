@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageOps
 from references import GRADIENT
 
-from neural_style.images import read_image, read_settings, write_image
-from neural_style.images.io import ENDINGS
+from neural_style.images import read_image, write_image
+from neural_style.images.io import ENDINGS, read_settings
 from neural_style.images.metadata import exif_orientation, xmp_packet
 
 WEBP = {"lossless": True, "exact": True}
