@@ -144,9 +144,8 @@ class Evaluator:
 def open_evaluator(weights: VGGWeights, device: Device) -> Evaluator:
     """Build an evaluator's graph, finalise it and open a session on it.
 
-    Args:
-        weights: The network as read: kernels not transposed, random filters normalised.
-        device: Where to run; its precision is not used.
+    The weights are as read: kernels not transposed, random filters normalised. The precision of the
+    device is not used.
     """
     known = {layer.name for layer in weights.layers}
     compared = [name for name in (scores.CONTENT_LAYER, scores.SIMILARITY_LAYER) if name in known]

@@ -45,11 +45,8 @@ def self_similarity(distances: np.ndarray, target: np.ndarray) -> float:
 
         |D_ij / sum_i D_ij - D'_ij / sum_i D'_ij|
 
-    of the cosine distances D. This is the content loss of Kolkin et al. 2019 times the number of
-    positions, as in their code, so that it does not depend on that number.
-
-    Args:
-        distances: Of the pastiche, [n, n], by `cosine_distances`.
-        target: Of the content image.
+    of the cosine distances D of the pastiche and D' of the content image, [n, n] each, as
+    `cosine_distances` returns them. This is the content loss of Kolkin et al. 2019 times the number
+    of positions, as in their code, so that it does not depend on that number.
     """
     return float(np.abs(distances - target).sum() / len(distances))

@@ -18,17 +18,10 @@ def fit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize by the area filter where a side shrinks and a cubic one where it grows.
+    """Resize [H, W] or [H, W, C], float32, to (height, width); that size already is a no-op.
 
-    Averaging over areas avoids aliasing, which the style statistics would take for texture. Cubic
-    overshoot is clipped to the image's own range.
-
-    Args:
-        image: [H, W] or [H, W, C], float32.
-        size: (height, width).
-
-    Returns:
-        float32; the image itself where it has that size already.
+    A side that shrinks is averaged over areas, which avoids aliasing, as the style statistics would
+    take it for texture. One that grows is cubic, with overshoot clipped to the image's own range.
     """
     shrunk = min(image.shape[0], size[0]), min(image.shape[1], size[1])
     result = image
@@ -53,13 +46,9 @@ def fill(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Filter with a Gaussian of `sigma` pixels, reflecting the image at its borders.
+    """Filter [H, W] or [H, W, C], float32, with a Gaussian of `sigma` >= 0 pixels; 0 is a no-op.
 
-    The border repeats the last row, which keeps the mean. Sigma 0 returns the image itself.
-
-    Args:
-        image: [H, W] or [H, W, C], float32.
-        sigma: Standard deviation, pixels, at least 0.
+    The image is reflected at its borders with the last row repeated, which keeps the mean.
     """
     if sigma == 0:
         return image
