@@ -18,7 +18,7 @@ def fit_size(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize [H, W] or [H, W, C], float32, to (height, width); that size already is a no-op.
+    """Resize [H, W] or [H, W, C], float32, to (height, width); one of that size is returned as is.
 
     A side that shrinks is averaged over areas, which avoids aliasing, as the style statistics would
     take it for texture. One that grows is cubic, with overshoot clipped to the image's own range.
