@@ -21,23 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neural_style.errors import InputError
-from neural_style.network import (
-    Convolution,
-    Filters,
-    Layer,
-    Pooling,
-    PoolingKind,
-    Relu,
-    VGGWeights,
-    WeightsError,
-    convolve,
-    layers_needed,
-)
+from neural_style.network import Convolution, Layer, Pooling, Relu, VGGWeights, WeightsError
 from neural_style.network.cache import cache_key, read_cache, write_cache
-from neural_style.network.convolution import filters_of, pool
+from neural_style.network.convolution import Filters, convolve, filters_of, pool
 from neural_style.network.download import PUBLISHED, DownloadError, download
 from neural_style.network.matconvnet import average_rgb, check_signature, damaged, parse_layers
-from neural_style.network.weights import Floats, identify, layer_table
+from neural_style.network.weights import Floats, PoolingKind, identify, layer_table, layers_needed
 from neural_style.system.process import CrashError, run_apart
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.text import printable

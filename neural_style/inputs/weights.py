@@ -9,14 +9,9 @@ from typing import NamedTuple
 
 from neural_style.config import Config, Network
 from neural_style.inputs.pictures import Pictures
-from neural_style.network import (
-    VGGWeights,
-    WeightsError,
-    download,
-    normalise_filters,
-    random_weights,
-    transpose_kernels,
-)
+from neural_style.network import VGGWeights, WeightsError, download
+from neural_style.network.random_filters import normalise_filters, random_weights
+from neural_style.network.weights import transpose_kernels
 from neural_style.text import printable
 from vgg19_matconvnet import load_weights
 
@@ -37,14 +32,9 @@ class FoundWeights(NamedTuple):
 def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeights:
     """Return the network that the settings ask for, and a notice if it is not the published one.
 
-    A missing file of the published name is downloaded if the settings and the user allow it. If it
-    is unavailable, `if_missing` decides. Random filters are returned as drawn; `fit_filters`
-    normalises them over the pictures of the run.
-
-    Args:
-        network: The settings.
-        seed: Seed of random filters.
-        fetch: Whether to download; otherwise a missing file is unavailable.
+    A missing file of the published name is downloaded if `fetch`, the settings and the user allow
+    it. If it is unavailable, `if_missing` decides. Random filters are returned as drawn from the
+    seed; `fit_filters` normalises them over the pictures of the run.
 
     Raises:
         WeightsError: The file is no VGG network, or it is missing and `if_missing` is `error`.
@@ -65,10 +55,9 @@ def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeight
             weights = load_weights(path)
         except WeightsError as error:
             raise WeightsError(f"network.weights: {error}") from None
-        published = weights.origin == "published"
-        return FoundWeights(
-            weights, "" if published else f"{printable(path)}: not the published VGG-19"
-        )
+        foreign = weights.origin != "published"
+        notice = f"{printable(path)}: not the published VGG-19" if foreign else ""
+        return FoundWeights(weights, notice)
     if network.if_missing == "error":
         raise WeightsError(
             f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "

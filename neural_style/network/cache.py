@@ -12,15 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from neural_style.network.weights import (
-    Convolution,
-    Layer,
-    Origin,
-    Pooling,
-    Relu,
-    Unsupported,
-    VGGWeights,
-)
+from neural_style.network.weights import Convolution, Origin, Pooling, Relu, Unsupported, VGGWeights
 from neural_style.system.files import read_arrays, write_atomically
 from neural_style.text import printable
 
@@ -58,20 +50,14 @@ def read_cache(path: Path, key: dict[str, Any]) -> VGGWeights | None:
             return None
         weights = _weights_of(header, arrays)
         _check(weights)
-    except Exception as error:  # a damaged cache may raise any
-        log.info("%s is not usable (%s) and will be rebuilt", printable(cache), printable(error))
+    except Exception as error:  # a damaged cache, or that of an earlier version, may raise any
+        log.debug("%s is not usable (%s) and will be rebuilt", printable(cache), printable(error))
         return None
     return weights
 
 
 def write_cache(path: Path, key: dict[str, Any], weights: VGGWeights) -> None:
-    """Write the cache of a file, if the folder and the disk allow it.
-
-    Args:
-        path: The weights file.
-        key: Its `cache_key` from before it was read.
-        weights: What was read from it.
-    """
+    """Write the cache of a file, if the disk allows it; `key` is from before the file was read."""
     end = weights.unsupported
     header = {
         "key": key,
@@ -98,14 +84,15 @@ def _beside(path: Path) -> Path:
 
 
 def _weights_of(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> VGGWeights:
-    def layer_of(kind: str, name: str) -> Layer:
-        if kind == "Convolution":
-            return Convolution(name, arrays[f"{name}/kernel"], arrays[f"{name}/bias"])
-        return Relu(name) if kind == "Relu" else Pooling(name)
-
     end = header["unsupported"]
+    plain: dict[str, type[Relu | Pooling]] = {"Relu": Relu, "Pooling": Pooling}
     return VGGWeights(
-        layers=tuple(layer_of(kind, name) for kind, name in header["layers"]),
+        layers=tuple(
+            plain[kind](name)
+            if kind in plain
+            else Convolution(name, arrays[f"{name}/kernel"], arrays[f"{name}/bias"])
+            for kind, name in header["layers"]
+        ),
         mean=arrays["mean"],
         origin=header["origin"],
         sha256=header["sha256"],
@@ -114,11 +101,7 @@ def _weights_of(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> VGGWei
 
 
 def _check(weights: VGGWeights) -> None:
-    """Check that the layers fit each other, as the parser does.
-
-    Raises:
-        ValueError: They do not.
-    """
+    """Raise ValueError unless the layers fit each other, as the parser ensures."""
     channels, names = 3, [layer.name for layer in weights.layers]
     fits = len({*names}) == len(names) and weights.origin in get_args(Origin)
     fits = fits and weights.mean.shape == (3,)

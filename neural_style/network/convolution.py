@@ -79,12 +79,7 @@ def pool(x: tf.Tensor, kind: PoolingKind) -> tf.Tensor:
 
 
 def convolve_rows(
-    x: tf.Tensor,
-    filters: Filters,
-    before: tf.Tensor,
-    after: tf.Tensor,
-    *,
-    replicate: bool = False,
+    x: tf.Tensor, filters: Filters, before: tf.Tensor, after: tf.Tensor, *, replicate: bool = False
 ) -> tf.Tensor:
     """Return some rows of a convolution; its gradient is `gradient_rows`.
 
@@ -94,9 +89,8 @@ def convolve_rows(
         before, after: The number of neighbouring rows above and below, fewer at the image's ends.
     """
     if filters.mirrored is not None:
-        return tf.nn.bias_add(
-            winograd.convolve_rows(x, filters.kernel, before, after), filters.bias
-        )
+        y = winograd.convolve_rows(x, filters.kernel, before, after)
+        return tf.nn.bias_add(y, filters.bias)
     return _inner_rows(convolve(x, filters, replicate=replicate), before, after)
 
 
@@ -164,9 +158,8 @@ def _convolve_even_columns(
         wider = [*sides[:2], sides[2] + missing, sides[3]]
 
         def gradient(above: tf.Tensor) -> tuple[tf.Tensor, None]:
-            by_wider = tf.nn.conv2d_backprop_input(
-                wider, kernel, tf.pad(above, columns), [1] * 4, padding
-            )
+            above = tf.pad(above, columns)
+            by_wider = tf.nn.conv2d_backprop_input(wider, kernel, above, [1] * 4, padding)
             return by_wider[:, :, : sides[2]], None
 
         y = tf.nn.conv2d(tf.pad(x, columns), kernel, strides=1, padding=padding)

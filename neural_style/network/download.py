@@ -44,11 +44,8 @@ PUBLISHED = RemoteFile(
 
 
 class DownloadError(WeightsError):
-    """The download failed.
-
-    Attributes:
-        unreachable: True if the site cannot be reached or does not have the file; False if its
-            answer was refused or cannot be written.
+    """The download failed: the site is `unreachable` or lacks the file, or its answer cannot be
+    used or written.
     """
 
     def __init__(self, place: str | Path, problem: object, *, unreachable: bool = False) -> None:
@@ -62,16 +59,13 @@ def obtain(
     mode: Literal["ask", "always", "never"],
     confirm: Callable[[str], bool] | None,
 ) -> bool:
-    """Download a missing weights file if the settings and the user allow it.
+    """Download a missing file if settings and user allow it; return whether `target` exists now.
 
     Args:
         remote: The file.
         target: Its path.
         mode: Without a terminal `ask` downloads, unless the environment variable CI is set.
         confirm: Asks the user a question; None where there is no terminal.
-
-    Returns:
-        Whether `target` exists now.
 
     Raises:
         DownloadError: The download failed.
@@ -140,7 +134,7 @@ def _fetch(remote: RemoteFile, part: Path) -> None:
 
 
 def _open(url: str, start: int) -> requests.Response:
-    """Return the response of a server from byte `start` on, its body not yet read."""
+    """Return the server's response from byte `start` on, its body not yet read."""
     from requests import RequestException
 
     try:
@@ -179,11 +173,7 @@ def _request(url: str, start: int) -> requests.Response:
 
 
 def _first_byte(response: requests.Response, remote: RemoteFile, requested: int) -> int:
-    """Return the position in the file of a response's first byte, as requested or 0.
-
-    Raises:
-        DownloadError: The response is neither the rest of the file nor all of it.
-    """
+    """Return the position in the file of a response's first byte, as requested or 0."""
     start = 0 if response.status_code == 200 else requested
     part = response.headers.get("Content-Range", "")
     if response.status_code == 206 and not part.startswith(f"bytes {start}-"):

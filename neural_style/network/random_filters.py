@@ -109,11 +109,8 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
 
 
 def _affine(pictures: Sequence[tf.Tensor], deviation: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the scale and shift, [C], that give each channel zero mean and a deviation.
-
-    Args:
-        pictures: Features of each picture, [1, H, W, C], of one size; they are summed in float64.
-        deviation: The standard deviation.
+    """Return the scale and shift, [C], that give each channel zero mean and this standard deviation
+    over the features of all pictures, each [1, H, W, C], summed in float64.
     """
     values = tf.cast(tf.concat(pictures, axis=0), tf.float64)
     mean, variance = tf.nn.moments(values, axes=[0, 1, 2])

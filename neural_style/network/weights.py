@@ -137,9 +137,6 @@ def smallest_side(weights: VGGWeights, layer: str) -> int:
     """Return the smallest side of an image, in pixels, that leaves one position at a layer.
 
     Each pooling halves the side and rounds down, so this is the layer's stride.
-
-    Raises:
-        WeightsError: The network has no such layer.
     """
     return receptive_field(weights, layer)[1]
 
@@ -159,18 +156,20 @@ def output_shapes(
         yield layer, (height, width, channels)
 
 
+def parameters(layer: Layer) -> int:
+    """Return the number of a layer's weights and biases."""
+    return layer.kernel.size + layer.bias.size if isinstance(layer, Convolution) else 0
+
+
 def layer_table(weights: VGGWeights, side: int = 224) -> str:
     """Return a table of the layers of a network for square images of a side in pixels."""
     rows = [f"{'layer':<10}{'output':>16}{'parameters':>13}{'sees (px)':>11}{'stride':>8}"]
     total = 0
     for layer, output in output_shapes(weights.layers, (side, side)):
         size, stride = receptive_field(weights, layer.name)
-        parameters = 0
-        if isinstance(layer, Convolution):
-            parameters = layer.kernel.size + layer.bias.size
-        total += parameters
-        shape = " x ".join(map(str, output))
-        counted = f"{parameters:,}" if parameters else ""
+        shape, count = " x ".join(map(str, output)), parameters(layer)
+        total += count
+        counted = f"{count:,}" if count else ""
         rows.append(f"{layer.name:<10}{shape:>16}{counted:>13}{size:>11}{stride:>8}")
     rows.append(f"{'all':<10}{'':>16}{total:>13,}")
     return "\n".join(rows)
@@ -188,9 +187,7 @@ def transpose_kernels(weights: VGGWeights) -> VGGWeights:
 
     anishathalye/neural-style and others take the file's kernels for [width, height, in, out].
     """
-    return with_convolutions(
-        weights, lambda layer: replace(layer, kernel=layer.kernel.transpose(1, 0, 2, 3))
-    )
+    return with_convolutions(weights, lambda c: replace(c, kernel=c.kernel.transpose(1, 0, 2, 3)))
 
 
 def with_convolutions(
@@ -214,5 +211,5 @@ def deprocess(image: Floats, mean: Floats) -> Floats:
 
 
 def pooling_for(weights: VGGWeights, wanted: PoolingKind) -> PoolingKind:
-    """Return the pooling to use: `average` for random filters, whose maxima are mere grain."""
+    """Return the pooling to use: `average` for random filters, whose maxima are only noise."""
     return "average" if weights.origin == "random" else wanted

@@ -49,7 +49,7 @@ def values_held(shape: Sequence[int]) -> int:
 
 
 def tiles_at_once(channels: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
-    """Return the most tiles of one product, for kernels of so many channels in and out."""
+    """Return the most tiles that one product takes, for kernels of these channels in and out."""
     alone = ALONE // (channels * filters)
     return tf.where(alone >= FEWEST_TILES, tf.minimum(alone, MOST_TILES), MOST_TILES)
 
@@ -153,11 +153,10 @@ def _convolve_strips(
         made = tf.cast(_convolve_tiles(part, kernel, borders, crops, pieces), x.dtype)
         return index + 1, found.write(index, made[0])
 
-    found = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None] * 3)
-    _, found = tf.while_loop(
-        lambda index, _: index < count, strip, (0, found), parallel_iterations=STRIPS
-    )
-    return tf.expand_dims(found.concat(), 0)
+    strips = tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=[None] * 3)
+    start = (0, strips)
+    _, strips = tf.while_loop(lambda i, _: i < count, strip, start, parallel_iterations=STRIPS)
+    return tf.expand_dims(strips.concat(), 0)
 
 
 def _convolve_tiles(
@@ -196,13 +195,11 @@ def _convolve_tiles(
     each = rows * columns // pieces
     spread = tf.reshape(spread, [IN * IN, pieces, each, channels])
     products = tf.matmul(with_even_rows(spread), kernel[:, tf.newaxis])
-    tiles = tf.matmul(
-        np.kron(output, output).astype(np.float32), tf.reshape(products, [IN * IN, -1])
-    )
+    products = tf.reshape(products, [IN * IN, -1])
+    tiles = tf.matmul(np.kron(output, output).astype(np.float32), products)
     tiles = tf.reshape(tiles, [OUT * OUT, pieces, -1, filters])[:, :, :each]
-    return tf.batch_to_space_nd(
-        tf.reshape(tiles, [OUT * OUT, rows, columns, filters]), [OUT, OUT], crops
-    )
+    tiles = tf.reshape(tiles, [OUT * OUT, rows, columns, filters])
+    return tf.batch_to_space_nd(tiles, [OUT, OUT], crops)
 
 
 def _in_order_of_parts(matrix: Matrix) -> NDArray[np.float32]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from neural_style.network import Convolution, convolve_rows, gradient_rows
+from neural_style.network import Convolution
+from neural_style.network.convolution import convolve_rows, gradient_rows
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.tiling import Stage, reach_of
 from vgg19_matconvnet import Network

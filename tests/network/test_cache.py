@@ -161,7 +161,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_cache_is_rebuilt_when_it_is_damaged(mat, parse, name, caplog, monkeypatch) -> None:
     monkeypatch.setenv("PICKLED", str(mat.parent / "pickled"))
-    caplog.set_level("INFO", "neural_style")
+    caplog.set_level("DEBUG", "neural_style")
     damage, why = DAMAGE[name]
     first = load_weights(mat)
     rewritten("mean", lambda mean: mean)(cache_of(mat))
@@ -172,6 +172,7 @@ def test_cache_is_rebuilt_when_it_is_damaged(mat, parse, name, caplog, monkeypat
         assert_same(load_weights(mat), first)
         assert parse.call_count == 2
     assert why in caplog.text
+    assert {record.levelname for record in caplog.records} <= {"DEBUG"}
     assert sorted(mat.parent.iterdir()) == [mat, cache_of(mat)]
 
 
@@ -197,7 +198,7 @@ UNFIT: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_cache_of_layers_that_do_not_fit_is_rebuilt(mat, parse, name, caplog) -> None:
-    caplog.set_level("INFO", "neural_style")
+    caplog.set_level("DEBUG", "neural_style")
     write_cache(mat, cache_key(mat), replace(weights_of(mat), **UNFIT[name]))
     assert cache_of(mat).exists()
     assert_same(load_weights(mat), weights_of(mat))
