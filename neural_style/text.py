@@ -8,15 +8,13 @@ import re
 from neural_style.errors import FailedRunError, InputError
 
 SHOWN = 1000
-"""Characters of a path in a message: one that a file names can be of any length."""
+"""Longest path in a message, in characters; a path that a file names can be of any length."""
 
 
 def printable(text: object, longest: int | None = None) -> str:
     """Return a text in one line, with control characters escaped, fit for a terminal.
 
-    Args:
-        text: The text, or a value that has one.
-        longest: Characters after which it is cut, with "..." in place of the rest; None keeps all.
+    With more than `longest` characters it is cut, and ends in "...".
     """
     whole = str(text)
     shown = whole[:longest]
@@ -27,9 +25,7 @@ def printable(text: object, longest: int | None = None) -> str:
 def human_seconds(seconds: float, decimals: int = 0) -> str:
     """Return a duration in its two largest units: `46 s`, `3 min 20 s`, `1 h 5 min`.
 
-    Args:
-        seconds: The duration.
-        decimals: Of the seconds of a duration below a minute.
+    Below a minute the seconds have `decimals`.
     """
     whole = round(seconds)
     if whole < 60:
@@ -72,7 +68,7 @@ def describe(error: BaseException) -> str:
     """Return an error as one line.
 
     The line of an error from inside TensorFlow has its kind, the name of the operation and the
-    first sentence. TensorFlow's own message goes on with the graph, over many lines.
+    first sentence; TensorFlow's own message continues with the graph, over many lines.
     """
     if isinstance(error, InputError | FailedRunError):
         return printable(error)

@@ -13,8 +13,8 @@ from neural_style.inputs.controls import as_compared, recolor, recolor_start, re
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
-from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, sizes_at
-from neural_style.inputs.terms import columns_of, spec_of, term_weights
+from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale
+from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.inputs.weights import find_weights
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Sizes",
     "as_compared",
     "at_scale",
-    "columns_of",
     "find_weights",
     "for_styles",
     "guides_of",
@@ -35,7 +34,6 @@ __all__ = [
     "recolor",
     "recolor_start",
     "restore_color",
-    "sizes_at",
     "spec_of",
     "take_pictures",
     "term_weights",

@@ -68,12 +68,8 @@ def as_compared(control: ColorControl, image: np.ndarray) -> np.ndarray:
 
 
 def restore_color(control: ColorControl, pastiche: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Return the pastiche, with the content's chroma under `luminance` and `luminance_only`.
-
-    Args:
-        control: The settings.
-        pastiche: RGB, 0..255, [H, W, 3].
-        content: The content image in its own colours, of any size.
+    """Return the pastiche, RGB, 0..255, [H, W, 3], with the chroma of the content image, which is
+    of any size, under `luminance` and `luminance_only`.
     """
     if control.preserve not in ("luminance", "luminance_only"):
         return pastiche

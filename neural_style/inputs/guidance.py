@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -35,16 +34,16 @@ def position_weights(
         kind: `simple` averages the mask over the pixels that a position stands for; `inside` keeps
             positions whose receptive field is inside the mask, `all` those where they overlap.
     """
-    convolve, pool = _PROPAGATION[kind]
+    spread, reduce = _PROPAGATION[kind]
     weights: dict[str, np.ndarray] = {}
     guide = mask
     for layer in layers:
         if len(weights) == len(set(wanted)):
             break  # below the deepest one wanted, a small mask may have no position left
-        if isinstance(layer, Convolution):
-            guide = convolve(guide, layer.kernel.shape[:2])
+        if isinstance(layer, Convolution) and spread:
+            guide = spread(guide, np.ones(layer.kernel.shape[:2], np.uint8))
         elif isinstance(layer, Pooling):
-            guide = pool(guide)
+            guide = reduce(_blocks(guide), axis=2)
         if layer.name in wanted:
             weights[layer.name] = np.square(guide)
     return weights
@@ -74,25 +73,12 @@ def _blocks(mask: np.ndarray) -> np.ndarray:
     return even.transpose(0, 2, 1, 3).reshape(height, width, 4)
 
 
-def _erode(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
-    return cv2.erode(mask, np.ones(sides, np.uint8))
-
-
-def _dilate(mask: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
-    return cv2.dilate(mask, np.ones(sides, np.uint8))
-
-
-# How a convolution with a kernel of (height, width), and a pooling, propagate a mask.
-_PROPAGATION: Mapping[
-    str,
-    tuple[Callable[[np.ndarray, tuple[int, ...]], np.ndarray], Callable[[np.ndarray], np.ndarray]],
-] = MappingProxyType(
-    {
-        "simple": (lambda mask, _sides: mask, lambda mask: _blocks(mask).mean(axis=2)),
-        "inside": (_erode, lambda mask: _blocks(mask).min(axis=2)),
-        "all": (_dilate, lambda mask: _blocks(mask).max(axis=2)),
-    }
-)
+# How a convolution changes a mask under its kernel, and how a pooling reduces a block of it.
+_PROPAGATION: dict[str, tuple[Callable[..., np.ndarray] | None, Callable[..., np.ndarray]]] = {
+    "simple": (None, np.mean),
+    "inside": (cv2.erode, np.min),
+    "all": (cv2.dilate, np.max),
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +103,7 @@ def guides_of(
         style: The settings.
         masks: The masks of each style at one scale.
         layers: The network's layers, in the order of depth.
-        graph: Style layers of the graph that only other runs use: every position weighs 1 there.
+        graph: Style layers of the graph; where only other runs use one, every position weighs 1.
 
     Raises:
         InputError: A mask has no area at a layer.

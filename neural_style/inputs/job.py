@@ -54,8 +54,6 @@ class Job:
     """Settings with every input read and checked.
 
     Attributes:
-        config: Settings.
-        pictures: The pictures that they name.
         weights: The network; random filters as they are drawn.
         digests: SHA-256 of each input file by its key, `content.image`, `style.images[0].mask`.
         provenance: What a sweep or an extension adds.
@@ -69,7 +67,7 @@ class Job:
 
     @cached_property
     def scales(self) -> tuple[Scale, ...]:
-        """The scales of the run, the coarsest first; see `schedule`."""
+        """The scales of the run, the coarsest first."""
         return schedule(self.config, self.pictures)
 
     def sizes(self, scale: Scale) -> Sizes:
@@ -78,7 +76,7 @@ class Job:
 
     @cached_property
     def spec(self) -> ObjectiveSpec:
-        """Layers and formulas of the run's own objective."""
+        """The run's own objective."""
         return spec_of(self.config)
 
     @property
@@ -108,13 +106,9 @@ class Job:
 
     @property
     def filters(self) -> tuple[Hashable, ...]:
-        """What random filters depend on: their seed and the pictures they are normalised over.
-
-        Empty for the filters of a file.
-        """
-        if self.weights.origin != "random":
-            return ()
-        return (self.config.init.seed, *self.digests.items())
+        """Seed and pictures on which random filters depend; empty for the filters of a file."""
+        drawn = self.weights.origin == "random"
+        return (self.config.init.seed, *self.digests.items()) if drawn else ()
 
     @property
     def styles(self) -> tuple[tuple[np.ndarray, float], ...]:
@@ -135,11 +129,10 @@ class Job:
         return replace(self, config=self.config.having(changes))
 
     def check(self) -> None:
-        """Check that every layer exists and keeps a position of every picture and mask at every
-        scale.
+        """Check that every layer keeps a position of every picture and mask at every scale.
 
         Raises:
-            InputError: Naming the layer, or the picture and its side.
+            InputError: Naming the layer that is missing, or the picture and its side.
         """
         for scale in self.scales:
             sizes = self.sizes(scale)
@@ -154,25 +147,20 @@ def fingerprint_of(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _bytes_of(pictures: Pictures) -> int:
-    return pictures.content.nbytes + sum(style.nbytes for style in pictures.styles)
-
-
-@dataclass
 class JobReader:
     """Reads and checks the inputs of runs; files that several runs name are read once.
 
-    Attributes:
-        fetch: Whether missing weights may be downloaded.
+    Missing weights are downloaded only with `fetch`.
     """
 
-    fetch: bool = True
-    _pictures: LRUCache[Pictures] = field(default_factory=lambda: LRUCache(_KEPT_BYTES, _bytes_of))
-    _networks: LRUCache[FoundWeights] = field(default_factory=lambda: LRUCache(_KEPT_NETWORKS))
-    _seeds: dict[str, int] = field(default_factory=dict)
-    _notices: set[str] = field(default_factory=set)
-    _digests: dict[Hashable, str] = field(default_factory=dict)
-    _checked: set[str] = field(default_factory=set)
+    def __init__(self, fetch: bool = True) -> None:
+        self.fetch = fetch
+        self._pictures: LRUCache[Pictures] = LRUCache(_KEPT_BYTES, lambda each: each.nbytes)
+        self._networks: LRUCache[FoundWeights] = LRUCache(_KEPT_NETWORKS)
+        self._seeds: dict[str, int] = {}
+        self._notices: set[str] = set()
+        self._digests: dict[Hashable, str] = {}
+        self._checked: set[str] = set()
 
     def job(self, config: Config) -> Job:
         """Return the job of a run; warn, once, of a network that is not the published one.

@@ -23,10 +23,9 @@ class Pictures:
     """The pictures as they are in their files, RGB, 0..255, float32, [H, W, 3].
 
     Attributes:
-        content: Content image.
-        styles: Style images, in the order of `config.style.images`.
+        styles: In the order of `config.style.images`.
         start: Picture that `init.from` names by its path; None for any other start.
-        alpha: The content image's transparency, 0..1, [H, W], or None where it has none.
+        alpha: The content image's transparency, 0..1, [H, W], if it has one.
         fine: For each style, the picture whose fine structure it is painted in first, or None.
             Empty if there are none.
         masks: For each style, where in the pastiche it is painted and which part of its image is
@@ -40,6 +39,11 @@ class Pictures:
     fine: tuple[np.ndarray | None, ...] = ()
     masks: tuple[tuple[np.ndarray | None, np.ndarray | None], ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the content and style images."""
+        return sum(picture.nbytes for picture in (self.content, *self.styles))
+
 
 def read_pictures(config: Config) -> Pictures:
     """Read every picture that the config names.
@@ -47,21 +51,19 @@ def read_pictures(config: Config) -> Pictures:
     Raises:
         ImageError: One cannot be read; the message begins with its key.
     """
-    most = config.image.max_pixels
+    most, path = config.image.max_pixels, config.init.path
     content = images.read_image(config.content.image, "content.image", most)
-    styles = [
-        images.read_image(style.path, f"style.images[{i}]", most)
+    styles = tuple(
+        images.read_image(style.path, f"style.images[{i}]", most).rgb
         for i, style in enumerate(config.style.images)
-    ]
-    path = config.init.path
+    )
     start = images.read_image(path, "init.from", most).rgb if path else None
-    rgb = tuple(style.rgb for style in styles)
-    masks = _read_masks(config, content.rgb, rgb)
-    return Pictures(content.rgb, rgb, start, content.alpha, _read_fine(config), masks)
+    masks = _read_masks(config, content.rgb, styles)
+    return Pictures(content.rgb, styles, start, content.alpha, _read_fine(config), masks)
 
 
 def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
-    """Read the pictures of fine structure."""
+    """Read the pictures of fine structure; empty if there are none."""
     if not any(style.fine for style in config.style.images):
         return ()
     most = config.image.max_pixels
@@ -87,13 +89,11 @@ def take_pictures(
         raise InputError("start: found none, expected the picture that init.from names by its path")
     picture = _take_picture(content, "content")
     taken = tuple(_take_picture(style, f"styles[{i}]") for i, style in enumerate(styles))
-    return Pictures(
-        picture,
-        taken,
-        None if start is None else _take_picture(start, "start"),
-        fine=_read_fine(config) if taken else (),
-        masks=_read_masks(config, picture, taken) if taken else (),
-    )
+    begun = None if start is None else _take_picture(start, "start")
+    if not taken:
+        return Pictures(picture, (), begun)
+    masks = _read_masks(config, picture, taken)
+    return Pictures(picture, taken, begun, fine=_read_fine(config), masks=masks)
 
 
 def for_styles(config: Config, number: int) -> Config:
@@ -116,16 +116,13 @@ def for_styles(config: Config, number: int) -> Config:
 
 
 def read_mask(path: Path, color: str | None, key: str, max_pixels: int) -> np.ndarray:
-    """Read a mask: a grey image, or the pixels of one colour of a segmentation.
+    """Return the mask in a file, [H, W], float32, 0..1.
 
     Args:
-        path: The file.
-        color: `#rrggbb`, or None for a grey image, white where the mask is 1.
+        path: A grey image, white where the mask is 1, or a segmentation.
+        color: The segmentation's colour where the mask is 1, `#rrggbb`; None for a grey image.
         key: The config key that named it.
         max_pixels: The most pixels it may have.
-
-    Returns:
-        [H, W], float32, 0..1.
 
     Raises:
         InputError: It cannot be read, or no pixel has the colour.

@@ -58,10 +58,6 @@ def work(scales: Sequence[Scale], done: int) -> float:
 def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
     """Return the scales of a run, the coarsest first, the last at `image.size`.
 
-    Args:
-        config: Settings.
-        pictures: The pictures as they are in their files.
-
     Raises:
         InputError: The scales do not increase up to the size, or `optimizer.iterations` has another
             number of values.
@@ -194,11 +190,10 @@ def masks_at(config: Config, pictures: Pictures, sizes: Sizes) -> Masks:
 
 
 def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
-    """Check that the network has every layer, and that each layer of a weight above 0 keeps a
-    position of every picture.
+    """Check that each layer of a weight above 0 keeps a position of every picture.
 
     Raises:
-        InputError: Naming the layer, or the picture and its side.
+        InputError: Naming a layer that is missing, of whatever weight, or a picture and its side.
     """
     sides = {}
     for key, section in (("content", config.content), ("style", config.style)):

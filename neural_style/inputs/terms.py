@@ -8,13 +8,8 @@ from neural_style.config import Config
 from neural_style.objective.spec import ObjectiveSpec, in_depth_order
 
 
-def spec_of(config: Config, *, tiled: bool = False, float64_sums: bool = False) -> ObjectiveSpec:
-    """Return the spec of a run's graph: its layers of non-zero weight, and its formulas.
-
-    Args:
-        config: Settings.
-        tiled, float64_sums: See `ObjectiveSpec`.
-    """
+def spec_of(config: Config) -> ObjectiveSpec:
+    """Return the spec of a run's graph: its layers of non-zero weight, and its formulas."""
     content, style, variation = config.content, config.style, config.total_variation
     normalized = {"content": content.normalize_gradients, "style": style.normalize_gradients}
     return ObjectiveSpec(
@@ -30,23 +25,12 @@ def spec_of(config: Config, *, tiled: bool = False, float64_sums: bool = False) 
         variation_norm=variation.norm if variation.weight else None,
         variation_exponent=variation.exponent,
         variation_channels=variation.channels,
-        tiled=tiled,
-        float64_sums=float64_sums,
     )
-
-
-def columns_of(config: Config) -> list[str]:
-    """Return the names of a run's terms, and `total`."""
-    return [*spec_of(config).terms, "total"]
 
 
 def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
     """Return the weight of each term: content layers by their own weights, style layers by shares
-    that sum to 1.
-
-    Args:
-        config: Settings.
-        size: (height, width) of the pastiche, which the normalization `pixels` divides by.
+    that sum to 1. The normalization `pixels` divides by the (height, width) of the pastiche.
     """
     content, style, spec = config.content, config.style, spec_of(config)
     raised = {
@@ -58,18 +42,12 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
     divisor = dict.fromkeys(spec.statistics, 1.0)
     if style.normalization == "pixels" and "gram" in divisor:
         divisor["gram"] = 36.0 * (size[0] * size[1]) ** 2  # 4 (3 H W)^2, as Keras' example has it
-    return {
-        **{f"content/{name}": content.weight * w for name, w in content.layers.items()},
-        **{
-            spec.style_term(name, statistic): style.weight
-            * (w / shares)
-            * compared[statistic]
-            / divisor[statistic]
-            for name, w in raised.items()
-            for statistic in spec.statistics
-        },
-        "total_variation": config.total_variation.weight,
-    }
+    weights = {f"content/{name}": content.weight * w for name, w in content.layers.items()}
+    for name, w in raised.items():
+        for statistic in spec.statistics:
+            weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
+            weights[spec.style_term(name, statistic)] = weight
+    return weights | {"total_variation": config.total_variation.weight}
 
 
 def _layers_in_use(weight: float, layers: Mapping[str, float]) -> tuple[str, ...]:

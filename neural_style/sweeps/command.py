@@ -14,7 +14,7 @@ from pathlib import Path
 from neural_style.config import Figure, Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
-from neural_style.inputs import Job, JobReader, Provenance, columns_of
+from neural_style.inputs import Job, JobReader, Provenance, spec_of
 from neural_style.inputs.weights import RANDOM_NOTICE
 from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
@@ -202,8 +202,8 @@ def _open_folder(plan: Plan, resumed: Path | None) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if output.tensorboard:
-        terms = dict.fromkeys(term for e in plan.experiments for term in columns_of(e.config))
-        announce(folder, typed([each.values for each in plan.experiments]), terms, NAMES)
+        terms = (term for e in plan.experiments for term in (*spec_of(e.config).terms, "total"))
+        announce(folder, typed([e.values for e in plan.experiments]), dict.fromkeys(terms), NAMES)
     return folder
 
 
