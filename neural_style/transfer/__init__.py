@@ -20,7 +20,6 @@ from neural_style.transfer.state import (
     LossHistory,
     Result,
     Scores,
-    Stopwatch,
     Watch,
 )
 
@@ -35,7 +34,6 @@ __all__ = [
     "LossHistory",
     "Result",
     "Scores",
-    "Stopwatch",
     "TransferSession",
     "Watch",
     "explained_memory",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from neural_style.inputs.weights import fit_filters
 from neural_style.objective.spec import ObjectiveSpec, depth_of, merge
 from neural_style.system.lru import LRUCache
 from neural_style.system.tensorflow_v1 import Device, wants_exact_sums
-from neural_style.transfer.memory import fit_within, is_predictable, may_be_cut, precision_of
+from neural_style.transfer.memory import fit_within, is_predictable, precision_of
 from neural_style.transfer.session import TransferSession, target_cache
 from neural_style.transfer.state import NO_WATCH, Result, Scores, Watch
 
@@ -32,28 +32,22 @@ Optimise = Callable[[TransferSession, Job, Pictures, Watch], Result]
 """Makes the pastiche of a job."""
 
 
-@dataclass
 class GraphCache:
     """Graphs and evaluators for one run after another on a device.
 
     A run that the open graph cannot serve closes it and opens another.
 
     Attributes:
-        device: The device.
         kept_bytes: Bytes of measured targets that are kept for the next run. With 0 there is no
             next run, and the graph is closed before the evaluator is opened, so that they need not
             fit into memory together.
     """
 
-    device: Device
-    kept_bytes: int = 0
-    _graphs: LRUCache[TransferSession] = field(
-        default_factory=lambda: LRUCache(1, close=lambda graph: graph.close())
-    )
-    _evaluators: LRUCache[Evaluator] = field(
-        default_factory=lambda: LRUCache(1, close=lambda evaluator: evaluator.close())
-    )
-    _painted: LRUCache[Pictures] = field(default_factory=lambda: LRUCache(1))
+    def __init__(self, device: Device, kept_bytes: int = 0) -> None:
+        self.device, self.kept_bytes = device, kept_bytes
+        self._graphs: LRUCache[TransferSession] = LRUCache(1, close=lambda each: each.close())
+        self._evaluators: LRUCache[Evaluator] = LRUCache(1, close=lambda each: each.close())
+        self._painted: LRUCache[Pictures] = LRUCache(1)
 
     def open(self, job: Job, build: Build) -> TransferSession:
         """Return the graph of a job."""
@@ -133,7 +127,7 @@ def graph_spec(job: Job, device: Device) -> ObjectiveSpec:
     """Return the specification of the graph that serves a job on a device."""
     return replace(
         job.provenance.spec or job.spec,
-        tiled=may_be_cut(job.config),
+        tiled=job.config.runtime.tile != "none",
         float64_sums=wants_exact_sums(device.kind, precision_of(job.config, device)),
     )
 
@@ -154,7 +148,7 @@ def group(
 
     Args:
         configs: Settings of the runs.
-        filters: `Job.filters` of each run; no filters differ if not given.
+        filters: `Job.filters` of each run; all alike if not given.
     """
     filters = filters or [()] * len(configs)
     groups: dict[tuple[Any, ...], list[tuple[ObjectiveSpec, list[int]]]] = {}

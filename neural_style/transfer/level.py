@@ -34,7 +34,6 @@ class Level:
     Attributes:
         job: The run; its tile shrinks where memory runs out.
         pictures: The pictures at this scale.
-        begun: Whether there is an iterate, of this scale or of the one before.
     """
 
     def __init__(
@@ -46,16 +45,7 @@ class Level:
         watch: Watch,
         before: Level | None = None,
     ) -> None:
-        """Resize the pictures.
-
-        Args:
-            graph: Graph and session.
-            job: The run.
-            pictures: The pictures in the colours that the losses compare; see `recolor`.
-            scale: The scale.
-            watch: Callbacks of the run.
-            before: The scale before; None for the first.
-        """
+        """Resize the pictures, which have the colours that the losses compare; see `recolor`."""
         self.job: Job = before.job if before else job
         self.pictures = at_scale(job.config, pictures, scale.longest)
         self._graph, self._scale, self._watch, self._source = graph, scale, watch, pictures
@@ -64,7 +54,7 @@ class Level:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a run."""
+        """Whether there is an iterate, of this scale or of the one before."""
         return self._run is not None
 
     @property
@@ -90,11 +80,7 @@ class Level:
         style is painted. The optimiser's state of the scale before is carried over.
         """
         pixels = preprocess(settle(start, self.pictures), self._graph.mean)
-
-        def put(run: Run) -> None:
-            run.start(pixels, self._run)
-
-        self._put(put)
+        self._put(lambda run: run.start(pixels, self._run))
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, whose state is handed over.
@@ -246,7 +232,7 @@ class Ending:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        """Take note of Ctrl-C and of divergence; other errors go on."""
+        """Record Ctrl-C or divergence; other errors propagate."""
         self.interrupted = isinstance(error, KeyboardInterrupt)
         self.failure = str(error) if isinstance(error, DivergedError) else ""
         return self.interrupted or bool(self.failure)
@@ -273,13 +259,7 @@ class DivergenceGuard:
         return cls(most, recoveries=int((~good).sum()), good=bool(good.any()))
 
     def check(self, run: Run, losses: Mapping[str, float], scale: str, iteration: int) -> None:
-        """Check the losses of an iterate.
-
-        Args:
-            run: The run, which has made a step from the iterate.
-            losses: Losses by term, `total` last.
-            scale: Label of the scale.
-            iteration: Number of the iterate.
+        """Check the losses by term of an iterate, from which the run has made a step.
 
         Raises:
             DivergedError: No recovery is left, or there is no good image to return to.

@@ -1,4 +1,4 @@
-"""The memory that a run takes on the CPU, and the tiles in which it fits into the memory there is.
+"""The memory that a run takes on the CPU, and the tiles in which it fits into what is available.
 
 Memory is predicted from the number of values that a run holds at once. benchmarks/memory.py
 measures the few factors between these and the truth, and reports how far off the predictions are.
@@ -16,7 +16,7 @@ from neural_style.config import Config
 from neural_style.errors import OutOfMemoryError, is_out_of_memory
 from neural_style.inputs import Job, Sizes
 from neural_style.network import winograd
-from neural_style.network.weights import Convolution, Layer, VGGWeights, pooling_for
+from neural_style.network.weights import Convolution, Layer, VGGWeights, parameters, pooling_for
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
 from neural_style.tiles import Spans, Stage, cut_image, is_larger, stored_values
@@ -25,23 +25,22 @@ log = logging.getLogger(__name__)
 
 PROCESS_BYTES = 0.75e9  # Python, TensorFlow and an empty session
 
-# Bytes held over those of the features that a gradient needs: while the image is changed, and in
-# the forward pass alone, which measures a style image.
+# Bytes held, relative to those of the features that a gradient needs: in an iteration, and in the
+# forward pass alone, which measures a style image.
 GRADIENT_OVERHEAD = {"float32": 1.5, "bfloat16": 1.8}
 FORWARD_OVERHEAD = {"float32": 0.75, "bfloat16": 1.0}
 ADAM_IMAGES = 10  # copies of the image, in float32: iterate, best, moments, average, ...
 LBFGS_IMAGES = 6  # besides the history
 LBFGS_STEP_IMAGES = 6  # more, between evaluations
-GRADIENT_IMAGES = 1  # of tiles, which is added up
+GRADIENT_IMAGES = 1  # that sum the gradients of tiles
 SORTED_COPIES = 3  # of values to be sorted: as they were, in order, and what they are matched with
-
 
 # Sides of squares that have as many pixels as the tiles that are tried.
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 SMALLER = 1.3  # least factor by which a side shrinks after memory has run out
 SHORTEST_HISTORY = 3
 SHORTEST_TILE = 64  # pixels
-AMPLE = 2.0  # times the predicted need; with less, the graph can also take images in tiles
+AMPLE = 2.0  # times the predicted need; with less, the graph is also built for tiles
 ROOM = 1.1  # times the predicted need that a tile must leave, as predictions may be low
 
 LESS_MEMORY = (
@@ -80,16 +79,16 @@ def prepare(job: Job, device: tensorflow_v1.Device) -> Job:
 
 
 def is_predictable(job: Job) -> bool:
-    """Return whether the memory there is is known; a graphics card reports only that it is full."""
+    """Return whether the available memory is known; a graphics card reports only a lack of it."""
     return job.config.runtime.device == "cpu" or job.config.runtime.memory is not None
 
 
 def fit(job: Job) -> Job:
-    """Return the job with a tile and a history of L-BFGS that fit into the memory there is.
+    """Return the job with a tile and a history of L-BFGS that fit into the available memory.
 
-    One piece is chosen if twice its need is there, else the largest tile that fits with some room
-    to spare. Where the history leaves too little for any tile, it is shortened. Where nothing fits,
-    the choice with the least need is returned. Only a tile of `auto` is chosen.
+    One piece is chosen if twice its need is available, else the largest tile that fits with some
+    room to spare. Where the history leaves too little for any tile, it is shortened. Where nothing
+    fits, the choice with the least need is returned. Only a tile of `auto` is chosen.
     """
     if job.config.runtime.tile != "auto":
         return job
@@ -118,11 +117,6 @@ def fit_within(job: Job) -> Job:
     return fit(job.having({"runtime.tile": "auto"}))
 
 
-def may_be_cut(config: Config) -> bool:
-    """Return whether the graph of a run has to be able to take images in tiles."""
-    return config.runtime.tile != "none"
-
-
 def in_tiles(job: Job) -> bool:
     """Return whether a picture of the run is cut at any scale, by settings without `auto`."""
     tile = job.config.runtime.tile
@@ -132,9 +126,7 @@ def in_tiles(job: Job) -> bool:
 def smaller_tile(config: Config, most: int) -> int | None:
     """Return the next smaller tile than the settings have; None if there is none.
 
-    Args:
-        config: Settings.
-        most: Pixels of the largest picture at the scale at hand.
+    `most` is the number of pixels of the largest picture at this scale.
     """
     tile, seen = config.runtime.tile, math.sqrt(most)
     seen = min(tile, seen) if isinstance(tile, int) else seen
@@ -151,16 +143,12 @@ def shortage(asked: Job, fitted: Job) -> str:
     """Return a warning of too little memory for a job that was fitted; empty if there is enough."""
     needed, there = peak_bytes(fitted), available_bytes(fitted.config.runtime.memory)
     if needed > there:
-        return (
-            f"predicted to need {needed / 1e9:.1f} GB of memory, of {there / 1e9:.1f} GB there "
-            f"are; {LESS_MEMORY}"
-        )
-    history = fitted.config.optimizer.history
-    if history < asked.config.optimizer.history:
-        return (
-            f"optimizer.history: {history} in place of {asked.config.optimizer.history}, "
-            "for which there is too little memory"
-        )
+        share = f"{needed / 1e9:.1f} GB of memory, of {there / 1e9:.1f} GB available"
+        return f"predicted to need {share}; {LESS_MEMORY}"
+    history, wanted = fitted.config.optimizer.history, asked.config.optimizer.history
+    if history < wanted:
+        too_little = "for which there is too little memory"
+        return f"optimizer.history: {history} in place of {wanted}, {too_little}"
     return ""
 
 
@@ -183,22 +171,20 @@ def memory_advice(job: Job) -> str:
     """Return the message of a run that ran out of memory."""
     needed, there = peak_bytes(job), available_bytes(job.config.runtime.memory)
     side = job.scales[-1].longest
-    fixed = PROCESS_BYTES + _picture_bytes(job)
+    fixed = PROCESS_BYTES + job.pictures.nbytes
     share = max(there - fixed, 0.0) / max(needed - fixed, 1.0)
-    room = ""  # where there is enough, or a card tells nothing, the prediction is wrong
+    room = ""  # stays empty where a card tells nothing, or the prediction was too low
     if there < needed and is_predictable(job):
-        room = f", of {there / 1e9:.1f} GB there are"
+        room = f", of {there / 1e9:.1f} GB available"
         room += f", enough for about {int(side * math.sqrt(share))} px" if share else ""
-    return (
-        f"out of memory: {side} px were predicted to need {needed / 1e9:.1f} GB{room}; "
-        f"{LESS_MEMORY}"
-    )
+    predicted = f"{side} px were predicted to need {needed / 1e9:.1f} GB{room}"
+    return f"out of memory: {predicted}; {LESS_MEMORY}"
 
 
 def peak_bytes(job: Job) -> float:
     """Return the most resident memory of the process at once, with the tile of the settings."""
     precision = _precision(job.config)
-    held = PROCESS_BYTES + _weight_bytes(job.weights, job.layers, precision) + _picture_bytes(job)
+    held = PROCESS_BYTES + _weight_bytes(job.weights, job.layers, precision) + job.pictures.nbytes
     return held + max(
         scale_bytes(job.config, job.layers, job.sizes(scale), scale.iterations)
         for scale in job.scales
@@ -242,7 +228,7 @@ def scale_bytes(
 
 
 def spare_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
-    """Return the bytes that one scale leaves of the memory there is at this moment."""
+    """Return the bytes of the memory available now that one scale leaves free."""
     needed = resident_bytes() + scale_bytes(config, layers, sizes)
     return max(available_bytes(config.runtime.memory) - needed, 0.0)
 
@@ -295,12 +281,6 @@ def values_of(stage: Stage, width: int, tile: Spans, layers: Collection[str] | N
     return found
 
 
-def feature_values(layers: Sequence[Layer], size: tuple[int, int]) -> int:
-    """Return how many values of an image (height, width) are kept for its gradient."""
-    ((stage, (whole,)),) = cut_image(layers, size, None)
-    return values_of(stage, size[1], whole)
-
-
 def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
     """Return how many values of an image (height, width) are sorted for histograms."""
     ((stage, (whole,)),) = cut_image(layers, size, None)
@@ -316,8 +296,8 @@ def _sorted_layers(config: Config) -> set[str]:
 
 def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) -> int:
     """Return the bytes of the weights: float32 variables share the memory of the arrays."""
-    read = sum(_parameters(layer) for layer in weights.layers)
-    used = sum(_parameters(layer) for layer in layers)
+    read = sum(map(parameters, weights.layers))
+    used = sum(map(parameters, layers))
     held = 4 * read + (0 if precision == "float32" else _value_bytes(precision) * used)
     if tensorflow_v1.wants_winograd("cpu", precision):
         kernels = [layer.kernel.shape for layer in layers if isinstance(layer, Convolution)]
@@ -325,18 +305,9 @@ def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) 
     return held
 
 
-def _picture_bytes(job: Job) -> int:
-    """Return the bytes of the pictures as they were read."""
-    return job.pictures.content.nbytes + sum(style.nbytes for style in job.pictures.styles)
-
-
 def _precision(config: Config) -> str:
     """Return the precision of resolved settings; float32 where it is still open."""
     return "bfloat16" if config.runtime.precision == "bfloat16" else "float32"
-
-
-def _parameters(layer: Layer) -> int:
-    return layer.kernel.size + layer.bias.size if isinstance(layer, Convolution) else 0
 
 
 def _value_bytes(precision: str) -> int:

@@ -27,7 +27,7 @@ from neural_style.transfer.memory import (
 from neural_style.transfer.product_rate import product_rate
 
 START_SECONDS = 5.0  # the import, the graph, the first run at a size
-ITERATION_SECONDS = 0.01  # what an iteration costs however small the image
+ITERATION_SECONDS = 0.01  # fixed cost of an iteration, however small the image
 EIGEN_SECONDS = 1.1e-9  # of the eigenvalues of a C x C covariance, over C^3
 SORT_SECONDS = 9e-8  # of sorting, for each value
 
@@ -35,7 +35,7 @@ SORT_SECONDS = 9e-8  # of sorting, for each value
 # processor with AVX-512 that has it in hardware. Others imitate it as fast as float32.
 EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
 
-WINOGRAD_SHARE = 0.57  # of the time of a convolution, that it takes by minimal filtering
+WINOGRAD_SHARE = 0.57  # time of a convolution by minimal filtering over its direct time
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,8 @@ class Prediction:
 def predict(job: Job, rate: float | None = None) -> Prediction:
     """Return the memory and time of a run on the CPU, without TensorFlow.
 
-    Args:
-        job: The run.
-        rate: Operations a second of a float32 matrix product on the threads of the run; measured
-            if not given.
+    `rate` is that of a float32 matrix product on the threads of the run, in operations a second;
+    it is measured if not given.
     """
     asked = job.config.runtime.precision
     precision = tensorflow_v1.choose_precision(asked, hardware.bfloat16_cpu())

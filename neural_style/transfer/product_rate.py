@@ -35,7 +35,7 @@ def product_rate(threads: int) -> float:
 
 
 def has_avx512() -> bool:
-    """Tell whether the processor has AVX-512."""
+    """Return whether the processor has AVX-512."""
     try:
         return "avx512f" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:

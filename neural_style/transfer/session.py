@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from neural_style import objective, optimizers
 from neural_style.config import Config
 from neural_style.inputs import ScaledPictures, Sizes, guides_of, term_weights
 from neural_style.network import Layer, preprocess
-from neural_style.objective import Objective, set_guides, set_image, set_region
+from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
 from neural_style.objective.losses import StyleStatistics, quantiles
 from neural_style.objective.variables import FedVariable, assign
+from neural_style.optimizers import Optimizer
 from neural_style.system.lru import LRUCache
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles import (
@@ -97,8 +97,8 @@ class TransferSession:
 
     mean: np.ndarray
     layers: tuple[Layer, ...]
-    objective: objective.Objective
-    optimizer: optimizers.Optimizer
+    objective: Objective
+    optimizer: Optimizer
     session: tf.Session
     tiles: TileGraph | None = None
     used: tuple[Layer, ...] = ()
@@ -118,18 +118,18 @@ class TransferSession:
             for i, (style, weight) in enumerate(inputs.styles)
         ]
         tiling = self._tiling(config, inputs, callback)
-        how = (config.style.targets, tiling and tiling.side)
+        groups = config.style.targets
+        how = (groups, tiling and tiling.side)
         key = target_key(content, sources, how) if self.cache.most else None
         targets = self.cache.get_or_make(
-            key,
-            lambda: measure_targets(run, handles, content, sources, config.style.targets, tiling),
+            key, lambda: measure_targets(run, handles, content, sources, groups, tiling)
         )
         assign_targets(run, handles, targets)
         if tiling and not isinstance(targets.content, Mapping):
             self.evaluation = tiling.evaluation(run, content, targets.content, targets.style)
-        objective.set_guides(run, handles, [each.painted for each in guides])
-        objective.set_region(run, handles, inputs.region)
-        objective.set_weights(run, handles, term_weights(config, inputs.size))
+        set_guides(run, handles, [each.painted for each in guides])
+        set_region(run, handles, inputs.region)
+        set_weights(run, handles, term_weights(config, inputs.size))
 
     def _tiling(
         self, config: Config, inputs: ScaledPictures, callback: TileCallback
@@ -200,8 +200,7 @@ def measure_targets(
     guides are overwritten.
 
     Args:
-        session: Session of the objective's graph.
-        objective: Its handles.
+        session, objective: The session of a graph, and its handles.
         content: Content image, [1, H, W, 3], RGB minus the mean.
         styles: Style images, each of its own size.
         groups: Style images that make up each target; one target of all if not given.
@@ -214,17 +213,14 @@ def measure_targets(
     measured = [_measure_style(session, objective, style, len(groups), tiling) for style in styles]
     weights = [[styles[i].weight for i in group] for group in groups]
     whole = sum(map(sum, weights))
-    return Targets(
-        features,
-        {
-            name: tuple(
-                _mixture([measured[i][name] for i in group], shares)
-                for group, shares in zip(groups, weights, strict=True)
-            )
-            for name in objective.style_targets
-        },
-        tuple(sum(shares) / whole for shares in weights),
-    )
+    mixed = {
+        name: tuple(
+            _mixture([measured[i][name] for i in group], shares)
+            for group, shares in zip(groups, weights, strict=True)
+        )
+        for name in objective.style_targets
+    }
+    return Targets(features, mixed, tuple(sum(shares) / whole for shares in weights))
 
 
 def _measure_content(
@@ -253,17 +249,15 @@ def _measure_style(
         set_guides(session, objective, [style.guides] * targets)
     if tiling and tiling.tiles(style.image):
         return measure_style(session, tiling, style.image)
-    found = session.run(
-        {name: sums[0].present() for name, sums in objective.style_statistics.items()}
-    )
+    wanted = {name: sums[0].present() for name, sums in objective.style_statistics.items()}
+    found = session.run(wanted)
     return {name: StyleStatistics(**values) for name, values in found.items()}
 
 
 def _nothing(held: FedVariable) -> np.ndarray:
     """Return a value without positions."""
-    variable = held.variable
-    sides = [side or 0 for side in variable.shape.as_list()]
-    return np.zeros(sides, variable.dtype.as_numpy_dtype)
+    sides = [side or 0 for side in held.variable.shape.as_list()]
+    return np.zeros(sides, held.variable.dtype.as_numpy_dtype)
 
 
 def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> StyleStatistics:

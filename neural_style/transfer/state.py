@@ -39,13 +39,7 @@ class LossHistory:
         values: Mapping[str, float] | Sequence[float] | npt.NDArray[np.floating],
         scale: str,
     ) -> None:
-        """Add one row.
-
-        Args:
-            iteration: Number of the iterate, counted through all scales.
-            seconds: Seconds since the run began.
-            values: The terms by name, or in the order of `columns`.
-            scale: Label of the scale, such as `384x288`.
+        """Add one row, its values by name or in the order of `columns`.
 
         Raises:
             ValueError: There are more or fewer values than columns.

@@ -11,8 +11,9 @@ from conftest import vgg19
 from neural_style.config import make_config
 from neural_style.inputs import Job, Pictures
 from neural_style.network.weights import layers_needed
+from neural_style.tiles import cut_image
 from neural_style.transfer import prediction
-from neural_style.transfer.memory import PROCESS_BYTES, feature_values, sorted_values
+from neural_style.transfer.memory import PROCESS_BYTES, sorted_values, values_of
 from neural_style.transfer.prediction import (
     ITERATION_SECONDS,
     Prediction,
@@ -39,6 +40,11 @@ def forecast(shape: tuple[int, int] = (512, 512), rate: Any = 1e12, **sections: 
     sections["runtime"] = own | sections.get("runtime", {})
     pictures = Pictures(picture(*shape), (picture(512, 512),))
     return predict(Job(make_config(sections), pictures, vgg19()), rate)
+
+
+def feature_values(layers: Any, size: tuple[int, int]) -> int:
+    ((stage, (whole,)),) = cut_image(layers, size, None)
+    return values_of(stage, size[1], whole)
 
 
 def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
