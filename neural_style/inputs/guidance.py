@@ -83,11 +83,8 @@ _PROPAGATION: dict[str, tuple[Callable[..., np.ndarray] | None, Callable[..., np
 
 @dataclass(frozen=True)
 class Guides:
-    """The weights of the positions of each layer, [H', W'], for one style.
-
-    Attributes:
-        painted: Those of the pastiche: where the style counts.
-        taken: Those of the style image: which part of it counts.
+    """The weights of the positions of each layer, [H', W'], for one style: those of the pastiche,
+    where it is painted, and those of its own image, from which it is taken.
     """
 
     painted: Mapping[str, np.ndarray]
@@ -100,7 +97,6 @@ def guides_of(
     """Return the guides of each style; none if there are no masks.
 
     Args:
-        style: The settings.
         masks: The masks of each style at one scale.
         layers: The network's layers, in the order of depth.
         graph: Style layers of the graph; where only other runs use one, every position weighs 1.

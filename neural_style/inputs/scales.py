@@ -29,12 +29,8 @@ Masks: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], ...]"
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale of a run.
-
-    Attributes:
-        longest: Longest side of the content image, pixels.
-        first: Iterations made at the scales before.
-        iterations: Iterations at this one.
+    """One scale of a run: the longest side of the content image in pixels, the number of iterations
+    at the scales before, and at this one.
     """
 
     longest: int

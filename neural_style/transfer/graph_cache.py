@@ -144,11 +144,8 @@ def group(
 
     They share everything that shapes a graph except layers, of which the graph has all; a layer
     that a run does not use weighs 0 in it. As that costs time, the deepest layer must be the same.
-    Graphs of the same filters, which share an evaluator, follow one another.
-
-    Args:
-        configs: Settings of the runs.
-        filters: `Job.filters` of each run; all alike if not given.
+    Graphs of the same filters, which share an evaluator, follow one another. `filters` are the
+    `Job.filters` of each run; all alike if not given.
     """
     filters = filters or [()] * len(configs)
     groups: dict[tuple[Any, ...], list[tuple[ObjectiveSpec, list[int]]]] = {}

@@ -221,7 +221,7 @@ class Ending:
 
     Attributes:
         interrupted: Whether Ctrl-C ended it.
-        failure: Message of the losses that stayed NaN or infinite; empty if there were none.
+        failure: Message about losses that stayed NaN or infinite; empty if there were none.
     """
 
     interrupted: bool = False
@@ -242,10 +242,7 @@ class Ending:
 class DivergenceGuard:
     """Sends a run back to its best image, with half the step, when a loss is NaN or infinite.
 
-    Attributes:
-        most: Recoveries that are allowed.
-        recoveries: Recoveries made.
-        good: Whether there was an iterate with finite losses.
+    It allows `most` recoveries, the first once there was a `good` iterate, of finite losses.
     """
 
     most: int

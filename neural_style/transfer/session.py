@@ -88,7 +88,6 @@ class TransferSession:
         mean: The network's mean pixel, RGB, [3].
         layers: The network's layers, in the order of depth.
         objective, optimizer: Handles of the graph.
-        session: The session, open.
         tiles: The objective tile by tile; None where no image is cut.
         used: The layers that the objective needs.
         cache: Targets that were measured, for other runs of the same pictures.

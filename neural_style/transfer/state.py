@@ -138,7 +138,6 @@ class Checkpoint:
 
     Attributes:
         done: Iterations made, through all scales.
-        history: Losses up to here.
         state: State of the optimiser.
         identity: Settings and digests of the inputs, which decide the run; see `Job.identity`.
     """
