@@ -15,6 +15,7 @@ from references import ROOT
 
 import style_transfer
 import vgg19_matconvnet as vgg
+from neural_style import sweeps
 from neural_style.config import Config, load_source, validate
 from neural_style.config.source import Source
 from neural_style.evaluation.metrics import ssim
@@ -136,7 +137,7 @@ def test_every_figure_makes_its_first_and_its_last_picture(path, tiny_mat, tmp_p
         plan = plan_sweep(source, config)
         return replace(plan, experiments=plan.experiments[:: len(plan.experiments) - 1])
 
-    monkeypatch.setattr(style_transfer, "plan_sweep", first_and_last)
+    monkeypatch.setattr(sweeps, "plan_sweep", first_and_last)
     monkeypatch.setattr(supply, "random_weights", lambda seed: vgg.load_weights(tiny_mat))
     quick = (*QUICK, *QUICK_OF.get(path.stem, ()))
     runs = make(path, tmp_path / "runs", f"network.weights={tiny_mat}", *quick)
