@@ -119,8 +119,10 @@ class Mistake:
 
 @dataclass
 class Source:
-    """Settings as plain values (dict, list, SourceText, int, float, bool, None), the origins of all
-    keys and items of lists, the mistakes in the YAML itself, and the number of overrides so far.
+    """Settings as plain values: dict, list, SourceText, int, float, bool, None.
+
+    With them go the origins of all keys and items of lists, the mistakes in the YAML itself, and
+    the number of overrides so far.
     """
 
     values: dict[str, Any] = field(default_factory=dict)

@@ -61,8 +61,9 @@ def factorise(covariance: np.ndarray, eigh: Callable[..., Any] = np.linalg.eigh)
 
 
 def overlap(factor: np.ndarray, covariance: np.ndarray) -> float:
-    """Return tr (T^1/2 S T^1/2)^1/2 of a factor B of T and of S: with any B of B B^T = T the
-    eigenvalues above 0 are those of B^T S B.
+    """Return tr (T^1/2 S T^1/2)^1/2 for a factor B, with B B^T = T, and S.
+
+    The eigenvalues above 0 are those of B^T S B.
     """
     values = np.linalg.eigvalsh(factor.T @ covariance @ factor)
     return float(np.sqrt(np.maximum(values, 0)).sum())

@@ -56,8 +56,8 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
 def edge_ssim(image: np.ndarray, reference: np.ndarray) -> float | None:
     """Return the structural similarity of the edges of two pictures of one size.
 
-    This is `ssim` of E = sqrt((X^2 + Y^2) / 2) in place of the luminance, where X and Y are its
-    Sobel derivatives by the kernels [1 2 1]^T [-1 0 1] / 4 and their transpose. E is 0..255 as the
+    This is `ssim` of E = sqrt((X^2 + Y^2) / 2) in place of the luminance. X and Y are its Sobel
+    derivatives by the kernels [1 2 1]^T [-1 0 1] / 4 and their transpose. E is 0..255 as the
     luminance is, which is the dynamic range in C1 and C2. The luminance repeats beyond its border.
 
     Raises:
@@ -77,9 +77,9 @@ def color_distance(colors: Gaussian, style: Gaussian) -> float:
 
     The 2-Wasserstein distance of the Gaussians fitted to their colours in CIE 1976 L*a*b*, in units
     of that space, of which 2 are just visible: a picture whose colours are all shifted by 5 has 5.
-    Means and covariances are what most methods of colour transfer match, have a closed form and
-    need no random directions, as the sliced distance would; they cannot tell two palettes of equal
-    spread apart. Neither positions nor the number of pixels matter.
+    Most methods of colour transfer match means and covariances. They have a closed form and need no
+    random directions, as the sliced distance does, but do not tell palettes of equal spread apart.
+    Neither positions nor the number of pixels matter.
     """
     return squared_wasserstein(colors, style) ** 0.5
 
@@ -88,8 +88,8 @@ def grain(image: np.ndarray) -> float:
     """Return the standard deviation of the luminance minus its own blur, in grey levels.
 
     The blur is a Gaussian of one pixel, with the picture reflected at its borders. A checkerboard
-    of single pixels that are a brighter or darker than their mean has a grain of a, white noise of
-    deviation s one of 0.87 s, a smooth picture one of 0; sharp edges count as well.
+    of single pixels, each +a or -a from the mean, has a grain of a, and white noise of deviation s
+    one of 0.87 s. A smooth picture has 0. Sharp edges count as well.
     """
     values = luminance(image.astype(np.float32, copy=False), "ycrcb")
     return float(np.std(values - gaussian_blur(values, GRAIN), dtype=np.float64))

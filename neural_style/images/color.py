@@ -177,7 +177,7 @@ def _match_ranks(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     """Match the histogram of one channel, [H, W], to that of another, [h, w].
 
     A value that fills the ranks p to q of the style becomes the mean of the content's quantiles
-    from p to q, so that the mean over all is the content's.
+    from p to q. So the mean over all is the content's.
     """
     _, index, counts = np.unique(style, return_inverse=True, return_counts=True)
     # The integral of the quantile function is linear between knots, one for each content pixel.

@@ -2,8 +2,8 @@
 "Controlling Perceptual Factors in Neural Style Transfer", section 4).
 
 A mask is [H, W], float32, 0..1, of the size of its image. A layer's guidance channel T is the mask
-at the layer's size; its square is the weight of a position in the layer's sums, so that they are
-those of F o T. Dividing them by the sum of the weights is the paper's normalisation of T.
+at the layer's size. Its square is the weight of a position in the layer's sums, which so are those
+of F o T. Dividing them by the sum of the weights is the paper's normalisation of T.
 """
 
 from __future__ import annotations

@@ -179,8 +179,8 @@ def _register_sum_alone() -> str:
 def _register_mirrored_gradient() -> str:
     """Return the name of a gradient of convolutions of odd sides that keep the size.
 
-    It convolves the gradient from above with the mirrored kernel, which on a CPU takes two thirds
-    of the time of TensorFlow's own operation for the first blocks, nine tenths for the last.
+    It convolves the gradient from above with the mirrored kernel. On a CPU that takes two thirds of
+    the time of TensorFlow's own operation in the first blocks, and nine tenths in the last.
     """
 
     def gradient(convolution: tf.Operation, above: tf.Tensor) -> tuple[tf.Tensor, None]:

@@ -31,7 +31,7 @@ def random_weights(seed: int) -> VGGWeights:
     """Return VGG-19 with orthogonal kernels and zero biases.
 
     Random filters carry texture and style nearly as well as trained ones (Ustyuzhaninov et al.
-    2016, He et al. 2016) if every channel has zero mean and a sensible variance before its ReLU,
+    2016, He et al. 2016). Every channel needs zero mean and a sensible variance before its ReLU,
     which `normalise_filters` provides.
     """
     rng = np.random.default_rng(seed)
@@ -122,8 +122,8 @@ def _deviation(convolution: Convolution) -> float:
     """Return the standard deviation of the normalised output of a random convolution.
 
     ReLU is homogeneous, so the scale of a layer only weights its losses. With these scales the same
-    weights suit random and trained filters: 8 sqrt(C) for the first convolution of a block, where
-    style is compared (its loss falls with C^2 at equal deviations), 64 for the others, for content.
+    weights suit random and trained filters. Style is compared at the first convolution of a block:
+    8 sqrt(C), as its loss falls with C^2 at equal deviations. The others, for content, have 64.
     """
     first_of_block = convolution.name.endswith("_1")
     return 8.0 * convolution.bias.size**0.5 if first_of_block else 64.0

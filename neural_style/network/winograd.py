@@ -1,7 +1,7 @@
 """Convolutions of 3 x 3 taps by Winograd's minimal filtering, for processors without a faster way.
 
-An output of 4 x 4 positions takes 36 products for each pair of channels in place of 144: with the
-6 x 6 inputs d that it depends on and the kernel g it is A^T ((G g G^T) * (B^T d B)) A (Lavin and
+An output of 4 x 4 positions takes 36 products for each pair of channels in place of 144. It is
+A^T ((G g G^T) * (B^T d B)) A, of the kernel g and the 6 x 6 inputs d that it depends on (Lavin and
 Gray 2016, "Fast algorithms for convolutional neural networks"). The matrices evaluate polynomials
 at six points, where they are multiplied, and interpolate the result.
 
@@ -29,7 +29,7 @@ MOST_TILES = 22 * EVEN_ROWS  # of a product; with more, intermediate values leav
 FEWEST_TILES = 64  # of a product; with fewer it is slow
 STRIPS = 2  # convolved at once: the transforms of one beside the products of another
 
-# Multiplications up to which TensorFlow computes a product on one thread: two such products at once
+# Multiplications up to which TensorFlow computes a product on one thread. Two such products at once
 # are twice as fast as one on two threads, and are rounded as on one.
 ALONE = 1 << 20
 

@@ -230,9 +230,10 @@ def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tenso
 
 
 def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
-    """Mean of (F - remap(F))^2, where remap gives each channel the histogram of the style's channel
-    (Risser et al. 2017, eq. 8, as a mean): the squared 1-D Wasserstein distance of each channel.
+    """Mean of (F - remap(F))^2 (Risser et al. 2017, eq. 8, as a mean).
 
+    remap gives each channel the histogram of the style's channel, so that this is the squared 1-D
+    Wasserstein distance of each channel.
     Sorted values are matched rank by rank, interpolated where the style has another number of
     positions. As in the paper, remap(F) is held fixed for the gradient.
     """

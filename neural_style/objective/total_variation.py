@@ -2,8 +2,8 @@
 
 dx and dy are the differences between a pixel and its right and lower neighbour, in three channels.
 Each form is a sum over positions or a mean over its own number of differences. A part of an image
-sums the differences of its own pixels, whose neighbours may lie outside it, so that the sums and
-numbers of disjoint parts add up to those of the whole.
+sums the differences of its own pixels, whose neighbours may lie outside it. So the sums and numbers
+of disjoint parts add up to those of the whole.
 """
 
 from __future__ import annotations

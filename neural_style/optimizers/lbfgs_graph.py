@@ -36,8 +36,8 @@ _FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 class LBFGSGraph:
     """Handles of the graph; R rows of CHUNK numbers hold a vector.
 
-    Notation: s_1..s_m and y_1..y_m are the steps and the changes of the gradient in the history, g
-    is the gradient, P the preconditioner, d the direction. s and y without an index lead from the
+    Notation: s_1..s_m and y_1..y_m are the steps and the changes of the gradient in the history.
+    g is the gradient, P the preconditioner, d the direction. s and y without an index lead from the
     anchor to the current image.
 
     Attributes:
@@ -209,7 +209,7 @@ def precondition(gradient: tf.Tensor) -> tf.Tensor:
     """Return P times a gradient by an image, both [1, H, W, 3] of any size.
 
     The style and content losses curve far more along fine changes of an image than along coarse
-    ones, so that a plain optimiser spends most of its iterations on broad areas. The BPX
+    ones. A plain optimiser therefore spends most of its iterations on broad areas. The BPX
     preconditioner (Bramble, Pasciak and Xu 1990) answers that at the price of an image pyramid:
 
         P v = v + sum_l 2^(l - 1) U^l D^l v,    l = 1 ... LEVELS

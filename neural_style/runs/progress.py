@@ -29,8 +29,8 @@ class _Iterate(NamedTuple):
 class Progress:
     """Shows the iterate, its total loss, iterations per second and the remaining time.
 
-    Where the stream is no terminal, the first and the last iterate get a line, and between them one
-    after each tenth of the iterations, but at most one in ten seconds.
+    Where the stream is no terminal, the first and the last iterate get a line. Between them a line
+    follows each tenth of the iterations, but at most one in ten seconds.
 
         with Progress(200) as progress:
             for iteration in range(1, 201):

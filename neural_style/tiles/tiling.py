@@ -6,7 +6,7 @@ missing, and the next tile's output begins there. So the output of each layer la
 that of the layer before, and the first tile may have no row of a deep layer.
 
 Lags add up, and the last tile has to catch up on all of them. Where a pooling leaves few values,
-its output for all tiles is therefore collected and cut anew: there the next stage begins.
+its output for all tiles is therefore collected and cut again: there the next stage begins.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def has_avx512() -> bool:
 def measure(threads: int) -> float:
     """Return the operations a second of products on threads that do not wait for each other.
 
-    A product that is shared out waits for the slowest thread, on a busy machine for long, while of
-    these short ones most are made without a break, so that their median is that of an idle machine.
+    A product that threads share waits for the slowest of them, for long on a busy machine. Most of
+    these short ones are computed without a break, so their median is that of an idle machine.
     """
     with ThreadPoolExecutor(threads) as pool:
         seconds = pool.map(_median_seconds, range(threads))
