@@ -18,7 +18,7 @@ class DivergedError(FailedRunError):
 
 
 class OutOfMemoryError(FailedRunError):
-    """A run that needs more memory than there is."""
+    """A run that needs more memory than is available."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -62,8 +62,7 @@ def obtain(
     """Download a missing file if settings and user allow it; return whether `target` exists now.
 
     Args:
-        remote: The file.
-        target: Its path.
+        remote, target: The file, and its path here.
         mode: Without a terminal `ask` downloads, unless the environment variable CI is set.
         confirm: Asks the user a question; None where there is no terminal.
 

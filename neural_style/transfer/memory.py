@@ -143,12 +143,11 @@ def shortage(asked: Job, fitted: Job) -> str:
     """Return a warning of too little memory for a job that was fitted; empty if there is enough."""
     needed, there = peak_bytes(fitted), available_bytes(fitted.config.runtime.memory)
     if needed > there:
-        share = f"{needed / 1e9:.1f} GB of memory, of {there / 1e9:.1f} GB available"
-        return f"predicted to need {share}; {LESS_MEMORY}"
+        amounts = f"{needed / 1e9:.1f} GB of memory, of {there / 1e9:.1f} GB available"
+        return f"predicted to need {amounts}; {LESS_MEMORY}"
     history, wanted = fitted.config.optimizer.history, asked.config.optimizer.history
     if history < wanted:
-        too_little = "for which there is too little memory"
-        return f"optimizer.history: {history} in place of {wanted}, {too_little}"
+        return f"optimizer.history: {history} in place of {wanted}, for lack of memory"
     return ""
 
 
@@ -157,7 +156,7 @@ def explained_memory(job: Job) -> Iterator[None]:
     """Turn running out of memory in the block into an error with advice.
 
     Raises:
-        OutOfMemoryError: The run needs more memory than there is.
+        OutOfMemoryError: The run needs more memory than is available.
     """
     try:
         yield
@@ -200,11 +199,8 @@ def scale_bytes(
     and what their values are matched with are left out: where there is no room, files hold them.
     """
     precision = _precision(config)
-    tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
-    content, *styles = (
-        _AtOnce.of(config, layers, size, tile, _value_bytes(precision))
-        for size in (sizes.content, *sizes.styles)
-    )
+    pictures = (sizes.content, *sizes.styles)
+    content, *styles = (_AtOnce.of(config, layers, size) for size in pictures)
     image = 12 * math.prod(sizes.content)  # three float32 values a pixel
     step = GRADIENT_OVERHEAD[precision] * content.features + SORTED_COPIES * content.sorted
     step += 2 * content.carried  # and their gradient
@@ -249,22 +245,17 @@ class _AtOnce(NamedTuple):
     in_tiles: bool
 
     @classmethod
-    def of(
-        cls,
-        config: Config,
-        layers: Sequence[Layer],
-        size: tuple[int, int],
-        tile: int | None,
-        width: int,
-    ) -> _AtOnce:
-        """Return them for an image (height, width) in tiles of a side, `width` bytes a value."""
+    def of(cls, config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> _AtOnce:
+        """Return them for an image (height, width), with the tile of the settings."""
+        tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
+        value_bytes = 4 if _precision(config) == "float32" else 2
         stages = cut_image(layers, size, tile)
         seen = [(stage, size[1], each) for stage, tiles in stages for each in tiles]
         features = max(values_of(*each) for each in seen)
         compared = _sorted_layers(config)
         ordered = max(values_of(*each, compared) for each in seen) if compared else 0
-        carried = width * stored_values(layers, size, tile)
-        return cls(width * features, 4 * ordered, carried, len(stages[0][1]) > 1)
+        carried = value_bytes * stored_values(layers, size, tile)
+        return cls(value_bytes * features, 4 * ordered, carried, len(stages[0][1]) > 1)
 
 
 def values_of(stage: Stage, width: int, tile: Spans, layers: Collection[str] | None = None) -> int:
@@ -298,7 +289,7 @@ def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) 
     """Return the bytes of the weights: float32 variables share the memory of the arrays."""
     read = sum(map(parameters, weights.layers))
     used = sum(map(parameters, layers))
-    held = 4 * read + (0 if precision == "float32" else _value_bytes(precision) * used)
+    held = 4 * read + (0 if precision == "float32" else 2 * used)
     if tensorflow_v1.wants_winograd("cpu", precision):
         kernels = [layer.kernel.shape for layer in layers if isinstance(layer, Convolution)]
         held += 4 * sum(map(winograd.values_held, kernels))
@@ -308,7 +299,3 @@ def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) 
 def _precision(config: Config) -> str:
     """Return the precision of resolved settings; float32 where it is still open."""
     return "bfloat16" if config.runtime.precision == "bfloat16" else "float32"
-
-
-def _value_bytes(precision: str) -> int:
-    return 4 if precision == "float32" else 2

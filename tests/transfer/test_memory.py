@@ -89,7 +89,7 @@ TOO_LITTLE = r"predicted to need [\d.]+ GB of memory, of {} GB available; "
     [
         ("99GB", r""),
         ("4GB", r""),
-        ("3GB", r"optimizer\.history: \d in place of 8, for which there is too little memory"),
+        ("3GB", r"optimizer\.history: \d in place of 8, for lack of memory"),
         ("1GB", TOO_LITTLE.format(r"1\.0") + re.escape(memory.LESS_MEMORY)),
     ],
 )
