@@ -38,7 +38,8 @@ SMALL = (
 def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
     """Leave out plots and scores, and paint in NumPy if wanted. Return the specs of the graphs."""
     opened: list[Any] = []
-    patch.setattr(sweep_command, "report", list_runs)
+    report = Mock(write_summary=list_runs, PAGE="index.html", SHEET="contact_sheet.png")
+    patch.setattr(sweep_command, "report", report)
     patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
     patch.setattr(outputs, "plot_losses", lambda *_: None)
     closes = Mock(score=lambda *_: {"content": 1.0})  # an evaluator without a network
@@ -52,7 +53,7 @@ def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
     return opened
 
 
-def list_runs(folder: Path, results: SweepResults, *_: Any) -> None:
+def list_runs(folder: Path, results: SweepResults) -> None:
     lines = [f"{run.folder} {run.state} {run.values} {len(run.curve)}" for run in results.runs]
     outputs.write_atomically(folder / "runs.txt", "\n".join(lines).encode())
 

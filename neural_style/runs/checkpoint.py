@@ -2,7 +2,7 @@
 
 A file is the SHA-256 digest of the rest in hexadecimal, a line end, and NumPy's archive of arrays
 of numbers: nothing in it is ever executed. It is written under another name and renamed, and the
-last two are kept, so that one is whole whenever the process ends.
+last two are kept, so that one is intact whenever the process ends.
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ from neural_style.transfer.state import Iteration, Result, Scores, Watch
 log = logging.getLogger(__name__)
 
 FRAMES_PER_SECOND = 10
-ERROR_LOG = "error.log"
 
 
 class RunFolder:
@@ -182,7 +181,7 @@ def logged_in(folder: Path) -> Iterator[None]:
     Raises:
         FailedRunError: In its place; the message is one line.
     """
-    path = folder / ERROR_LOG
+    path = folder / "error.log"
     path.unlink(missing_ok=True)
     try:
         yield

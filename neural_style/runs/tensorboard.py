@@ -35,10 +35,7 @@ IMAGE_COST = 0.01  # most of the run's time that images may take, about
 LARGEST = 1024  # pixels: an image's longest side; TensorBoard keeps ten of every run in memory
 
 # TensorBoard shows five metrics at first: those with which the sweep's page begins.
-_FIRST = (
-    *(f"metrics/{name}" for name in ("style_held_out", "content", "self_similarity", "ssim")),
-    "saved/total",
-)
+_FIRST = [f"metrics/{name}" for name in ("style_held_out", "content", "self_similarity", "ssim")]
 
 
 def check_board(enabled: bool) -> None:
@@ -200,7 +197,7 @@ def announce(
             domain = summary_v2.Discrete(sorted(set(map(str, values))))
         hyperparameters.append(summary_v2.HParam(key, domain))
     tags = [*(f"saved/{term}" for term in terms), *(f"metrics/{name}" for name in metrics)]
-    tags.sort(key=lambda tag: tag not in _FIRST)
+    tags.sort(key=lambda tag: tag not in (*_FIRST, "saved/total"))
     summary = summary_v2.hparams_config_pb(hyperparameters, [summary_v2.Metric(t) for t in tags])
     with TensorBoardWriter(folder, enabled=True) as writer:
         writer._write(summary.SerializeToString(), 0)

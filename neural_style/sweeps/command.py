@@ -8,30 +8,22 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neural_style.config import Figure, Ray, load_source, to_yaml
+from neural_style.config import Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
 from neural_style.inputs import Job, JobReader, Provenance, spec_of
 from neural_style.inputs.weights import RANDOM_NOTICE
 from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
-from neural_style.sweeps import execution
+from neural_style.sweeps import execution, report
 from neural_style.sweeps.estimate import check_inputs, estimate_sweep
 from neural_style.sweeps.execution import FoundRun
 from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
-from neural_style.sweeps.report import (
-    PAGE,
-    SHEET,
-    SweepResults,
-    write_contact_sheet,
-    write_page,
-    write_summary,
-    write_trade_off,
-)
 from neural_style.system import files, hardware, tensorflow_v1
 from neural_style.system.process import held_back
 from neural_style.text import printable
@@ -94,11 +86,14 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
         runs = survey.runs or execution.find_runs(folder, plan.experiments, survey.fingerprints)
         execution.remove_spare_checkpoints(runs)
         missing = execution.missing_runs(runs, [job.filters for job in survey.jobs])
-        try:
-            failures: int | None = execution.make_runs(missing, execute)
-        except KeyboardInterrupt:
-            failures = None
-        report(folder, execution.results_of(plan, runs), settings.figure)
+        failures = None
+        with suppress(KeyboardInterrupt):
+            failures = execution.make_runs(missing, execute)
+        results = execution.results_of(plan, runs)
+        report.write_summary(folder, results)
+        report.write_contact_sheet(folder, results, settings.figure)
+        report.write_trade_off(folder, results)
+        report.write_page(folder, results)  # the last, as it links to the others
     return _finish(plan, survey, folder, failures)
 
 
@@ -112,8 +107,8 @@ def _finish(plan: Plan, survey: _Survey, folder: Path, failures: int | None) -> 
     if failures:
         message = "%d of %d runs failed; make them again with --resume %s"
         log.warning(message, failures, len(survey.missing), printable(folder))
-    log.info("%s", printable(folder / PAGE))
-    if plan.config.output.show and not window.show(folder / SHEET):
+    log.info("%s", printable(folder / report.PAGE))
+    if plan.config.output.show and not window.show(folder / report.SHEET):
         log.warning("output.show: there is no display to open a window on")
     return 1 if failures else 0
 
@@ -205,11 +200,3 @@ def _open_folder(plan: Plan, resumed: Path | None) -> Path:
         terms = (term for e in plan.experiments for term in (*spec_of(e.config).terms, "total"))
         announce(folder, typed([e.values for e in plan.experiments]), dict.fromkeys(terms), NAMES)
     return folder
-
-
-def report(folder: Path, results: SweepResults, figure: Figure) -> None:
-    """Write the summary, the contact sheet, the plot and the page of a sweep."""
-    write_summary(folder, results)
-    write_contact_sheet(folder, results, figure)
-    write_trade_off(folder, results)
-    write_page(folder, results)

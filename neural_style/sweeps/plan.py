@@ -112,8 +112,9 @@ def _experiments(
         named = [axis.points[i] for axis, i in along if len(axis.points) > 1] or points
         name = ",".join(_name(point, short) for point in named)
         if name in experiments:
+            written = [each.written for point in named for each in point.settings]
             raise source.refusal(
-                _blame(named),
+                written[-1] if written else ("sweep",),
                 f"two runs are named '{printable(name)}'; expected different values, or names for "
                 "them: {name: value}",
             )
@@ -139,12 +140,6 @@ def _name(point: Point, short: Mapping[str, str]) -> str:
     if point.name is not None:
         return point.name
     return ",".join(f"{short[each.key]}={each.label}" for each in point.settings)
-
-
-def _blame(points: Sequence[Point]) -> Location:
-    """Return the place in the file of the last setting of some points."""
-    written = [each.written for point in points for each in point.settings]
-    return written[-1] if written else ("sweep",)
 
 
 def _check_keys(axes: Sequence[SweptAxis], source: Source) -> None:

@@ -27,7 +27,7 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 @dataclass
 class _Frame:
-    """Pixels from which the places of everything follow.
+    """The sizes of a sheet's parts, pixels.
 
     Attributes:
         left, top, bottom: Between an edge and the pictures.
@@ -213,7 +213,7 @@ def _draw_pictures(sheet: Sheet, pictures: Sequence[Path], box: Box) -> None:
 def _draw_titles(
     sheet: Sheet, layout: Layout, frame: _Frame, end: tuple[int, int], title: str
 ) -> None:
-    """Draw the title and, under the pictures, which end at (right, bottom), axis name and note."""
+    """Draw the title, and the axis's name and the note under the pictures, which end at `end`."""
     dpi = sheet.dpi
     if title:
         text = shortened(title, _TITLE * 1.12, dpi, sheet.width - 2 * frame.margin)

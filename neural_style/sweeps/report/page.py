@@ -125,17 +125,15 @@ def _render(folder: Path, results: SweepResults, pictures: _Pictures) -> bytes:
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=False, lstrip_blocks=True
-    )
-    blocks = {
-        "style": (_TEMPLATES / "sweep.css").read_text(encoding="utf-8"),
-        "source_style": _source_style(pictures),
-        "script": (_TEMPLATES / "sweep.js").read_text(encoding="utf-8"),
-    }
+    loader = FileSystemLoader(_TEMPLATES)
+    environment = Environment(loader=loader, autoescape=True, lstrip_blocks=True)
+    style = (_TEMPLATES / "sweep.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "sweep.js").read_text(encoding="utf-8")
+    source_style = _source_style(pictures)
+    blocks = {"style": style, "source_style": source_style, "script": script}
     html = environment.get_template("sweep.html.j2").render(
         _context(folder, results, pictures),
-        policy=_policy([blocks["style"], blocks["source_style"]], blocks["script"]),
+        policy=_policy([style, source_style], script),
         **{name: Markup(text) for name, text in blocks.items()},
     )
     return html.encode()
@@ -162,7 +160,7 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
     runs = list(done.values())
     columns = _columns(runs)
     cells = [_cells(runs, column) for column in columns[1:]]
-    others = [run for number, run in enumerate(results.runs) if number not in done]
+    others = [run for run in results.runs if run.image not in pictures.encoded]
     failed = sum(run.state == FAILED for run in others)
     seconds = sum(finite(run.seconds) or 0 for run in results.runs)
     sizes = [size for _, size in pictures.encoded.values()]

@@ -11,7 +11,8 @@ import numpy as np
 
 from neural_style import images
 
-_QUALITY = 82  # of JPEG; lower shows blocks in flat paint
+# A lower quality shows blocks in flat paint.
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 82, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
 _LEAST = 48  # pixels, the longest side below which a picture shows nothing
 _BYTES_A_PIXEL = 0.3  # of JPEG at that quality, of busy paint: where the search begins
 
@@ -51,7 +52,7 @@ def jpeg_within(path: Path, longest: int, most_bytes: int) -> tuple[bytes, tuple
     if rgb is None:
         return None
     while True:
-        data = _jpeg(rgb)
+        data = cv2.imencode(".jpg", rgb[..., ::-1], _JPEG)[1].tobytes()
         side = max(rgb.shape[:2])
         if len(data) <= most_bytes or side <= _LEAST:
             return data, (rgb.shape[0], rgb.shape[1])
@@ -68,9 +69,3 @@ def _resized(rgb: np.ndarray, longest: int) -> np.ndarray:
     """Resize [h, w, 3], float32, to a longest side; return uint8."""
     size = images.fit_size((rgb.shape[0], rgb.shape[1]), longest)
     return np.clip(np.rint(images.resize(rgb, size)), 0, 255).astype(np.uint8)
-
-
-def _jpeg(rgb: np.ndarray) -> bytes:
-    """Encode [h, w, 3], RGB, uint8."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)[1].tobytes()
