@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
 
 from neural_style.objective import Objective, build_image, build_objective, set_image, set_weights
@@ -104,3 +105,13 @@ def set_targets(
     assign_targets(session, objective, measure_targets(session, objective, content, sources))
     set_weights(session, objective, weights)
     set_image(session, objective, content)
+
+
+def a_failure() -> tf.errors.OpError:
+    """An error of TensorFlow's own, of an operation `misfit` that is fed what does not fit it."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        left, right = (tf.placeholder(tf.float32, [None]) for _ in range(2))
+        total = tf.add(left, right, name="misfit")
+        with pytest.raises(tf.errors.OpError) as caught:
+            session.run(total, {left: np.ones(2), right: np.ones(3)})
+    return caught.value

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
-from neural_style.text import finite, human_bytes, human_seconds, printable
+from graphs import a_failure
+
+from neural_style.errors import InputError
+from neural_style.text import describe, finite, human_bytes, human_seconds, printable
 
 
 def test_shown_text_is_cut_where_it_is_asked_for() -> None:
@@ -31,3 +34,25 @@ def test_bytes_have_their_largest_unit() -> None:
 
 def test_values_that_are_no_numbers_are_none() -> None:
     assert [finite(value) for value in (None, math.nan, math.inf, 2)] == [None, None, None, 2.0]
+
+
+def test_errors_are_told_by_kind_and_those_of_tensorflow_by_operation_and_first_sentence():
+    error = a_failure()
+    assert "\n" in str(error)
+    assert describe(error) == "InvalidArgumentError in misfit: Incompatible shapes: [2] vs. [3]"
+    assert describe(InputError("content.image: no such file")) == "content.image: no such file"
+    assert describe(KeyError("a\nb")) == r"KeyError: 'a\nb'"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("2 root error(s) found.\n  (0) INTERNAL: it broke\n\t [[{{node a}}]]\n", "it broke"),
+        ("{{function_node __inference_f_1}} no rows. See the log.", "no rows"),
+        ("no rows\n" * 900, "no rows"),
+        ("long" * 900, "long" * 125 + "..."),
+    ],
+)
+def test_the_first_sentence_is_without_headings_and_nodes(message, shown):
+    error = tf.errors.InternalError(None, None, message)
+    assert describe(error) == f"InternalError: {shown}"
