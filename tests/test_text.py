@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+import tensorflow.compat.v1 as tf
 from graphs import a_failure
 
 from neural_style.errors import InputError
