@@ -14,6 +14,7 @@ from tables import cases, rows
 
 from neural_style.config import Config, make_config
 from neural_style.inputs.terms import spec_of, term_weights
+from neural_style.objective import losses, total_variation
 from neural_style.objective.spec import ObjectiveSpec, merge
 
 SIZE = (30, 20)
@@ -150,3 +151,16 @@ def test_pixels_divides_the_gram_loss_alone_by_the_square_of_the_pastiches_value
     weights = term_weights(config(style=style | {"statistic": {"gram": 1, "wasserstein": 1}}), SIZE)
     assert weights["style/relu1_1/gram"] == pytest.approx(7 / (4 * (3 * 30 * 20) ** 2), rel=1e-12)
     assert weights["style/relu1_1/wasserstein"] == 7
+
+
+def test_the_settings_name_every_formula_of_the_objective_and_no_other():
+    schema = Config.model_json_schema()["$defs"]
+
+    def named(section: str, key: str) -> set[str]:
+        return {*schema[section]["properties"][key]["enum"]}
+
+    assert named("Content", "normalization") == {*losses.CONTENT_LOSSES}
+    assert named("Style", "normalization") == {*losses.GRAM_LOSSES}
+    assert named("TotalVariation", "norm") == {*total_variation.VARIATIONS}
+    names, _ = schema["Style"]["properties"]["statistic"]["anyOf"]
+    assert {*names["enum"]} == {"gram", *losses.DISTRIBUTION_LOSSES}
