@@ -18,6 +18,7 @@ MODULES = sorted((ROOT / "neural_style").rglob("*.py"))
 TOP = [ROOT / "vgg19_matconvnet.py", ROOT / "style_transfer.py"]
 MOST_LINES, MOST_MODULES, MOST_IN_A_FOLDER = 450, 90, 9
 HEAVY = ("tensorflow", "scipy", "matplotlib", "jinja2", "ray", "tensorboard", "requests", "psutil")
+HEAVY += ("h5py",)
 
 
 def dotted(path: Path) -> str:

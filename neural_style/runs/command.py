@@ -17,7 +17,7 @@ from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import FailedRunError, InputError
 from neural_style.inputs import Job, JobReader, Provenance
 from neural_style.inputs.scales import work
-from neural_style.inputs.weights import RANDOM_NOTICE
+from neural_style.inputs.weights import NOTICES
 from neural_style.runs import checkpoint, record, window
 from neural_style.runs.outputs import RunFolder
 from neural_style.runs.progress import Progress
@@ -149,8 +149,8 @@ def _watch(bar: Progress, pressed: Sequence[int], clock: Stopwatch) -> Watch:
 
 def _report(job: Job, folder: RunFolder, interrupted: bool) -> int:
     """Log the outcome of a run; return the exit code."""
-    if job.weights.origin == "random":
-        log.warning("made with %s", RANDOM_NOTICE)
+    if notice := NOTICES.get(job.weights.origin):
+        log.warning("made with %s", notice)
     path = folder.picture
     if interrupted:
         message = "interrupted; the best image so far is %s; continue with --resume %s"

@@ -17,6 +17,7 @@ from neural_style import __version__, images
 from neural_style.config import to_yaml
 from neural_style.errors import DivergedError, FailedRunError, InputError, is_out_of_memory
 from neural_style.inputs import Job
+from neural_style.inputs.weights import NOTICES
 from neural_style.runs.checkpoint import CheckpointManager, find_checkpoint, remove_checkpoints
 from neural_style.runs.loss_plot import plot_losses
 from neural_style.runs.record import run_record, write_record
@@ -169,7 +170,9 @@ def write_film(folder: Path, kind: str, snapshots: Snapshots, last: np.ndarray) 
 def image_metadata(job: Job) -> str:
     """Return the settings as JSON for the image's metadata: no path or time, so bytes repeat."""
     weights, settings = job.weights, json.loads(job.config.deciding("metadata"))
-    network = "random filters, not trained" if weights.origin == "random" else weights.sha256
+    network = weights.sha256
+    if weights.origin in NOTICES:
+        network = f"packaged VGG-16, {network}" if network else "random filters, not trained"
     software = f"neural_style {__version__}"
     return json.dumps({"software": software, "network": network, "settings": settings})
 

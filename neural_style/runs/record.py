@@ -18,6 +18,7 @@ from neural_style import __version__
 from neural_style.errors import InputError
 from neural_style.inputs import Job
 from neural_style.inputs.job import input_files
+from neural_style.inputs.weights import NOTICES
 from neural_style.system.files import write_atomically
 from neural_style.system.hardware import peak_memory_bytes, processor_name, usable_cpus
 from neural_style.system.tensorflow_v1 import Device
@@ -149,7 +150,7 @@ def run_record(
         "precision": config.runtime.precision,
         "network": {
             "origin": weights.origin,
-            "path": str(config.network.weights) if weights.sha256 else None,
+            "path": None if weights.origin in NOTICES else str(config.network.weights),
             "sha256": weights.sha256,
         },
         "inputs": {

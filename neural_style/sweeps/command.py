@@ -16,7 +16,7 @@ from neural_style.config import Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
 from neural_style.inputs import Job, JobReader, Provenance, spec_of
-from neural_style.inputs.weights import RANDOM_NOTICE
+from neural_style.inputs.weights import NOTICES
 from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
 from neural_style.sweeps import execution, report
@@ -99,8 +99,9 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
 
 def _finish(plan: Plan, survey: _Survey, folder: Path, failures: int | None) -> int:
     """Log the outcome of a sweep and return the exit code; no `failures` are an interruption."""
-    if any(job.weights.origin == "random" for job in survey.jobs):
-        log.warning("made with %s", RANDOM_NOTICE)
+    origins = {job.weights.origin for job in survey.jobs}
+    for notice in (NOTICES[origin] for origin in NOTICES if origin in origins):
+        log.warning("made with %s", notice)
     if failures is None:
         log.warning("interrupted; continue with --resume %s", printable(folder))
         return 130

@@ -90,7 +90,7 @@ def test_the_schema_has_the_short_forms_and_no_local_path_and_its_file_is_up_to_
 
 def test_config_yaml_has_the_defaults_and_a_comment_on_every_key(load):
     """Except for a missing network; its example of a sweep also has every key."""
-    expected = make_config({"network": {"if_missing": "random"}, "output": {"name": "config"}})
+    expected = make_config({"network": {"if_missing": "packaged"}, "output": {"name": "config"}})
     assert load_config(ROOT / "config.yaml", ["output.folder=runs"]) == expected
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     written = yaml.safe_load(text)

@@ -14,6 +14,7 @@ from neural_style.config import make_config
 from neural_style.inputs import weights as supply
 from neural_style.inputs.weights import find_weights
 from neural_style.network import download
+from neural_style.network.packaged import PackageError
 from neural_style.network.weights import VGGWeights, WeightsError
 
 
@@ -56,12 +57,32 @@ def test_missing_weights_are_an_error_that_says_what_to_do_or_random_filters(min
     mine.unlink()
     assert refusal(WeightsError, find_weights, network(mine), 0) == (
         f"network.weights: there is no file {mine}; put the file there, run python "
-        "vgg19_matconvnet.py to download it, or set network.if_missing: random to use random "
-        "filters"
+        "vgg19_matconvnet.py to download it, or set network.if_missing: packaged or random to run "
+        "without it"
     )
     found = find_weights(network(mine, if_missing="random"), 7)
     assert found.weights.origin == "random"
     assert found.notice == f"there is no file {mine}; continuing with {supply.RANDOM_NOTICE}"
+
+
+def test_the_packaged_network_stands_in_and_random_filters_where_it_is_not_installed(
+    mine, monkeypatch
+):
+    mine.unlink()
+    packaged = Mock(return_value=weights("packaged"))
+    monkeypatch.setattr(supply, "packaged_weights", packaged)
+    wanted = network(mine, if_missing="packaged")
+    found, notice = find_weights(wanted, 0)
+    assert found.origin == "packaged"
+    assert notice == f"there is no file {mine}; continuing with {supply.PACKAGED_NOTICE}"
+    packaged.side_effect = PackageError("it is not installed")
+    found, notice = find_weights(wanted, 0)
+    assert found.origin == "random"
+    start = f"there is no file {mine}; it is not installed; continuing with RANDOM FILTERS"
+    assert notice.startswith(start)
+    packaged.side_effect = WeightsError("it is damaged")
+    message = refusal(WeightsError, find_weights, wanted, 0)
+    assert message == "network.if_missing: it is damaged"
 
 
 def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
