@@ -65,9 +65,9 @@ def stylize(
     if weights is None:
         weights, notice = inputs.find_weights(config.network, config.init.seed)
     job = Job(config, pictures, weights)
-    job.check()
     if notice:
         log.warning("%s", notice)
+    job.check()
     runtime = config.runtime
     device = tensorflow_v1.open_device(runtime.device, runtime.threads, runtime.precision)
     job, graphs = transfer.prepare(job, device), GraphCache(device)

@@ -255,7 +255,7 @@ DECIDING: Mapping[Decided, str] = {
     "filters": "init.seed",
     # Whether scales and layers fit the images, together with the layers of weight above 0.
     "scales": "content.image content.layers style.images style.layers style.guidance style.feather "
-    "init.from image network.weights optimizer.iterations",
+    "init.from image network.weights network.if_missing optimizer.iterations",
     # The graph and its session, together with the specification of the objective.
     "graph": "network optimizer.name optimizer.box runtime.device runtime.threads "
     "runtime.precision",

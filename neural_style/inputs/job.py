@@ -169,15 +169,15 @@ class JobReader:
             InputError: One of its inputs cannot be used.
         """
         pictures, network = self._read_pictures(config), self._find_weights(config)
+        if network.notice and network.notice not in self._notices:
+            log.warning("%s", network.notice)
+            self._notices.add(network.notice)
         job = Job(config, pictures, network.weights)
         check_sides(config.output.image, job.sizes(job.scales[-1]).content)
         shape = shape_key(config)
         if shape not in self._checked:
             job.check()
             self._checked.add(shape)
-        if network.notice and network.notice not in self._notices:
-            log.warning("%s", network.notice)
-            self._notices.add(network.notice)
         digests = {key: self._digest(path) for key, path in input_files(config).items()}
         return replace(job, digests=digests)
 

@@ -90,6 +90,23 @@ def test_random_filters_are_those_of_the_seed(folder, reader, monkeypatch):
         assert made.weights.mean[0] == seed
 
 
+def test_a_layer_that_a_stand_in_lacks_is_reported_after_the_notice_of_it(
+    folder, reader, monkeypatch, caplog
+):
+    """Also where a run of the same sweep has another network, with that layer."""
+    deep, few = tuple(small_layers(1)), tuple(small_layers(1)[:2])
+    found = {"packaged": few, "random": deep}
+    for name, layers in found.items():
+        weights = VGGWeights(layers, np.zeros(3, np.float32), name)
+        make = f"neural_style.inputs.weights.{name}_weights"
+        monkeypatch.setattr(make, lambda *_, weights=weights: weights)
+    content = {"layers": ["relu2_1"]}
+    reader.job(config(folder, None, content=content))
+    with pytest.raises(InputError, match=r"^content\.layers: unknown layer 'relu2_1'"):
+        reader.job(config(folder, None, content=content, network={"if_missing": "packaged"}))
+    assert [message.count("THE PACKAGED VGG-16") for message in caplog.messages] == [0, 1]
+
+
 def test_a_picture_is_read_anew_where_it_was_changed_and_not_where_it_was_touched(
     folder, small_mat, reader
 ):
