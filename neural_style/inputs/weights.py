@@ -72,21 +72,21 @@ def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeight
             f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "
             "download it, or set network.if_missing: packaged or random to run without it"
         )
-    weights, lack = _without_file(network.if_missing, seed)
-    return FoundWeights(weights, f"{reason}{lack}; continuing with {NOTICES[weights.origin]}")
+    weights, notice = _without_file(network.if_missing, seed)
+    return FoundWeights(weights, f"{reason}; {notice}")
 
 
-def _without_file(if_missing: str, seed: int) -> tuple[VGGWeights, str]:
-    """Return the packaged network or random filters, and why it is not the packaged one."""
+def _without_file(if_missing: str, seed: int) -> FoundWeights:
+    """Return the packaged network or random filters, and a notice of it."""
     lack = ""
     if if_missing == "packaged":
         try:
-            return packaged_weights(), lack
+            return FoundWeights(packaged_weights(), f"continuing with {PACKAGED_NOTICE}")
         except PackageError as error:
-            lack = f"; {error}"
+            lack = f"{error}; "
         except WeightsError as error:
             raise WeightsError(f"network.if_missing: {error}") from None
-    return random_weights(seed), lack
+    return FoundWeights(random_weights(seed), f"{lack}continuing with {RANDOM_NOTICE}")
 
 
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
