@@ -212,5 +212,7 @@ def deprocess(image: Floats, mean: Floats) -> Floats:
 
 
 def pooling_for(weights: VGGWeights, wanted: PoolingKind) -> PoolingKind:
-    """Return the pooling to use: `average` for random filters, whose maxima are only noise."""
-    return "average" if weights.origin == "random" else wanted
+    """Return the pooling to use: `average` for random filters, whose maxima are only noise, and for
+    the packaged network, whose maxima give garish colours.
+    """
+    return "average" if weights.origin in ("random", "packaged") else wanted

@@ -19,7 +19,14 @@ from tables import refusal
 from neural_style.images import read_image
 from neural_style.images.resampling import resize
 from neural_style.network import packaged
-from neural_style.network.weights import Convolution, Relu, VGGWeights, WeightsError, preprocess
+from neural_style.network.weights import (
+    Convolution,
+    Relu,
+    VGGWeights,
+    WeightsError,
+    pooling_for,
+    preprocess,
+)
 from neural_style.system.tensorflow_v1 import tf
 from vgg19_matconvnet import build_vgg
 
@@ -77,6 +84,7 @@ def test_every_convolution_is_that_of_the_file_times_its_scale(
 ) -> None:
     weights = packaged.packaged_weights()
     assert (weights.origin, weights.sha256) == ("packaged", packaged.SHA256)
+    assert pooling_for(weights, "max") == "average"
     np.testing.assert_array_equal(weights.mean, np.float32(MEAN))
     layers = [layer for layer in weights.layers if isinstance(layer, Convolution)]
     own = rgb = rng.uniform(-120, 120, (5, 6, 3))
