@@ -1,7 +1,8 @@
 """From YAML to frozen, validated settings, or one line that names the key at fault.
 
-`source` reads YAML and remembers where each key stands, `values` defines what a key can hold,
-`terms`, `sweep` and `models` define the settings, `messages` words errors, `load` runs them all.
+`source` reads YAML and remembers where each key stands, `base` puts files upon one another,
+`values` defines what a key can hold, `terms`, `sweep` and `models` define the settings, `messages`
+words errors, `load` runs them all.
 """
 
 from neural_style.config.load import load_config, load_source, make_config, to_yaml, validate

@@ -18,9 +18,16 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from neural_style.config import base
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
-from neural_style.config.source import CoreDumper, Location, Source, read_source, split_override
+from neural_style.config.source import (
+    ConfigError,
+    CoreDumper,
+    Location,
+    Source,
+    split_override,
+)
 from neural_style.config.terms import StyleImage, statistic_weights, style_images
 from neural_style.config.values import layer_weights
 
@@ -29,7 +36,8 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read the settings of a run from a YAML file; keys that are missing have their defaults.
 
     Args:
-        path: The file, to whose folder paths in it are relative; None for the defaults alone.
+        path: The file, to whose folder paths in it are relative; None for the defaults alone. It
+            may name another file by `base`, whose settings are taken first.
         overrides: Settings `a.b.c=value` that override the file, with the value in YAML and paths
             relative to the current directory. A mapping replaces the whole mapping of the file, a
             dotted key into a mapping (`style.layers.relu1_1=2`) that entry alone.
@@ -46,9 +54,11 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
 def load_source(path: Path | None, overrides: Sequence[str] = ()) -> Source:
     """Read settings without validating them; see `load_config`."""
-    source = read_source(path) if path else Source()
+    source = base.read_settings(path) if path else Source()
     for argument in overrides:
         location, text = split_override(argument)
+        if location[0] == base.KEY:
+            raise ConfigError("base (--set): a file alone can name its base; write it there")
         location = _join_swept_key(location)
         spell_out(source.values, location)
         source.override(location, text)
@@ -93,6 +103,7 @@ def to_yaml(config: Config) -> str:
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a YAML file of settings."""
     schema = Config.model_json_schema(by_alias=True)
+    schema["properties"] = {base.KEY: base.SCHEMA, **schema["properties"]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

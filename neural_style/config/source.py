@@ -18,6 +18,7 @@ Location = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_NODES = 10_000
 MAX_LINES = 20_000  # PyYAML takes seconds over a megabyte of empty lines
+_OVERRIDES = 10**12  # the rank of the first override, above those of all files
 MAX_TEXT = 4096  # characters of one value: the length of the longest path on Linux
 _SHOWN_KEY = 60  # characters of a key in a message
 _SHOWN_PROBLEM = 300  # characters of the parser's own message
@@ -97,7 +98,7 @@ class SourceText(str):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a key was written; the rank rises down the file and then along the overrides."""
+    """Where a key was written; the rank rises down the file, its bases, and the overrides."""
 
     rank: int
     label: str
@@ -137,7 +138,7 @@ class Source:
             ConfigError: The text is not valid YAML, or the location leads into a plain value.
         """
         self.overrides += 1
-        origin = Origin(MAX_BYTES + self.overrides, "--set")
+        origin = Origin(_OVERRIDES + self.overrides, "--set")
         title = f"{dotted(location)} (--set)"
         parent = self.values
         for depth, key in enumerate(location[:-1], start=1):
@@ -177,8 +178,13 @@ def split_override(argument: str) -> tuple[tuple[str, ...], str]:
     return location, text
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, depth: int = 0) -> Source:
     """Read a YAML file, in which paths are relative to its folder; it may be empty.
+
+    Args:
+        path: The file.
+        depth: Its place in a chain of base files, whose names stand beside the line; 0 for the
+            file that the user gives.
 
     Raises:
         ConfigError: The file cannot be read, or is not one YAML document in UTF-8 with keys.
@@ -189,7 +195,10 @@ def read_source(path: Path) -> Source:
     builder = _Builder(
         source,
         path.absolute().parent,
-        lambda node: Origin(node.start_mark.index, f"line {node.start_mark.line + 1}"),
+        lambda node: Origin(
+            depth * MAX_BYTES + node.start_mark.index,
+            f"{f'{name}, ' if depth else ''}line {node.start_mark.line + 1}",
+        ),
     )
     values = _build(text, (), builder, lambda line: f"{name} (line {line})")
     if isinstance(values, dict):

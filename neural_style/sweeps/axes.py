@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 
 from neural_style.config import ConfigError, Sweep, validate
-from neural_style.config.source import CoreDumper, Location, read_source
+from neural_style.config.base import read_settings
+from neural_style.config.source import CoreDumper, Location
 from neural_style.config.sweep import Pairs, RandomDraws, plain
 from neural_style.errors import InputError
 from neural_style.sweeps.report import Axis
@@ -149,7 +150,7 @@ def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> SweptAxis:
 
 def _keys_of(path: Path) -> dict[str, Any]:
     """Return the settings of a file by their dotted keys, without those of output and sweep."""
-    source = read_source(path)
+    source = read_settings(path)
     try:
         validate(source)  # whose message names the line of the file
         if source.values.get("sweep") is not None:

@@ -1,0 +1,101 @@
+"""The chain of files that `base` names: each takes the settings of the next first.
+
+The sections of two files are merged key by key, and the value of the file that names the base
+wins; a section without keys changes nothing. Lists, and the mappings in `_WHOLE`, replace those of
+the base. The axes of a sweep replace
+all axes of the base's sweep and its figure, because they would multiply otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from neural_style.config.source import ConfigError, Location, Mistake, Source, read_source
+from neural_style.config.values import absolute_path, found
+from neural_style.text import SHOWN, printable
+
+KEY = "base"
+SCHEMA = {
+    "anyOf": [{"type": "string"}, {"type": "null"}],
+    "default": None,
+    "description": "Path of a file whose settings are taken first; those here override them.",
+    "title": "Base",
+}
+
+_WHOLE = {("content", "layers"), ("style", "layers"), ("style", "statistic")}
+_AXES = {"pairs", "files", "runs", "grid", "zip", "random"}
+
+
+def read_settings(path: Path) -> Source:
+    """Read a YAML file upon its base, if it names one, and so on; the result has no `base`.
+
+    Raises:
+        ConfigError: A file cannot be read, a `base` is not a path, or the chain has a cycle.
+    """
+    source = read_source(path)
+    chain, seen = [source], {os.path.realpath(path)}
+    while (value := source.values.pop(KEY, None)) is not None:
+        named, real = _path_of(value, source)
+        if real in seen:
+            problem = f"{printable(named, SHOWN)} is based on this file; remove one base"
+            raise source.refusal((KEY,), problem)
+        seen.add(real)
+        try:
+            base = read_source(named, len(chain))
+        except ConfigError as error:
+            raise source.refusal((KEY,), str(error)) from None
+        chain.append(base)
+        source = base
+    whole = chain.pop()
+    while chain:
+        whole = _upon(whole, chain.pop())
+    return whole
+
+
+def _path_of(value: object, source: Source) -> tuple[Path, str]:
+    """Return the path of a base as it is shown, and with all links resolved."""
+    try:
+        path = absolute_path(value)
+        return path, os.path.realpath(path)
+    except ValueError:
+        problem = f"found {found(value)}, expected the path of a YAML file"
+        raise source.refusal((KEY,), problem) from None
+
+
+def _upon(base: Source, own: Source) -> Source:
+    """Return the settings of a file upon those of its base."""
+    values, replaced = dict(base.values), set[Location]()
+    mistakes = [*own.mistakes, *base.mistakes]
+    sweep = own.values.get("sweep")
+    if isinstance(sweep, dict) and _AXES & sweep.keys():
+        replaced |= {("sweep", key) for key in (*_AXES, "figure")}
+        if isinstance(values.get("sweep"), dict):
+            kept = {k: v for k, v in values["sweep"].items() if ("sweep", k) not in replaced}
+            values["sweep"] = kept
+    for section, settings in own.values.items():
+        below = values.get(section)
+        if isinstance(settings, dict) and below is not None and not isinstance(below, dict):
+            text = f"found {found(below)}, expected a mapping"
+            mistakes.append(Mistake(base.origin_of((section,)), (section,), text))
+        if settings is not None or below is None or section == "sweep":
+            values[section] = _merged(below, settings, (section,), replaced)
+    origins = {
+        location: origin
+        for location, origin in base.origins.items()
+        if not any(location[:depth] in replaced for depth in range(1, len(location) + 1))
+    }
+    return replace(own, values=values, origins=origins | own.origins, mistakes=mistakes)
+
+
+def _merged(below: Any, value: Any, location: Location, replaced: set[Location]) -> Any:
+    """Return a value upon that of the base; add the locations that it replaces."""
+    if not (isinstance(below, dict) and isinstance(value, dict)) or location in _WHOLE:
+        replaced.add(location)
+        return value
+    return below | {
+        key: _merged(below.get(key), each, (*location, key), replaced)
+        for key, each in value.items()
+    }
