@@ -20,14 +20,25 @@ class Init(Section):
 
     source: values.StartImage = Field(default="content", alias="from")
     """content, style, noise, or the path of an image."""
-    noise: values.Share = 0.7
-    """Share of white Gaussian noise blended into the base image."""
+    noise: values.StartNoise = 0.7
+    """Share of white Gaussian noise blended into the base image; null, or no such key, is 0.7, or
+    0 where `from` is a path."""
     noise_std: values.Weight = 20.0
     """Standard deviation of the noise, in pixel values from 0 to 255."""
     blur: values.Blur = 0.0
     """Standard deviation in pixels of the Gaussian filter over the image; 0 is no filter."""
     seed: values.Seed = 0
     """Seed of the noise, and of random filters."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_noise(cls, written: object) -> object:
+        """Start from a given image itself, and from any other source with noise."""
+        if not isinstance(written, Mapping) or written.get("noise") is not None:
+            return written
+        source = written.get("from", "content")
+        keyword = not isinstance(source, Path) and source in values.STARTS
+        return {**written, "noise": 0.7 if keyword else 0.0}
 
     @property
     def path(self) -> Path | None:

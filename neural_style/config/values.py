@@ -180,6 +180,13 @@ Number = Annotated[_Number, expected("a number")]
 Weight = Annotated[_AtLeast0, expected("a number of at least 0")]
 Positive = Annotated[_Number, Field(gt=0), expected("a number above 0")]
 Share = Annotated[_Number, Field(ge=0, le=1), expected("a number from 0 to 1")]
+StartNoise = Annotated[
+    _Number,
+    Field(ge=0, le=1),
+    expected("a number from 0 to 1, or null"),
+    PlainSerializer(lambda share: share),  # null in a sweep's own settings
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}),
+]
 Factor = Annotated[_Number, Field(gt=0, le=1), expected("a number above 0 and up to 1")]
 Momentum = Annotated[_Number, Field(ge=0, lt=1), expected("a number of at least 0 and below 1")]
 Blur = Annotated[_Number, Field(ge=0, le=1000), expected("a number from 0 to 1000")]
@@ -254,18 +261,19 @@ ImageName = Annotated[
 ]
 
 _Start = Literal["content", "style", "noise"]
+STARTS = get_args(_Start)
 
 
 def start_image(value: object) -> str | Path:
     """Return a keyword, or else an absolute path; that of a file named `noise` is `./noise`."""
-    keyword = isinstance(value, str) and value in get_args(_Start)
+    keyword = isinstance(value, str) and value in STARTS
     return str(value) if keyword else absolute_path(value)
 
 
 StartImage = Annotated[
     _Start | Path,
     PlainValidator(start_image),
-    WithJsonSchema({"anyOf": [{"enum": list(get_args(_Start))}, {"type": "string"}]}),
+    WithJsonSchema({"anyOf": [{"enum": list(STARTS)}, {"type": "string"}]}),
     expected("content, style, noise or the path of an image"),
 ]
 

@@ -18,6 +18,7 @@ from neural_style.text import printable
 
 _COUNTED = 10**12  # runs; more have no exact number in a message
 _WHOLE_SWEEP = (
+    "base",
     "output.folder",
     "output.name",
     "output.show",
@@ -85,7 +86,16 @@ def plan_sweep(source: Source, config: Config) -> Plan:
             checked[choice.written] = _at(values, _location(choice.key))
     sweep = _with_absolute_paths(sweep, checked)
     plain_axes = tuple(Axis(axis.keys, axis.labels) for axis in axes)
-    return Plan(config.having({"sweep": sweep}), sweep, plain_axes, experiments)
+    changes: dict[str, Any] = {"sweep": sweep}
+    if _varies("init.from", axes) and (source.values.get("init") or {}).get("noise") is None:
+        changes["init.noise"] = None  # each run's own, when the sweep's settings are read again
+    return Plan(config.having(changes), sweep, plain_axes, experiments)
+
+
+def _varies(key: str, axes: Sequence[SweptAxis]) -> bool:
+    """Return whether an axis sets a key, or a section that holds it."""
+    settings = (each for axis in axes for point in axis.points for each in point.settings)
+    return any(_overlap(each.key, key) for each in settings)
 
 
 def _check_number(sweep: Sweep, source: Source) -> None:

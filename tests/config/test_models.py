@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from references import ROOT
 
-from neural_style.config import Config, Ray, Sweep, load_config, make_config
+from neural_style.config import Config, Ray, Sweep, load_config, make_config, to_yaml
 from neural_style.config.load import json_schema
 from neural_style.config.models import DECIDING
 
@@ -86,6 +86,15 @@ def test_the_schema_has_the_short_forms_and_no_local_path_and_its_file_is_up_to_
     for part in schema["$defs"].values():
         assert not part["additionalProperties"]
         assert all("description" in key for key in part["properties"].values())
+
+
+def test_a_start_from_a_picture_has_no_noise_unless_it_is_written(load):
+    noises = {"": 0.7, "from: style": 0.7, "from: a.png": 0, "from: ./noise": 0}
+    noises |= {"from: a.png, noise: 0.5": 0.5, "from: a.png, noise: null": 0, "noise: null": 0.7}
+    for text, noise in noises.items():
+        assert load(f"init: {{{text}}}").init.noise == noise, text
+    found = load_config(ROOT / "config.yaml", ["init.from=a.png"])
+    assert (found.init.noise, yaml.safe_load(to_yaml(found))["init"]["noise"]) == (0, 0)
 
 
 def test_config_yaml_has_the_defaults_and_a_comment_on_every_key(load):

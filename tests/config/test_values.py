@@ -81,7 +81,7 @@ total_variation.channels | three numbers of at least 0, for red, green and blue
     | [1, 1] => a list | [1, 1, -1] => a list | 1
 total_variation.norm | 'l1', 'l1_mean', 'l2', 'l2_sum', 'power' or 'nine_point' | 'l3'
 init.from | content, style, noise or the path of an image | [noise] => a list
-init.noise | a number from 0 to 1 | 1.1
+init.noise | a number from 0 to 1, or null | 1.1
 init.blur | a number from 0 to 1000 | 1001
 init.seed | a whole number from 0 to 4294967295 | 4294967296
 network.pooling | 'max' or 'average' | 'avg'
