@@ -54,14 +54,18 @@ def work(scales: Sequence[Scale], done: int) -> float:
 def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
     """Return the scales of a run, the coarsest first, the last at `image.size`.
 
+    Listed scales that are not smaller than the size are left out with their iterations.
+
     Raises:
-        InputError: The scales do not increase up to the size, or `optimizer.iterations` has another
-            number of values.
+        InputError: The scales do not increase, or `optimizer.iterations` has another number of
+            values.
     """
     sides = _sides(config, pictures)
     counts = config.optimizer.iterations
     if isinstance(counts, int):
         counts = (counts,) * len(sides)
+    elif _counts_left_out(config, pictures):
+        counts = (*counts[: len(sides) - 1], counts[-1])
     if len(counts) != len(sides):
         raise InputError(
             f"optimizer.iterations: found {len(counts)} numbers for {len(sides)} scales "
@@ -72,20 +76,49 @@ def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
 
 def _sides(config: Config, pictures: Pictures) -> list[int]:
     """Return the longest side of the content image at each scale."""
-    scales, size = config.image.scales, config.image.size or max(pictures.content.shape[:2])
+    scales, size = config.image.scales, _size_of(config, pictures)
     if scales == "auto":
         coarsest = max(SMALLEST, NARROWEST / _narrowest(config, pictures))
         below = max(0, math.floor(2 * math.log2(size / coarsest)))
         return [round(size / 2 ** (step / 2)) for step in range(below, -1, -1)]
-    sides = [*(scales or ()), size]
-    if len(sides) > 1 and sides[-2] == size:
-        sides.pop()
-    if any(low >= high for low, high in pairwise(sides)):
-        raise InputError(
-            f"image.scales: found {list(scales or ())} for a size of {size} px, "
-            "expected sizes that grow and do not exceed image.size"
-        )
-    return sides
+    if any(low >= high for low, high in pairwise(scales or ())):
+        raise InputError(f"image.scales: found {list(scales or ())}, expected sizes that grow")
+    return [*(scale for scale in scales or () if scale < size), size]
+
+
+def left_out(config: Config, pictures: Pictures) -> str:
+    """Return the notice about listed scales that are left out; empty if there are none.
+
+    A last scale that repeats the size needs none.
+    """
+    large, counts = _too_large(config, pictures), _counts_left_out(config, pictures)
+    size = _size_of(config, pictures)
+    if not counts and large in ((), (size,)):
+        return ""
+    those = ", ".join(map(str, large))
+    also = ", with their optimizer.iterations" if counts else ""
+    return f"image.scales: left out {those}{also}, as image.size is {size} px"
+
+
+def _too_large(config: Config, pictures: Pictures) -> tuple[int, ...]:
+    """Return the listed scales that are not smaller than the size."""
+    scales, size = config.image.scales, _size_of(config, pictures)
+    listed = () if scales is None or isinstance(scales, str) else scales
+    return tuple(scale for scale in listed if scale >= size)
+
+
+def _counts_left_out(config: Config, pictures: Pictures) -> bool:
+    """Return whether `optimizer.iterations` also has numbers for scales that are left out."""
+    scales, counts = config.image.scales, config.optimizer.iterations
+    large = len(_too_large(config, pictures))
+    if not large or isinstance(counts, int) or isinstance(scales, str) or scales is None:
+        return False
+    listed = len(scales)  # the last of which may have been the size itself
+    return len(counts) > listed - large + 1 and len(counts) in (listed, listed + 1)
+
+
+def _size_of(config: Config, pictures: Pictures) -> int:
+    return config.image.size or max(pictures.content.shape[:2])
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.ndimage
 from conftest import vgg19
 from numpy.testing import assert_allclose, assert_array_equal
+from references import ROOT
 from tables import cases, refusal
 
-from neural_style.config import Config, make_config
+from neural_style.config import Config, load_config, make_config
 from neural_style.errors import InputError
 from neural_style.inputs.pictures import Pictures, for_styles
 from neural_style.inputs.scales import (
@@ -21,6 +23,7 @@ from neural_style.inputs.scales import (
     at_scale,
     check_layers,
     fit_mask,
+    left_out,
     schedule,
     sizes_at,
     work,
@@ -50,6 +53,36 @@ def test_listed_scales_come_before_the_size_each_with_its_iterations():
 
 
 @pytest.mark.parametrize(
+    ("size", "listed", "iterations", "kept", "notice"),
+    [
+        (200, [100, 256], 10, {100: 10, 200: 10}, "256, as image.size is 200 px"),
+        (200, [100, 256], [7, 3], {100: 7, 200: 3}, "256, as image.size is 200 px"),
+        (200, [100, 256], [7, 5, 3], {100: 7, 200: 3}, "256, with their optimizer.iterations, as"),
+        (100, [100, 256, 384], [9, 7, 5, 3], {100: 3}, "100, 256, 384, with their optimizer"),
+        (100, [100, 256, 384], [9, 7, 3], {100: 3}, "100, 256, 384, with their optimizer"),
+        (256, [128, 256], [7, 5, 3], {128: 7, 256: 3}, "256, with their optimizer.iterations, as"),
+        (256, [128, 256], [7, 3], {128: 7, 256: 3}, None),
+    ],
+)
+def test_scales_that_are_not_smaller_than_the_size_are_left_out_with_their_iterations(
+    size, listed, iterations, kept, notice
+):
+    settings = {"image": {"size": size, "scales": listed}, "optimizer": {"iterations": iterations}}
+    config, shown = make_config(settings), pictures((400, 600))
+    assert {each.longest: each.iterations for each in schedule(config, shown)} == kept
+    expected = f"image.scales: left out {notice}" if notice else ""
+    assert left_out(config, shown).startswith(expected)
+    assert bool(left_out(config, shown)) == bool(notice)
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "experiments" / "presets").glob("*.yaml")))
+def test_every_preset_can_be_made_small(preset: Path):
+    config, shown = load_config(preset, ["image.size=128"]), pictures((400, 600), ((500, 500),))
+    assert schedule(config, shown)[-1].longest == 128
+    check_layers(config, sizes_at(config, shown, 128), vgg19())
+
+
+@pytest.mark.parametrize(
     ("size", "sides"),
     [(512, [128, 181, 256, 362, 512]), (384, [136, 192, 272, 384]), (100, [100])],
 )
@@ -72,10 +105,8 @@ def test_work_is_that_of_the_pixels():
 
 
 MISTAKES = """
-100, 256 => image.scales: found [100, 256] for a size of 200 px, expected sizes that grow and do
-    not exceed image.size
-150, 100 => image.scales: found [150, 100] for a size of 200 px, expected sizes that grow and do
-    not exceed image.size
+150, 100 => image.scales: found [150, 100], expected sizes that grow
+300, 256 => image.scales: found [300, 256], expected sizes that grow
 100 => optimizer.iterations: found 3 numbers for 2 scales (100, 200 px), expected one for each, or
     a single number for all
 """
