@@ -65,8 +65,8 @@ def stylize(
     if weights is None:
         weights, notice = inputs.find_weights(config.network, config.init.seed)
     job = Job(config, pictures, weights)
-    if notice:
-        log.warning("%s", notice)
+    for text in filter(None, (notice, inputs.left_out(config, pictures))):
+        log.warning("%s", text)
     job.check()
     runtime = config.runtime
     device = tensorflow_v1.open_device(runtime.device, runtime.threads, runtime.precision)
@@ -115,7 +115,7 @@ def build_graph(job: Job, device: Device, spec: ObjectiveSpec) -> TransferSessio
     config, weights = job.config, job.weights
     precision = transfer.precision_of(config, device)
     with tf.Graph().as_default() as graph:
-        image = objective.build_image(spec)
+        image = objective.build_image(spec, mean=weights.mean)
         network = vgg.build_vgg(
             image.pixels,
             weights,
@@ -148,13 +148,13 @@ def base_image(
         picture: Picture to start from, RGB, 0..255, [H, W, 3]; it fills the size, cropped about
             its centre where its shape differs. None starts from noise alone (n = 1).
         size: (height, width) of the base image.
-        mean: The network's mean pixel, RGB, 0..255, [3].
+        mean: The mean of the noise, RGB, 0..255, [3], or that of grey noise, [1].
 
     Returns:
         [height, width, 3], RGB, 0..255, float32.
     """
-    white = np.random.default_rng(init.seed).standard_normal((*size, 3), np.float32)
-    noise = mean + init.noise_std * white
+    white = np.random.default_rng(init.seed).standard_normal((*size, mean.size), np.float32)
+    noise = np.broadcast_to(mean + init.noise_std * white, (*size, 3))
     if picture is None:
         return np.clip(noise, 0, 255).astype(np.float32)
     base = images.gaussian_blur(images.fill(picture, size), init.blur)
@@ -195,7 +195,7 @@ def optimise(
                 level.begin(level.enlarged())
             else:
                 size = level.pictures.size
-                base = base_image(job.config.init, level.pictures.start, size, graph.mean)
+                base = base_image(job.config.init, level.pictures.start, size, level.noise_mean)
                 level.begin(inputs.recolor_start(job.config.color, base))
             resumed = last = None
             for iteration in range(max(scale.first, done), scale.end):

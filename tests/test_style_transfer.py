@@ -294,6 +294,22 @@ def test_a_texture_has_the_shape_and_the_styles_asked_for(small_mat, rng):
     assert not any(name.startswith("content") for name in two.losses.columns)
 
 
+GREY = ["init.noise=0.7 init.blur=2", "optimizer.name=lbfgs", "init.from=noise runtime.tile=64"]
+
+
+@pytest.mark.parametrize("settings", [*GREY, "optimizer.box=false", "color.preserve=luminance"])
+def test_grey_pictures_give_a_grey_picture_of_the_loss_that_was_optimised(experiment, settings):
+    folder = experiment.parent
+    for name in ("photo", "paint"):
+        rgb = images.read_image(folder / f"{name}.png", "").rgb
+        images.write_image(folder / f"{name}.png", rgb.mean(-1, keepdims=True).repeat(3, -1))
+    run = only_run(experiment, *settings.split(), "image.size=80", "image.scales=[48]")
+    pastiche = images.read_image(run / "pastiche.png", "").rgb
+    assert_array_equal(pastiche, pastiche[..., :1].repeat(3, -1))
+    losses = json.loads((run / "record.json").read_text())["losses"]
+    assert losses["saved"]["total"] == pytest.approx(losses["lowest"]["total"], rel=0.01)
+
+
 MEAN = np.array([120.0, 110.0, 100.0], np.float32)
 BASE = (30, 40)
 
@@ -325,6 +341,9 @@ def test_noise_is_white_and_gaussian_about_the_mean_and_repeats_with_its_seed():
     assert_allclose(noise.std((0, 1)), 20, atol=0.5)
     flat = noise[..., 0] - noise[..., 0].mean()
     assert abs(np.mean(flat[:, 1:] * flat[:, :-1])) < 5  # white: neighbours are independent
+    mean = MEAN.mean(keepdims=True)
+    grey = style_transfer.base_image(make_config({}).init, None, (9, 9), mean)
+    assert_array_equal(grey, grey[..., :1].repeat(3, -1))
     first, again, other = (base(None, (8, 8), seed=seed) for seed in (3, 3, 4))
     assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1

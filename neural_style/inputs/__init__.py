@@ -13,7 +13,7 @@ from neural_style.inputs.controls import as_compared, recolor, recolor_start, re
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
-from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale
+from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, left_out
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.inputs.weights import find_weights
 
@@ -30,6 +30,7 @@ __all__ = [
     "find_weights",
     "for_styles",
     "guides_of",
+    "left_out",
     "read_pictures",
     "recolor",
     "recolor_start",

@@ -77,6 +77,23 @@ def restore_color(control: ColorControl, pastiche: np.ndarray, content: np.ndarr
     return color.preserve_luminance(pastiche, fitted, control.space)
 
 
+def is_grey(config: Config, pictures: Pictures) -> bool:
+    """Return whether every picture that takes part in a run is grey: red = green = blue.
+
+    These are the start; the content image if it weighs something, stays outside masks or gives its
+    colours; and the style images that weigh something, with their fine structures.
+    """
+    source, content, style = config.init.source, config.content, config.style
+    used = [] if pictures.start is None else [pictures.start]
+    if content.weight or source == "content" or style.guided or config.color.preserve != "none":
+        used.append(pictures.content)
+    for i, picture in enumerate(pictures.styles):
+        if style.images[i].weight * style.weight or (source == "style" and i == 0):
+            fine = pictures.fine[i] if pictures.fine else None
+            used += [picture] if fine is None else [picture, fine]
+    return bool(used) and all((row == row[:, :1]).all() for each in used for row in each)
+
+
 def check_fine(pictures: Pictures, weights: VGGWeights) -> None:
     """Check that the network has the layers that painting in a fine structure compares.
 

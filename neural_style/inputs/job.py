@@ -15,10 +15,18 @@ import numpy as np
 
 from neural_style.config import Config
 from neural_style.images.io import check_sides
-from neural_style.inputs.controls import check_fine, settings_for, side_of
+from neural_style.inputs.controls import check_fine, is_grey, settings_for, side_of
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import Pictures, read_pictures
-from neural_style.inputs.scales import Scale, Sizes, check_layers, masks_at, schedule, sizes_at
+from neural_style.inputs.scales import (
+    Scale,
+    Sizes,
+    check_layers,
+    left_out,
+    masks_at,
+    schedule,
+    sizes_at,
+)
 from neural_style.inputs.terms import spec_of
 from neural_style.inputs.weights import FoundWeights, find_weights
 from neural_style.network.weights import Layer, VGGWeights, layers_needed
@@ -78,6 +86,11 @@ class Job:
     def spec(self) -> ObjectiveSpec:
         """The run's own objective."""
         return spec_of(self.config)
+
+    @cached_property
+    def grey(self) -> bool:
+        """Whether all pictures that take part are grey, and so is the result; see `is_grey`."""
+        return is_grey(self.config, self.pictures)
 
     @property
     def columns(self) -> list[str]:
@@ -163,15 +176,17 @@ class JobReader:
         self._checked: set[str] = set()
 
     def job(self, config: Config) -> Job:
-        """Return the job of a run; warn, once, of a network that is not the published one.
+        """Return the job of a run; warn, once, of a network that is not the published one,
+        and of scales that are left out.
 
         Raises:
             InputError: One of its inputs cannot be used.
         """
         pictures, network = self._read_pictures(config), self._find_weights(config)
-        if network.notice and network.notice not in self._notices:
-            log.warning("%s", network.notice)
-            self._notices.add(network.notice)
+        for notice in filter(None, (network.notice, left_out(config, pictures))):
+            if notice not in self._notices:
+                log.warning("%s", notice)
+                self._notices.add(notice)
         job = Job(config, pictures, network.weights)
         check_sides(config.output.image, job.sizes(job.scales[-1]).content)
         shape = shape_key(config)

@@ -35,11 +35,13 @@ class ImageVariable(FedVariable):
 
     Attributes:
         region: 1 where the image may change, 0 elsewhere, [1, H, W, 1]; None for everywhere.
-        pixels: The image, without a gradient outside the region.
+        pixels: The image, grey if it is kept so, without a gradient outside the region.
+        mean: The network's mean, RGB, [3], of an image that is kept grey; None for colours.
     """
 
     region: FedVariable | None
     pixels: tf.Tensor
+    mean: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,42 @@ class Evaluation(Protocol):
         """Return the losses, and leave the gradient in its variable."""
 
 
-def build_image(spec: ObjectiveSpec, dtype: tf.DType | None = None) -> ImageVariable:
-    """Add the image variable to the graph."""
+def build_image(
+    spec: ObjectiveSpec, dtype: tf.DType | None = None, mean: np.ndarray | None = None
+) -> ImageVariable:
+    """Add the image variable to the graph.
+
+    Args:
+        spec: Layers and formulas.
+        dtype: Type of the image, float32 if None.
+        mean: The network's mean, RGB, [3], which an image that is kept grey needs.
+    """
     image = build_fed("image", [1, None, None, 3], dtype)
-    pixels = image.variable.value()
+    mean = mean if spec.grey else None
+    pixels = grey_pixels(image.variable.value(), mean)
     if not spec.guided:
-        return ImageVariable(**vars(image), region=None, pixels=pixels)
+        return ImageVariable(**vars(image), region=None, pixels=pixels, mean=mean)
     region = build_fed("region", [1, None, None, 1], dtype)
     inside = region.variable.value()
     fixed = tf.stop_gradient(pixels) * (1 - inside)
-    return ImageVariable(**vars(image), region=region, pixels=pixels * inside + fixed)
+    settled = pixels * inside + fixed
+    return ImageVariable(**vars(image), region=region, pixels=settled, mean=mean)
+
+
+def grey_pixels(pixels: tf.Tensor, mean: np.ndarray | None) -> tf.Tensor:
+    """Return pixels whose red, green and blue are their average.
+
+    The projection is linear and part of the graph, so that the gradient is that of the loss of the
+    grey image.
+
+    Args:
+        pixels: RGB minus the mean, [1, H, W, 3].
+        mean: The network's mean, RGB, [3]; None returns the pixels as they are.
+    """
+    if mean is None:
+        return pixels
+    offset = (np.mean(mean) - np.asarray(mean)).astype(pixels.dtype.as_numpy_dtype)
+    return tf.reduce_mean(pixels, -1, keepdims=True) + offset
 
 
 def build_objective(

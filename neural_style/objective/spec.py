@@ -26,6 +26,7 @@ class ObjectiveSpec:
         variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
         tiled: Whether the objective can also be evaluated in tiles.
+        grey: Whether the image is kept grey.
         float64_sums: Whether Gram matrices are summed in float64, so that the number of threads
             does not change them.
     """
@@ -44,6 +45,7 @@ class ObjectiveSpec:
     variation_channels: tuple[float, float, float] = (1.0, 1.0, 1.0)
     tiled: bool = False
     float64_sums: bool = False
+    grey: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:

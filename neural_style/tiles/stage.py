@@ -191,6 +191,8 @@ class StageBuilder:
             return None
         region = tile.image.region
         gradient = tf.add_n(gradients)
+        if tile.image.mean is not None:
+            gradient = tf.reduce_mean(gradient, -1, keepdims=True) + tf.zeros_like(gradient)
         return gradient if region is None else gradient * region.variable[:, begin:end]
 
 

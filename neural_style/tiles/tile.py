@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neural_style.objective import ImageVariable
+from neural_style.objective import ImageVariable, grey_pixels
 from neural_style.objective.total_variation import PaddedImage
 from neural_style.objective.variables import build_fed
 from neural_style.system.tensorflow_v1 import tf
@@ -113,7 +113,7 @@ def build_rows(image: ImageVariable, begin: tf.Tensor, end: tf.Tensor) -> TileRo
     height = tf.shape(image.variable.value())[1]
     first, last = tf.maximum(begin - 1, 0), tf.minimum(end + 1, height)
     above, below = tf.cast(begin <= 0, tf.int32), tf.cast(end >= height, tf.int32)
-    pixels = tf.identity(image.variable[:, first:last])
+    pixels = tf.identity(grey_pixels(image.variable[:, first:last], image.mean))
     if image.region:
         inside = image.region.variable[:, first:last]
         pixels = pixels * inside + tf.stop_gradient(pixels) * (1 - inside)

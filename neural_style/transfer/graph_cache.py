@@ -128,6 +128,7 @@ def graph_spec(job: Job, device: Device) -> ObjectiveSpec:
     return replace(
         job.provenance.spec or job.spec,
         tiled=job.config.runtime.tile != "none",
+        grey=job.grey,
         float64_sums=wants_exact_sums(device.kind, precision_of(job.config, device)),
     )
 

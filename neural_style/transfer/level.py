@@ -65,6 +65,12 @@ class Level:
         return self._run
 
     @property
+    def noise_mean(self) -> np.ndarray:
+        """Mean of the noise to start from: the network's mean pixel, [3], or a grey of its, [1]."""
+        mean = self._graph.mean
+        return mean.mean(keepdims=True) if self.job.grey else mean
+
+    @property
     def label(self) -> str:
         """Size of the pastiche as losses.csv has it, `384x288`."""
         return self.pictures.label
@@ -186,7 +192,10 @@ class Level:
             self.job = self.job.having({"runtime.tile": side})
 
     def _rgb(self, image: np.ndarray) -> np.ndarray:
-        return np.clip(deprocess(image, self._graph.mean), 0, 255)
+        rgb = np.clip(deprocess(image, self._graph.mean), 0, 255)
+        if self.job.grey:  # the average is what the losses compare
+            rgb[:] = rgb.mean(axis=-1, keepdims=True)
+        return rgb
 
     def _restored(self, image: np.ndarray) -> np.ndarray:
         return restore_color(self.job.config.color, image, self.job.pictures.content)

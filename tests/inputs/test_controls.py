@@ -18,6 +18,7 @@ from neural_style.errors import DivergedError, InputError
 from neural_style.images import color, resize
 from neural_style.inputs.controls import (
     as_compared,
+    is_grey,
     recolor,
     recolor_start,
     restore_color,
@@ -48,6 +49,39 @@ def pictures(rng: np.random.Generator) -> Pictures:
     styles = colours(20, 18, 0, 255), colours(9, 33, 100, 160)
     alpha = np.ones((24, 30), np.float32)
     return Pictures(colours(24, 30, 40, 200), styles, colours(10, 10, 0, 255), alpha=alpha)
+
+
+TEXTURE = {"content": {"weight": 0}, "init": {"from": "noise"}}
+
+
+@pytest.mark.parametrize(
+    ("coloured", "settings", "expected"),
+    [
+        ("", {}, True),
+        ("content", {}, False),
+        ("content", TEXTURE, True),
+        ("content", TEXTURE | {"color": {"preserve": "luminance"}}, False),
+        ("content", TEXTURE | {"init": {"from": "content"}}, False),
+        ("first", {}, False),
+        ("second", {}, False),
+        ("second", {"style": {"images": ["a", {"path": "b", "weight": 0}]}}, True),
+        ("first", {"style": {"images": ["a", "b"], "weight": 0}}, True),
+        ("first", {"style": {"images": ["a", "b"], "weight": 0}, "init": {"from": "style"}}, False),
+        ("start", {"init": {"from": "x.png"}}, False),
+        ("fine", {}, False),
+    ],
+)
+def test_a_run_is_grey_if_every_picture_that_takes_part_is(coloured, settings, expected):
+    def shown(name: str) -> np.ndarray:
+        picture = np.full((3, 4, 3), 100, np.float32)
+        picture[2, 3, 1] += name == coloured
+        return picture
+
+    values = {"style": {"images": ["a", "b"]}, **settings}
+    start = shown("start") if coloured == "start" else None
+    styles, fine = (shown("first"), shown("second")), (shown("fine"), None)
+    taken = Pictures(shown("content"), styles, start, fine=fine if coloured == "fine" else ())
+    assert is_grey(make_config(values), taken) == expected
 
 
 @pytest.mark.parametrize("preserve", ["none", "luminance", "match", "luminance_only"])

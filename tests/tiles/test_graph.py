@@ -159,7 +159,7 @@ def graph_of() -> Iterator[Callable[..., Both]]:
 @contextmanager
 def both(spec: ObjectiveSpec, weights: VGGWeights, **ways: Any) -> Iterator[Both]:
     with tf.Graph().as_default() as graph:
-        image = build_image(spec)
+        image = build_image(spec, mean=np.float32(MEAN))
         net = vgg.build_vgg(image.pixels, weights, spec.layers, "max", **ways)
         objective = build_objective(image, net.features, spec)
         tiles = build_tiled_objective(objective, net, spec)
@@ -199,6 +199,7 @@ def a_spec(**extra: Any) -> ObjectiveSpec:
         },
         {"style_normalization": "raw", "variation_norm": "l2", **MASKED},
         {"style_layers": (), "content_layers": ()},
+        {"grey": True, "normalized": ("style",), **MASKED},
     ],
     ids=lambda extra: "-".join(map(str, extra.values())),
 )
