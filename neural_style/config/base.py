@@ -2,8 +2,8 @@
 
 The sections of two files are merged key by key, and the value of the file that names the base
 wins; a section without keys changes nothing. Lists, and the mappings in `_WHOLE`, replace those of
-the base. The axes of a sweep replace
-all axes of the base's sweep and its figure, because they would multiply otherwise.
+the base. The axes of a sweep replace all axes of the base's sweep, by which they would be
+multiplied, and its figure.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]
     """Plan the sweep of a text in `file/experiment.yaml`, a folder beside the current one."""
     files = dict.fromkeys(["taken", *FOLDER, "none/notes.txt", "none/.hidden.png"], "")
     files["one.yaml"] = "init: {seed: 5}\noutput: {folder: elsewhere}"
+    files["upon.yaml"] = "base: swept.yaml\nsweep: null"
     files |= {"null.yaml": "sweep: null", "swept.yaml": "sweep: {grid: {init.seed: [1]}}"}
     for name in ("file/in/old.png", "file/none", "current"):
         (tmp_path / name).mkdir(parents=True)
@@ -131,6 +132,7 @@ runs: {a: {}, b: {style.images: b.png, init.from: c.png}, c: {style: {weight: 2}
 runs: {'': {init.seed: 1}, b: {init.seed: 2}} => '' b
 files: {'': one.yaml} => ''
 files: ['null.yaml'] => null
+files: [one.yaml, upon.yaml] => one upon
 pairs: {contents: [a.png, b.png], styles: [c.png]} => a b
 pairs: {contents: in, styles: [c.png]} => a b
 pairs: {contents: [a.jpg, a.png], styles: [s.png, s.webp]}
@@ -294,7 +296,9 @@ def test_an_error_names_its_key_and_its_line(part, message, refusal, tmp_path):
     assert "(line " in told or "FILE" in message
 
 
-SAME = "output.folder output.name output.show runtime.threads runtime.device sweep output runtime"
+SAME = (
+    "base output.folder output.name output.show runtime.threads runtime.device sweep output runtime"
+)
 
 
 @pytest.mark.parametrize("key", SAME.split())
