@@ -17,6 +17,7 @@ from neural_style import images
 from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, assign, build_fed, check_state, fed_of
+from neural_style.optimizers.vectors import Box
 from neural_style.system.tensorflow_v1 import tf
 
 
@@ -65,14 +66,10 @@ class Adam:
     options: Mapping[str, tf.Tensor]
 
     def run(
-        self,
-        session: tf.Session,
-        options: Options,
-        total: int,
-        evaluation: Evaluation | None = None,
+        self, session: tf.Session, options: Options, total: int, tiled: Evaluation | None = None
     ) -> AdamRun:
         """Return a new run; see `Optimizer.run`."""
-        return AdamRun(session, self, options, total, evaluation)
+        return AdamRun(session, self, options, total, tiled)
 
     @property
     def variables(self) -> dict[str, FedVariable]:
@@ -87,18 +84,8 @@ class Adam:
         }
 
 
-def build_adam(
-    objective: Objective,
-    box: tuple[np.ndarray, np.ndarray] | None,
-    tiles: LeftGradient | None = None,
-) -> Adam:
-    """Add Adam's minimize operation to the graph.
-
-    Args:
-        objective: What to minimise.
-        box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
-        tiles: Losses and gradient of the same objective in tiles; None for images in one piece.
-    """
+def build_adam(objective: Objective, box: Box | None, tiles: LeftGradient | None = None) -> Adam:
+    """Add Adam's minimize operation to the graph; without a box, the image has no bounds."""
     image = objective.image.variable
     names = ("learning_rate", "beta1", "beta2", "epsilon")
     options = {name: tf.placeholder_with_default(0.5, [], name=name) for name in names}
@@ -149,7 +136,7 @@ def build_adam(
 
 
 class AdamRun:
-    """A run of Adam at one scale; see `Run`."""
+    """A run of Adam at one scale; `Run` describes the methods."""
 
     def __init__(
         self,
@@ -157,12 +144,12 @@ class AdamRun:
         handles: Adam,
         options: Options,
         total: int,
-        evaluation: Evaluation | None = None,
+        tiled: Evaluation | None = None,
     ) -> None:
         self._session, self._handles, self._options, self._total = session, handles, options, total
         self._averaged = 0  # iterates in the average
         self._shrunk = 1.0  # factor of the learning rate, halved by each recovery
-        self.use(evaluation)
+        self.use(tiled)
 
     def start(self, image: np.ndarray, before: AdamRun | None = None) -> None:
         """Start from an image, with the moments of the run at the scale before, or with none."""
@@ -181,11 +168,9 @@ class AdamRun:
             self._session.run(handles.reset_powers, self._feed(0))
 
     def iterate(self) -> np.ndarray:
-        """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.objective.image.variable)
 
     def use(self, evaluation: Evaluation | None) -> None:
-        """Evaluate the objective in another way from now on."""
         self._evaluation = evaluation
         self._steps = cast(Steps, self._handles.tiled) if evaluation else self._handles.whole
 
@@ -200,13 +185,11 @@ class AdamRun:
         self._session.run(handles.reset_powers, self._feed(0))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all arrays that the next iteration depends on."""
         variables = {name: fed.variable for name, fed in self._handles.variables.items()}
         counts = {"averaged": np.array(self._averaged), "shrunk": np.array(self._shrunk)}
         return {**self._session.run(variables), **counts}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from the state of another run; see `Run.restore`."""
         variables = self._handles.variables
         forms = {name: fed.form for name, fed in variables.items()}
         check_state(state, {**forms, "averaged": (int, ()), "shrunk": (float, ())})
@@ -215,7 +198,6 @@ class AdamRun:
         self._shrunk = float(state["shrunk"])
 
     def step(self, iteration: int) -> dict[str, float]:
-        """Make one iteration and return the losses of the iterate it started from."""
         steps, feed = self._steps, self._feed(iteration)
         train = steps.train_and_average if self._options.average else steps.train
         if self._evaluation:
@@ -227,21 +209,18 @@ class AdamRun:
         return losses
 
     def finish(self) -> dict[str, float]:
-        """Return the losses of the last iterate, and keep it if it is the best."""
         if self._evaluation:
             self._evaluation.losses()
         losses, _ = self._session.run([self._steps.losses, self._steps.compare])
         return losses
 
     def best_image(self) -> np.ndarray:
-        """Return the iterate of the lowest loss, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.best_image.variable)
 
     def averaged_image(self) -> np.ndarray | None:
-        """Return the average of the iterates, corrected for its bias; None if there is none."""
         if not self._options.average or not self._averaged:
             return None
-        weight = 1 - self._options.average**self._averaged
+        weight = 1 - self._options.average**self._averaged  # corrects the bias towards zero
         return self._session.run(self._handles.average.variable) / np.float32(weight)
 
     def moments_at(self, shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -262,10 +241,10 @@ class AdamRun:
         return [mean[None].astype(np.float32), square[None].astype(np.float32)]
 
     def _feed(self, iteration: int) -> dict[tf.Tensor, float]:
-        values = {name: getattr(self._options, name) for name in self._handles.options}
-        rate = learning_rate(self._options, iteration, self._total)
-        values["learning_rate"] = self._shrunk * rate
-        return {self._handles.options[name]: value for name, value in values.items()}
+        placeholders = self._handles.options
+        rate = self._shrunk * learning_rate(self._options, iteration, self._total)
+        feed = {each: getattr(self._options, name) for name, each in placeholders.items()}
+        return {**feed, placeholders["learning_rate"]: rate}
 
 
 def learning_rate(options: Options, iteration: int, total: int) -> float:

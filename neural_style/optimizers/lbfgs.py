@@ -36,19 +36,15 @@ class LBFGS:
     graph: LBFGSGraph
 
     def run(
-        self,
-        session: tf.Session,
-        options: Options,
-        total: int,
-        evaluation: Evaluation | None = None,
+        self, session: tf.Session, options: Options, total: int, tiled: Evaluation | None = None
     ) -> LBFGSRun:
         """Return a new run; see `Optimizer.run`."""
         del options, total
-        return LBFGSRun(session, self.graph, evaluation)
+        return LBFGSRun(session, self.graph, tiled)
 
 
 class LBFGSRun:
-    """A run of L-BFGS at one scale; see `Run`."""
+    """A run of L-BFGS at one scale; `Run` describes the methods."""
 
     def __init__(
         self, session: tf.Session, handles: LBFGSGraph, evaluation: Evaluation | None = None
@@ -71,11 +67,9 @@ class LBFGSRun:
         self._session.run(self._handles.advance)
 
     def iterate(self) -> np.ndarray:
-        """Return the last iterate, [1, H, W, 3], RGB minus the mean."""
         return self._session.run(self._handles.anchor.variable)
 
     def use(self, evaluation: Evaluation | None) -> None:
-        """Evaluate the objective in another way from now on."""
         self._evaluation = evaluation
 
     def recover(self) -> None:
@@ -86,7 +80,6 @@ class LBFGSRun:
         self.start(self.best_image())
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all arrays that the next iteration depends on."""
         variables = {name: fed.variable for name, fed in self._variables().items()}
         return {
             **self._session.run(variables),
@@ -97,7 +90,6 @@ class LBFGSRun:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from the state of another run; see `Run.restore`."""
         self._check(state)
         self._least = np.array(state["least"])
         scale, reach, stuck = state["scalars"]
@@ -115,12 +107,8 @@ class LBFGSRun:
     def _check(self, state: Mapping[str, np.ndarray]) -> None:
         """Check that a state fits this run, and set the slots in use to its own."""
         history, terms = len(self._handles.steps), len(self._handles.objective.losses)
-        forms = {
-            "least": (float, (history,)),
-            "scalars": (float, (3,)),
-            "losses": (float, (terms,)),
-        }
-        check_state(state, {"pairs": (int, (None,)), **forms})
+        check_state(state, {"pairs": (int, (None,)), "least": (float, (history,))})
+        check_state(state, {"scalars": (float, (3,)), "losses": (float, (terms,))})
         self._pairs = [int(slot) for slot in state["pairs"]]
         if len(self._pairs) > history or sorted(self._pairs) != list(range(len(self._pairs))):
             raise misfit("pairs")
@@ -155,7 +143,6 @@ class LBFGSRun:
         return before
 
     def finish(self) -> dict[str, float]:
-        """Return the losses of the last iterate."""
         return self._losses
 
     def best_image(self) -> np.ndarray:

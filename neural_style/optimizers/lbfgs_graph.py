@@ -13,18 +13,8 @@ import numpy as np
 
 from neural_style.objective import LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, build_fed
-from neural_style.optimizers.vectors import (
-    CHUNK,
-    Box,
-    as_image,
-    block,
-    clip,
-    combine,
-    dot,
-    free_variables,
-    in_rows,
-    inner_products,
-)
+from neural_style.optimizers import vectors
+from neural_style.optimizers.vectors import CHUNK, as_image, block, combine, dot, in_rows
 from neural_style.system.tensorflow_v1 import tf
 
 LEVELS = 5  # of the preconditioner's pyramid
@@ -103,19 +93,16 @@ class LBFGSGraph:
 
 def build_lbfgs_graph(
     objective: Objective,
-    box: Box | None,
+    box: vectors.Box | None,
     history: int,
     preconditioned: bool,
     tiles: LeftGradient | None = None,
 ) -> LBFGSGraph:
-    """Add L-BFGS to the graph.
+    """Add L-BFGS to the graph; without a box, the image has no bounds.
 
     Args:
-        objective: What to minimise.
-        box: Lowest and highest value of each channel, [3] and [3]; None for no bounds.
         history: Number of pairs to keep.
         preconditioned: Whether to use the multilevel preconditioner; without it, P = 1.
-        tiles: Losses and gradient of the same objective in tiles; None for images in one piece.
     """
     image = objective.image.variable
     number = image.dtype
@@ -162,7 +149,7 @@ def build_lbfgs_graph(
                 return tf.constant(j)
 
         with tf.control_dependencies([set_anchor, set_gradient]):
-            may_move = free_variables(anchor.value(), gradient.value(), box)
+            may_move = vectors.free_variables(anchor.value(), gradient.value(), box)
             if objective.image.region:  # the preconditioner would smooth steps beyond it
                 region = objective.image.region.variable.value()
                 may_move *= in_rows(region * tf.ones_like(anchor.value()))
@@ -183,15 +170,15 @@ def build_lbfgs_graph(
             along_change=dot(d, y),
             store=tf.switch_case(slot, [partial(put, j) for j in range(history)]).op,
             advance=free.assign(may_move, read_value=False),
-            products=inner_products([each * mask_block for each in s_block], y_and_g),
+            products=vectors.inner_products([each * mask_block for each in s_block], y_and_g),
             combine_changes=d_rows.assign(combine(coefficients, y_and_g) * mask_block).op,
             precondition=direction.assign(smooth(d) * mask, read_value=False),
-            along=inner_products([d_block], y_block)[0],
+            along=vectors.inner_products([d_block], y_block)[0],
             combine_steps=d_rows.assign(
                 scale * d_block + combine(coefficients, s_block) * mask_block
             ).op,
             largest=tf.reduce_max(tf.abs(d_block)),
-            move=image.assign(clip(target, box), read_value=False),
+            move=image.assign(vectors.clip(target, box), read_value=False),
             reset=tf.group(
                 set_anchor,
                 direction.assign(blank, read_value=False),

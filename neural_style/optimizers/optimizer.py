@@ -66,11 +66,7 @@ class Optimizer(Protocol):
     """Handles of an optimiser's graph."""
 
     def run(
-        self,
-        session: tf.Session,
-        options: Options,
-        total: int,
-        evaluation: Evaluation | None = None,
+        self, session: tf.Session, options: Options, total: int, tiled: Evaluation | None = None
     ) -> Run:
         """Return a new run.
 
@@ -78,7 +74,7 @@ class Optimizer(Protocol):
             session: Session of the graph.
             options: Settings; those that shape the graph must be the ones it was built with.
             total: Iterations of all scales together.
-            evaluation: Evaluates the objective in tiles; None for an image in one piece.
+            tiled: Evaluates the objective in tiles; None for an image in one piece.
         """
 
 

@@ -32,13 +32,10 @@ def as_image(rows: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
 
 
 def block(vector: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Return the rows from `rows[0]` to before `rows[1]` of a vector, [R, CHUNK]; zeros where the
-    vector is empty. Neither the slice nor the empty padding copies.
-    """
+    """Return rows[0] to before rows[1] of a vector [R, CHUNK], zeros if it is empty; no copy."""
     part = vector[rows[0] : rows[1]]
     missing = rows[1] - rows[0] - tf.shape(part)[0]
-    padded = tf.pad(part, [[0, missing], [0, 0]])
-    return tf.ensure_shape(padded, [None, CHUNK])
+    return tf.ensure_shape(tf.pad(part, [[0, missing], [0, 0]]), [None, CHUNK])
 
 
 def blocks(rows: int) -> list[tuple[int, int]]:
