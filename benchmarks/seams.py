@@ -27,7 +27,7 @@ from neural_style.errors import InputError
 from neural_style.images import read_image
 from neural_style.network.random_filters import random_weights
 from neural_style.network.weights import layers_needed
-from neural_style.tiles import cut_image
+from neural_style.tiles.tiling import cut_image
 
 DEEPEST = "relu5_1"  # of the default layers
 GRID = 16  # pixels, its stride

@@ -7,34 +7,26 @@ applies them to the features, `objective` adds up the total, `gradients` differe
 
 from neural_style.objective.objective import (
     Evaluation,
-    ImageVariable,
     LeftGradient,
     Objective,
     build_image,
     build_objective,
-    grey_pixels,
-    read_targets,
     set_guides,
     set_image,
     set_region,
     set_weights,
-    weight_of,
 )
 from neural_style.objective.spec import ObjectiveSpec
 
 __all__ = [
     "Evaluation",
-    "ImageVariable",
     "LeftGradient",
     "Objective",
     "ObjectiveSpec",
     "build_image",
     "build_objective",
-    "grey_pixels",
-    "read_targets",
     "set_guides",
     "set_image",
     "set_region",
     "set_weights",
-    "weight_of",
 ]

@@ -244,17 +244,13 @@ def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
 
 
 def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
-    """Return the sum of (F - remap(F))^2, in float64, of features [1, H, W, C] and their matches
-    remap(F), [H W, C].
-    """
+    """Return the sum of (F - remap(F))^2 in float64; F is [1, H, W, C], remap(F) [H W, C]."""
     flat = wide(tf.reshape(features, [-1, features.shape[-1]]))
     return sum_of(tf.square(flat - match))
 
 
 def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
-    """Return the quantiles of values in rising order along the last axis, at the middles of
-    `number` equal shares, interpolated.
-    """
+    """Return interpolated quantiles along the ascending last axis, at `number` shares' middles."""
     last = ordered.shape[-1] - 1
     places = np.clip((np.arange(number) + 0.5) / number * (last + 1) - 0.5, 0, last)
     below = np.floor(places).astype(np.int64)

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-_VARIATION = ("variation_norm", "variation_exponent", "variation_channels")
-
 
 @dataclass(frozen=True)
 class ObjectiveSpec:
@@ -79,7 +77,8 @@ def merge(one: ObjectiveSpec, other: ObjectiveSpec) -> ObjectiveSpec:
         "tiled": one.tiled or other.tiled,
     }
     if not (one.variation_norm and other.variation_norm):
-        unions |= {name: getattr(smooth, name) for name in _VARIATION}
+        settings = ("variation_norm", "variation_exponent", "variation_channels")
+        unions |= {name: getattr(smooth, name) for name in settings}
     whole = replace(one, **unions)
     if replace(other, **unions) != whole:
         raise ValueError(f"runs that share a graph need the same formulas; found {one}, {other}")

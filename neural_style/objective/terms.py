@@ -6,16 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neural_style.objective import losses
+from neural_style.objective import losses, total_variation
 from neural_style.objective.losses import ContentStatistics, StyleStatistics
 from neural_style.objective.spec import ObjectiveSpec
-from neural_style.objective.total_variation import (
-    VARIATIONS,
-    PaddedImage,
-    VariationStatistics,
-    variation_loss,
-    variation_statistics,
-)
+from neural_style.objective.total_variation import PaddedImage, VariationStatistics
 from neural_style.system.tensorflow_v1 import tf
 
 
@@ -99,13 +93,7 @@ def _sums_in(record: Any) -> dict[str, Any]:
 
 
 def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -> Statistics:
-    """Add the sums of an image, or of a part of it, to the graph.
-
-    Args:
-        spec: Layers and formulas.
-        inputs: The image as the terms see it.
-        scope: Prefix of the name scopes.
-    """
+    """Add the sums of an image, or of a part of it, to the graph; `scope` prefixes their names."""
     content, style = {}, {}
     for name in spec.content_layers:
         with tf.name_scope(f"{scope}content/{name}/"):
@@ -122,8 +110,8 @@ def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -
             if spec.variation_channels != (1.0, 1.0, 1.0):
                 factors = tf.constant(spec.variation_channels, image.pixels.dtype)
                 image = replace(image, pixels=image.pixels * factors)
-            form = VARIATIONS[spec.variation_norm]
-            variation = variation_statistics(form, image, spec.variation_exponent)
+            form = total_variation.VARIATIONS[spec.variation_norm]
+            variation = total_variation.variation_statistics(form, image, spec.variation_exponent)
     return Statistics(content, style, tuple(variation))
 
 
@@ -162,7 +150,7 @@ def build_terms(
                 terms[spec.style_term(name, statistic)] = mixed
     if sums.variation:
         with tf.name_scope(f"{scope}total_variation/"):
-            terms["total_variation"] = variation_loss(sums.variation)
+            terms["total_variation"] = total_variation.variation_loss(sums.variation)
     return terms
 
 

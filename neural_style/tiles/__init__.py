@@ -34,22 +34,16 @@ from neural_style.tiles.passes import (
     no_callback,
 )
 from neural_style.tiles.spill import Spill
-from neural_style.tiles.tiling import Spans, Stage, cut_image, is_larger, stored_values
 
 __all__ = [
-    "Spans",
     "Spill",
-    "Stage",
     "TileCallback",
     "TileGraph",
     "TiledEvaluation",
     "TiledFeatures",
     "Tiling",
     "build_tiled_objective",
-    "cut_image",
-    "is_larger",
     "measure_content",
     "measure_style",
     "no_callback",
-    "stored_values",
 ]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from neural_style.network import Layer
-from neural_style.objective import LeftGradient, Objective, ObjectiveSpec, read_targets
+from neural_style.objective import LeftGradient, Objective, ObjectiveSpec
 from neural_style.objective.gradients import norm_factor
+from neural_style.objective.objective import read_targets
 from neural_style.objective.terms import Statistics, TermInputs, build_statistics, build_terms
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.tensorflow_v1 import tf
@@ -60,13 +61,7 @@ class TileGraph(LeftGradient):
 
 
 def build_tiled_objective(objective: Objective, network: Network, spec: ObjectiveSpec) -> TileGraph:
-    """Add the tiled objective to the graph.
-
-    Args:
-        objective: The objective of the whole image; its image, targets and weights are shared.
-        network: The network, in the graph.
-        spec: Layers and formulas.
-    """
+    """Add the tiled objective to the graph; the image, targets and weights are shared."""
     tile = build_tile(objective.image, network)
     normalized = normalize_layers(objective, spec, tile.features)
     sequential: dict[str, FedVariable] = {}
@@ -94,9 +89,7 @@ def _term_inputs(
     normalized: NormalizedLayers,
     sequential: dict[str, FedVariable],
 ) -> TermInputs:
-    """Add what the terms of a tile are computed from to the graph; put the variables of sums that
-    continue those of the tiles before into `sequential`, by name.
-    """
+    """Add the inputs of a tile's terms; put the variables of sequential sums in `sequential`."""
     features, number = tile.features, objective.image.variable.dtype
 
     def compared(section: str, layer: str) -> tf.Tensor:

@@ -275,9 +275,7 @@ def measure_content(session: tf.Session, tiling: Tiling, image: np.ndarray) -> T
 def measure_style(
     session: tf.Session, tiling: Tiling, image: np.ndarray
 ) -> dict[str, StyleStatistics]:
-    """Return the statistics of the style layers of the current image, [1, H, W, 3], for the first
-    target.
-    """
+    """Return the statistics of the image, [1, H, W, 3], for the first target, by style layer."""
     graph = tiling.graph
     tile_pass = tiling.tile_pass(session, image, replace(tiling.spill))
     session.run(graph.clear)

@@ -85,9 +85,7 @@ def _temporary_file() -> IO[bytes]:
 
 
 def _allocate(file: int, offset: int, size: int) -> None:
-    """Allocate space for a file. `truncate` leaves a hole: mapped into memory and written to, it
-    would end the process (SIGBUS) where the disk is full.
-    """
+    """Allocate space: writing to a hole of a mapped file raises SIGBUS where the disk is full."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file, offset, size)

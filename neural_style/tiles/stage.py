@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neural_style.objective import Objective, ObjectiveSpec, weight_of
+from neural_style.objective import Objective, ObjectiveSpec
 from neural_style.objective.gradients import absolute_sum, scale_gradient
+from neural_style.objective.objective import weight_of
 from neural_style.objective.terms import TermInputs, build_statistics
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.determinism import wide
@@ -173,9 +174,7 @@ class StageBuilder:
         return {layer: tf.group(*each) for layer, each in updates.items()}
 
     def _image_gradient(self, by_input: tf.Tensor | None) -> tf.Tensor | None:
-        """Return the gradient at the tile's rows of the image: of the total variation and, by way
-        of the network's input, of the other terms.
-        """
+        """Return the gradient of all terms, total variation included, at the tile's image rows."""
         tile, gradients = self.tile, []
         begin, end = tf.unstack(tile.stages[0].rows[0])
         if by_input is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neural_style.objective import ImageVariable, grey_pixels
+from neural_style.objective.objective import ImageVariable, grey_pixels
 from neural_style.objective.total_variation import PaddedImage
 from neural_style.objective.variables import build_fed
 from neural_style.system.tensorflow_v1 import tf
@@ -77,9 +77,7 @@ class Tile:
         return tf.shape(self.image.variable.value())[1:3]
 
     def around(self, stage: int) -> tuple[StageFeatures | None, StageFeatures | None]:
-        """Return the input and the output of a stage, by its index, for the whole image; None for
-        the image itself, and for the output of the last stage.
-        """
+        """Return a stage's input and output, but None for the image and the last stage's output."""
         features = [None, *self.between, None]
         return features[stage], features[stage + 1]
 

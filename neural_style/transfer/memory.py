@@ -19,7 +19,7 @@ from neural_style.network import winograd
 from neural_style.network.weights import Convolution, Layer, VGGWeights, parameters, pooling_for
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
-from neural_style.tiles import Spans, Stage, cut_image, is_larger, stored_values
+from neural_style.tiles.tiling import Spans, Stage, cut_image, is_larger, stored_values
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from neural_style.network import winograd
 from neural_style.network.weights import Convolution, Layer, output_shapes
 from neural_style.system import hardware, tensorflow_v1
 from neural_style.text import human_seconds
-from neural_style.tiles import is_larger
+from neural_style.tiles.tiling import is_larger
 from neural_style.transfer.memory import (
     fit,
     fit_within,

@@ -17,7 +17,8 @@ from graphs import evaluate, objective_session, picture, set_targets
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.objective import ImageVariable, Objective, set_image
+from neural_style.objective import Objective, set_image
+from neural_style.objective.objective import ImageVariable
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.variables import build_fed
 from neural_style.optimizers import vectors

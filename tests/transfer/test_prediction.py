@@ -11,7 +11,7 @@ from conftest import vgg19
 from neural_style.config import make_config
 from neural_style.inputs import Job, Pictures
 from neural_style.network.weights import layers_needed
-from neural_style.tiles import cut_image
+from neural_style.tiles.tiling import cut_image
 from neural_style.transfer import prediction
 from neural_style.transfer.memory import PROCESS_BYTES, sorted_values, values_of
 from neural_style.transfer.prediction import (
