@@ -11,7 +11,7 @@ import numpy as np
 
 from neural_style.config import Figure
 from neural_style.sweeps.report.layout import Cell, Label, Layout, lay_out
-from neural_style.sweeps.report.results import FAILED, SweepResults
+from neural_style.sweeps.report.results import SweepResults
 from neural_style.sweeps.report.sheet import Sheet, Text, shortened, text_width
 from neural_style.sweeps.report.thumbnails import read_thumbnail
 from neural_style.system.files import write_atomically
@@ -121,9 +121,7 @@ def _frame(layout: Layout, dpi: int, has_title: bool) -> _Frame:
 
 def _tile_side(layout: Layout, frame: _Frame, figure: Figure) -> int:
     """Return the longest side of a picture with which the sheet does not get too large."""
-    wanted = figure.side or min(
-        2 * figure.dpi, _USUAL_PIXELS // layout.columns, _USUAL_PIXELS // layout.rows
-    )
+    wanted = figure.side or min(2 * figure.dpi, _USUAL_PIXELS // max(layout.rows, layout.columns))
     # A picture at a row or column takes half a tile and its distance.
     columns = layout.columns + layout.row_pictures / 2
     rows = layout.rows + layout.column_pictures / 2
@@ -156,7 +154,7 @@ def _draw_cell(
         sheet.tiles.append((*_centred(tile, box), tile))
     else:
         sheet.boxes.append(box)
-        word = "failed" if layout.cells[cell].state == FAILED else "no picture"
+        word = "failed" if layout.cells[cell].error else "no picture"
         points = min(_LABEL, 0.18 * width * 72 / sheet.dpi)
         sheet.texts.append(Text(middle, top + height / 2, word, points, color="0.5"))
     room = width + frame.gap / 2

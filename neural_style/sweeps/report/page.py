@@ -15,15 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from neural_style.sweeps.report.results import (
-    DONE,
-    FAILED,
-    MISSING,
-    Axis,
-    RunResult,
-    SweepResults,
-    union_of_keys,
-)
+from neural_style.sweeps.report.results import Axis, RunResult, SweepResults, union_of_keys
 from neural_style.sweeps.report.thumbnails import data_uri, jpeg_within
 from neural_style.system.files import write_atomically
 from neural_style.text import finite, human_seconds, is_number, printable
@@ -161,7 +153,7 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
     columns = _columns(runs)
     cells = [_cells(runs, column) for column in columns[1:]]
     others = [run for run in results.runs if run.image not in pictures.encoded]
-    failed = sum(run.state == FAILED for run in others)
+    failed = sum(run.state == "failed" for run in others)
     seconds = sum(finite(run.seconds) or 0 for run in results.runs)
     sizes = [size for _, size in pictures.encoded.values()]
     return {
@@ -191,7 +183,7 @@ def _pictures(
     runs: Sequence[RunResult], encode: Callable[[Path], tuple[bytes, tuple[int, int]] | None]
 ) -> _Pictures:
     """Return all pictures of the finished runs, each encoded once."""
-    done = [run for run in runs if run.state == DONE]
+    done = [run for run in runs if run.state == "done"]
     sources = dict.fromkeys(path for run in done for path in (run.content, *run.styles))
     paths = dict.fromkeys([*sources, *(run.image for run in done if run.image is not None)])
     found = {path: encode(path) for path in paths}
@@ -234,7 +226,7 @@ def _row(folder: Path, number: int, run: RunResult, pictures: _Pictures) -> dict
 def _failure(folder: Path, run: RunResult) -> dict[str, str]:
     """Return the template's variables of a run without a picture."""
     return {
-        "state": FAILED if run.state == FAILED else MISSING,
+        "state": "failed" if run.error else "missing",
         "name": printable(run.name),
         "folder": run.folder,
         "href": _href(folder, folder / run.folder),

@@ -12,7 +12,6 @@ from neural_style.system.files import write_atomically
 from neural_style.text import is_number, printable
 
 SUMMARY = "summary.csv"
-DONE, FAILED, MISSING = "done", "failed", "missing"
 # The first characters of a formula for a spreadsheet (OWASP, CSV injection). The apostrophe is its
 # mark for text; it is guarded too, so that `read_summary` can remove each guard and nothing else.
 _GUARDED = ("=", "+", "-", "@", "'")
@@ -42,10 +41,7 @@ class RunResult:
         values: Text of each swept key's value, in the order of the axes.
         terms: Losses of the saved picture by term, `total` among them.
         metrics: Measures of the saved picture, whose definition no setting changes.
-        seconds: Its duration.
         error: Why it failed; empty if it did not.
-        content: The content image.
-        styles: The style images.
         image: The saved picture; None if there is none.
         curve: Total loss of every iterate; may be empty.
     """
@@ -67,8 +63,8 @@ class RunResult:
     def state(self) -> str:
         """`failed` with an error, `done` with a picture, `missing` with neither."""
         if self.error:
-            return FAILED
-        return MISSING if self.image is None else DONE
+            return "failed"
+        return "missing" if self.image is None else "done"
 
 
 @dataclass(frozen=True)
