@@ -43,28 +43,25 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plot_losses(history: LossHistory, path: Path, title: str) -> None:
-    """Write the loss plot as a PNG, the same bytes for the same history.
+    """Write the loss plot of a history, of which one term is `total`; see `write_figure`."""
+    write_figure(path, loss_figure(history, title), pil_kwargs={"compress_level": 1})
 
-    Args:
-        history: Terms of the loss, one of them `total`.
-        path: The file, which is written atomically.
-        title: Heading of the plot.
+
+def write_figure(path: Path, figure: Figure, **options: Any) -> None:
+    """Write a figure as a PNG, atomically, the same bytes for the same figure.
 
     Raises:
         OSError: The file cannot be written.
     """
     png = io.BytesIO()
     with missing_glyphs_ignored():
-        figure = loss_figure(history, title)
-        figure.savefig(png, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
+        figure.savefig(png, format="png", metadata={"Software": None}, **options)
     write_atomically(path, png.getvalue())
 
 
 @contextmanager
 def missing_glyphs_ignored() -> Iterator[None]:
-    """Mute matplotlib's warnings of characters that its font lacks (Chinese, for one): it draws
-    boxes in their place.
-    """
+    """Mute matplotlib's warnings of characters that its font lacks; it draws them as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
@@ -102,9 +99,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
 
 
 def _label_decades_alone(axes: Axes) -> None:
-    """Label decades without formulas, drop minor ticks and fix the places of the axes' titles: that
-    halves the time of a plot.
-    """
+    """Label decades without formulas and fix the axes' titles, which halves the time of a plot."""
     box, whole = axes.get_position(), axes.figure.transFigure
     axes.xaxis.set_label_coords((box.x0 + box.x1) / 2, 0.045, transform=whole)
     axes.yaxis.set_label_coords(0.035, (box.y0 + box.y1) / 2, transform=whole)
@@ -124,11 +119,8 @@ def _draw_terms(axes: Axes, history: LossHistory, begins: Sequence[int]) -> None
     losses = np.insert(losses, begins, np.nan, axis=0)
     iterations = np.array(history.iterations, np.int64)
     steps = np.insert(iterations, begins, iterations[begins])
-    curves = {
-        column: curve
-        for column, curve in zip(history.columns, losses.T, strict=True)
-        if np.isfinite(curve).any()
-    }
+    named = zip(history.columns, losses.T, strict=True)
+    curves = {column: curve for column, curve in named if np.isfinite(curve).any()}
     looks = _looks(list(curves))
     for column in sorted(curves, key=lambda column: column != "total"):
         color, line_style = looks[column]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_style.runs.loss_plot import missing_glyphs_ignored
+from neural_style.runs.loss_plot import write_figure
 from neural_style.sweeps.report.results import RunResult, SweepResults
-from neural_style.system.files import write_atomically
 from neural_style.text import finite, is_number, printable
 
 if TYPE_CHECKING:
@@ -40,12 +38,8 @@ def write_trade_off(folder: Path, results: SweepResults) -> Path | None:
     figure = trade_off_figure(results)
     if figure is None:
         return None
-    png = io.BytesIO()
-    with missing_glyphs_ignored():
-        figure.savefig(png, format="png", metadata={"Software": None})
-    path = folder / TRADE_OFF
-    write_atomically(path, png.getvalue())
-    return path
+    write_figure(folder / TRADE_OFF, figure)
+    return folder / TRADE_OFF
 
 
 def trade_off_figure(results: SweepResults) -> Figure | None:
