@@ -40,10 +40,7 @@ Run = Callable[[Job, GraphCache, RunFolder, Watch], Result]
 def conduct(config: Config, run: Run, options: Namespace) -> int:
     """Check, make and report a run; return the exit code.
 
-    Args:
-        config: The settings of the run.
-        run: Makes the run.
-        options: `resume`, the run's folder or None; `config`; `dry_run`; `quiet`; `set`.
+    The options are `resume`, the run's folder or None; `config`; `dry_run`; `quiet`; `set`.
 
     Raises:
         InputError: An input cannot be used, or a run cannot be continued.

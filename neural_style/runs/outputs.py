@@ -64,8 +64,7 @@ class RunFolder:
         """Write into the folder for the length of the block.
 
         Yields:
-            The callbacks with those that write intermediate images, checkpoints and TensorBoard's
-            events.
+            The callbacks, which also write intermediate images, checkpoints and events.
 
         Raises:
             FailedRunError: In place of an error from inside a library, which is in `error.log`.

@@ -80,13 +80,7 @@ class Progress:
             self._print(self._last)
 
     def update(self, scale: str, iteration: int, loss: float) -> None:
-        """Show a finished iterate.
-
-        Args:
-            scale: Its scale, such as "288x384".
-            iteration: Its number, at most `total`.
-            loss: Its total loss.
-        """
+        """Show a finished iterate: its scale, such as "288x384", its number and its total loss."""
         self._last = _Iterate(scale, iteration, loss, time.monotonic())
         if self._first is None:
             self._first = self._last  # includes the start-up, so the rate leaves it out
@@ -99,13 +93,7 @@ class Progress:
             self._print(self._last)
 
     def tile(self, what: str, done: int, number: int) -> None:
-        """Show a finished tile of an iteration that takes long.
-
-        Args:
-            what: The pass over the tiles.
-            done: Tiles that the pass has finished.
-            number: Tiles in all.
-        """
+        """Show how many tiles a pass of a long iteration has finished, of their number in all."""
         shown = f"{what}, tile {done} of {number}"
         if self._bar is not None:
             self._bar.set_postfix_str(shown)

@@ -126,12 +126,7 @@ def run_record(
 ) -> dict[str, Any]:
     """Return the record of a finished run.
 
-    Args:
-        job: The run.
-        device: The device that it ran on.
-        result: The pastiche and its losses.
-        scores: Measures of the pastiche as it was saved, in 8 bits.
-        seconds: Duration of each phase.
+    Scores are those of the pastiche as it was saved, in 8 bits; seconds are those of each phase.
     """
     config, weights, history = job.config, job.weights, result.losses
     last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]

@@ -116,9 +116,7 @@ class TensorBoardWriter:
             self._write(_image_summary("pastiche", image), history.iterations[-1])
 
     def score(self, losses: Mapping[str, float], metrics: Mapping[str, float | None]) -> None:
-        """Write the finite losses and measures of the saved image as `saved/...` and `metrics/...`,
-        which are the metrics of a sweep's run.
-        """
+        """Write the finite losses and measures of the saved image: the metrics of a sweep's run."""
         tagged = [(f"saved/{term}", finite(value)) for term, value in losses.items()]
         tagged += [(f"metrics/{name}", finite(value)) for name, value in metrics.items()]
         known = {tag: value for tag, value in tagged if value is not None}
@@ -162,9 +160,7 @@ class TensorBoardWriter:
 
 
 def typed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Value]]:
-    """Return the swept values of runs as TensorBoard compares them: as numbers where all values of
-    a key are finite ones, else as text.
-    """
+    """Return the swept values of runs: numbers where all of a key's are finite ones, else text."""
     values = [each for row in rows for each in row.items()]
     texts = {k for k, text in values if not (is_number(text) and math.isfinite(float(text)))}
     return [{k: text if k in texts else float(text) for k, text in row.items()} for row in rows]

@@ -59,10 +59,7 @@ class _Survey:
 def conduct(plan: Plan, run: Run, options: Namespace) -> int:
     """Make the runs of a sweep and its report; return the exit code.
 
-    Args:
-        plan: The sweep.
-        run: Makes a run.
-        options: `resume`, the sweep's folder or None; `dry_run`; `quiet`.
+    The options are `resume`, the sweep's folder or None; `dry_run`; `quiet`.
 
     Raises:
         InputError: An input cannot be used, or the folder does not exist.
@@ -154,9 +151,7 @@ def _check_surroundings(plan: Plan, resumed: Path | None) -> None:
 
 
 def _device(plan: Plan) -> tensorflow_v1.Device:
-    """Return the device of the runs; with Ray, which runs them elsewhere, a description of it that
-    needs no TensorFlow.
-    """
+    """Return the device of the runs; with Ray, a description of it that needs no TensorFlow."""
     settings, runtime = plan.sweep, plan.config.runtime
     if settings.executor == "local":
         # Precision is left open, as runs may differ in it.

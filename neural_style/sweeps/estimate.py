@@ -27,7 +27,6 @@ class SweepEstimate:
     """The time, memory and disk that a sweep takes on one CPU.
 
     Attributes:
-        runs: Number of runs.
         graphs: Number of graphs that are built for them.
         seconds: From the command to the last file.
         peak_bytes: Peak of resident memory.
@@ -75,12 +74,9 @@ def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
 
 
 def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> SweepEstimate:
-    """Estimate the runs of a sweep.
+    """Estimate the runs of a sweep, whose inputs the reader reads.
 
-    Args:
-        jobs: The runs.
-        reader: Reads their inputs.
-        rate: Operations per second of a float32 matrix product on the threads of the runs.
+    The rate is that of a float32 matrix product on the threads of the runs, operations per second.
     """
     known: dict[str, tuple[Prediction, float]] = {}  # runs of one shape have one prediction
     taken = []

@@ -38,7 +38,6 @@ class FoundRun:
         experiment: Its name and settings.
         fingerprint: Identifies it, whatever its folder is called.
         folder: Its folder, which may not exist yet.
-        finished: Whether it is finished there.
         spec: Specification of the graph that it shares with other runs, if it is to be made.
     """
 
@@ -58,11 +57,7 @@ def in_process(
 ) -> Executor:
     """Return an executor that makes the runs one after another in this process.
 
-    Args:
-        job_of: Reads the inputs of a run.
-        run: Makes a run.
-        device: The device that they run on.
-        pressed: Not empty once Ctrl-C was pressed.
+    `job_of` reads the inputs of a run; `pressed` is not empty once Ctrl-C was pressed.
     """
     graphs = GraphCache(device, KEPT_BYTES)
 

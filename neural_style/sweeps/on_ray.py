@@ -67,11 +67,8 @@ def on_ray(
 ) -> Executor:
     """Return an executor that makes several runs at once on Ray.
 
-    Args:
-        options: The cluster, and what each run occupies of it.
-        job_of: Reads the inputs of a run.
-        run: Makes a run; it is sent to the workers.
-        pressed: Not empty once Ctrl-C was pressed.
+    The options name the cluster and what each run occupies of it. `job_of` reads the inputs of a
+    run; `run` is sent to the workers; `pressed` is not empty once Ctrl-C was pressed.
 
     Raises:
         InputError: No cluster answers, or a run asks for more than this machine has.

@@ -36,7 +36,6 @@ class Experiment:
         name: Unique within the sweep, `style.weight=100,noise=0.5`.
         place: Index of its point along each axis.
         values: The value of each swept key, as text.
-        config: The settings.
     """
 
     name: str

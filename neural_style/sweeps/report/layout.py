@@ -25,7 +25,6 @@ class Label:
     """The label of a row or column, or a line under a picture.
 
     Attributes:
-        text: The characters.
         math: Whether dollars enclose formulas.
         pictures: Files of the content image or the style images that it stands for, if any.
     """
@@ -40,8 +39,6 @@ class Layout:
     """A contact sheet without sizes.
 
     Attributes:
-        rows, columns: How many there are.
-        cells: The run of each cell.
         below: The lines under each picture, each in several forms, the longest first.
         row_labels, column_labels: One for each row or column, or none.
         row_title, column_title: Name of the axis of the rows or columns.

@@ -25,11 +25,9 @@ class Text:
     Attributes:
         x: Its left end, middle or right end, as `anchor` says, pixels from the left.
         y: Its vertical middle, pixels from the top.
-        text: The characters.
         points: Font size.
         anchor: left | center | right.
         color: As matplotlib names it.
-        bold: In bold type.
         upward: Whether it reads from bottom to top.
         math: Whether dollars enclose formulas.
     """
@@ -54,7 +52,6 @@ class Sheet:
         dpi: Pixels per inch, which sets how large text is.
         tiles: Left, top and picture, [h, w, 3], RGB, uint8.
         boxes: Left, top, width and height of empty cells.
-        texts: Lines of text.
     """
 
     width: int
