@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -38,31 +39,22 @@ def read_settings(path: Path) -> Source:
     source = read_source(path)
     chain, seen = [source], {os.path.realpath(path)}
     while (value := source.values.pop(KEY, None)) is not None:
-        named, real = _path_of(value, source)
+        try:
+            named = absolute_path(value)
+            real = os.path.realpath(named)
+        except ValueError:
+            problem = f"found {found(value)}, expected the path of a YAML file"
+            raise source.refusal((KEY,), problem) from None
         if real in seen:
             problem = f"{printable(named, SHOWN)} is based on this file; remove one base"
             raise source.refusal((KEY,), problem)
         seen.add(real)
         try:
-            base = read_source(named, len(chain))
+            source = read_source(named, len(chain))
         except ConfigError as error:
             raise source.refusal((KEY,), str(error)) from None
-        chain.append(base)
-        source = base
-    whole = chain.pop()
-    while chain:
-        whole = _upon(whole, chain.pop())
-    return whole
-
-
-def _path_of(value: object, source: Source) -> tuple[Path, str]:
-    """Return the path of a base as it is shown, and with all links resolved."""
-    try:
-        path = absolute_path(value)
-        return path, os.path.realpath(path)
-    except ValueError:
-        problem = f"found {found(value)}, expected the path of a YAML file"
-        raise source.refusal((KEY,), problem) from None
+        chain.append(source)
+    return reduce(_upon, reversed(chain))
 
 
 def _upon(base: Source, own: Source) -> Source:
@@ -73,8 +65,8 @@ def _upon(base: Source, own: Source) -> Source:
     if isinstance(sweep, dict) and _AXES & sweep.keys():
         replaced |= {("sweep", key) for key in (*_AXES, "figure")}
         if isinstance(values.get("sweep"), dict):
-            kept = {k: v for k, v in values["sweep"].items() if ("sweep", k) not in replaced}
-            values["sweep"] = kept
+            inherited = values["sweep"].items()
+            values["sweep"] = {k: v for k, v in inherited if ("sweep", k) not in replaced}
     for section, settings in own.values.items():
         below = values.get(section)
         if isinstance(settings, dict) and below is not None and not isinstance(below, dict):

@@ -21,13 +21,7 @@ from pydantic_core import PydanticCustomError
 from neural_style.config import base
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
-from neural_style.config.source import (
-    ConfigError,
-    CoreDumper,
-    Location,
-    Source,
-    split_override,
-)
+from neural_style.config.source import ConfigError, CoreDumper, Location, Source, split_override
 from neural_style.config.terms import StyleImage, statistic_weights, style_images
 from neural_style.config.values import layer_weights
 

@@ -245,10 +245,8 @@ def _read_text(path: Path, name: str) -> str:
     return text
 
 
-def _build(
-    text: str, location: Location, builder: _Builder, title: Callable[[int], str]
-) -> Any:  # any plain value
-    """Parse a text; `title` gives the start of the message about a line."""
+def _build(text: str, location: Location, builder: _Builder, title: Callable[[int], str]) -> Any:
+    """Parse a text to a plain value; `title` gives the start of the message about a line."""
     try:
         node = yaml.compose(text, Loader=CoreLoader)
         return None if node is None else builder.build(node, location)

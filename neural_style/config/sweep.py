@@ -19,15 +19,7 @@ from pydantic import (
 )
 
 from neural_style.config import values
-from neural_style.config.values import (
-    OneOf,
-    Section,
-    expected,
-    found,
-    mistake,
-    read_only,
-    unexpected,
-)
+from neural_style.config.values import Section, expected, found, mistake, read_only, unexpected
 from neural_style.text import printable
 
 LARGEST = 10_000
@@ -243,7 +235,7 @@ class Sweep(Section):
     """Files of settings, one for each run; they override these settings, except for `output`."""
     figure: Figure = Field(default_factory=Figure)
     """How the contact sheet is drawn."""
-    executor: OneOf[Literal["local", "ray"]] = "local"
+    executor: values.OneOf[Literal["local", "ray"]] = "local"
     """Run one after the other in this process (local), or several at once on Ray."""
     ray: Ray = Field(default_factory=Ray)
     """Settings for `executor: ray`."""

@@ -65,21 +65,21 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     try:
         return _read(path, key, max_pixels)
+    except HeaderError as error:
+        fault = str(error)
     except MemoryError:
-        message = "takes more memory to read than there is; make it smaller"
-        raise ImageError(f"{key}: {printable(path)} {message}") from None
+        fault = "takes more memory to read than there is; make it smaller"
+    raise ImageError(f"{key}: {printable(path)} {fault}")
 
 
 def _read(path: Path, key: str, max_pixels: int) -> Picture:
     encoded = _read_bytes(path, key, max_pixels)
     with captured_stderr():  # where libpng and libtiff print; the message says what to do instead
-        pixels, orientation = _decode(encoded, path, key, max_pixels)
+        pixels, orientation = _decode(encoded, max_pixels)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
-        raise ImageError(
-            f"{key}: {printable(path)} has {channels} channels of {pixels.dtype}; "
-            "save it with 1, 3 or 4 channels of 8 or 16 bits"
-        )
+        form = f"{channels} channels of {pixels.dtype}"
+        raise HeaderError(f"has {form}; save it with 1, 3 or 4 channels of 8 or 16 bits")
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     values = metadata.upright(pixels, orientation).astype(np.float32)
     if pixels.dtype == np.uint16:
@@ -166,40 +166,36 @@ def read_settings(path: Path) -> str | None:
 
 def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
     """Return the file's bytes, at least one, as a uint8 vector."""
+    limit = f"a picture of {max_pixels / 1e6:g} megapixels"
     try:
         if path.is_dir():
-            raise ImageError(f"{key}: {printable(path)} is a folder; give {SUPPORTED}")
+            raise HeaderError(f"is a folder; give {SUPPORTED}")
         if not path.is_file():
             found = "no regular file" if path.exists() else "no such file"
             raise ImageError(f"{key}: {found}: {printable(path)}; give {SUPPORTED}")
         if path.stat().st_size > 8 * max_pixels + MAX_METADATA:
-            raise ImageError(
-                f"{key}: {printable(path)} is larger than a picture of {max_pixels / 1e6:g} "
-                "megapixels; make it smaller, or raise image.max_megapixels"
-            )
+            fault = f"is larger than {limit}; make it smaller, or raise image.max_megapixels"
+            raise HeaderError(fault)
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise ImageError(
-            f"{key}: {printable(path)} cannot be read ({error.strerror}); give {SUPPORTED}"
-        ) from error
+        raise HeaderError(f"cannot be read ({error.strerror}); give {SUPPORTED}") from error
     if encoded.size == 0:
-        raise ImageError(f"{key}: {printable(path)} is empty; give {SUPPORTED}")
+        raise HeaderError(f"is empty; give {SUPPORTED}")
     return encoded
 
 
-def _decode(encoded: np.ndarray, path: Path, key: str, max_pixels: int) -> tuple[np.ndarray, int]:
+def _decode(encoded: np.ndarray, max_pixels: int) -> tuple[np.ndarray, int]:
     """Return the pixels as stored, [H, W] or [H, W, C], BGR, and their EXIF orientation."""
+    headers.check_header(encoded.data, max_pixels)
     try:
-        headers.check_header(encoded.data, max_pixels)
         # IMREAD_UNCHANGED is the only way to alpha, and ignores the orientation.
         pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
-        if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
-            raise HeaderError(DAMAGED)
-    except (HeaderError, cv2.error) as error:
+    except cv2.error as error:
         if getattr(error, "code", None) == cv2.Error.StsNoMem:
             raise MemoryError from error
-        fault = error if isinstance(error, HeaderError) else DAMAGED
-        raise ImageError(f"{key}: {printable(path)} {fault}") from None
+        raise HeaderError(DAMAGED) from None
+    if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
+        raise HeaderError(DAMAGED)
     block = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
     return pixels, 1 if block is None else metadata.exif_orientation(block.tobytes())
 

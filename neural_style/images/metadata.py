@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -39,7 +40,7 @@ def exif_orientation(block: bytes) -> int:
     """
     block = block.removeprefix(b"Exif\0\0")  # some writers of WebP and PNG put it in front
     order = "<" if block.startswith(b"II") else ">"
-    try:
+    with suppress(struct.error):  # a damaged block does not spoil the picture
         (directory,) = struct.unpack_from(f"{order}I", block, 4)
         (entries,) = struct.unpack_from(f"{order}H", block, directory)
         for entry in range(entries):
@@ -47,8 +48,6 @@ def exif_orientation(block: bytes) -> int:
             tag, _, _, value = struct.unpack_from(f"{order}HHIH", block, place)
             if tag == _ORIENTATION:
                 return value
-    except struct.error:  # a damaged block does not spoil the picture
-        pass
     return 1
 
 

@@ -34,9 +34,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def fill(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize an image [H, W, 3] so that it covers (height, width), and crop the excess equally on
-    both sides.
-    """
+    """Resize [H, W, 3] to cover (height, width), and crop the excess equally on both sides."""
     factor = max(size[0] / image.shape[0], size[1] / image.shape[1])
     height, width = (
         max(wanted, round(factor * side)) for wanted, side in zip(size, image.shape, strict=False)

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -172,16 +171,12 @@ def held_back() -> Iterator[list[int]]:
         empty in any thread but the main one, where no signal arrives.
     """
     pressed: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        pressed.append(number)
-
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
     with handlers_kept():
         for number in ENDING:
-            signal.signal(number, remember)
+            signal.signal(number, lambda arrived, _: pressed.append(arrived))
         yield pressed
 
 
