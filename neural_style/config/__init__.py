@@ -9,7 +9,7 @@ from neural_style.config.load import load_config, load_source, make_config, to_y
 from neural_style.config.models import Config, Init, Network, Optimizer
 from neural_style.config.source import ConfigError
 from neural_style.config.sweep import Figure, Ray, Sweep
-from neural_style.config.terms import ColorControl, Style, StyleImage
+from neural_style.config.terms import ColorControl, Style, StyleImage, layers_in_use
 from neural_style.config.values import PROJECT
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Style",
     "StyleImage",
     "Sweep",
+    "layers_in_use",
     "load_config",
     "load_source",
     "make_config",

@@ -65,13 +65,12 @@ def validate(source: Source, path: Path | None = None) -> Config:
     Raises:
         ConfigError: A setting is wrong; see `load_config`.
     """
-    error = None
     try:
         config = Config.model_validate(source.values)
-    except ValidationError as invalid:
-        error = invalid
-    if error or source.mistakes:
+    except ValidationError as error:
         raise first_error(error, source, Config) from None
+    if source.mistakes:
+        raise first_error(None, source, Config)
     if path and config.output.name is None:
         return config.having({"output.name": path.stem})
     return config

@@ -198,6 +198,11 @@ class Style(Section):
         return weight
 
 
+def layers_in_use(section: Content | Style) -> list[str]:
+    """Return the layers of a weight above 0 in the total loss."""
+    return [layer for layer, share in section.layers.items() if section.weight * share > 0]
+
+
 class TotalVariation(Section):
     """The denoising term."""
 

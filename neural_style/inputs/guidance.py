@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from neural_style.config import Style
+from neural_style.config import Style, layers_in_use
 from neural_style.errors import InputError
 from neural_style.inputs.scales import Masks
 from neural_style.network import Convolution, Layer, Pooling
@@ -104,7 +104,7 @@ def guides_of(
     Raises:
         InputError: A mask has no area at a layer.
     """
-    own = [name for name, weight in style.layers.items() if style.weight * weight > 0]
+    own = layers_in_use(style)
     wanted = {*own, *graph}
     guides = []
     for i, pair in enumerate(masks):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.config import Config
+from neural_style.config import Config, layers_in_use
 from neural_style.images.io import check_sides
 from neural_style.inputs.controls import check_fine, is_grey, settings_for, side_of
 from neural_style.inputs.guidance import guides_of
@@ -245,8 +245,5 @@ def input_files(config: Config) -> dict[str, Path]:
 
 def shape_key(config: Config) -> str:
     """Return a key of all that decides whether scales and layers fit the pictures."""
-    used = {
-        name: [layer for layer, weight in section.layers.items() if section.weight * weight > 0]
-        for name, section in (("content", config.content), ("style", config.style))
-    }
+    used = {"content": layers_in_use(config.content), "style": layers_in_use(config.style)}
     return json.dumps(used) + config.deciding("scales")

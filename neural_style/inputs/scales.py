@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from neural_style import images
-from neural_style.config import Config, StyleImage
+from neural_style.config import Config, StyleImage, layers_in_use
 from neural_style.errors import InputError
 from neural_style.inputs.pictures import Pictures
 from neural_style.network import VGGWeights, WeightsError, smallest_side
@@ -226,12 +226,12 @@ def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
     """
     sides = {}
     for key, section in (("content", config.content), ("style", config.style)):
-        for layer, weight in section.layers.items():
+        for layer in section.layers:
             try:
                 side = smallest_side(weights, layer)
             except WeightsError as error:
                 raise WeightsError(f"{key}.layers: {error}") from None
-            if section.weight * weight > 0:
+            if layer in layers_in_use(section):
                 sides[layer] = side
     if not sides:
         return  # total variation alone needs no network

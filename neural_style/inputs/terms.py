@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from neural_style.config import Config
+from neural_style.config import Config, layers_in_use
 from neural_style.objective.spec import ObjectiveSpec, in_depth_order
 
 
@@ -13,8 +11,8 @@ def spec_of(config: Config) -> ObjectiveSpec:
     content, style, variation = config.content, config.style, config.total_variation
     normalized = {"content": content.normalize_gradients, "style": style.normalize_gradients}
     return ObjectiveSpec(
-        content_layers=_layers_in_use(content.weight, content.layers),
-        style_layers=_layers_in_use(style.weight, style.layers),
+        content_layers=in_depth_order(layers_in_use(content)),
+        style_layers=in_depth_order(layers_in_use(style)),
         content_normalization=content.normalization,
         style_normalization=style.normalization,
         statistics=tuple(name for name, weight in style.statistic.items() if weight),
@@ -48,7 +46,3 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
             weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
             weights[spec.style_term(name, statistic)] = weight
     return weights | {"total_variation": config.total_variation.weight}
-
-
-def _layers_in_use(weight: float, layers: Mapping[str, float]) -> tuple[str, ...]:
-    return in_depth_order(name for name, share in layers.items() if weight * share > 0)

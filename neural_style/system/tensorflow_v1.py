@@ -52,15 +52,12 @@ def import_tensorflow() -> ModuleType:
         ImportError: TensorFlow cannot be loaded; the message ends with what it printed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    failure = None
     with captured_stderr() as captured, _without_keras():
         try:
             module = importlib.import_module("tensorflow.compat.v1")
             module.logging.set_verbosity(module.logging.ERROR)
         except ImportError as error:
-            failure = error
-    if failure is not None:
-        raise ImportError(f"{failure}\n{captured.text()}".strip()) from failure
+            raise ImportError(f"{error}\n{captured.text()}".strip()) from error
     log.debug("%s", captured.text())
     return module
 
