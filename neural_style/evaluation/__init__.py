@@ -1,7 +1,7 @@
 """The measures of a saved picture, in one definition for every run.
 
 `evaluator` runs a network on the picture, its content and its styles; `scores` lists the measures
-and compares them by `gaussians` fitted to features, `self_similarity` and, without a network,
+and compares them by `gaussians` fitted to features, by self-similarity and, without a network, by
 `metrics`.
 """
 

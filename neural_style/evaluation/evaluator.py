@@ -16,7 +16,6 @@ import numpy as np
 
 from neural_style.evaluation import gaussians, scores
 from neural_style.evaluation.metrics import color_gaussian
-from neural_style.evaluation.self_similarity import cosine_distances
 from neural_style.images import fit_size, resize
 from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
 from neural_style.system.lru import LRUCache, array_key
@@ -73,7 +72,7 @@ class Evaluator:
             `style_held_out`: the same over five layers that are not usually optimised.
             `wasserstein`: mean over relu1_1 to relu5_1 of `wasserstein/LAYER`, the squared
             2-Wasserstein distance of the Gaussians fitted to the features, over C.
-            `self_similarity`: of the layout with the content image's, 0..2; see that module.
+            `self_similarity`: of the layout with the content image's, 0..2; by that function in `scores`.
             `ssim` and `edge_ssim`: with the content image; 1 is best.
             `color_distance`: from the styles, in L*a*b*.
             `grain` and `border`: of the pastiche alone.
@@ -105,7 +104,7 @@ class Evaluator:
             picture = _resized(content, size)
             features = self._extract(picture, (), self.features).features
             similar = features.get(scores.SIMILARITY_LAYER)
-            distances = None if similar is None else cosine_distances(similar)
+            distances = None if similar is None else scores.cosine_distances(similar)
             return scores.Content(picture, features.get(scores.CONTENT_LAYER), distances)
 
         return self._contents.get_or_make((array_key(content), size), make)

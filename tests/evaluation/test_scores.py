@@ -5,7 +5,7 @@ import pytest
 import scipy.spatial.distance
 from numpy.testing import assert_allclose
 
-from neural_style.evaluation.self_similarity import POSITIONS, cosine_distances, self_similarity
+from neural_style.evaluation.scores import POSITIONS, cosine_distances, self_similarity
 
 
 def by_loops(f: np.ndarray, g: np.ndarray) -> float:
