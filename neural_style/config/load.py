@@ -77,11 +77,7 @@ def validate(source: Source, path: Path | None = None) -> Config:
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
-    """Return the settings of nested mappings, with paths relative to the current directory.
-
-    Raises:
-        ConfigError: A setting is wrong; see `load_config`.
-    """
+    """Return nested mappings as by `validate`, with paths relative to the current directory."""
     return validate(Source(values=dict(values)))
 
 

@@ -72,7 +72,7 @@ class Evaluator:
             `style_held_out`: the same over five layers that are not usually optimised.
             `wasserstein`: mean over relu1_1 to relu5_1 of `wasserstein/LAYER`, the squared
             2-Wasserstein distance of the Gaussians fitted to the features, over C.
-            `self_similarity`: of the layout with the content image's, 0..2; by that function in `scores`.
+            `self_similarity`: of the layout with the content image's, 0..2; see it in `scores`.
             `ssim` and `edge_ssim`: with the content image; 1 is best.
             `color_distance`: from the styles, in L*a*b*.
             `grain` and `border`: of the pastiche alone.

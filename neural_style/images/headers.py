@@ -66,18 +66,17 @@ def check_header(data: memoryview, max_pixels: int) -> None:
 def _format(data: memoryview) -> Callable[[memoryview], Size]:
     """Return the function that reads the size from the header of a file with these first bytes."""
     head = bytes(data[:12])
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png
-    if head.startswith(b"\xff\xd8\xff"):
-        return _jpeg
     if head.startswith(b"RIFF") and head[8:] == b"WEBP":
         return _webp
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return _gif
-    if head.startswith(TIFF_SIGNATURES + _BIG_TIFF_SIGNATURES):
-        return _tiff
-    if head.startswith(b"BM"):
-        return _bmp
+    for signatures, reader in (
+        (b"\x89PNG\r\n\x1a\n", _png),
+        (b"\xff\xd8\xff", _jpeg),
+        ((b"GIF87a", b"GIF89a"), _gif),
+        (TIFF_SIGNATURES + _BIG_TIFF_SIGNATURES, _tiff),
+        (b"BM", _bmp),
+    ):
+        if head.startswith(signatures):
+            return reader
     raise HeaderError(f"is no image that can be read; give {SUPPORTED}")
 
 

@@ -229,8 +229,6 @@ def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> byt
         done, encoded = cv2.imencodeWithMetadata(ending, pixels, kinds, vectors, options)
     if not done:
         return None
-    content = encoded.tobytes()
-    if settings and ending == ".png":
-        # OpenCV 5 would write it as Latin-1, with what follows it in memory up to a zero.
-        content = metadata.into_png(content, packet)
-    return content
+    # OpenCV 5 would write it into PNG as Latin-1, with what follows it in memory up to a zero.
+    in_png = settings and ending == ".png"
+    return metadata.into_png(encoded.tobytes(), packet) if in_png else encoded.tobytes()
