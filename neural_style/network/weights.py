@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,7 @@ PUBLISHED_MEAN = (123.68, 116.779, 103.939)
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels)
 
 Floats: TypeAlias = NDArray[np.float32]
+KernelBias: TypeAlias = tuple[Floats, Floats]  # as in a Convolution
 Origin: TypeAlias = Literal["published", "unpublished", "packaged", "random"]
 PoolingKind: TypeAlias = Literal["max", "average"]
 
@@ -91,6 +92,19 @@ class VGGWeights:
     unsupported: Unsupported | None = None
 
 
+def vgg_weights(
+    blocks: Iterable[Iterable[KernelBias]], origin: Origin, sha256: str | None = None
+) -> VGGWeights:
+    """Return a VGG network of the filters of its blocks, each of which ends with a pooling."""
+    layers: list[Layer] = []
+    for block, filters in enumerate(blocks, 1):
+        for index, (kernel, bias) in enumerate(filters, 1):
+            layers.append(Convolution(f"conv{block}_{index}", kernel, bias))
+            layers.append(Relu(f"relu{block}_{index}"))
+        layers.append(Pooling(f"pool{block}"))
+    return VGGWeights(tuple(layers), np.array(PUBLISHED_MEAN, np.float32), origin, sha256)
+
+
 def layers_needed(weights: VGGWeights, requested: Collection[str]) -> tuple[Layer, ...]:
     """Return the layers down to the deepest of those requested by name.
 
@@ -135,10 +149,7 @@ def receptive_field(weights: VGGWeights, layer: str) -> tuple[int, int]:
 
 
 def smallest_side(weights: VGGWeights, layer: str) -> int:
-    """Return the smallest side of an image, in pixels, that leaves one position at a layer.
-
-    Each pooling halves the side and rounds down, so this is the layer's stride.
-    """
+    """Return the least side of an image, in pixels, that keeps a position: the layer's stride."""
     return receptive_field(weights, layer)[1]
 
 
@@ -200,9 +211,7 @@ def with_convolutions(
 
 
 def preprocess(rgb: NDArray[Any], mean: Floats) -> Floats:
-    """Return an image [H, W, 3], RGB, 0..255, as the network takes it: [1, H, W, 3], RGB minus the
-    mean, float32.
-    """
+    """Return the network's [1, H, W, 3], RGB minus the mean, of an image [H, W, 3], RGB, 0..255."""
     return (rgb.astype(np.float32) - mean)[np.newaxis]
 
 
