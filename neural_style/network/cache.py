@@ -50,10 +50,10 @@ def read_cache(path: Path, key: dict[str, Any]) -> VGGWeights | None:
             return None
         weights = _weights_of(header, arrays)
         _check(weights)
+        return weights
     except Exception as error:  # a damaged cache, or that of an earlier version, may raise any
         log.debug("%s is not usable (%s) and will be rebuilt", printable(cache), printable(error))
         return None
-    return weights
 
 
 def write_cache(path: Path, key: dict[str, Any], weights: VGGWeights) -> None:

@@ -57,15 +57,13 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
         y = winograd.convolve(x, kernel, mirrored)
     elif replicate:
         y = _convolve_even_columns(_repeat_border(x, kernel), kernel, "VALID", tf.shape(x)[2])
+    elif kernel.shape[2] < MIRRORED_CHANNELS:
+        y = _convolve_even_columns(x, kernel, "SAME", tf.shape(x)[2])
     else:
-        rows, columns, channels, _ = kernel.shape
-        if channels < MIRRORED_CHANNELS:
-            y = _convolve_even_columns(x, kernel, "SAME", tf.shape(x)[2])
-        else:
-            odd = rows % 2 and columns % 2
-            gradients = {"Conv2D": _register_mirrored_gradient()} if odd else {}
-            with tf.get_default_graph().gradient_override_map(gradients):
-                y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+        odd = kernel.shape[0] % 2 and kernel.shape[1] % 2
+        gradients = {"Conv2D": _register_mirrored_gradient()} if odd else {}
+        with tf.get_default_graph().gradient_override_map(gradients):
+            y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
     if y.shape.rank is None or y.shape[-1] is None:
         y = tf.ensure_shape(y, [*x.shape[:3], *filters.bias.shape])
     with tf.get_default_graph().gradient_override_map({"BiasAdd": _register_sum_alone()}):

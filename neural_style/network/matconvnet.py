@@ -10,7 +10,6 @@ import numpy as np
 
 from neural_style.network.weights import (
     Convolution,
-    Floats,
     Layer,
     Pooling,
     Relu,
@@ -89,17 +88,15 @@ def parse_layers(variables: dict[str, Any]) -> tuple[tuple[Layer, ...], Unsuppor
             return tuple(layers), Unsupported(name, str(problem), tuple(names[index + 1 :]))
         plain = re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) and len(name) <= _LONGEST
         if not plain or name in names[:index]:
-            raise WeightsError(
-                f"layer {index + 1} is called '{name}'; expected unique names "
-                "of letters, digits and underscores"
-            )
+            expected = "expected unique names of letters, digits and underscores"
+            raise WeightsError(f"layer {index + 1} is called '{name}'; {expected}")
         if isinstance(layer, Convolution):
             channels = layer.bias.size
         layers.append(layer)
     return tuple(layers), None
 
 
-def average_rgb(variables: dict[str, Any]) -> Floats:
+def average_rgb(variables: dict[str, Any]) -> np.ndarray:
     """Return the mean over positions of the average image, [3], RGB, 0..255, float32.
 
     The image is 224 x 224 x 3 or 1 x 1 x 3, in `normalization` (beta16) or `meta.normalization`.
@@ -137,10 +134,8 @@ def _parse_layer(name: str, fields: dict[str, Any], channels: int) -> Layer:
         pad = _numbers(fields, "pad", 4, default=0)
         # Caffe rounds sizes up, which converters write as padding at the far side.
         if size != (2, 2) or stride != (2, 2) or pad not in ((0, 0, 0, 0), (0, 1, 0, 1)):
-            raise _NotPlainError(
-                f"a pooling of size {_listed(size)}, stride {_listed(stride)}, "
-                f"padding {_listed(pad)}"
-            )
+            shape = f"size {_listed(size)}, stride {_listed(stride)}, padding {_listed(pad)}"
+            raise _NotPlainError(f"a pooling of {shape}")
         return Pooling(name)
     raise _NotPlainError(f"a layer of type '{printable(kind, _LONGEST)}'")
 

@@ -12,7 +12,7 @@ The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity, which halve the errors of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,8 @@ def tiles_at_once(channels: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
 def transform_kernel(kernel: tf.Tensor) -> tf.Tensor:
     """Return G g G^T of a kernel [3, 3, C, K], float32: [36, C, K]."""
     *_, channels, filters = (int(side) for side in kernel.shape)
-    both = np.kron(*[transforms().kernel] * 2).astype(np.float32)
+    one, _, _ = transforms()
+    both = np.kron(one, one).astype(np.float32)
     flat = tf.matmul(both, tf.reshape(kernel, [TAPS * TAPS, channels * filters]))
     return tf.reshape(flat, [IN * IN, channels, filters])
 
@@ -85,23 +86,12 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
     return tf.custom_gradient(forward)(x, kernel, mirrored)
 
 
-class Transforms(NamedTuple):
-    """The matrices of one direction, for the correlation that neural networks call convolution.
+def transforms() -> tuple[Matrix, Matrix, Matrix]:
+    """Return G, [6, 3], B^T, [6, 6], and A^T, [4, 6], the matrices of one direction.
 
-    Attributes:
-        kernel: G, [6, 3].
-        inputs: B^T, [6, 6].
-        output: A^T, [4, 6].
+    They are those of the correlation that neural networks call convolution.
     """
-
-    kernel: Matrix
-    inputs: Matrix
-    output: Matrix
-
-
-def transforms() -> Transforms:
-    """Return G, B^T and A^T."""
-    return Transforms(_powers(TAPS), np.linalg.inv(_powers(IN)).T, _powers(OUT).T)
+    return _powers(TAPS), np.linalg.inv(_powers(IN)).T, _powers(OUT).T
 
 
 def _powers(count: int) -> Matrix:
