@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from neural_style import images
-from neural_style.config import ColorControl, Config, StyleImage, make_config
+from neural_style.config import ColorControl, Config, make_config
 from neural_style.errors import InputError
 from neural_style.images import color
 from neural_style.inputs.pictures import Pictures
@@ -40,10 +40,8 @@ def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
     if control.preserve != "luminance_only":
         return pictures
     light = color.luminance(content, control.space)
-    styles = (
-        color.match_luminance(color.luminance(style, control.space), light)
-        for style in pictures.styles
-    )
+    own = (color.luminance(style, control.space) for style in pictures.styles)
+    styles = (color.match_luminance(each, light) for each in own)
     return replace(
         pictures,
         content=color.grey(light, control.space),
@@ -59,9 +57,7 @@ def recolor_start(control: ColorControl, start: np.ndarray) -> np.ndarray:
 
 
 def as_compared(control: ColorControl, image: np.ndarray) -> np.ndarray:
-    """Return a saved picture as the losses compare it with the targets: grey under
-    `luminance_only`.
-    """
+    """Return a saved picture as the losses compare it: grey under `luminance_only`."""
     if control.preserve != "luminance_only":
         return image
     return color.grey(color.luminance(image, control.space), control.space)
@@ -108,12 +104,6 @@ def check_fine(pictures: Pictures, weights: VGGWeights) -> None:
             f"style.images[{asked[0]}].fine: found a network without {missing[0]}, expected one "
             f"with {', '.join(needed)}; set other network.weights, or remove fine"
         )
-
-
-def side_of(style: StyleImage, config: Config, pictures: Pictures) -> int:
-    """Return the longest side of a style image at the last scale, in pixels."""
-    size = config.image.size or max(pictures.content.shape[:2])
-    return max(1, round(style.scale * size))
 
 
 def settings_for(config: Config, longest: int) -> Config:

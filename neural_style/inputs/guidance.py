@@ -65,9 +65,7 @@ def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
 
 
 def _blocks(mask: np.ndarray) -> np.ndarray:
-    """Return the 2 x 2 blocks of a mask, [H // 2, W // 2, 4]; an odd last row or column is dropped,
-    as the network's pooling drops it.
-    """
+    """Return the blocks of a mask that a pooling sees, [H // 2, W // 2, 4]; it drops an odd end."""
     height, width = mask.shape[0] // 2, mask.shape[1] // 2
     even = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
     return even.transpose(0, 2, 1, 3).reshape(height, width, 4)

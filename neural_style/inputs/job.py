@@ -15,18 +15,11 @@ import numpy as np
 
 from neural_style.config import Config, layers_in_use
 from neural_style.images.io import check_sides
-from neural_style.inputs.controls import check_fine, is_grey, settings_for, side_of
+from neural_style.inputs import scales
+from neural_style.inputs.controls import check_fine, is_grey, settings_for
 from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import Pictures, read_pictures
-from neural_style.inputs.scales import (
-    Scale,
-    Sizes,
-    check_layers,
-    left_out,
-    masks_at,
-    schedule,
-    sizes_at,
-)
+from neural_style.inputs.scales import Scale, Sizes
 from neural_style.inputs.terms import spec_of
 from neural_style.inputs.weights import FoundWeights, find_weights
 from neural_style.network.weights import Layer, VGGWeights, layers_needed
@@ -76,11 +69,11 @@ class Job:
     @cached_property
     def scales(self) -> tuple[Scale, ...]:
         """The scales of the run, the coarsest first."""
-        return schedule(self.config, self.pictures)
+        return scales.schedule(self.config, self.pictures)
 
     def sizes(self, scale: Scale) -> Sizes:
         """Return the sizes of the pictures at a scale."""
-        return sizes_at(self.config, self.pictures, scale.longest)
+        return scales.sizes_at(self.config, self.pictures, scale.longest)
 
     @cached_property
     def spec(self) -> ObjectiveSpec:
@@ -134,7 +127,8 @@ class Job:
         asked, fine = self.config.style.images[index], self.pictures.fine[index]
         if fine is None:
             raise ValueError(f"style.images[{index}] names no fine structure")
-        settings = settings_for(self.config, side_of(asked, self.config, self.pictures))
+        longest = max(1, round(asked.scale * self.scales[-1].longest))
+        settings = settings_for(self.config, longest)
         return Job(settings, Pictures(self.pictures.styles[index], (fine,)), self.weights)
 
     def having(self, changes: Mapping[str, Any]) -> Job:
@@ -149,8 +143,8 @@ class Job:
         """
         for scale in self.scales:
             sizes = self.sizes(scale)
-            check_layers(self.config, sizes, self.weights)
-            masks = masks_at(self.config, self.pictures, sizes)
+            scales.check_layers(self.config, sizes, self.weights)
+            masks = scales.masks_at(self.config, self.pictures, sizes)
             guides_of(self.config.style, masks, self.weights.layers)
         check_fine(self.pictures, self.weights)
 
@@ -176,14 +170,13 @@ class JobReader:
         self._checked: set[str] = set()
 
     def job(self, config: Config) -> Job:
-        """Return the job of a run; warn, once, of a network that is not the published one,
-        and of scales that are left out.
+        """Return the job of a run; warn, once, of an unpublished network and scales left out.
 
         Raises:
             InputError: One of its inputs cannot be used.
         """
         pictures, network = self._read_pictures(config), self._find_weights(config)
-        for notice in filter(None, (network.notice, left_out(config, pictures))):
+        for notice in filter(None, (network.notice, scales.left_out(config, pictures))):
             if notice not in self._notices:
                 log.warning("%s", notice)
                 self._notices.add(notice)
@@ -233,8 +226,7 @@ def input_files(config: Config) -> dict[str, Path]:
     files |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
     for i, style in enumerate(config.style.images):
         for name in ("mask", "from_mask"):
-            mask = getattr(style, name)
-            if mask:
+            if mask := getattr(style, name):
                 files[f"style.images[{i}].{name}"] = mask.path
         if style.fine:
             files[f"style.images[{i}].fine"] = style.fine

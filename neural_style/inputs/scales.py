@@ -76,14 +76,19 @@ def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
 
 def _sides(config: Config, pictures: Pictures) -> list[int]:
     """Return the longest side of the content image at each scale."""
-    scales, size = config.image.scales, _size_of(config, pictures)
-    if scales == "auto":
+    size, listed = _size_of(config, pictures), _listed(config)
+    if config.image.scales == "auto":
         coarsest = max(SMALLEST, NARROWEST / _narrowest(config, pictures))
         below = max(0, math.floor(2 * math.log2(size / coarsest)))
         return [round(size / 2 ** (step / 2)) for step in range(below, -1, -1)]
-    if any(low >= high for low, high in pairwise(scales or ())):
-        raise InputError(f"image.scales: found {list(scales or ())}, expected sizes that grow")
-    return [*(scale for scale in scales or () if scale < size), size]
+    if any(low >= high for low, high in pairwise(listed)):
+        raise InputError(f"image.scales: found {list(listed)}, expected sizes that grow")
+    return [*(scale for scale in listed if scale < size), size]
+
+
+def _listed(config: Config) -> tuple[int, ...]:
+    scales = config.image.scales
+    return () if scales is None or isinstance(scales, str) else tuple(scales)
 
 
 def left_out(config: Config, pictures: Pictures) -> str:
@@ -102,18 +107,16 @@ def left_out(config: Config, pictures: Pictures) -> str:
 
 def _too_large(config: Config, pictures: Pictures) -> tuple[int, ...]:
     """Return the listed scales that are not smaller than the size."""
-    scales, size = config.image.scales, _size_of(config, pictures)
-    listed = () if scales is None or isinstance(scales, str) else scales
-    return tuple(scale for scale in listed if scale >= size)
+    size = _size_of(config, pictures)
+    return tuple(scale for scale in _listed(config) if scale >= size)
 
 
 def _counts_left_out(config: Config, pictures: Pictures) -> bool:
     """Return whether `optimizer.iterations` also has numbers for scales that are left out."""
-    scales, counts = config.image.scales, config.optimizer.iterations
-    large = len(_too_large(config, pictures))
-    if not large or isinstance(counts, int) or isinstance(scales, str) or scales is None:
+    counts, large = config.optimizer.iterations, len(_too_large(config, pictures))
+    if not large or isinstance(counts, int):
         return False
-    listed = len(scales)  # the last of which may have been the size itself
+    listed = len(_listed(config))  # the last of which may have been the size itself
     return len(counts) > listed - large + 1 and len(counts) in (listed, listed + 1)
 
 
