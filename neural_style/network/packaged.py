@@ -44,7 +44,7 @@ def packaged_weights() -> VGGWeights:
     digest = sha256(content).hexdigest()
     if digest != SHA256:
         raise _damaged(path, f"has another SHA-256, {digest}")
-    import h5py  # takes 0.2 s, and may be missing without the package
+    import h5py  # takes 0.2 s
 
     with h5py.File(io.BytesIO(content), "r") as file:
         return vgg_weights(_blocks(file), "packaged", digest)

@@ -119,8 +119,12 @@ def fit_within(job: Job) -> Job:
 
 def in_tiles(job: Job) -> bool:
     """Return whether a picture of the run is cut at any scale, by settings without `auto`."""
-    tile = job.config.runtime.tile
-    return isinstance(tile, int) and any(is_larger(size, tile) for size in _largest_sizes(job))
+    return any(is_larger(size, tile_of(job.config)) for size in _largest_sizes(job))
+
+
+def tile_of(config: Config) -> int | None:
+    """Return the side of a square as large as the tiles; None for one piece."""
+    return config.runtime.tile if isinstance(config.runtime.tile, int) else None
 
 
 def smaller_tile(config: Config, most: int) -> int | None:
@@ -128,8 +132,7 @@ def smaller_tile(config: Config, most: int) -> int | None:
 
     `most` is the number of pixels of the largest picture at this scale.
     """
-    tile, seen = config.runtime.tile, math.sqrt(most)
-    seen = min(tile, seen) if isinstance(tile, int) else seen
+    seen = min(tile_of(config) or math.inf, math.sqrt(most))
     return next((side for side in SIDES if side <= seen / SMALLER), None)
 
 
@@ -247,7 +250,7 @@ class _AtOnce(NamedTuple):
     @classmethod
     def of(cls, config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> _AtOnce:
         """Return them for an image (height, width), with the tile of the settings."""
-        tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
+        tile = tile_of(config)
         value_bytes = 4 if _precision(config) == "float32" else 2
         stages = cut_image(layers, size, tile)
         seen = [(stage, size[1], each) for stage, tiles in stages for each in tiles]

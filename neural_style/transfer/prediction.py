@@ -16,14 +16,7 @@ from neural_style.network.weights import Convolution, Layer, output_shapes
 from neural_style.system import hardware, tensorflow_v1
 from neural_style.text import human_seconds
 from neural_style.tiles.tiling import is_larger
-from neural_style.transfer.memory import (
-    fit,
-    fit_within,
-    in_tiles,
-    peak_bytes,
-    shortage,
-    sorted_values,
-)
+from neural_style.transfer import memory
 from neural_style.transfer.product_rate import product_rate
 
 START_SECONDS = 5.0  # the import, the graph, the first run at a size
@@ -64,14 +57,18 @@ def predict(job: Job, rate: float | None = None) -> Prediction:
     asked = job.config.runtime.precision
     precision = tensorflow_v1.choose_precision(asked, hardware.bfloat16_cpu())
     job = job.having({"runtime.precision": precision})
-    fitted = fit(job)
+    fitted = memory.fit(job)
     config, layers = fitted.config, fitted.layers
-    tile = config.runtime.tile if isinstance(config.runtime.tile, int) else None
+    tile = memory.tile_of(config)
     if rate is None:
         rate = product_rate(config.runtime.threads or hardware.usable_cpus())
     transform = tensorflow_v1.wants_winograd("cpu", precision)
     operations, overhead = 0.0, START_SECONDS
-    before = _fine_runs(fitted, rate)
+    before = [  # that paint style images in the fine structure of others
+        predict(memory.fit_within(fitted.fine_job(i)), rate)
+        for i, fine in enumerate(fitted.pictures.fine)
+        if fine is not None
+    ]
     for scale in fitted.scales:
         sizes = fitted.sizes(scale)
         forward = forward_operations(layers, sizes.content, transform)
@@ -84,20 +81,11 @@ def predict(job: Job, rate: float | None = None) -> Prediction:
     efficiency = EFFICIENCY["float32" if imitated else precision]
     seconds = overhead + operations / (efficiency * rate)
     return Prediction(
-        max([peak_bytes(fitted), *(run.peak_bytes for run in before)]),
+        max([memory.peak_bytes(fitted), *(run.peak_bytes for run in before)]),
         seconds + sum(run.seconds for run in before),
-        tile if in_tiles(fitted) else None,
-        shortage(job, fitted),
+        tile if memory.in_tiles(fitted) else None,
+        memory.shortage(job, fitted),
     )
-
-
-def _fine_runs(job: Job, rate: float) -> list[Prediction]:
-    """Predict the transfers that paint style images in the fine structure of others."""
-    return [
-        predict(fit_within(job.fine_job(i)), rate)
-        for i, fine in enumerate(job.pictures.fine)
-        if fine is not None
-    ]
 
 
 def _tile_passes(config: Config) -> int:
@@ -114,7 +102,7 @@ def _tile_passes(config: Config) -> int:
 def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> float:
     """Return the seconds that statistics besides the Gram matrix add to an iteration."""
     style = config.style
-    seconds = SORT_SECONDS * sorted_values(config, layers, size)
+    seconds = SORT_SECONDS * memory.sorted_values(config, layers, size)
     if not (style.weight and style.statistic.get("wasserstein")):
         return seconds
     for layer, (_, _, channels) in output_shapes(layers, size):
@@ -125,9 +113,9 @@ def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, 
 
 def describe(prediction: Prediction) -> str:
     """Return a prediction in words."""
-    memory = f"{prediction.peak_bytes / 1e9:.1f} GB of memory"
+    amount = f"{prediction.peak_bytes / 1e9:.1f} GB of memory"
     tiles = f", in tiles of {prediction.tile} px" if prediction.tile else ""
-    return f"predicted on the CPU: {memory}, {human_seconds(prediction.seconds)}{tiles}"
+    return f"predicted on the CPU: {amount}, {human_seconds(prediction.seconds)}{tiles}"
 
 
 def forward_operations(

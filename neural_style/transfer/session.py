@@ -32,7 +32,7 @@ from neural_style.tiles import (
     measure_style,
     no_callback,
 )
-from neural_style.transfer.memory import spare_bytes
+from neural_style.transfer.memory import spare_bytes, tile_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,11 @@ class TransferSession:
             StyleSource(preprocess(style, self.mean), weight, guides[i].taken if guides else {})
             for i, (style, weight) in enumerate(inputs.styles)
         ]
-        tiling = self._tiling(config, inputs, callback)
+        tiling, side = None, tile_of(config)
+        if self.tiles is not None and side is not None:
+            sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
+            spill = Spill(spare_bytes(config, self.used, sizes))
+            tiling = Tiling(self.tiles, side, spill, callback)
         groups = config.style.targets
         how = (groups, tiling and tiling.side)
         key = target_key(content, sources, how) if self.cache.most else None
@@ -129,17 +133,6 @@ class TransferSession:
         set_guides(run, handles, [each.painted for each in guides])
         set_region(run, handles, inputs.region)
         set_weights(run, handles, term_weights(config, inputs.size))
-
-    def _tiling(
-        self, config: Config, inputs: ScaledPictures, callback: TileCallback
-    ) -> Tiling | None:
-        """Return how images are cut at one scale; None where none is."""
-        side = config.runtime.tile
-        if self.tiles is None or not isinstance(side, int):
-            return None
-        sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
-        spill = Spill(spare_bytes(config, self.used, sizes))
-        return Tiling(self.tiles, side, spill, callback)
 
     def evaluate(self, image: np.ndarray) -> dict[str, float]:
         """Return the losses of an image, RGB, 0..255, [H, W, 3], for the targets that are set.

@@ -63,9 +63,8 @@ class LossHistory:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["scale", "iteration", "seconds", *self.columns])
-        for scale, iteration, seconds, row in zip(
-            self.scales, self.iterations, self.seconds, self.rows, strict=True
-        ):
+        columns = self.scales, self.iterations, self.seconds, self.rows
+        for scale, iteration, seconds, row in zip(*columns, strict=True):
             writer.writerow([scale, iteration, *(f"{value:.9g}" for value in (seconds, *row))])
         return text.getvalue().encode()
 
