@@ -29,7 +29,6 @@ from neural_style.system import tensorflow_v1
 from neural_style.system.tensorflow_v1 import Device, tf
 from neural_style.tiles import build_tiled_objective
 from neural_style.transfer import Checkpoint, GraphCache, Level, Result, TransferSession, Watch
-from neural_style.transfer.state import NO_WATCH
 
 log = logging.getLogger("style_transfer")
 
@@ -166,7 +165,7 @@ def optimise(
     graph: TransferSession,
     job: Job,
     pictures: Pictures,
-    watch: Watch = NO_WATCH,
+    watch: Watch = transfer.state.NO_WATCH,
     resumed: Checkpoint | None = None,
 ) -> Result:
     """Optimise the pastiche, coarse to fine, each scale from the image of the one before.
