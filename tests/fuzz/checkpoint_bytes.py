@@ -1,4 +1,4 @@
-"""Checkpoints: any bytes give a run to go on with, or a warning in one line."""
+"""Checkpoints: any bytes give a run that continues, or a warning in one line."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def check(data: bytes, folder: Path) -> None:
 
 
 def _use(found: Checkpoint, folder: Path) -> None:
-    """Do with a checkpoint what a run does that goes on."""
+    """Do with a checkpoint what a run does that continues."""
 
     from neural_style.errors import InputError
     from neural_style.objective.variables import check_state

@@ -39,7 +39,7 @@ def check_kept(disk: FullDisk, folder: Path, finished: bool = False) -> None:
     """Check that every earlier file is as it was, and that nothing half written is left."""
     after = contents(folder)
     for path, data in disk.before.items():
-        # A run that goes on replaces its checkpoints by later ones.
+        # A run that continues replaces its checkpoints by later ones.
         if folder in path.parents and not (finished and path.parent.name == checkpoint.FOLDER):
             assert after.get(path) == data, path
     assert [path for path in folder.rglob("*") if path.name.startswith(".")] == []
@@ -65,8 +65,8 @@ def test_a_run_is_whole_or_can_be_finished_whichever_write_finds_the_disk_full(
             message = capsys.readouterr().err
             assert re.fullmatch(rf"error: .+: {NO_SPACE}(; .+)?\n", message)
         else:
-            going_on = f": cannot be written: {NO_SPACE}; going on without"
-            assert any(going_on in line for line in caplog.messages)
+            continuing = f": cannot be written: {NO_SPACE}; continuing without"
+            assert any(continuing in line for line in caplog.messages)
         check_kept(disk, out, finished=code == 0)
         for run in out.iterdir():  # none where not even its settings could be written
             assert style_transfer.main(resume(run)) == 0
