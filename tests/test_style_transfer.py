@@ -125,7 +125,7 @@ def test_the_packaged_network_is_named_everywhere(experiment, monkeypatch, caplo
     assert record["network"] == {"origin": "packaged", "path": None, "sha256": "0" * 64}
     about = json.loads(images.read_settings(folder / "pastiche.png"))
     assert about["network"] == f"packaged VGG-16, {'0' * 64}"
-    assert about["settings"]["network"]["pooling"] == "max"
+    assert about["settings"]["network"]["pooling"] == "average"
     assert len([m for m in caplog.messages if "THE PACKAGED VGG-16" in m]) == 2
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TIMEOUTS = (8.0, 30.0)  # seconds to connect, and without a byte after that
+BLOCK = 1 << 16  # bytes between two writes, and two looks at Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _fetch(remote: RemoteFile, part: Path) -> None:
         options: Any = {"unit": "B", "unit_scale": True, "desc": "weights", "disable": None}
         bar = tqdm(total=remote.size, initial=done, **options)
         with bar, part.open("ab" if done else "wb") as file, suppress(RequestException):
-            for block in response.iter_content(1 << 16):  # raises if the connection is lost
+            for block in response.iter_content(BLOCK):  # raises if the connection is lost
                 done += file.write(block)
                 bar.update(len(block))
                 if done > remote.size:
