@@ -1,8 +1,17 @@
-"""Prints the JSON schema of the settings: `python -m neural_style.config > config.schema.json`."""
+"""Writes files from the settings' models.
+
+python -m neural_style.config > config.schema.json
+python -m neural_style.config page > docs/settings.md
+"""
 
 import json
 import sys
 
 from neural_style.config.load import json_schema
+from neural_style.config.page import settings_page
+from neural_style.config.values import PROJECT
 
-sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+if sys.argv[1:] == ["page"]:
+    sys.stdout.write(settings_page((PROJECT / "config.yaml").read_text(encoding="utf-8")))
+else:
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
