@@ -1,16 +1,16 @@
 """From YAML to frozen, validated settings, or one line that names the key at fault.
 
 `source` reads YAML and remembers where each key stands, `base` puts files upon one another,
-`values` defines what a key can hold, `terms`, `sweep` and `models` define the settings, `messages`
-words errors, `load` runs them all.
+`values` and `paths` define what a key can hold, `terms`, `sweep` and `models` define the settings,
+`messages` words errors, `load` runs them all.
 """
 
 from neural_style.config.load import load_config, load_source, make_config, to_yaml, validate
 from neural_style.config.models import Config, Init, Network, Optimizer
+from neural_style.config.paths import PROJECT
 from neural_style.config.source import ConfigError
 from neural_style.config.sweep import Figure, Ray, Sweep
 from neural_style.config.terms import ColorControl, Style, StyleImage, layers_in_use
-from neural_style.config.values import PROJECT
 
 __all__ = [
     "PROJECT",

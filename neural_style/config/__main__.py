@@ -9,7 +9,7 @@ import sys
 
 from neural_style.config.load import json_schema
 from neural_style.config.page import settings_page
-from neural_style.config.values import PROJECT
+from neural_style.config.paths import PROJECT
 
 if sys.argv[1:] == ["page"]:
     sys.stdout.write(settings_page((PROJECT / "config.yaml").read_text(encoding="utf-8")))

@@ -14,8 +14,11 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
+from neural_style.config.paths import absolute_path
 from neural_style.config.source import ConfigError, Location, Mistake, Source, read_source
-from neural_style.config.values import absolute_path, found
+from neural_style.config.values import found
 from neural_style.text import SHOWN, printable
 
 KEY = "base"
@@ -42,6 +45,8 @@ def read_settings(path: Path) -> Source:
         try:
             named = absolute_path(value)
             real = os.path.realpath(named)
+        except PydanticCustomError as error:
+            raise source.refusal((KEY,), error.message()) from None
         except ValueError:
             problem = f"found {found(value)}, expected the path of a YAML file"
             raise source.refusal((KEY,), problem) from None

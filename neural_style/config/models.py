@@ -9,16 +9,17 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from neural_style.config import values
+from neural_style.config import paths, values
+from neural_style.config.paths import PROJECT, WEIGHTS
 from neural_style.config.sweep import Sweep
 from neural_style.config.terms import ColorControl, Content, Style, TotalVariation
-from neural_style.config.values import PROJECT, OneOf, Section, mistake
+from neural_style.config.values import OneOf, Section, mistake
 
 
 class Init(Section):
     """The base image, at which the optimisation starts."""
 
-    source: values.StartImage = Field(default="content", alias="from")
+    source: paths.StartImage = Field(default="content", alias="from")
     """content, style, noise, or the path of an image."""
     noise: values.StartNoise = 0.7
     """Share of white Gaussian noise blended into the base image; null, or no such key, is 0.7, or
@@ -37,7 +38,7 @@ class Init(Section):
         if not isinstance(written, Mapping) or written.get("noise") is not None:
             return written
         source = written.get("from", "content")
-        keyword = not isinstance(source, Path) and source in values.STARTS
+        keyword = not isinstance(source, Path) and source in paths.STARTS
         return {**written, "noise": 0.7 if keyword else 0.0}
 
     @property
@@ -49,10 +50,8 @@ class Init(Section):
 class Network(Section):
     """The network whose features are compared."""
 
-    weights: values.AbsolutePath = Field(
-        default_factory=lambda: PROJECT / "weights" / "imagenet-vgg-verydeep-19.mat"
-    )
-    """Path of the MatConvNet file."""
+    weights: paths.WeightsPath = Field(default_factory=lambda: PROJECT / WEIGHTS)
+    """Path of the MatConvNet file; `weights/...` that is not there is in the project's folder."""
     pooling: OneOf[Literal["max", "average"]] = "max"
     """Max pooling, as trained, or average pooling."""
     transpose_kernels: values.Switch = False
@@ -142,7 +141,7 @@ class Runtime(Section):
 class Output(Section):
     """The files of a run."""
 
-    folder: values.AbsolutePath = Path("runs")
+    folder: paths.AbsolutePath = Path("runs")
     """Folder in which each run creates a numbered folder."""
     name: values.RunName = None
     """Name of the run; null is the name of the YAML file."""

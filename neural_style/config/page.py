@@ -14,7 +14,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from neural_style.config.models import Config
-from neural_style.config.values import PROJECT, Section
+from neural_style.config.paths import PROJECT
+from neural_style.config.values import Section
 
 _HEAD = """# Settings
 

@@ -17,8 +17,10 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from neural_style.config import values
+from neural_style.config.paths import absolute_path, told_apart
 from neural_style.config.values import Section, expected, found, mistake, read_only, unexpected
 from neural_style.text import printable
 
@@ -83,7 +85,11 @@ def _paths(value: object) -> object:
         return _path(value)
     if not value:
         raise mistake("found no images, expected at least one")
-    return tuple(map(_path, value))
+    images = tuple(map(_path, value))
+    for image in images:
+        if images.count(image) > 1:
+            raise mistake(f"found '{printable(image.name)}' twice; keep one")
+    return images
 
 
 def _files(value: object) -> Mapping[str, Path]:
@@ -92,16 +98,18 @@ def _files(value: object) -> Mapping[str, Path]:
         raise unexpected("a list of YAML files, or a mapping of names to them")
     if isinstance(value, Mapping):
         return read_only({str(name): _path(each) for name, each in value.items()})
-    names = [_path(each).stem for each in value]
-    for name in names:
+    files = [_path(each) for each in value]
+    for name in (names := told_apart(files)):
         if names.count(name) > 1:
-            raise mistake(f"two files are named '{printable(name)}'; expected {{name: file}}")
-    return read_only(dict(zip(names, map(_path, value), strict=True)))
+            raise mistake(f"found the file '{printable(name)}' twice; keep one, or {{name: file}}")
+    return read_only(dict(zip(names, files, strict=True)))
 
 
 def _path(value: object) -> Path:
     try:
-        return values.absolute_path(value)
+        return absolute_path(value)
+    except PydanticCustomError:  # which says more
+        raise
     except ValueError:
         raise unexpected("a path, or a list of paths") from None
 

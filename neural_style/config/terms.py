@@ -16,14 +16,15 @@ from pydantic import (
     field_validator,
 )
 
-from neural_style.config import values
-from neural_style.config.values import PROJECT, OneOf, Section, mistake, read_only, unexpected
+from neural_style.config import paths, values
+from neural_style.config.paths import PROJECT
+from neural_style.config.values import OneOf, Section, mistake, read_only, unexpected
 
 
 class Content(Section):
     """What the pastiche shows."""
 
-    image: values.AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
+    image: paths.AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
     """Path of the content image."""
     layers: values.Layers = Field(default={"relu4_2": 1})
     """Layers compared with the content image, each with its weight."""
@@ -39,7 +40,7 @@ class Content(Section):
 class Mask(Section):
     """A part of an image."""
 
-    path: values.AbsolutePath
+    path: paths.AbsolutePath
     """Path of a grey image, white inside the mask, or of a colour-coded segmentation."""
     color: values.Color = None
     """Colour of the mask in the segmentation; null for a grey image."""
@@ -66,7 +67,7 @@ AnyMask = Annotated[Mask | None, BeforeValidator(_mask), Field(json_schema_extra
 class StyleImage(Section):
     """One of the images whose style is mixed."""
 
-    path: values.AbsolutePath
+    path: paths.AbsolutePath
     """Path of the style image."""
     weight: values.Weight = 1.0
     """Share of this image; the shares of all images are normalised to sum to 1."""
@@ -76,7 +77,7 @@ class StyleImage(Section):
     """Where in the pastiche this style is painted; null is everywhere."""
     from_mask: AnyMask = None
     """Part of the style image that is used; null is all of it."""
-    fine: values.AbsolutePath | None = None
+    fine: paths.AbsolutePath | None = None
     """Image in whose fine structure this one is first painted; null uses it as it is."""
 
 

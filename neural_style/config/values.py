@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copyreg
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    PlainValidator,
     Strict,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -29,7 +27,6 @@ from pydantic_core import PydanticCustomError
 
 from neural_style.text import printable
 
-PROJECT = Path(__file__).resolve().parents[2]
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _SHOWN = 60  # characters of a wrong value
 
@@ -97,12 +94,15 @@ def found(value: object) -> str:
 
 
 def expected(what: str) -> WrapValidator:
-    """Turn every error of the annotated type into one: "found X, expected WHAT"."""
+    """Turn every error of the annotated type but a `mistake` into one: "found X, expected WHAT"."""
 
     def check(value: object, inner: ValidatorFunctionWrapHandler) -> Any:
         try:
             return inner(value)
-        except ValidationError:
+        except ValidationError as error:
+            [first, *_] = error.errors(include_url=False)
+            if first["type"] == "mistake":
+                raise mistake(first["ctx"]["text"]) from None
             raise unexpected(what) from None
 
     return WrapValidator(check)
@@ -123,18 +123,6 @@ def as_tuple(value: object) -> object:
 def plain_text(value: object) -> object:
     """Return a SourceText as a string; older versions of pydantic accept nothing else."""
     return str(value) if isinstance(value, str) else value
-
-
-def absolute_path(value: object) -> Path:
-    """Return an absolute path, relative to the folder of a SourceText or else to the current one.
-
-    Links and `..` are resolved in its folder, but its name is kept, even that of a link. A value
-    that cannot be a path raises ValueError.
-    """
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError
-    path = getattr(value, "folder", Path.cwd()) / value
-    return Path(os.path.realpath(path.parent)) / path.name
 
 
 def file_name(value: str) -> str:
@@ -248,7 +236,6 @@ WebAddress = Annotated[
     str, Field(pattern=r"^https?://[^\s/]+/\S*$"), expected("an address that begins with https://")
 ]
 
-AbsolutePath = Annotated[Path, BeforeValidator(absolute_path), expected("a path")]
 RunName = Annotated[
     Annotated[str, AfterValidator(file_name)] | None,
     expected("a name without slashes (a number in quotes), or null"),
@@ -258,23 +245,6 @@ ImageName = Annotated[
     AfterValidator(image_name),
     expected(f"a file name without a folder, ending in {', '.join(IMAGE_ENDINGS)}"),
     AfterValidator(free_name),
-]
-
-_Start = Literal["content", "style", "noise"]
-STARTS = get_args(_Start)
-
-
-def start_image(value: object) -> str | Path:
-    """Return a keyword, or else an absolute path; that of a file named `noise` is `./noise`."""
-    keyword = isinstance(value, str) and value in STARTS
-    return str(value) if keyword else absolute_path(value)
-
-
-StartImage = Annotated[
-    _Start | Path,
-    PlainValidator(start_image),
-    WithJsonSchema({"anyOf": [{"enum": list(STARTS)}, {"type": "string"}]}),
-    expected("content, style, noise or the path of an image"),
 ]
 
 WEIGHTS_SCHEMA = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}

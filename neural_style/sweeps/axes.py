@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from neural_style.config import ConfigError, Sweep, validate
 from neural_style.config.base import read_settings
+from neural_style.config.paths import told_apart
 from neural_style.config.source import CoreDumper, Location
 from neural_style.config.sweep import Pairs, RandomDraws, plain
 from neural_style.errors import InputError
@@ -197,13 +197,10 @@ def _drawn(key: str, draw: Mapping[str, Any], rng: np.random.Generator) -> Setti
 
 
 def labels_of(values: Sequence[Any]) -> list[str]:
-    """Return values as texts; names of images keep their endings where those alone differ."""
-    texts = [text_of(value) for value in values]
-    counts = Counter(texts)
-    return [
-        Path(value).name if counts[text] > 1 and _names_image(value) else text
-        for text, value in zip(texts, values, strict=True)
-    ]
+    """Return values as texts, and images by what tells their paths apart."""
+    images = [Path(value) for value in values if _names_image(value)]
+    names = iter(told_apart(images))
+    return [next(names) if _names_image(value) else text_of(value) for value in values]
 
 
 def _names_image(value: Any) -> bool:

@@ -122,11 +122,11 @@ def _experiments(
         name = ",".join(_name(point, short) for point in named)
         if name in experiments:
             written = [each.written for point in named for each in point.settings]
-            raise source.refusal(
-                written[-1] if written else ("sweep",),
-                f"two runs are named '{printable(name)}'; expected different values, or names for "
-                "them: {name: value}",
-            )
+            place = written[-1] if written else ("sweep",)
+            advice = "expected different values, or names for them: {name: value}"
+            if place[1:2] == ("pairs",):
+                advice = "rename a file"
+            raise source.refusal(place, f"two runs are named '{printable(name)}'; {advice}")
         labels = itertools.chain(*(axis.labels[i] for axis, i in along))
         values = dict(zip(keys, labels, strict=True))
         experiments[name] = Experiment(name, place, values, _settings(points, source, config))

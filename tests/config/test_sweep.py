@@ -126,13 +126,15 @@ MISTAKES = r"""
 {ray: {retries: -1}} => .ray.retries: found -1, expected a whole number of at least 0
 {pairs: {contents: a}} => .pairs: the key 'styles' is missing
 {pairs: {contents: [], styles: a}} => .pairs.contents: found no images, expected at least one
+{pairs: {contents: [a.png, b.png, ./a.png], styles: a}}
+    => .pairs.contents: found 'a.png' twice; keep one
 {pairs: {contents: 3, styles: a}} => .pairs.contents: found 3, expected a path, or a list of paths
 {files: {}}
     => .files: found an empty mapping, expected a list of YAML files, or a mapping of names to them
 {files: []}
     => .files: found an empty list, expected a list of YAML files, or a mapping of names to them
 {files: 3} => .files: found 3, expected a list of YAML files, or a mapping of names to them
-{files: [a/x.yaml, b/x.yaml]} => .files: two files are named 'x'; expected {name: file}
+{files: [a/x.yaml, a/x.yaml]} => .files: found the file 'x' twice; keep one, or {name: file}
 {random: {count: 2}} => .random: the key 'draws' is missing
 {random: {count: 2, draws: {}}} => .random.draws: found an empty mapping, expected a mapping
     of dotted keys to draws, {style.weight: {log_uniform: [10, 1000]}}

@@ -32,7 +32,9 @@ def plan_of(path: Path, *overrides: str) -> Plan:
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """Plan the sweep of a text in `file/experiment.yaml`, a folder beside the current one."""
-    files = dict.fromkeys(["taken", *FOLDER, "none/notes.txt", "none/.hidden.png"], "")
+    files = dict.fromkeys(
+        ["taken", *FOLDER, "in/one.yaml", "none/notes.txt", "none/.hidden.png"], ""
+    )
     files["one.yaml"] = "init: {seed: 5}\noutput: {folder: elsewhere}"
     files["upon.yaml"] = "base: swept.yaml\nsweep: null"
     files |= {"null.yaml": "sweep: null", "swept.yaml": "sweep: {grid: {init.seed: [1]}}"}
@@ -133,10 +135,13 @@ runs: {'': {init.seed: 1}, b: {init.seed: 2}} => '' b
 files: {'': one.yaml} => ''
 files: ['null.yaml'] => null
 files: [one.yaml, upon.yaml] => one upon
+files: [one.yaml, in/one.yaml] => file/one in/one
 pairs: {contents: [a.png, b.png], styles: [c.png]} => a b
 pairs: {contents: in, styles: [c.png]} => a b
 pairs: {contents: [a.jpg, a.png], styles: [s.png, s.webp]}
     => a.jpg,s.png a.jpg,s.webp a.png,s.png a.png,s.webp
+pairs: {contents: [monet/s.jpg, vangogh/s.jpg], styles: [a.png]} => monet/s vangogh/s
+grid: {content.image: [monet/s.jpg, vangogh/s.jpg, t.jpg]} => image=monet/s image=vangogh/s image=t
 random: {count: 3, seed: 5, draws: {init.noise: {uniform: [0, 1]}}} => draw-1 draw-2 draw-3
 random: {count: 3, draws: {init.from: {choice: [a.png, b.png, noise]}}} => *
 """
@@ -173,7 +178,7 @@ def test_labels_of_any_characters_are_kept_and_shown_in_a_printable_line(plan, r
     again.write_text(to_yaml(made.config), encoding="utf-8")
     assert names(plan_of(again)) == names(made)
     both = {"sweep": {"runs": {"a": {}, LABEL: {}}, "grid": {"init.seed": {"x": 1, "y": 1}}}}
-    both["sweep"]["zip"] = {"style.images": [f"{i}/{LABEL.replace('/', '')}.png" for i in (1, 2)]}
+    both["sweep"]["zip"] = {"style.images": ["a.png", "a.png"]}
     assert "two runs are named" in refusal(yaml.safe_dump(both))
 
 
@@ -243,8 +248,7 @@ init.seed: [4294967296] -> init.seed (line 3): found 4294967296, expected
 style.weight: ["\e[31m"] -> style.weight (line 3): found '\x1b[31m', expected a number
 style.weight: [1, 1] -> sweep.grid.style.weight[1] (line 3): two runs are named 'weight=1'; expected
 image.size: [null, null] -> sweep.grid.image.size[1] (line 3): two runs are named
-style.images: [a/x.png, b/x.png] -> sweep.grid.style.images[1] (line 3): two runs are named
-style.images: [x.png, x.jpg, b/x.jpg] -> sweep.grid.style.images[2] (line 3): two runs are named
+style.images: [a/x.png, b/y.png, a/x.png] -> sweep.grid.style.images[2] (line 3): two runs are named
 """
 DRAW = "random: {count: 1, draws: {style.weight: "
 FIGURED = "grid: {style.weight: [1, 1e2]}\n  runs: {one: {init.seed: 1}, two: {}}\n  figure:\n    "
