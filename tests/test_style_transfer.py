@@ -227,19 +227,6 @@ def test_stylize_takes_arrays_and_returns_image_and_losses(tiny_mat, rng, tmp_pa
     assert np.abs(plain.image - mixed.image).mean() > 0.5
 
 
-def test_the_readme_example_runs(small_mat, tmp_path, monkeypatch):
-    example = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    assert len(example.strip().splitlines()) <= 10
-    (tmp_path / "config.yaml").write_text(
-        f"network: {{weights: {small_mat}}}\nimage: {{size: 32}}\noptimizer: {{iterations: 2}}\n"
-        "content: {layers: [relu2_1]}\nstyle: {layers: [relu1_1]}\n"
-    )
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
-    assert len(list(tmp_path.glob("*.png"))) == 1
-
-
 @pytest.mark.parametrize(("optimizer", "scales"), [("adam", None), ("lbfgs", [24])])
 def test_what_no_style_paints_is_the_content(optimizer, scales, small_mat, tmp_path, rng):
     content, style = arrays(rng)

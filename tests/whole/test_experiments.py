@@ -19,10 +19,10 @@ def test_every_control_fits_its_pictures_and_masks(path):
     Job(config, read_pictures(config), vgg19()).check()
 
 
-def test_every_control_has_its_picture_in_the_readme():
-    readme = (CONTROLS.parents[1] / "README.md").read_text(encoding="utf-8")
+def test_every_control_has_its_picture_in_its_page():
+    page = (ROOT / "docs" / "controls.md").read_text(encoding="utf-8")
     for path in FILES:
         picture = CONTROLS / "pictures" / f"{path.stem}.jpg"
         assert picture.is_file()
-        assert f"experiments/controls/pictures/{picture.name}" in readme
+        assert f"../experiments/controls/pictures/{picture.name}" in page
     assert len(FILES) == len(list((CONTROLS / "pictures").iterdir()))

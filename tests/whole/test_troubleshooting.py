@@ -1,4 +1,4 @@
-"""The README's table of what may be wrong: each message begins as it says when that is so."""
+"""The messages in docs/troubleshooting.md: each begins as it says when that is so."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from neural_style.images import io as images
 from neural_style.inputs.weights import PUBLISHED_NAME
 from neural_style.transfer.state import Iteration, LossHistory, Result, Watch
 
-README = ROOT / "README.md"
-HOME = "/home/you/style"  # what the README calls the folder of the project
+PAGE = ROOT / "docs" / "troubleshooting.md"
+HOME = "/home/you/style"  # what the page calls the folder of the project
 
 
 def rows() -> list[str]:
     """How the messages of the table begin."""
-    section = README.read_text(encoding="utf-8").split("## When something is wrong\n")[1]
+    section = PAGE.read_text(encoding="utf-8").split("## Messages\n")[1]
     return re.findall(r"^\| `(.+?)` \|", section.split("\n## ")[0], re.MULTILINE)
 
 
@@ -141,7 +141,7 @@ def test_the_table_is_found_and_each_of_its_rows_is_known():
 
 
 @pytest.mark.parametrize("beginning", rows())
-def test_messages_begin_as_the_readme_says(beginning, tmp_path, tiny_mat, monkeypatch, capsys):
+def test_messages_begin_as_the_page_says(beginning, tmp_path, tiny_mat, monkeypatch, capsys):
     act, code = (MISTAKES | FAILURES)[beginning], 1 if beginning in FAILURES else 2
     assert act(Project(tmp_path, tiny_mat, monkeypatch)) == code
     message = capsys.readouterr().err.splitlines()[-1]
