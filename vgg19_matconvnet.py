@@ -27,11 +27,10 @@ from neural_style.network.convolution import Filters, convolve, filters_of, pool
 from neural_style.network.download import PUBLISHED, DownloadError, download
 from neural_style.network.matconvnet import average_rgb, check_signature, damaged, parse_layers
 from neural_style.network.weights import Floats, PoolingKind, identify, layer_table, layers_needed
+from neural_style.project import locate_weights
 from neural_style.system.process import CrashError, run_apart
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.text import printable
-
-DEFAULT_PATH = Path(__file__).resolve().parent / "weights" / "imagenet-vgg-verydeep-19.mat"
 
 
 def load_weights(path: Path) -> VGGWeights:
@@ -217,7 +216,7 @@ def main() -> int:
     parser.add_argument("--url", default=PUBLISHED.url, help="another address to download from")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s")
-    path = arguments.file or DEFAULT_PATH
+    path = arguments.file or locate_weights()
     try:
         if arguments.file is None and not path.exists():
             download(dataclasses.replace(PUBLISHED, url=arguments.url), path)

@@ -9,14 +9,15 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from neural_style import __version__
 from neural_style.errors import FailedRunError, InputError
+from neural_style.project import version
 from neural_style.system.process import ENDING
 from neural_style.text import describe, printable
 
 log = logging.getLogger("style_transfer")
+_COMMAND = "style-transfer"  # as it is installed
 
 
 def end_quietly() -> None:
@@ -79,9 +80,17 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+class _Version(argparse.Action):
+    """Prints the version, for which git is asked only then, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
+        sys.stdout.write(f"{parser.prog} {version()}\n")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="style_transfer.py",
+        prog=_COMMAND if Path(sys.argv[0]).stem == _COMMAND else "style_transfer.py",
         allow_abbrev=False,
         description="Neural style transfer by image optimisation (Gatys, Ecker and Bethge 2016).",
         epilog="Exit codes: 0 done, 2 bad input, 130 interrupted (best image saved), 1 else.",
@@ -110,5 +119,5 @@ def _parser() -> argparse.ArgumentParser:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="log more")
     loudness.add_argument("-q", "--quiet", action="store_true", help="log warnings only")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and commit")
     return parser

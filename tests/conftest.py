@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from neural_style import project
 from neural_style.images import write_image
 from neural_style.network.weights import VGG19_BLOCKS, Convolution, Layer, Pooling, Relu, VGGWeights
 
@@ -28,6 +29,15 @@ def _loudness_of_its_own() -> Iterator[None]:
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_weights_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide weights that lie in the user's cache."""
+    empty = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project, "cache_folder", lambda: empty)
+        yield
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from references import ROOT
 
 ORDER = """
-    errors text config system images network objective vgg19_matconvnet optimizers inputs evaluation
-    tiles transfer runs sweeps.report sweeps command_line style_transfer
+    errors text project config system images network objective vgg19_matconvnet optimizers inputs
+    evaluation tiles transfer runs sweeps.report sweeps command_line style_transfer
 """.split()  # noqa: SIM905
 MODULES = sorted((ROOT / "neural_style").rglob("*.py"))
 TOP = [ROOT / "vgg19_matconvnet.py", ROOT / "style_transfer.py"]

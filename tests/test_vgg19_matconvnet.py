@@ -248,7 +248,7 @@ def test_command_tells_in_one_line_why_it_lists_nothing(mat, monkeypatch, capsys
         assert capsys.readouterr() == ("", f"{message}\n")
 
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(vgg, "DEFAULT_PATH", mat)
+    monkeypatch.setattr(vgg, "locate_weights", lambda: mat)
     url = "http://127.0.0.1:1/vgg.mat"
     reason = f"error: {url}: cannot be reached: Connection refused"
     advice = f"try another address with --url, or put the file at {mat}"

@@ -7,13 +7,11 @@
 
 from neural_style.config.load import load_config, load_source, make_config, to_yaml, validate
 from neural_style.config.models import Config, Init, Network, Optimizer
-from neural_style.config.paths import PROJECT
 from neural_style.config.source import ConfigError
 from neural_style.config.sweep import Figure, Ray, Sweep
 from neural_style.config.terms import ColorControl, Style, StyleImage, layers_in_use
 
 __all__ = [
-    "PROJECT",
     "ColorControl",
     "Config",
     "ConfigError",

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from neural_style.config import paths, values
-from neural_style.config.paths import PROJECT, WEIGHTS
 from neural_style.config.sweep import Sweep
 from neural_style.config.terms import ColorControl, Content, Style, TotalVariation
 from neural_style.config.values import OneOf, Section, mistake
+from neural_style.project import SHIPPED, WEIGHTS
 
 
 class Init(Section):
@@ -50,8 +50,9 @@ class Init(Section):
 class Network(Section):
     """The network whose features are compared."""
 
-    weights: paths.WeightsPath = Field(default_factory=lambda: PROJECT / WEIGHTS)
-    """Path of the MatConvNet file; `weights/...` that is not there is in the project's folder."""
+    weights: paths.WeightsPath = Field(default_factory=lambda: SHIPPED / WEIGHTS)
+    """Path of the MatConvNet file. `weights/...` that is not there is sought in the project's
+    folder, and the published file in the user's cache too."""
     pooling: OneOf[Literal["max", "average"]] = "max"
     """Max pooling, as trained, or average pooling."""
     transpose_kernels: values.Switch = False

@@ -14,8 +14,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from neural_style.config.models import Config
-from neural_style.config.paths import PROJECT
 from neural_style.config.values import Section
+from neural_style.project import SHIPPED
 
 _HEAD = """# Settings
 
@@ -141,5 +141,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
     if isinstance(value, Path):
-        return (value.relative_to(PROJECT) if value.is_relative_to(PROJECT) else value).as_posix()
+        return (value.relative_to(SHIPPED) if value.is_relative_to(SHIPPED) else value).as_posix()
     return int(value) if isinstance(value, float) and value.is_integer() else value

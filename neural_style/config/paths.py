@@ -11,11 +11,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
 from neural_style.config.values import expected, mistake
+from neural_style.project import INSTALLED, ROOT, SHIPPED, WEIGHTS, locate_weights
 from neural_style.text import SHOWN, printable
-
-PROJECT = Path(__file__).resolve().parents[2]
-WEIGHTS = Path("weights", "imagenet-vgg-verydeep-19.mat")
-"""The published network, relative to the folder of `style_transfer.py`."""
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPES = {"\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r"}
@@ -74,13 +71,16 @@ def weights_path(value: object) -> Path:
     """Return the absolute path of a weights file.
 
     `weights/...` that is not there, as in a copy of `config.yaml`, is in the project's own folder.
+    The published file is also sought elsewhere, see `locate_weights`.
     """
-    path = absolute_path(value)
-    written = Path(str(value))
-    if path.exists() or written.parts[:1] != WEIGHTS.parts[:1]:
+    path, written = absolute_path(value), Path(str(value))
+    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for folders that are not ours
         return path
-    own = PROJECT / written
-    return own if own.exists() or (written == WEIGHTS and not path.parent.is_dir()) else path
+    own = ROOT / written
+    if written.parts[:1] == ("weights",) and own.exists() and not INSTALLED:
+        return own
+    shipped = written in (WEIGHTS, SHIPPED / WEIGHTS) and not path.parent.is_dir()
+    return locate_weights(None if shipped else path)
 
 
 _Start = Literal["content", "style", "noise"]

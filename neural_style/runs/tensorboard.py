@@ -22,6 +22,7 @@ import numpy as np
 
 from neural_style.errors import InputError
 from neural_style.images import fit_size, resize
+from neural_style.project import adding
 from neural_style.system.tensorflow_v1 import import_tensorflow, tf
 from neural_style.text import finite, is_number, printable
 from neural_style.transfer import Iteration, LossHistory
@@ -47,7 +48,7 @@ def check_board(enabled: bool) -> None:
     if enabled and importlib.util.find_spec("tensorboard") is None:
         raise InputError(
             "output.tensorboard: found true, but TensorBoard is not installed; "
-            "pip install -r requirements-tensorboard.txt, or set it to false"
+            f"{adding('tensorboard')}, or set it to false"
         )
 
 

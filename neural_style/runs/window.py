@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neural_style.config import PROJECT
+from neural_style.project import ROOT
 
 
 def show(path: Path) -> bool:
     """Show a picture in a window until it is closed; return False if there is no display."""
     viewer = [sys.executable, "-m", "neural_style.runs.window", str(path.resolve())]
-    return subprocess.run(viewer, cwd=PROJECT, capture_output=True, check=False).returncode == 0
+    return subprocess.run(viewer, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def main(path: Path) -> None:

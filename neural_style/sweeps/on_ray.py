@@ -18,9 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from neural_style.config import PROJECT, Ray
+from neural_style.config import Ray
 from neural_style.errors import InputError
 from neural_style.inputs import Job
+from neural_style.project import COMMIT_VARIABLE, ROOT, adding, commit
 from neural_style.runs import Run, RunFolder, checkpoint, record
 from neural_style.sweeps.execution import Executor, FoundRun
 from neural_style.system import files, tensorflow_v1
@@ -128,8 +129,7 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("ray") is None:
         raise InputError(
-            "sweep.executor: ray is not installed; pip install -r requirements-ray.txt, or set "
-            "executor: local"
+            f"sweep.executor: ray is not installed; {adding('ray')}, or set executor: local"
         )
 
 
@@ -141,7 +141,10 @@ def _connect(options: Ray) -> Any:
         with handlers_kept():  # Ray's own handler ends the process at SIGTERM
             ray.init(
                 address=options.address,
-                runtime_env={"py_modules": [str(PROJECT / name) for name in _MODULES]},
+                runtime_env={
+                    "py_modules": [str(ROOT / name) for name in _MODULES],
+                    "env_vars": {COMMIT_VARIABLE: commit() or ""},
+                },
                 include_dashboard=False if options.address is None else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

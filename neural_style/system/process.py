@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from neural_style.project import ROOT
+
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to end: Ctrl-C, and what `kill` and cluster schedulers send."""
 
@@ -50,8 +52,7 @@ def run_apart(function: Callable[..., Any], *args: Any, most_bytes: int, seconds
     module = function.__module__
     if module == "__main__":
         module = Path(function.__code__.co_filename).stem
-    root = str(Path(__file__).resolve().parents[2])
-    call = ([root, *sys.path], os.getpid(), module, function.__qualname__, args, most_bytes)
+    call = ([str(ROOT), *sys.path], os.getpid(), module, function.__qualname__, args, most_bytes)
     command = [sys.executable, "-c", _CHILD]
     options: Any = {"capture_output": True, "timeout": seconds}
     try:  # in a session of its own: Ctrl-C reaches this process, which then kills the other

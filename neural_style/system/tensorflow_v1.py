@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from neural_style.errors import InputError
+from neural_style.project import adding
 from neural_style.system import hardware
 from neural_style.system.process import captured_stderr
 
@@ -125,7 +126,8 @@ def open_device(
     if device == "auto" and hardware.nvidia_driver():
         log.warning(
             "an NVIDIA driver is here but TensorFlow finds no CUDA libraries, so the CPU is used; "
-            "pip install -r requirements-gpu.txt brings them"
+            "%s brings them",
+            adding("gpu"),
         )
     return Device("cpu", "CPU", running, choose_precision(precision, hardware.bfloat16_cpu()))
 
@@ -135,7 +137,7 @@ def choose_device(requested: str, gpus: Sequence[object]) -> str:
     if requested == "gpu" and not gpus:
         raise DeviceError(
             "runtime.device: found 'gpu', but TensorFlow sees none; use auto or cpu, "
-            "or pip install -r requirements-gpu.txt on a machine with an NVIDIA card"
+            f"or {adding('gpu')} on a machine with an NVIDIA card"
         )
     return "gpu" if gpus and requested != "cpu" else "cpu"
 

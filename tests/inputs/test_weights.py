@@ -94,7 +94,7 @@ def test_the_published_name_is_downloaded_and_no_other(tmp_path, monkeypatch):
         return True
 
     monkeypatch.setattr(download, "obtain", obtain)
-    path = tmp_path / supply.PUBLISHED_NAME
+    path = tmp_path / supply.WEIGHTS.name
     find_weights(network(path, download="always", url="https://host/x.mat"), 0)
     assert asked == [("https://host/x.mat", path, "always")]
     path.unlink()
@@ -107,7 +107,7 @@ def test_if_missing_decides_on_a_site_out_of_reach_but_not_on_another_file(tmp_p
     error = download.DownloadError("https://host", "cannot be reached", unreachable=True)
     obtain = Mock(side_effect=error)
     monkeypatch.setattr(download, "obtain", obtain)
-    path = tmp_path / supply.PUBLISHED_NAME
+    path = tmp_path / supply.WEIGHTS.name
     message = refusal(WeightsError, find_weights, network(path), 0)
     assert message.startswith(
         "network.weights: https://host: cannot be reached; put the file there"

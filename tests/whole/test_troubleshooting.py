@@ -17,7 +17,7 @@ from references import ROOT
 
 import style_transfer
 from neural_style.images import io as images
-from neural_style.inputs.weights import PUBLISHED_NAME
+from neural_style.project import WEIGHTS
 from neural_style.transfer.state import Iteration, LossHistory, Result, Watch
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
@@ -87,7 +87,7 @@ def bomb(project: Project) -> int:
 
 
 def cut_weights(project: Project) -> int:
-    path = project.folder / "weights" / PUBLISHED_NAME
+    path = project.folder / "weights" / WEIGHTS.name
     path.parent.mkdir()
     path.write_bytes(project.weights.read_bytes()[:20_000])
     return project.run(f"network.weights={path}")
@@ -123,7 +123,7 @@ MISTAKES: dict[str, Callable[[Project], int]] = {
     f"content.image: {HOME}/photo.png has more than 200 megapixels": bomb,
     "style.layers: unknown layer": with_settings("style.layers=[relu9_9]"),
     "network.weights: there is no file": with_settings("network={weights: a.mat, download: never}"),
-    f"network.weights: {HOME}/weights/{PUBLISHED_NAME}: is damaged or cut short": cut_weights,
+    f"network.weights: {HOME}/weights/{WEIGHTS.name}: is damaged or cut short": cut_weights,
     "runtime.device: found 'gpu'": with_settings("runtime.device=gpu"),
     "runs/0001-config: cannot continue, as": changed_run,
 }
