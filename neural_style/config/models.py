@@ -82,6 +82,9 @@ class Image(Section):
     factor of the square root of 2."""
     max_megapixels: values.Megapixels = 200.0
     """Images of more megapixels are refused, as files and as results."""
+    color_management: values.Switch = True
+    """Convert the colours of pictures with a profile, such as Adobe RGB or Display P3, to sRGB;
+    false takes the values as they are stored. Masks are read as they are stored."""
 
     @property
     def max_pixels(self) -> int:
@@ -249,8 +252,8 @@ Decided = Literal[
 ]
 
 _RESULT = (
-    "content style total_variation init network image.aspect image.size image.scales color "
-    "optimizer runtime.precision output.image output.quality"
+    "content style total_variation init network image.aspect image.size image.scales "
+    "image.color_management color optimizer runtime.precision output.image output.quality"
 )
 DECIDING: Mapping[Decided, str] = {
     # The bytes of the result, of which the fingerprint is taken.
@@ -259,7 +262,7 @@ DECIDING: Mapping[Decided, str] = {
     "metadata": f"{_RESULT} output.save_every output.checkpoint_every output.keep_checkpoint "
     "output.show output.tensorboard output.animation",
     # The images and masks as they are read.
-    "pictures": "content.image style.images init.from image.max_megapixels",
+    "pictures": "content.image style.images init.from image.max_megapixels image.color_management",
     # The network as it is read or downloaded.
     "weights": "network.weights network.url network.if_missing",
     # Random filters, together with the images over which they are normalised.

@@ -1,8 +1,9 @@
 """Image files to RGB arrays and back, their sizes and their colours.
 
 `io` reads and writes files, whose declared sizes `headers` checks and whose orientation and
-settings `metadata` handles; `resampling` resizes and blurs, `color` changes colours, `animation`
-writes videos.
+settings `metadata` handles. `formats` says which library decodes a file; `decoding` and `tiff` call
+them, `raster` is what they return, `profiles` converts its colours. `resampling` resizes and blurs,
+`color` changes colours, `animation` writes videos.
 """
 
 from neural_style.images.io import LARGEST, ImageError, holds_alpha, read_image, write_image

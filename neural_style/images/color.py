@@ -25,6 +25,13 @@ _SRGB = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0
 # Linear sRGB to XYZ (IEC 61966-2-1) relative to its white, D65, so that grey has no chroma at all.
 _TO_XYZ = _SRGB / _SRGB.sum(axis=1, keepdims=True)
 _FROM_XYZ = np.linalg.inv(_TO_XYZ)
+# XYZ of D50, the white of profiles and of most CIELAB files, to linear sRGB: Bradford's adaptation
+# to D65 (ICC.1:2022, annex E), which takes white to white.
+_SRGB_D50 = np.array(
+    [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+)
+_D50 = np.array([0.9642, 1.0, 0.8249])
+_FROM_D50 = np.linalg.inv(_SRGB_D50 * (_D50 / _SRGB_D50.sum(axis=1))[:, np.newaxis])
 _KNEE = 6 / 29  # below it CIE's cube root continues as its tangent, of slope 1 / (3 knee^2)
 _HALVINGS = 24  # of an interval of at most 100: less than 1e-5
 STRIP_PIXELS = 1 << 21  # of a strip: whole rows of about so many
@@ -124,7 +131,7 @@ def grey(values: np.ndarray, space: Space) -> np.ndarray:
     """
     if space == "lab":
         neutral = np.zeros(values.shape)
-        return _encode(_linear_rgb(values, neutral, neutral)).astype(np.float32)
+        return encode_srgb(_linear_rgb(values, neutral, neutral)).astype(np.float32)
     return np.repeat(values[..., np.newaxis], 3, axis=2).astype(np.float32)
 
 
@@ -169,8 +176,25 @@ def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.
         image = chroma + allowed[..., np.newaxis]
     else:
         own, a, b = _to_lab(content)
-        image = _encode(_linear_rgb(_nearest_in_gamut(wanted, own, a, b), a, b))
+        image = encode_srgb(_linear_rgb(_nearest_in_gamut(wanted, own, a, b), a, b))
     return np.clip(image, 0, 255).astype(np.float32)  # rounding can leave the range
+
+
+@each_pixel
+def rgb_of_lab(lab: np.ndarray) -> np.ndarray:
+    """Return the sRGB colours, [H, W, 3], 0..255, float32, of CIELAB of D50, [H, W, 3]."""
+    return rgb_of_xyz(_relative_xyz(*np.moveaxis(lab, -1, 0)) * _D50)
+
+
+def rgb_of_xyz(xyz: np.ndarray) -> np.ndarray:
+    """Return the sRGB colours, 0..255, float32, of XYZ of D50, [..., 3]; white has Y of 1."""
+    return np.clip(encode_srgb(xyz @ _FROM_D50.T), 0, 255).astype(np.float32)
+
+
+def encode_srgb(linear: np.ndarray) -> np.ndarray:
+    """Return linear sRGB of 0..1 as pixels of 0..255, not clipped."""
+    curved = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
+    return 255 * np.where(linear > 0.0031308, curved, 12.92 * linear)
 
 
 def _match_ranks(style: np.ndarray, content: np.ndarray) -> np.ndarray:
@@ -226,16 +250,14 @@ def _to_lab(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _linear_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return linear sRGB, [..., 3], 0..1 inside the gamut, float64, of L, a and b."""
+    return _relative_xyz(lightness, a, b) @ _FROM_XYZ.T
+
+
+def _relative_xyz(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return XYZ over that of white, [..., 3], float64, of L, a and b."""
     y = (lightness.astype(np.float64) + 16) / 116
     root = np.stack([y + a / 500, y, y - b / 200], axis=-1)
-    xyz = np.where(root > _KNEE, root * root * root, 3 * _KNEE**2 * (root - 4 / 29))
-    return xyz @ _FROM_XYZ.T
-
-
-def _encode(linear: np.ndarray) -> np.ndarray:
-    """Return linear sRGB of 0..1 as pixels of 0..255."""
-    curved = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
-    return 255 * np.where(linear > 0.0031308, curved, 12.92 * linear)
+    return np.where(root > _KNEE, root * root * root, 3 * _KNEE**2 * (root - 4 / 29))
 
 
 def _nearest_in_gamut(

@@ -15,7 +15,7 @@ from typing import TypeAlias
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
-SUPPORTED = "a PNG, JPEG, WebP, TIFF, BMP or GIF file"
+SUPPORTED = "a PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF file"
 DAMAGED = "is truncated or damaged; give a whole file"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 
@@ -27,6 +27,9 @@ ORDINARY_SCANS = 30  # of a JPEG file; encoders make ten
 SCANNED = 4_000_000_000  # pixels times scans beyond that, some seconds
 WIDEST = 64  # bits a pixel: four channels of 16; wider pixels count as several
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1")
+_LONGEST_BRANDS = 256  # bytes of the first box of an ISO file, which lists them
 _BIG_TIFF_SIGNATURES = (b"II+\0", b"MM\0+")
 # A marker of JPEG that ends entropy-coded data: no stuffed zero, no restart, no fill byte (ITU-T
 # T.81, B.1.1).
@@ -39,44 +42,93 @@ class HeaderError(Exception):
     """The file must not be decoded; the message follows its path."""
 
 
-def check_header(data: memoryview, max_pixels: int) -> None:
+def check_header(data: memoryview, max_pixels: int) -> str:
     """Check that a whole file is of a known format and declares a plausible size.
+
+    AVIF and HEIC declare theirs in boxes, which their decoders read before they decode.
+
+    Returns:
+        The name of the format.
 
     Raises:
         HeaderError: It is not, declares more than `max_pixels` or an implausible size, or its
             header is truncated.
     """
+    name, reader = _format(data)
+    if reader is None:
+        return name
     try:
-        height, width = _format(data)(data)
+        size = reader(data)
     except (struct.error, IndexError, OverflowError):  # it ends early, or points beyond the end
         raise HeaderError(DAMAGED) from None
+    check_size(size, len(data), max_pixels)
+    return name
+
+
+def check_size(size: Size, length: int, max_pixels: int) -> None:
+    """Check the declared (height, width) of a file of `length` bytes.
+
+    Raises:
+        HeaderError: It is more than `max_pixels`, or implausible.
+    """
+    height, width = size
     if height < 1 or width < 1:
         raise HeaderError(DAMAGED)
     pixels = height * width
     if pixels > max_pixels:
         limit = f"{max_pixels / 1e6:g} megapixels"
         raise HeaderError(f"has more than {limit}; make it smaller, or raise image.max_megapixels")
-    if pixels > SMALL and pixels > SPARSEST * len(data):
+    if pixels > SMALL and pixels > SPARSEST * length:
         raise HeaderError(
-            f"declares {width:,} x {height:,} pixels in {len(data):,} bytes, which is no picture; "
+            f"declares {width:,} x {height:,} pixels in {length:,} bytes, which is no picture; "
             "give another file"
         )
 
 
-def _format(data: memoryview) -> Callable[[memoryview], Size]:
-    """Return the function that reads the size from the header of a file with these first bytes."""
+def png_chunk(data: memoryview, wanted: bytes) -> bytes | None:
+    """Return the first chunk of a name in a PNG file; None if it has none, or is no PNG."""
+    place = 8
+    if bytes(data[:8]) != _PNG:
+        return None
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if kind == wanted:
+            return bytes(data[place + 8 : place + 8 + length])
+        place += 12 + length
+    return None
+
+
+def jpeg_components(data: memoryview) -> int:
+    """Return the number of channels of a JPEG file that has been checked."""
+    return next(data[place + 7] for marker, place in _segments(data) if marker in _FRAMES)
+
+
+def bmp_bits(data: memoryview) -> int:
+    """Return the bits of a pixel of a BMP file that has been checked; 0 if the file ends before."""
+    (size,) = struct.unpack_from("<I", data, 14)
+    place = 24 if size == 12 else 28
+    return int.from_bytes(data[place : place + 2], "little")
+
+
+def _format(data: memoryview) -> tuple[str, Callable[[memoryview], Size] | None]:
+    """Return the name of the format that begins like this, and what reads the size from it."""
     head = bytes(data[:12])
     if head.startswith(b"RIFF") and head[8:] == b"WEBP":
-        return _webp
-    for signatures, reader in (
-        (b"\x89PNG\r\n\x1a\n", _png),
-        (b"\xff\xd8\xff", _jpeg),
-        ((b"GIF87a", b"GIF89a"), _gif),
-        (TIFF_SIGNATURES + _BIG_TIFF_SIGNATURES, _tiff),
-        (b"BM", _bmp),
+        return "WebP", _webp
+    if head[4:8] == b"ftyp":
+        brands = bytes(data[8 : min(int.from_bytes(head[:4], "big"), _LONGEST_BRANDS)])
+        for name, known in (("AVIF", _AVIF), ("HEIC", _HEIC)):
+            if any(brand in brands for brand in known):
+                return name, None
+    for name, signatures, reader in (
+        ("PNG", (_PNG,), _png),
+        ("JPEG", (b"\xff\xd8\xff",), _jpeg),
+        ("GIF", (b"GIF87a", b"GIF89a"), _gif),
+        ("TIFF", TIFF_SIGNATURES + _BIG_TIFF_SIGNATURES, _tiff),
+        ("BMP", (b"BM",), _bmp),
     ):
         if head.startswith(signatures):
-            return reader
+            return name, reader
     raise HeaderError(f"is no image that can be read; give {SUPPORTED}")
 
 
@@ -107,6 +159,11 @@ def _jpeg(data: memoryview) -> Size:
                 raise HeaderError(
                     f"is a JPEG file of an unusual kind (SOF{marker - 0xC0}), which is not read; "
                     "save it as baseline or progressive"
+                )
+            if data[place + 2] != 8:
+                raise HeaderError(
+                    f"is a JPEG file of {data[place + 2]} bits a channel, which is not read; save "
+                    "it with 8, or as a PNG or TIFF file with 16"
                 )
             sizes.append(struct.unpack_from(">HH", data, place + 3))
     if len(sizes) != 1:

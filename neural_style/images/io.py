@@ -1,28 +1,36 @@
-"""Image files to float32 RGB arrays and back, decoded and encoded by OpenCV 5.
+"""Image files to float32 RGB arrays and back.
 
 Files are read and written as bytes, so that the encoding of their paths does not matter on any
-system. Colour profiles are neither applied nor kept.
+system.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from neural_style.errors import InputError
-from neural_style.images import headers, metadata
-from neural_style.images.headers import DAMAGED, SUPPORTED, HeaderError
+from neural_style.images import formats, metadata
+from neural_style.images.headers import SUPPORTED, HeaderError
+from neural_style.images.profiles import Profile, ProfileError, open_profile
+from neural_style.images.raster import Raster, rgb_of
 from neural_style.system.files import write_atomically
 from neural_style.system.process import captured_stderr
 from neural_style.text import printable
 
+log = logging.getLogger(__name__)
+
 MAX_PIXELS = 200_000_000
 LARGEST = 1_000_000_000  # pixels that image.max_megapixels can allow, and OpenCV too
 MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
+
+_LONGEST_NAME = 80  # characters of a profile's name that are shown
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _JPEG = (".jpg", ".jpeg")
@@ -47,24 +55,35 @@ class Picture:
     alpha: np.ndarray | None
 
 
-def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read an image upright, in colour and at its full depth.
+def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS, managed: bool = True) -> Picture:
+    """Read an image upright, in the colours of sRGB and at its full depth.
 
     EXIF orientation is applied, grey becomes RGB, palettes are looked up, 16 bits are scaled by
-    1 / 257 with their fractions kept. Of an animation or a multi-page file, the first image is
-    read. TIFF files of grey with alpha lose their alpha, which OpenCV does not return.
+    1 / 257 with their fractions kept. Of an animation the first image is read, of a TIFF file the
+    first page, or the full one where that is a preview. `formats` says which library decodes it.
 
     Args:
         path: The file.
         key: The config key that names it, with which messages begin.
         max_pixels: More are refused by its header. Reading takes 16 bytes of memory for each, or 32
             with transparency.
+        managed: Convert the colours of an embedded profile to sRGB, and say so once. Otherwise the
+            values are those of the file, which labels in a mask are meant by.
 
     Raises:
         ImageError: There is no such file, or it is not a usable image.
     """
     try:
-        return _read(path, key, max_pixels)
+        encoded = _read_bytes(path, key, max_pixels)
+        with captured_stderr():  # where libpng and libtiff print; the message says what to do
+            raster = formats.decode(encoded, max_pixels)
+        del encoded
+        profile = _profile_of(raster, path, key) if managed else None
+        rgb = metadata.upright(rgb_of(raster, profile), raster.orientation)
+        alpha = raster.alpha
+        if alpha is not None:
+            alpha = np.ascontiguousarray(metadata.upright(alpha, raster.orientation), np.float32)
+        return Picture(np.ascontiguousarray(rgb), alpha)
     except HeaderError as error:
         fault = str(error)
     except MemoryError:
@@ -72,24 +91,25 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS) -> Picture:
     raise ImageError(f"{key}: {printable(path)} {fault}")
 
 
-def _read(path: Path, key: str, max_pixels: int) -> Picture:
-    encoded = _read_bytes(path, key, max_pixels)
-    with captured_stderr():  # where libpng and libtiff print; the message says what to do instead
-        pixels, orientation = _decode(encoded, max_pixels)
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
-        form = f"{channels} channels of {pixels.dtype}"
-        raise HeaderError(f"has {form}; save it with 1, 3 or 4 channels of 8 or 16 bits")
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    values = metadata.upright(pixels, orientation).astype(np.float32)
-    if pixels.dtype == np.uint16:
-        values /= 257
-    del pixels
-    if channels == 4 and encoded[:4].tobytes() in headers.TIFF_SIGNATURES:
-        values = _straight(values)
-    rgb = np.repeat(values, 3, axis=2) if channels == 1 else values[..., 2::-1]
-    alpha = values[..., 3] / 255 if channels == 4 else None
-    return Picture(np.ascontiguousarray(rgb), alpha)
+def _profile_of(raster: Raster, path: Path, key: str) -> Profile | None:
+    """Return the profile from which the colours are to be converted, and tell the user."""
+    if not raster.profile or raster.space == "lab":
+        return None
+    try:
+        profile = open_profile(raster.profile, raster.space)
+    except ProfileError as error:
+        _tell(f"{key}: {printable(path)}: the colour profile is left out, as {error}")
+        return None
+    if profile is not None:
+        name = printable(profile.name, _LONGEST_NAME)
+        _tell(f"{key}: {printable(path)}: colours converted from {name} to sRGB")
+    return profile
+
+
+@lru_cache(maxsize=1000)
+def _tell(message: str) -> None:
+    """Log a message once in a process, however often a file is read."""
+    log.info(message)
 
 
 def check_ending(name: str, endings: tuple[str, ...] = ENDINGS) -> str:
@@ -182,35 +202,6 @@ def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
     if encoded.size == 0:
         raise HeaderError(f"is empty; give {SUPPORTED}")
     return encoded
-
-
-def _decode(encoded: np.ndarray, max_pixels: int) -> tuple[np.ndarray, int]:
-    """Return the pixels as stored, [H, W] or [H, W, C], BGR, and their EXIF orientation."""
-    headers.check_header(encoded.data, max_pixels)
-    try:
-        # IMREAD_UNCHANGED is the only way to alpha, and ignores the orientation.
-        pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        if getattr(error, "code", None) == cv2.Error.StsNoMem:
-            raise MemoryError from error
-        raise HeaderError(DAMAGED) from None
-    if pixels is None or not 0 < pixels.shape[0] * pixels.shape[1] <= max_pixels:
-        raise HeaderError(DAMAGED)
-    block = dict(zip(kinds, chunks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
-    return pixels, 1 if block is None else metadata.exif_orientation(block.tobytes())
-
-
-def _straight(values: np.ndarray) -> np.ndarray:
-    """Divide the colours of [H, W, 4] by their alpha if they are premultiplied.
-
-    libtiff premultiplies 8-bit channels without a notice. No colour then exceeds its alpha, which
-    hardly happens otherwise except where alpha is 1 and the division changes nothing.
-    """
-    colours, alpha = values[..., :3], values[..., 3:]
-    if (colours > alpha).any():
-        return values
-    colours = np.minimum(colours * 255 / np.maximum(alpha, 1), 255)
-    return np.concatenate([colours, alpha], axis=2)
 
 
 def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> bytes | None:

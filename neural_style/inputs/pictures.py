@@ -52,12 +52,13 @@ def read_pictures(config: Config) -> Pictures:
         ImageError: One cannot be read; the message begins with its key.
     """
     most, path = config.image.max_pixels, config.init.path
-    content = images.read_image(config.content.image, "content.image", most)
+    managed = config.image.color_management
+    content = images.read_image(config.content.image, "content.image", most, managed)
     styles = tuple(
-        images.read_image(style.path, f"style.images[{i}]", most).rgb
+        images.read_image(style.path, f"style.images[{i}]", most, managed).rgb
         for i, style in enumerate(config.style.images)
     )
-    start = images.read_image(path, "init.from", most).rgb if path else None
+    start = images.read_image(path, "init.from", most, managed).rgb if path else None
     masks = _read_masks(config, content.rgb, styles)
     return Pictures(content.rgb, styles, start, content.alpha, _read_fine(config), masks)
 
@@ -66,9 +67,13 @@ def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
     """Read the pictures of fine structure; empty if there are none."""
     if not any(style.fine for style in config.style.images):
         return ()
-    most = config.image.max_pixels
+    most, managed = config.image.max_pixels, config.image.color_management
+
+    def read(path: Path, key: str) -> np.ndarray:
+        return images.read_image(path, key, most, managed).rgb
+
     return tuple(
-        images.read_image(style.fine, f"style.images[{i}].fine", most).rgb if style.fine else None
+        read(style.fine, f"style.images[{i}].fine") if style.fine else None
         for i, style in enumerate(config.style.images)
     )
 
@@ -127,7 +132,7 @@ def read_mask(path: Path, color: str | None, key: str, max_pixels: int) -> np.nd
     Raises:
         InputError: It cannot be read, or no pixel has the colour.
     """
-    rgb = images.read_image(path, key, max_pixels).rgb
+    rgb = images.read_image(path, key, max_pixels, managed=False).rgb
     if color is None:
         if np.ptp(rgb, axis=2).max() > TOLERANCE:
             raise InputError(

@@ -21,7 +21,10 @@ from neural_style.errors import InputError
 from neural_style.sweeps.report import Axis
 from neural_style.text import SHOWN, printable
 
-_READABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_READABLE = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".avif", ".heic", ".heif"),
+)
 _DIGITS = 6  # significant ones of a drawn number
 _LONGEST_LABEL = 60  # characters
 

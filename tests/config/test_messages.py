@@ -119,7 +119,7 @@ BAD_VALUES = """
 {style: {images: [{path: b, weight: true}]}} => style.images[0].weight: found true, expected...
 {style: {weight: .nan}} => style.weight: found nan, expected a number of at least 0
 {image: {5: 1}} => image[5]: found a key that is not text, expected one of aspect, size, scales,
-    max_megapixels
+    max_megapixels, color_management
 {content: {layers: {5: 1}}} => content.layers[5]: found 5, expected a layer such as relu4_2, ...
 """
 

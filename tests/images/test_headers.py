@@ -132,7 +132,7 @@ LONG = [length + name for length in LENGTHS for name in (b"IDAT", b"tEXt", b"iCC
 TOO_WIDE = tiff((256, 9000), (257, 9000), (258, 64), (277, 4))
 SQUARE = (256, 16), (257, 16)
 SCANS = "has 1,000 scans, which takes too long; save it as baseline"
-UNREAD = "is no image that can be read; give a PNG, JPEG, WebP, TIFF, BMP or GIF file"
+UNREAD = "is no image that can be read; give a PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF file"
 UNUSUAL = "is a JPEG file of an unusual kind (SOF9), which is not read; save it as baseline or"
 
 

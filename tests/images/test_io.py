@@ -19,7 +19,7 @@ from tables import refusal
 from neural_style.images import ImageError, gaussian_blur, read_image, write_image
 from neural_style.images import io as images
 
-GIVE = "give a PNG, JPEG, WebP, TIFF, BMP or GIF file"
+GIVE = "give a PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF file"
 NO_IMAGE = f"{{}} is no image that can be read; {GIVE}"
 
 
@@ -93,8 +93,11 @@ def test_images_have_paths_of_any_characters_unless_they_are_too_long(tmp_path):
         assert read_error(long) == f"content.image: {long} {message}; {GIVE}"
 
 
-FLOATS = Image.fromarray(np.zeros((4, 4), np.float32))
-OF_FLOATS = "{} has 1 channels of float32; save it with 1, 3 or 4 channels of 8 or 16 bits"
+FLOATS = Image.fromarray(np.full((4, 4), 1.5, np.float32))
+OF_FLOATS = (
+    "{} holds floating-point values from 1.5 to 1.5, expected 0 (black) to 1 (white); export it "
+    "with 8 or 16 bits"
+)
 
 
 @pytest.mark.parametrize(
