@@ -16,6 +16,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from neural_style.config.packaged import KEY as BLOCK
+from neural_style.config.packaged import SECTION, give_way, keys_of
 from neural_style.config.paths import absolute_path
 from neural_style.config.source import ConfigError, Location, Mistake, Source, read_source
 from neural_style.config.values import found
@@ -29,7 +31,7 @@ SCHEMA = {
     "title": "Base",
 }
 
-_WHOLE = {("content", "layers"), ("style", "layers"), ("style", "statistic")}
+_WHOLE = {("content", "layers"), ("style", "layers"), ("style", "statistic"), (SECTION, BLOCK)}
 _AXES = {"pairs", "files", "runs", "grid", "zip", "random"}
 
 
@@ -65,6 +67,7 @@ def read_settings(path: Path) -> Source:
 def _upon(base: Source, own: Source) -> Source:
     """Return the settings of a file upon those of its base."""
     values, replaced = dict(base.values), set[Location]()
+    give_way(values, keys_of(own.values))
     mistakes = [*own.mistakes, *base.mistakes]
     sweep = own.values.get("sweep")
     if isinstance(sweep, dict) and _AXES & sweep.keys():

@@ -21,7 +21,15 @@ from pydantic_core import PydanticCustomError
 from neural_style.config import base
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
-from neural_style.config.source import ConfigError, CoreDumper, Location, Source, split_override
+from neural_style.config.packaged import give_way
+from neural_style.config.source import (
+    ConfigError,
+    CoreDumper,
+    Location,
+    Source,
+    dotted,
+    split_override,
+)
 from neural_style.config.terms import StyleImage, statistic_weights, style_images
 from neural_style.config.values import layer_weights
 
@@ -56,6 +64,7 @@ def load_source(path: Path | None, overrides: Sequence[str] = ()) -> Source:
         location = _join_swept_key(location)
         spell_out(source.values, location)
         source.override(location, text)
+        give_way(source.values, [dotted(location[:2])])
     return source
 
 

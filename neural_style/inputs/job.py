@@ -172,11 +172,16 @@ class JobReader:
     def job(self, config: Config) -> Job:
         """Return the job of a run; warn, once, of an unpublished network and scales left out.
 
+        With the packaged network its own settings are in place.
+
         Raises:
             InputError: One of its inputs cannot be used.
         """
         pictures, network = self._read_pictures(config), self._find_weights(config)
-        for notice in filter(None, (network.notice, scales.left_out(config, pictures))):
+        settled = config.settled(network.weights.origin)
+        notices = network.notice, _changed(config, settled), scales.left_out(settled, pictures)
+        config = settled
+        for notice in filter(None, notices):
             if notice not in self._notices:
                 log.warning("%s", notice)
                 self._notices.add(notice)
@@ -209,6 +214,17 @@ class JobReader:
         if key not in self._digests:
             self._digests[key] = digest(path)
         return self._digests[key]
+
+
+def _changed(config: Config, settled: Config) -> str:
+    """Return a notice of the settings that the network has in place of the user's; empty if none.
+
+    A mapping of layers is written as in YAML.
+    """
+    keys = [key for key in config.network.packaged_settings if config.at(key) != settled.at(key)]
+    values = (f"{key}: {json.dumps(settled.at(key), default=dict)}" for key in keys)
+    listed = ", ".join(values).replace('"', "")
+    return f"network.packaged_settings: with this network {listed}" if keys else ""
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:

@@ -38,12 +38,14 @@ class _Survey:
     """The state of a sweep before it begins.
 
     Attributes:
+        plan: The sweep, whose runs have the settings for the network that was found.
         jobs: The job of each run, without pictures and layers.
         device: The device that they run on; None for a dry run of a new sweep, which needs none.
         fingerprints: Fingerprint of each job.
         runs: Each run in the folder of a sweep that is resumed; empty for a new one.
     """
 
+    plan: Plan
     jobs: Sequence[Job]
     device: tensorflow_v1.Device | None = None
     fingerprints: Sequence[str] = ()
@@ -66,6 +68,7 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
     """
     reader = JobReader(fetch=not options.dry_run)
     survey = _survey(plan, reader, options)
+    plan = survey.plan
     if options.dry_run or survey.device is None:
         for i in survey.missing:
             name = printable(plan.experiments[i].name)
@@ -91,10 +94,10 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
         report.write_contact_sheet(folder, results, settings.figure)
         report.write_trade_off(folder, results)
         report.write_page(folder, results)  # the last, as it links to the others
-    return _finish(plan, survey, folder, failures)
+    return _finish(survey, folder, failures)
 
 
-def _finish(plan: Plan, survey: _Survey, folder: Path, failures: int | None) -> int:
+def _finish(survey: _Survey, folder: Path, failures: int | None) -> int:
     """Log the outcome of a sweep and return the exit code; no `failures` are an interruption."""
     origins = {job.weights.origin for job in survey.jobs}
     for notice in (NOTICES[origin] for origin in NOTICES if origin in origins):
@@ -106,7 +109,7 @@ def _finish(plan: Plan, survey: _Survey, folder: Path, failures: int | None) -> 
         message = "%d of %d runs failed; make them again with --resume %s"
         log.warning(message, failures, len(survey.missing), printable(folder))
     log.info("%s", printable(folder / report.PAGE))
-    if plan.config.output.show and not window.show(folder / report.SHEET):
+    if survey.plan.config.output.show and not window.show(folder / report.SHEET):
         log.warning("output.show: there is no display to open a window on")
     return 1 if failures else 0
 
@@ -118,13 +121,14 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
         threads = plan.config.runtime.threads or hardware.usable_cpus()
         rate = pool.submit(product_rate, threads)
         jobs = check_inputs(plan, reader)
-        survey = _Survey(jobs)
+        plan = plan.settled([job.config for job in jobs])
+        survey = _Survey(plan, jobs)
         _check_surroundings(plan, resumed)
         if resumed or not options.dry_run:
             device = _device(plan)
             fingerprints = [resolve(job, device).fingerprint for job in jobs]
             runs = execution.find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
-            survey = _Survey(jobs, device, fingerprints, runs)
+            survey = _Survey(plan, jobs, device, fingerprints, runs)
         missing = survey.missing
         if len(missing) < len(jobs):
             log.info("%d of %d runs exist already", len(jobs) - len(missing), len(jobs))

@@ -53,13 +53,19 @@ class SweepEstimate:
 def check_inputs(plan: Plan, reader: JobReader) -> list[Job]:
     """Return the job of each run, its inputs read and checked, without pictures and layers.
 
+    The settings of a job are those for the network that was found.
+
     Raises:
         InputError: An input cannot be used.
     """
     configs = [experiment.config for experiment in plan.experiments]
     blank = Pictures(np.zeros((1, 1, 3), np.float32), ())
     return [
-        replace(job, config=config, pictures=blank, weights=replace(job.weights, layers=()))
+        replace(
+            job.having({"init.seed": config.init.seed}),
+            pictures=blank,
+            weights=replace(job.weights, layers=()),
+        )
         for config, job in zip(configs, map(reader.job, _of_one_seed(configs)), strict=True)
     ]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from neural_style.config import Config, ConfigError, Figure, Sweep, validate
 from neural_style.config.load import spell_out
+from neural_style.config.packaged import give_way
 from neural_style.config.source import Location, Mistake, Origin, Source, dotted
 from neural_style.config.sweep import LARGEST, plain
 from neural_style.sweeps.axes import Point, SweptAxis, axes_of, choices_of, count_runs, labels_of
@@ -52,6 +53,12 @@ class Plan:
     sweep: Sweep
     axes: tuple[Axis, ...]
     experiments: tuple[Experiment, ...]
+
+    def settled(self, configs: Sequence[Config]) -> Plan:
+        """Return the sweep with the settings of each run for the network that was found."""
+        experiments = zip(self.experiments, configs, strict=True)
+        changed = tuple(replace(each, config=config) for each, config in experiments)
+        return replace(self, experiments=changed)
 
 
 def plan_sweep(source: Source, config: Config) -> Plan:
@@ -193,6 +200,7 @@ def _settings(points: Sequence[Point], source: Source, config: Config) -> Config
             if origin:
                 origins = _moved(origins, each.written, location, origin)
             values = _put(values, location, each.value, origin)
+            give_way(values, [dotted(location[:2])])
     settings = validate(Source(values, origins))
     output = config.output
     return settings.having({"output.folder": output.folder, "output.name": output.name})
