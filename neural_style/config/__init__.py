@@ -1,6 +1,7 @@
 """From YAML to frozen, validated settings, or one line that names the key at fault.
 
-`source` reads YAML and remembers where each key stands, `base` puts files upon one another,
+`dialect` is YAML 1.2, `source` reads it and remembers where each key stands, `base` puts files
+upon one another, `packaged` has the settings of the packaged network,
 `values` and `paths` define what a key can hold, `terms`, `sweep` and `models` define the settings,
 `messages` words errors, `load` runs them all.
 """

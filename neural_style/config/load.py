@@ -19,15 +19,17 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from neural_style.config import base
+from neural_style.config.dialect import CoreDumper
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
 from neural_style.config.packaged import give_way
 from neural_style.config.source import (
+    IGNORED,
     ConfigError,
-    CoreDumper,
     Location,
     Source,
     dotted,
+    parts_of,
     split_override,
 )
 from neural_style.config.terms import StyleImage, statistic_weights, style_images
@@ -58,10 +60,11 @@ def load_source(path: Path | None, overrides: Sequence[str] = ()) -> Source:
     """Read settings without validating them; see `load_config`."""
     source = base.read_settings(path) if path else Source()
     for argument in overrides:
-        location, text = split_override(argument)
+        key, text = split_override(argument)
+        location: Location = tuple(part.strip() for part in key.split("."))
         if location[0] == base.KEY:
             raise ConfigError("base (--set): a file alone can name its base; write it there")
-        location = _join_swept_key(location)
+        location = _join_swept_key(location) if location[0] == "sweep" else parts_of(key)
         spell_out(source.values, location)
         source.override(location, text)
         give_way(source.values, [dotted(location[:2])])
@@ -102,6 +105,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a YAML file of settings."""
     schema = Config.model_json_schema(by_alias=True)
     schema["properties"] = {base.KEY: base.SCHEMA, **schema["properties"]}
+    schema["patternProperties"] = {f"^{IGNORED}": {}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -130,12 +134,12 @@ _SPELLINGS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _join_swept_key(location: tuple[str, ...]) -> tuple[str, ...]:
+def _join_swept_key(location: Location) -> Location:
     """Join the part of a location that is one key of a sweep, such as `sweep.grid.style.weight`."""
     for parent in (("sweep", "grid"), ("sweep", "zip"), ("sweep", "random", "draws")):
         depth = len(parent)
         if location[:depth] == parent and len(location) > depth:
-            return (*parent, ".".join(location[depth:]))
+            return (*parent, ".".join(map(str, location[depth:])))
     if location[:2] == ("sweep", "runs") and len(location) > 3:
-        return (*location[:3], ".".join(location[3:]))
+        return (*location[:3], ".".join(map(str, location[3:])))
     return location

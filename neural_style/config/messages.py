@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from neural_style.config.dialect import spaced
 from neural_style.config.source import ConfigError, Location, Mistake, Source, dotted
 from neural_style.config.values import found
 
@@ -23,7 +24,7 @@ _WORDING = {
     "literal_error": "found {found}, expected {expected}",
     "missing": "the key '{key}' is missing",
     "mistake": "{text}",
-    "model_type": "found {found}, expected a mapping with keys among {keys}",
+    "model_type": "found {found}, expected a mapping with keys among {keys}{hint}",
     "string_unicode": "found a surrogate in a key, expected characters",
 }
 
@@ -32,6 +33,14 @@ _HINTS = (
     (re.compile(r"[-+]?0[0-9]+"), "; write it without the leading zero"),
     (re.compile(r"[-+]?[0-9.]{1,20}(?:[eE][-+]?[0-9]+)?"), "; write it without quotes"),
 )
+
+
+# What YAML reads in place of a name.
+_NAMES: Mapping[type, str] = {
+    **dict.fromkeys((int, float, bool), "; write such a name in quotes"),
+    dict: "; write a name with ': ' in quotes",
+    list: "; write a name with brackets in quotes",
+}
 
 
 def first_error(
@@ -78,6 +87,10 @@ def _written(location: Location, values: object) -> Location:
 
 
 def _hint(value: object, expected: str) -> str:
+    if not expected and isinstance(value, str) and (written := spaced(value)):
+        return f"; write a space after the colon: {written}"
+    if expected == "a path":
+        return _NAMES.get(type(value), "")
     if not isinstance(value, str) or "number" not in expected.split():
         return ""
     return next((hint for pattern, hint in _HINTS if pattern.fullmatch(value)), "")
@@ -86,6 +99,8 @@ def _hint(value: object, expected: str) -> str:
 def _near_miss(model: type[BaseModel], location: Location) -> str:
     """Suggest a key of similar spelling, or the same key of another section, or list the keys."""
     key, parent = str(location[-1]), _model_at(model, location[:-1])
+    if written := spaced(key):
+        return f"write a space after the colon: {written}"
     keys = list(_fields(parent))
     alike = difflib.get_close_matches(key, keys, n=1) or [
         dotted((section, key))

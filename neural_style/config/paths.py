@@ -37,7 +37,7 @@ def absolute_path(value: object) -> Path:
     path = getattr(value, "folder", Path.cwd()) / text
     if not os.path.lexists(path):
         slashed = getattr(value, "folder", Path.cwd()) / text.replace("\\", "/")
-        if "\\" in text and slashed.exists():
+        if "\\" in text and os.path.lexists(slashed):
             path = slashed
         else:
             _check_name(text)
@@ -74,10 +74,10 @@ def weights_path(value: object) -> Path:
     The published file is also sought elsewhere, see `locate_weights`.
     """
     path, written = absolute_path(value), Path(str(value))
-    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for folders that are not ours
+    if os.path.lexists(path):
         return path
     own = ROOT / written
-    if written.parts[:1] == ("weights",) and own.exists() and not INSTALLED:
+    if written.parts[:1] == ("weights",) and os.path.lexists(own) and not INSTALLED:
         return own
     shipped = written in (WEIGHTS, SHIPPED / WEIGHTS) and not path.parent.is_dir()
     return locate_weights(None if shipped else path)

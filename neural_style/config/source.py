@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,70 +11,36 @@ from typing import Any
 
 import yaml
 
+from neural_style.config.dialect import (
+    MAX_NODES,
+    SCALARS,
+    TAG,
+    CoreLoader,
+    TooManyNodesError,
+    explain,
+    in_quotes,
+    spaced,
+)
 from neural_style.errors import InputError
 from neural_style.text import SHOWN, printable
 
 Location = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
-MAX_NODES = 10_000
 MAX_LINES = 20_000  # PyYAML takes seconds over a megabyte of empty lines
+IGNORED = "x-"
+"""Start of the keys at the top level that are for anchors alone."""
+_MERGE = "<<"
+_Entries = dict[str, tuple[yaml.ScalarNode, yaml.Node]]
 _OVERRIDES = 10**12  # the rank of the first override, above those of all files
 MAX_TEXT = 4096  # characters of one value: the length of the longest path on Linux
 _SHOWN_KEY = 60  # characters of a key in a message
-_SHOWN_PROBLEM = 300  # characters of the parser's own message
 _TOO_LARGE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}|%YAML")  # PyYAML does not check these
 
-TAG = "tag:yaml.org,2002:"
 
-# The scalars of the core schema of YAML 1.2 (section 10.3.2). PyYAML has those of YAML 1.1, where
-# `off` is false, `1:30` is 90, `010` is 8 and `1e-3` is a string. Integers with a leading zero
-# differ between the two versions and stay text.
-SCALARS: dict[str, tuple[re.Pattern[str], Callable[[str], object]]] = {
-    f"{TAG}null": (re.compile(r"(?:~|null|Null|NULL|)\Z"), lambda _: None),
-    f"{TAG}bool": (
-        re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
-        lambda text: text.lower() == "true",
-    ),
-    f"{TAG}int": (
-        re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)\Z"),
-        lambda text: int(text, 0),
-    ),
-    f"{TAG}float": (
-        re.compile(
-            r"(?:[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
-            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
-        ),
-        lambda text: float(re.sub(r"\.(?=inf|nan)", "", text.lower())),
-    ),
-}
-
-
-class TooManyNodesError(Exception):
-    """A few lines of nested aliases can expand to hundreds of millions of values."""
-
-
-class CoreLoader(yaml.SafeLoader):
-    """Composes a bounded number of nodes, whose scalars have the tags of the core schema."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's own name and shape)
-    nodes = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node; those of a megabyte would take ten seconds."""
-        self.nodes += 1
-        if self.nodes > 2 * MAX_NODES:  # keys are nodes too
-            raise TooManyNodesError
-        return super().compose_node(parent, index)
-
-
-class CoreDumper(yaml.SafeDumper):
-    """Quotes every string that either version of YAML would read as something else."""
-
-
-for _tag, (_pattern, _) in SCALARS.items():
-    CoreLoader.add_implicit_resolver(_tag, _pattern, None)
-    CoreDumper.add_implicit_resolver(_tag, _pattern, None)
+# A text that YAML does not read as itself: an indicator first, a colon or a comment inside.
+_STRANGE = re.compile(r"[@`%&*!|>,\]}#]|[-?] |\[(?!.*\]$)|\{(?!.*\}$)|([\"'])(?!.*\1$)|.*(?:: | #)")
+_COMMENT = re.compile(r"[ \t]+#[^\r\n\0]*")
 
 
 class ConfigError(InputError):
@@ -140,18 +107,32 @@ class Source:
         self.overrides += 1
         origin = Origin(_OVERRIDES + self.overrides, "--set")
         title = f"{dotted(location)} (--set)"
-        parent = self.values
-        for depth, key in enumerate(location[:-1], start=1):
-            inner = parent.get(str(key))
-            if inner is None:
-                inner = parent[str(key)] = {}
+        parent: Any = self.values
+        for depth, key in enumerate(location, start=1):
+            items = isinstance(parent, list) and isinstance(key, int) and key < len(parent)
+            if not items and not (isinstance(parent, dict) and isinstance(key, str)):
+                around = dotted(location[: depth - 1])
+                lacks = "has no such item" if isinstance(key, int) else "is not a mapping"
+                raise ConfigError(f"{title}: {around} {lacks}")
+            if depth == len(location):
+                break
+            if not items and parent.get(key) is None:
+                parent[key] = {}
                 self.origins[location[:depth]] = origin
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{title}: {dotted(location[:depth])} is not a mapping")
-            parent = inner
+            parent = parent[key]
         self.origins[location] = origin
-        builder = _Builder(self, Path.cwd(), lambda _: origin)
-        parent[str(location[-1])] = _build(text, location, builder, lambda _: title)
+        parent[location[-1]] = self._given(text, location, origin, title)
+
+    def _given(self, text: str, location: Location, origin: Origin, title: str) -> Any:
+        """Return the value of an override; a file's name that YAML reads otherwise is that name."""
+        here = Path.cwd()
+        if _STRANGE.match(text) and os.path.lexists(here / text):
+            return SourceText(text, here)
+        value = _build(text, location, _Builder(self, here, lambda _: origin), lambda _: title)
+        if isinstance(value, str) and _COMMENT.search(text) and text.lstrip()[0] not in "'\"":
+            problem = "found '#' after a space, which begins a comment"
+            raise ConfigError(f"{title}: {problem}; write the text in quotes, as {in_quotes(text)}")
+        return value
 
     def origin_of(self, location: Location) -> Origin | None:
         """Return where a location, or else the nearest one around it, was written."""
@@ -163,19 +144,28 @@ class Source:
         return ConfigError(str(Mistake(self.origin_of(location), location, text)))
 
 
-def split_override(argument: str) -> tuple[tuple[str, ...], str]:
-    """Split `a.b.c=value` into the location and the text of the value.
+def parts_of(key: str) -> Location:
+    """Return the parts of a dotted key; `images[0]` is an item of a list."""
+    parts: list[str | int] = []
+    for part in key.split("."):
+        match = re.fullmatch(r"(.+?)((?:\[[0-9]{1,9}\])*)", part.strip())
+        name, items = match.groups() if match else (part, "")
+        parts += [name, *map(int, re.findall(r"[0-9]+", items))]
+    return tuple(parts)
+
+
+def split_override(argument: str) -> tuple[str, str]:
+    """Split `a.b.c=value` into the dotted key and the text of the value.
 
     Raises:
         ConfigError: There is no `=`, or no key before it.
     """
     key, equals, text = argument.partition("=")
-    location = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(location):
+    if not equals or not all(part.strip() for part in key.split(".")):
         title = f"{printable(key)} (--set)" if key else "--set"
         example = "expected key=value, for example style.weight=100"
         raise ConfigError(f"{title}: found '{printable(argument)}', {example}")
-    return location, text
+    return key, text
 
 
 def read_source(path: Path, depth: int = 0) -> Source:
@@ -204,9 +194,20 @@ def read_source(path: Path, depth: int = 0) -> Source:
     if isinstance(values, dict):
         source.values = values
     elif values is not None and not source.mistakes:
+        space = isinstance(values, str) and spaced(values)
         expected = "lines such as 'style:' at its top level"
-        raise ConfigError(f"{name}: found no keys, expected {expected}")
+        advice = f"; write a space after the colon: {space}" if space else ""
+        raise ConfigError(f"{name}: found no keys, expected {expected}{advice}")
     return source
+
+
+def _begins_later(value: yaml.Node, key: yaml.Node) -> bool:
+    """Return whether a text without quotes begins on a line of its own under its key.
+
+    It may be `key:value`, where the space is missing, whose line is the one to name.
+    """
+    plain = isinstance(value, yaml.ScalarNode) and value.style is None and value.value
+    return bool(plain) and key.end_mark.line < value.start_mark.line
 
 
 def dotted(location: Location) -> str:
@@ -259,10 +260,7 @@ def _build(text: str, location: Location, builder: _Builder, title: Callable[[in
         character = f"character U+{error.character:04X}"
         raise ConfigError(f"{title(line)}: {character} is not allowed in YAML") from None
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        what = ", ".join(filter(None, (error.context, error.problem)))
-        hint = "; indent with spaces, not tabs" if r"'\t'" in what else ""
-        what = f"not valid YAML: {printable(what, _SHOWN_PROBLEM)}{hint}"
+        line, what = explain(error, text)
         raise ConfigError(f"{title(line)}: {what}") from None
     except (ValueError, OverflowError):
         place = _TOO_LARGE.search(text)
@@ -294,22 +292,52 @@ class _Builder:
         return None
 
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        merged, written = self._entries(node, location)
         result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                here = (*location, "?")
-                self._mistake(key_node, here, "found a list or a mapping as a key, expected text")
-                continue
-            here, origin = (*location, key_node.value), self.origin(key_node)
-            if key_node.value in result:
-                first = self.source.origins[here].label
-                problem = f"repeated key, first written at {first}; keep one"
-                self.source.mistakes.append(Mistake(origin, here, problem))
-                continue
+        for name, (key_node, value_node) in (merged | written).items():
+            here, origin = (*location, name), self.origin(key_node)
+            if _begins_later(value_node, key_node):
+                origin = self.origin(value_node)
             self.source.origins[here] = origin
             self._check_text(key_node, here)
-            result[key_node.value] = self.build(value_node, here)
+            result[name] = self.build(value_node, here)
         return result
+
+    def _entries(self, node: yaml.MappingNode, location: Location) -> tuple[_Entries, _Entries]:
+        """Return the keys and values that a mapping merges from others by `<<`, and its own.
+
+        Of two merged mappings the first one's keys count (https://yaml.org/type/merge.html).
+        """
+        merged: _Entries = {}
+        written: _Entries = {}
+        for key_node, value_node in node.value:
+            self.nodes += 1
+            if self.nodes > 2 * MAX_NODES:
+                raise TooManyNodesError
+            here = (*location, getattr(key_node, "value", "?"))
+            if not isinstance(key_node, yaml.ScalarNode):
+                problem = "found a list or a mapping as a key, expected text"
+                self._mistake(key_node, (*location, "?"), problem)
+            elif not location and key_node.value.startswith(IGNORED):
+                continue
+            elif key_node.value in written:
+                first = self.origin(written[key_node.value][0]).label
+                problem = f"repeated key, first written at {first}; keep one"
+                self.source.mistakes.append(Mistake(self.origin(key_node), here, problem))
+            else:
+                written[key_node.value] = key_node, value_node
+        if _MERGE in written and written[_MERGE][0].style is None:
+            key_node, value_node = written.pop(_MERGE)
+            of_list = isinstance(value_node, yaml.SequenceNode)
+            for each in value_node.value if of_list else [value_node]:
+                if isinstance(each, yaml.MappingNode):
+                    below, own = self._entries(each, (*location, _MERGE))
+                    for name, entry in (below | own).items():
+                        merged.setdefault(name, entry)
+                else:
+                    problem = "expected a mapping such as *name, or a list of them"
+                    self._mistake(key_node, (*location, _MERGE), problem)
+        return merged, written
 
     def _item(self, node: yaml.Node, location: Location) -> Any:  # any plain value
         self.source.origins[location] = self.origin(node)
@@ -318,6 +346,7 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, location: Location) -> object:
         if node.tag == f"{TAG}str":
             self._check_text(node, location)
+            self._check_comment(node, location)
             return SourceText(node.value[:MAX_TEXT], self.folder)
         pattern, convert = SCALARS.get(node.tag, (None, None))
         if pattern is None or convert is None or not pattern.match(node.value):
@@ -341,6 +370,15 @@ class _Builder:
         elif surrogate:
             code = f"U+{ord(surrogate[0]):04X}"
             self._mistake(node, location, f"found the surrogate {code}, expected a character")
+
+    def _check_comment(self, node: yaml.ScalarNode, location: Location) -> None:
+        """Record a comment that is the rest of a file's name."""
+        end = node.end_mark
+        comment = _COMMENT.match(end.buffer or "", end.pointer) if node.style is None else None
+        if comment and os.path.lexists(self.folder / (whole := node.value + comment[0].rstrip())):
+            shown = printable(node.value, SHOWN)
+            problem = f"found '{shown}' and a comment, but there is a file of the whole name"
+            self._mistake(node, location, f"{problem}; write {in_quotes(whole)}, in quotes")
 
     def _mistake(self, node: yaml.Node, location: Location, text: str) -> None:
         origin = self.source.origins.get(location) or self.origin(node)

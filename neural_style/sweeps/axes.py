@@ -14,8 +14,9 @@ import yaml
 
 from neural_style.config import ConfigError, Sweep, validate
 from neural_style.config.base import read_settings
+from neural_style.config.dialect import CoreDumper
 from neural_style.config.paths import told_apart
-from neural_style.config.source import CoreDumper, Location
+from neural_style.config.source import Location
 from neural_style.config.sweep import Pairs, RandomDraws, plain
 from neural_style.errors import InputError
 from neural_style.sweeps.report import Axis

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from neural_style.config import Config, ConfigError, Figure, Sweep, validate
 from neural_style.config.load import spell_out
 from neural_style.config.packaged import give_way
-from neural_style.config.source import Location, Mistake, Origin, Source, dotted
+from neural_style.config.source import Location, Mistake, Origin, Source, dotted, parts_of
 from neural_style.config.sweep import LARGEST, plain
 from neural_style.sweeps.axes import Point, SweptAxis, axes_of, choices_of, count_runs, labels_of
 from neural_style.sweeps.report import Axis
@@ -89,7 +88,7 @@ def plan_sweep(source: Source, config: Config) -> Plan:
         if choice.written not in checked:  # not drawn, but it may be when the count grows
             settings = _settings([*first, Point((choice,))], source, config)
             values = settings.model_dump(mode="json", by_alias=True)
-            checked[choice.written] = _at(values, _location(choice.key))
+            checked[choice.written] = _at(values, parts_of(choice.key))
     sweep = _with_absolute_paths(sweep, checked)
     plain_axes = tuple(Axis(axis.keys, axis.labels) for axis in axes)
     changes: dict[str, Any] = {"sweep": sweep}
@@ -129,11 +128,11 @@ def _experiments(
         name = ",".join(_name(point, short) for point in named)
         if name in experiments:
             written = [each.written for point in named for each in point.settings]
-            place = written[-1] if written else ("sweep",)
+            where = written[-1] if written else ("sweep",)
             advice = "expected different values, or names for them: {name: value}"
-            if place[1:2] == ("pairs",):
+            if where[1:2] == ("pairs",):
                 advice = "rename a file"
-            raise source.refusal(place, f"two runs are named '{printable(name)}'; {advice}")
+            raise source.refusal(where, f"two runs are named '{printable(name)}'; {advice}")
         labels = itertools.chain(*(axis.labels[i] for axis, i in along))
         values = dict(zip(keys, labels, strict=True))
         experiments[name] = Experiment(name, place, values, _settings(points, source, config))
@@ -195,7 +194,7 @@ def _settings(points: Sequence[Point], source: Source, config: Config) -> Config
     origins = dict(source.origins)
     for point in points:
         for each in point.settings:
-            location = _location(each.key)
+            location = parts_of(each.key)
             origin = source.origin_of(each.written)
             if origin:
                 origins = _moved(origins, each.written, location, origin)
@@ -218,16 +217,6 @@ def _moved(
     for n in range(1, depth + 1):
         kept.setdefault(location[:n], origin)
     return kept
-
-
-def _location(key: str) -> Location:
-    """Return the parts of a dotted key; `images[0]` is an item of a list."""
-    parts: list[str | int] = []
-    for part in key.split("."):
-        match = re.fullmatch(r"(.+?)((?:\[[0-9]{1,9}\])*)", part)
-        name, items = match.groups() if match else (part, "")
-        parts += [name, *map(int, re.findall(r"[0-9]+", items))]
-    return tuple(parts)
 
 
 def _put(
@@ -263,7 +252,7 @@ def _checked_values(
             for each in axis.points[i].settings:
                 if each.written not in checked:
                     values = values or experiment.config.model_dump(mode="json", by_alias=True)
-                    checked[each.written] = _at(values, _location(each.key))
+                    checked[each.written] = _at(values, parts_of(each.key))
     return checked
 
 

@@ -92,7 +92,8 @@ output: {name: !mine a} => output.name (line 1): found the tag '!mine', expected
 image: {size: 5} + image.size.x=1 => image.size.x (--set): image.size is not a mapping
 {} + style.layers.relu1=2 => style.layers.relu1 (--set): found 'relu1', expected a layer such...
 {} + content.image= => content.image (--set): found null, expected a path
-{} + content.image=a: b => content.image (--set): found a mapping, expected a path
+{} + content.image=a: b => content.image (--set): found a mapping, expected a path; write a name
+    with ': ' in quotes
 output: {save_every: 0} + output.animation=gif => output.animation (--set): found 'gif' without
     intermediate images; set output.save_every above 0, or animation: none
 optimizer: {nmae: 1} //content: {weight: x} => optimizer.nmae (line 1): ...

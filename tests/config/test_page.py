@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from references import ROOT
 
+from neural_style.config.__main__ import comments, settings_page
 from neural_style.config.load import json_schema
-from neural_style.config.page import comments, settings_page
 
 CONFIG = (ROOT / "config.yaml").read_text(encoding="utf-8")
 PAGE = settings_page(CONFIG)

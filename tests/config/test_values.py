@@ -65,7 +65,8 @@ def test_short_forms_are_spelled_out(load, tmp_path):
 
 # Key | what is expected | values as they are shown, or `as written => as shown`.
 VALUES = """
-content.image | a path | => null | 5
+content.image | a path | => null
+content.image | a path; write such a name in quotes | 5
 style.weight | a number of at least 0 | 'x' | true | -1 | .nan => nan | -.inf => -inf | .INF => inf
     | => null | [1] => a list | {a: 1} => a mapping | 1:30 => '1:30'
 style.mix | 'statistics' or 'losses' | 'loss'
