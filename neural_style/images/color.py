@@ -181,8 +181,11 @@ def with_luminance(content: np.ndarray, wanted: np.ndarray, space: Space) -> np.
 
 
 @each_pixel
-def rgb_of_lab(lab: np.ndarray) -> np.ndarray:
-    """Return the sRGB colours, [H, W, 3], 0..255, float32, of CIELAB of D50, [H, W, 3]."""
+def rgb_of_lab(lab: np.ndarray, of_d65: bool = False) -> np.ndarray:
+    """Return the sRGB colours, [H, W, 3], 0..255, float32, of CIELAB of D50 or D65, [H, W, 3]."""
+    if of_d65:
+        rgb = encode_srgb(_linear_rgb(*np.moveaxis(lab, -1, 0)))
+        return np.clip(rgb, 0, 255).astype(np.float32)
     return rgb_of_xyz(_relative_xyz(*np.moveaxis(lab, -1, 0)) * _D50)
 
 

@@ -53,13 +53,16 @@ def opencv_pixels(encoded: np.ndarray) -> tuple[np.ndarray, dict[int, bytes]]:
     return pixels, {kind: chunk.tobytes() for kind, chunk in zip(kinds, chunks, strict=True)}
 
 
-def by_pillow(encoded: np.ndarray, max_pixels: int) -> Raster:
+def by_pillow(encoded: np.ndarray, max_pixels: int) -> Raster | None:
     """Decode a file, [bytes], uint8, at 8 bits a channel, or grey at 16.
+
+    Returns:
+        None if Pillow does not know this kind of file.
 
     Raises:
         HeaderError: It has more pixels than `max_pixels`, or is damaged.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     with _quiet_pillow():
         try:
@@ -69,6 +72,8 @@ def by_pillow(encoded: np.ndarray, max_pixels: int) -> Raster:
             is_tiff = image.format == "TIFF"  # which Pillow turns upright itself
             orientation = 1 if is_tiff else int(image.getexif().get(_ORIENTATION, 1))
             return _raster_of(image, orientation)
+        except UnidentifiedImageError:
+            return None
         except (HeaderError, MemoryError):
             raise
         except Exception as error:  # it raises errors of many types
@@ -118,8 +123,8 @@ def straight(samples: np.ndarray, alpha: np.ndarray, white: float) -> np.ndarray
     return np.minimum(samples / divisor, np.float32(white)).astype(np.float32)
 
 
-def _raster_of(image: Any, orientation: int) -> Raster:
-    """Return the pixels of a loaded image of Pillow."""
+def _raster_of(image: Any, orientation: int) -> Raster | None:
+    """Return the pixels of a loaded image of Pillow; None if they are of an unusual kind."""
     profile, alpha = image.info.get("icc_profile") or b"", None
     if image.mode == "I;16":
         return Raster(np.asarray(image)[..., np.newaxis], 65535, "grey", None, profile, orientation)
@@ -129,7 +134,7 @@ def _raster_of(image: Any, orientation: int) -> Raster:
     elif image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK"):
-        raise HeaderError(DAMAGED)
+        return None
     pixels = np.asarray(image)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if image.mode in ("LA", "RGBA"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -51,12 +51,15 @@ def _opencv(source: Source) -> Raster:
 
 
 def _pillow(source: Source) -> Raster:
-    return by_pillow(source.encoded, source.max_pixels)
+    raster = by_pillow(source.encoded, source.max_pixels)
+    if raster is None:
+        raise HeaderError(DAMAGED)
+    return raster
 
 
 def _opencv_page(source: Source) -> Raster:
-    """Decode a TIFF page of 8 bits to its colours."""
-    return by_opencv(source.as_first_page)
+    """Decode a TIFF page to its colours; OpenCV turns it upright and leaves out the profile."""
+    return replace(by_opencv(source.as_first_page), profile=source.page.profile)
 
 
 def _opencv_samples(source: Source) -> Raster:
@@ -69,7 +72,10 @@ def _opencv_samples(source: Source) -> Raster:
 
 
 def _pillow_page(source: Source) -> Raster:
-    return by_pillow(source.as_first_page, source.max_pixels)
+    raster = by_pillow(source.as_first_page, source.max_pixels)
+    if raster is None:
+        raise tiff.refusal(source.page)
+    return raster
 
 
 # The first rule that suits a file decodes it.

@@ -93,7 +93,7 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS, managed: bool
 
 def _profile_of(raster: Raster, path: Path, key: str) -> Profile | None:
     """Return the profile from which the colours are to be converted, and tell the user."""
-    if not raster.profile or raster.space == "lab":
+    if not raster.profile or raster.space in ("lab", "lab of D65"):
         return None
     try:
         profile = open_profile(raster.profile, raster.space)

@@ -17,7 +17,7 @@ class Raster:
 
     Attributes:
         samples: [H, W, C], uint8, uint16 or float32: 1 channel of grey, 3 of RGB, 4 of CMYK where 0
-            is no ink, or 3 of CIELAB in its own units.
+            is no ink, or 3 of CIELAB in its own units, of D50 unless the space says otherwise.
         white: The value of white, or of full ink.
         space: What the samples are.
         alpha: Opacity, [H, W], 0..1, float32, not premultiplied; None where the file has none.
@@ -27,7 +27,7 @@ class Raster:
 
     samples: np.ndarray
     white: float
-    space: Literal["grey", "rgb", "cmyk", "lab"]
+    space: Literal["grey", "rgb", "cmyk", "lab", "lab of D65"]
     alpha: np.ndarray | None = None
     profile: bytes = b""
     orientation: int = 1
@@ -40,8 +40,8 @@ def rgb_of(raster: Raster, profile: Profile | None) -> np.ndarray:
     CIELAB is converted in any case: it has no values for the channels of a screen.
     """
     samples, white = raster.samples, np.float32(raster.white)
-    if raster.space == "lab":
-        return rgb_of_lab(samples)
+    if raster.space in ("lab", "lab of D65"):
+        return rgb_of_lab(samples, of_d65=raster.space == "lab of D65")
     if profile is not None:
         return profile.convert(samples, raster.white)
     if raster.space == "cmyk":

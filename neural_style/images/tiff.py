@@ -6,6 +6,7 @@ import importlib.util
 import io
 import logging
 import lzma
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,10 +46,10 @@ _PHOTOMETRICS = {
 _RAW = (32803, 34892)
 _COLOURS = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}  # channels; 1 of the others
 _DNG_VERSION = 50706
-_DEFLATE, _LZMA = (8, 32946, 50013), 34925
+_DEFLATE, _LZMA, _ZSTANDARD = (8, 32946, 50013), 34925, (34926, 50000)
 # What tifffile decodes to samples: no, LZW, PackBits, fax, deflate, LZMA, Zstandard and LERC
 # compression. What is decoded to colours, such as JPEG, is left to libtiff.
-_TIFFFILE = (1, 2, 3, 4, 5, 32773, *_DEFLATE, _LZMA, 50000, 34926, 34887)
+_TIFFFILE = (1, 2, 3, 4, 5, 32773, *_DEFLATE, _LZMA, *_ZSTANDARD, 34887)
 _COMPRESSIONS = {
     1: "no",
     2: "fax",
@@ -61,11 +62,10 @@ _COMPRESSIONS = {
     34887: "LERC",
     _LZMA: "LZMA",
     34712: "JPEG 2000",
-    50000: "Zstandard",
-    34926: "Zstandard",
     50001: "WebP",
     50002: "JPEG XL",
     **dict.fromkeys(_DEFLATE, "deflate"),
+    **dict.fromkeys(_ZSTANDARD, "Zstandard"),
 }
 _FORMATS = {1: "", 2: "signed ", 3: "floating-point ", 4: ""}
 
@@ -100,6 +100,12 @@ class Page:
     def colours(self) -> int:
         """Channels of colour, without alpha."""
         return _COLOURS.get(self.photometric, 1)
+
+    @property
+    def profile(self) -> bytes:
+        """The embedded colour profile; empty if there is none."""
+        tag = self.ifd.tags.get(34675)
+        return tag.value if tag is not None and isinstance(tag.value, bytes) else b""
 
     @property
     def contents(self) -> str:
@@ -219,6 +225,8 @@ def suits_tifffile(page: Page) -> bool:
         return False
     if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
         return False
+    if page.compression in _ZSTANDARD and not more and sys.version_info < (3, 14):
+        return False  # of which tifffile learns when it decodes
     if predictor not in (1, 2, 3) or (predictor == 3 and not more):
         return False
     if predictor == 2 and page.bits % 8:
@@ -228,24 +236,26 @@ def suits_tifffile(page: Page) -> bool:
 
 def suits_pillow(page: Page) -> bool:
     """Return whether Pillow, which has libtiff, shows a page as it is."""
-    if page.photometric in (_CIELAB, _ICCLAB, _YCBCR) and page.compression != 7:
+    if (page.photometric == _YCBCR and page.compression != 7) or page.form != 1:
         return False
-    shallow = page.bits in (1, 2, 4, 8) and page.form == 1 and page.compression != 6
+    if page.planar and page.channels == 2:  # whose alpha it leaves out
+        return False
+    shallow = page.bits in (1, 2, 4, 8) and page.compression != 6
     known = page.photometric in (*_COLOURS, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE)
     return shallow and known and page.photometric not in (_CIELAB, _ICCLAB)
 
 
 def suits_opencv(page: Page) -> bool:
     """Return whether OpenCV, which has libtiff, gives the samples of a page, of 16 bits."""
-    deep = page.bits == 16 and page.form == 1 and not page.planar
+    deep = page.bits == 16 and page.form == 1 and page.compression == 5 and not page.planar
     known = (_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)
     return deep and (page.photometric, page.channels) in known
 
 
 def is_ycbcr(page: Page) -> bool:
-    """Return whether a page holds luminance and chroma of 8 bits that are not JPEG's own."""
+    """Return whether OpenCV shows a page of luminance and chroma that are not JPEG's own."""
     plain = page.bits == 8 and page.channels == 3 and not page.planar
-    return page.photometric == _YCBCR and plain and page.compression not in (6, 7)
+    return page.photometric == _YCBCR and plain and page.compression in (1, 5, 8, 32773, 32946)
 
 
 def refusal(page: Page) -> HeaderError:
@@ -294,18 +304,16 @@ def raster_of(samples: np.ndarray, page: Page) -> Raster:
     else:
         raise refusal(page)
     colours, alpha = _split_alpha(samples, page, white)
-    tag = page.ifd.tags.get(34675)
-    profile = tag.value if tag is not None and isinstance(tag.value, bytes) else b""
     tag = page.ifd.tags.get(274)
     orientation = int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
 
     def result(samples: np.ndarray, white: float, space: Any) -> Raster:
-        return Raster(samples, white, space, alpha, profile, orientation)
+        return Raster(samples, white, space, alpha, page.profile, orientation)
 
     if page.photometric == _PALETTE:
         return result(_looked_up(colours, page), 65535, "rgb")
     if page.photometric in (_CIELAB, _ICCLAB):
-        return result(_lab(colours, page), 100, "lab")
+        return result(_lab(colours, page), 100, "lab of D65" if _is_of_d65(page) else "lab")
     if page.photometric == _WHITE_IS_ZERO:
         return result(colours.dtype.type(white) - colours, white, "grey")
     if page.photometric == _CMYK and _is_ink_of_print(page):
@@ -355,6 +363,8 @@ def _looked_up(indices: np.ndarray, page: Page) -> np.ndarray:
         raise HeaderError(DAMAGED)
     if table.max() < 256:  # written by programs that took the 16 bits for 8, as libtiff has it
         table = table * np.uint16(257)
+    elif not (table & 255).any():  # by programs that shifted 8 bits, Pillow among them
+        table = (table >> 8) * np.uint16(257)
     return table.T.astype(np.uint16)[indices[..., 0]]
 
 
@@ -371,6 +381,15 @@ def _lab(samples: np.ndarray, page: Page) -> np.ndarray:
         full = 255 * fine
     lightness = samples[..., :1].astype(np.float32) * np.float32(100 / full)
     return np.concatenate([lightness, chroma / fine], axis=-1)
+
+
+def _is_of_d65(page: Page) -> bool:
+    """Return whether the white of CIELAB is declared as D65; otherwise it is D50."""
+    tag = page.ifd.tags.get(318)
+    if tag is None or not isinstance(tag.value, tuple) or len(tag.value) != 4:
+        return False
+    place = [tag.value[i] / max(tag.value[i + 1], 1) for i in (0, 2)]
+    return bool(np.allclose(place, (0.3127, 0.329), atol=0.002))
 
 
 def _is_ink_of_print(page: Page) -> bool:
