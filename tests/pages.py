@@ -19,7 +19,7 @@ PAGES = [
 ]
 
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?: {4}.*\n|\n(?= {4}))+")
+INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?: {4}.*\n|\n(?= {4}))+")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LINK = re.compile(r"!?\[((?:[^][]|\[[^]]*\])*)\]\(([^)\s]+)\)")
 
@@ -45,9 +45,14 @@ def blocks(text: str) -> list[Block]:
     return [Block(found[2], found[3]) for found in _FENCED.finditer(text)]
 
 
+def without_fences(text: str) -> str:
+    """A page without its fenced blocks and its comments."""
+    return _COMMENT.sub("", _FENCED.sub("", text))
+
+
 def without_code(text: str) -> str:
-    """A page without its fenced and indented blocks, and without comments."""
-    return _INDENTED.sub("\n", _COMMENT.sub("", _FENCED.sub("", text)))
+    """A page without blocks of code, fenced or indented, and without comments."""
+    return INDENTED.sub("\n", without_fences(text))
 
 
 def sentences(text: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The parts of the benchmarks that calculate; what they time is not tested."""
 
+import json
 import subprocess
 import sys
 from dataclasses import astuple
@@ -10,8 +11,8 @@ import pytest
 from conftest import SMALL_NETWORK, vgg19
 from references import ROOT
 
-from benchmarks import curves, kills, seams, snapshots, speed, time_to_loss
-from neural_style.config import make_config
+from benchmarks import curves, figures, kills, seams, snapshots, speed, time_to_loss
+from neural_style.config import load_config, make_config
 from neural_style.runs.checkpoint import write_checkpoint
 from neural_style.transfer.state import Checkpoint, LossHistory
 from vgg19_matconvnet import load_weights
@@ -149,3 +150,30 @@ def test_files_that_a_killed_run_cannot_have_whole_are_found(tmp_path: Path) -> 
     (tmp_path / "record.json").write_text("{")
     (tmp_path / ".0123.tmp.csv").write_text("half")
     assert kills._unreadable(tmp_path) == [".0123.tmp.csv", "00000003.npz", "record.json"]
+
+
+def test_figures_are_read_from_a_run_and_put_into_their_page(tmp_path: Path) -> None:
+    times = "0 1 3 6 7 9"  # steps of 1, 2, 3, 1, 2: without two, a median of 2
+    rows = [f"24x16,{i},{seconds}" for i, seconds in enumerate(times.split())]
+    text = "\n".join(["scale,iteration,seconds", "12x8,0,-9", *rows])
+    (tmp_path / "losses.csv").write_text(text)
+    assert figures.read(tmp_path, 7.0) == figures.Measured(7.0, None, None, None)
+    record = {"peak_memory_bytes": 2.5e9, "losses": {"saved": {"total": 1234567.0}}}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    found = figures.read(tmp_path, 7.4)
+    assert found == figures.Measured(7.4, 2.0, 2.5e9, 1234567.0)
+    whole, step = figures.Figure("all", whole=True), figures.Figure("one", ("a=1", "b=2"))
+    written = figures.table([(whole, found), (step, found)])
+    assert "| all |  | 7 | 2.5 GB | 1.23e+06 |" in written
+    assert written.endswith("| one | `a=1 b=2` | 2.00 | 2.5 GB |")
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    once = figures.put(page, written)
+    assert written in once
+    assert figures.put(once, "other") == figures.put(page, "other")
+    with pytest.raises(ValueError, match="found no <!-- figures"):
+        figures.put("# A page\n", written)
+
+
+def test_the_settings_of_figures_are_valid() -> None:
+    for row in figures.figures(("float32", "bfloat16")):
+        load_config(ROOT / "config.yaml", row.settings)
