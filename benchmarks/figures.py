@@ -29,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import machine, parser
+from neural_style.project import commit
 from neural_style.runs.record import read_record
 from neural_style.system import hardware
 
@@ -167,17 +168,10 @@ def _code(figure: Figure) -> str:
 
 def headline(machine: dict[str, Any]) -> str:
     """Return the commit, the machine and how busy it was."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     tensorflow = next(v for k, v in machine["versions"].items() if k.startswith("tensorflow"))
     busy = "" if machine["load"] is None else f" The load before was {machine['load']:.1f}."
     return (
-        f"Measured at commit {commit or 'unknown'} on {machine['usable_cpus']} cores of "
+        f"Measured at commit {commit() or 'unknown'} on {machine['usable_cpus']} cores of "
         f"{machine['processor']}, with TensorFlow {tensorflow}.{busy}"
     )
 

@@ -11,6 +11,7 @@ from references import ROOT
 
 from neural_style import command_line
 from neural_style.evaluation import NAMES
+from neural_style.images.headers import SUPPORTED
 
 LONGEST_SENTENCE = 35  # words
 LONGEST_README = 150  # lines
@@ -75,5 +76,8 @@ def test_the_tables_of_options_measures_and_requirements_are_complete(capsys):
     assert options <= {long.get(each, each) for each in listed}
     measures = {each.split("/")[0] for each in first_cells("sweeps.md", "Measures")}
     assert measures == {name.split("/")[0] for name in NAMES}
+    formats = re.findall(r"[A-Z][A-Za-z]+", SUPPORTED)
+    own = pages.read(ROOT / "docs" / "usage.md").split("## Your own pictures")[1].split("\n## ")[0]
+    assert set(formats) <= set(re.findall(r"\w+", own))
     optional = {path.name for path in ROOT.glob("requirements-*.txt")}
     assert first_cells("install.md", "Optional parts") == optional
