@@ -19,7 +19,7 @@ WORKDIR /source
 COPY requirements.txt ./
 RUN pip install --no-cache-dir -r requirements.txt
 
-# Extras of pyproject.toml, separated by commas: gpu, ray, tensorboard, video.
+# Extras of pyproject.toml, separated by commas: gpu, ray, tensorboard, video, tiff, heif.
 ARG EXTRAS=""
 COPY . .
 RUN pip install --no-cache-dir ".[$EXTRAS]"

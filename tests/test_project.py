@@ -15,6 +15,7 @@ from references import ROOT
 
 from neural_style import __version__, project
 from neural_style.config import paths
+from neural_style.config.source import SourceText
 
 NAME = project.WEIGHTS.name
 CACHE_FOLDER = project.cache_folder  # before a fixture replaces it
@@ -90,6 +91,17 @@ def test_the_default_and_the_shipped_spelling_are_sought_too(places, monkeypatch
         assert paths.weights_path(given) == given
         cache.touch()
         assert {paths.weights_path(each) for each in (*forms, given)} == {cache}
+
+
+def test_runs_of_the_installed_config_are_made_in_the_current_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "site" / "data"
+    monkeypatch.setattr(paths, "SHIPPED", data)
+    written = SourceText("runs", data)
+    assert paths.output_folder(written) == data / "runs", "of a checkout"
+    monkeypatch.setattr(paths, "INSTALLED", True)
+    assert paths.output_folder(written) == tmp_path / "runs"
+    assert paths.output_folder(SourceText("runs", tmp_path / "a")) == tmp_path / "a" / "runs"
 
 
 def git(folder: Path, *arguments: str) -> str:

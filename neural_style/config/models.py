@@ -189,7 +189,7 @@ class Runtime(Section):
 class Output(Section):
     """The files of a run."""
 
-    folder: paths.AbsolutePath = Path("runs")
+    folder: paths.OutputFolder = Path("runs")
     """Folder in which each run creates a numbered folder."""
     name: values.RunName = None
     """Name of the run; null is the name of the YAML file."""

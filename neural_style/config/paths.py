@@ -83,6 +83,15 @@ def weights_path(value: object) -> Path:
     return locate_weights(None if shipped else path)
 
 
+def output_folder(value: object) -> Path:
+    """Return the absolute path of the folder for the runs.
+
+    A relative one that an installed `config.yaml` names is in the current directory.
+    """
+    inside = INSTALLED and getattr(value, "folder", Path.cwd()).is_relative_to(SHIPPED)
+    return absolute_path(str(value) if inside and isinstance(value, str) else value)
+
+
 _Start = Literal["content", "style", "noise"]
 STARTS = get_args(_Start)
 
@@ -94,6 +103,7 @@ def start_image(value: object) -> str | Path:
 
 
 AbsolutePath = Annotated[Path, BeforeValidator(absolute_path), expected("a path")]
+OutputFolder = Annotated[Path, BeforeValidator(output_folder), expected("a path")]
 WeightsPath = Annotated[Path, BeforeValidator(weights_path), expected("a path")]
 StartImage = Annotated[
     _Start | Path,

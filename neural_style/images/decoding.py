@@ -40,7 +40,7 @@ def opencv_pixels(encoded: np.ndarray) -> tuple[np.ndarray, dict[int, bytes]]:
     """Return the pixels that OpenCV decodes, [H, W, C], BGR or BGRA, and the file's metadata."""
     try:
         # IMREAD_UNCHANGED is the only way to alpha, and ignores the orientation.
-        pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
+        pixels, kinds, chunks = cv2.imdecodeWithMetadata(encoded, flags=cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if getattr(error, "code", None) == cv2.Error.StsNoMem:
             raise MemoryError from error
