@@ -136,6 +136,8 @@ def content(path: Path) -> Any:
             return [[row[0], row[1], *row[3:]] for row in csv.reader(file)]
     if path.name == "record.json":
         return {key: record_of(path.parent)[key] for key in ("fingerprint", "losses", "metrics")}
+    if path.name == "config.yaml":
+        return path.read_text(encoding="utf-8").partition("relative_paths:")[0]
     named = ("losses.png", "summary.csv", "contact_sheet.png", "trade_off.png", "index.html")
     return None if path.name in named else path.read_bytes()
 

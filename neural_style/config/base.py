@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from neural_style.config.packaged import KEY as BLOCK
 from neural_style.config.packaged import SECTION, give_way, keys_of
-from neural_style.config.paths import absolute_path
+from neural_style.config.paths import RELATIVE, absolute_path, found_beside
 from neural_style.config.source import ConfigError, Location, Mistake, Source, read_source
 from neural_style.config.values import found
 from neural_style.text import SHOWN, printable
@@ -41,7 +41,7 @@ def read_settings(path: Path) -> Source:
     Raises:
         ConfigError: A file cannot be read, a `base` is not a path, or the chain has a cycle.
     """
-    source = read_source(path)
+    source = _read(path)
     chain, seen = [source], {os.path.realpath(path)}
     while (value := source.values.pop(KEY, None)) is not None:
         try:
@@ -57,11 +57,23 @@ def read_settings(path: Path) -> Source:
             raise source.refusal((KEY,), problem)
         seen.add(real)
         try:
-            source = read_source(named, len(chain))
+            source = _read(named, len(chain))
         except ConfigError as error:
             raise source.refusal((KEY,), str(error)) from None
         chain.append(source)
     return reduce(_upon, reversed(chain))
+
+
+def _read(path: Path, depth: int = 0) -> Source:
+    """Read one file of a chain; files that were moved with it are found beside it."""
+    source = read_source(path, depth)
+    moved = source.values.pop(RELATIVE, None)
+    if isinstance(moved, dict) and all(isinstance(each, str) for each in moved.values()):
+        source.values = found_beside(source.values, moved, path.absolute().parent)
+    elif moved is not None:
+        problem = f"found {found(moved)}, expected a mapping of absolute paths to relative ones"
+        raise source.refusal((RELATIVE,), problem)
+    return source
 
 
 def _upon(base: Source, own: Source) -> Source:

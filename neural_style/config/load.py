@@ -23,6 +23,7 @@ from neural_style.config.dialect import CoreDumper
 from neural_style.config.messages import first_error
 from neural_style.config.models import Config
 from neural_style.config.packaged import give_way
+from neural_style.config.paths import RELATIVE, RELATIVE_SCHEMA, relative_paths
 from neural_style.config.source import (
     IGNORED,
     ConfigError,
@@ -93,18 +94,25 @@ def make_config(values: Mapping[str, Any]) -> Config:
     return validate(Source(values=dict(values)))
 
 
-def to_yaml(config: Config) -> str:
-    """Return all settings as YAML that loads to equal settings, with absolute paths."""
+def to_yaml(config: Config, folder: Path | None = None) -> str:
+    """Return all settings as YAML that loads to equal settings, with absolute paths.
+
+    For a file in a `folder` the paths are kept relative to it as well, by which they are found when
+    all of them were moved together.
+    """
     values = config.model_dump(mode="json", by_alias=True)
     if config.sweep is None:
         del values["sweep"]
+    if folder:
+        values[RELATIVE] = relative_paths(values, folder)
     return yaml.dump(values, Dumper=CoreDumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a YAML file of settings."""
     schema = Config.model_json_schema(by_alias=True)
-    schema["properties"] = {base.KEY: base.SCHEMA, **schema["properties"]}
+    own = {base.KEY: base.SCHEMA, RELATIVE: RELATIVE_SCHEMA}
+    schema["properties"] = {**own, **schema["properties"]}
     schema["patternProperties"] = {f"^{IGNORED}": {}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
+from neural_style.config.source import SourceText
 from neural_style.config.values import expected, mistake
 from neural_style.project import INSTALLED, ROOT, SHIPPED, WEIGHTS, locate_weights
 from neural_style.text import SHOWN, printable
@@ -134,3 +135,46 @@ def _forms(group: Collection[Path]) -> Iterator[dict[Path, str]]:
         yield {path: "/".join((*path.parts[-depth:-1], path.stem)) for path in group}
         yield {path: "/".join(path.parts[-depth:]) for path in group}
     yield {path: path.as_posix() for path in group}
+
+
+RELATIVE = "relative_paths"
+RELATIVE_SCHEMA = {
+    "additionalProperties": {"type": "string"},
+    "description": "Written with a run: its paths as they are seen from the folder of this file, "
+    "by the absolute ones. They count where the absolute ones do not exist any more.",
+    "title": "Relative paths",
+    "type": "object",
+}
+
+
+def relative_paths(values: Any, folder: Path) -> dict[str, str]:
+    """Return every absolute path among nested values, and the same relative to a folder."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return {k: v for each in values for k, v in relative_paths(each, folder).items()}
+    if not isinstance(values, str) or not Path(values).is_absolute():
+        return {}
+    try:
+        seen = os.path.relpath(values, os.path.realpath(folder))
+    except ValueError:  # another drive of Windows
+        return {}
+    return {values: Path(seen).as_posix()}
+
+
+def found_beside(values: Any, moved: Mapping[str, str], folder: Path) -> Any:
+    """Return nested values whose missing absolute paths are those that are found by relative ones.
+
+    Args:
+        values: Settings as plain values.
+        moved: See `relative_paths`.
+        folder: The folder to which those are relative.
+    """
+    if isinstance(values, dict):
+        return {key: found_beside(each, moved, folder) for key, each in values.items()}
+    if isinstance(values, list):
+        return [found_beside(each, moved, folder) for each in values]
+    if not isinstance(values, str) or values not in moved or os.path.lexists(values):
+        return values
+    beside = os.path.normpath(folder / moved[values])
+    return SourceText(beside, folder) if os.path.lexists(beside) else values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from neural_style.config import Config, layers_in_use
+from neural_style.errors import InputError
 from neural_style.images.io import check_sides
 from neural_style.inputs import scales
 from neural_style.inputs.controls import check_fine, is_grey, settings_for
@@ -26,6 +28,7 @@ from neural_style.network.weights import Layer, VGGWeights, layers_needed
 from neural_style.objective import ObjectiveSpec
 from neural_style.system.files import digest
 from neural_style.system.lru import LRUCache
+from neural_style.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -186,13 +189,19 @@ class JobReader:
                 log.warning("%s", notice)
                 self._notices.add(notice)
         job = Job(config, pictures, network.weights)
-        check_sides(config.output.image, job.sizes(job.scales[-1]).content)
-        shape = shape_key(config)
+        try:
+            self._check(job)
+        except InputError as error:
+            raise InputError(_naming_file(str(error), config)) from None
+        digests = {key: self._digest(path) for key, path in input_files(config).items()}
+        return replace(job, digests=digests)
+
+    def _check(self, job: Job) -> None:
+        check_sides(job.config.output.image, job.sizes(job.scales[-1]).content)
+        shape = shape_key(job.config)
         if shape not in self._checked:
             job.check()
             self._checked.add(shape)
-        digests = {key: self._digest(path) for key, path in input_files(config).items()}
-        return replace(job, digests=digests)
 
     def _read_pictures(self, config: Config) -> Pictures:
         key = config.deciding("pictures")
@@ -249,6 +258,26 @@ def input_files(config: Config) -> dict[str, Path]:
     if config.init.path:
         files["init.from"] = config.init.path
     return files
+
+
+def _naming_file(message: str, config: Config) -> str:
+    """Return a message about the picture of a key, with the picture's file after the key."""
+    key, colon, rest = message.partition(": ")
+    path = input_files(config).get(key)
+    return f"{key}: {printable(path)}: {rest}" if path and colon else message
+
+
+def check_present(config: Config, advice: str) -> None:
+    """Check that the pictures and masks of a run that is continued are where they were.
+
+    Raises:
+        InputError: One is not; `advice`, with the `{key}` that names the file, is what to do.
+    """
+    for key, path in input_files(config).items():
+        if not os.path.lexists(path):
+            named = f"{key}.path" if key.endswith(("]", "mask")) else key
+            told = advice.format(key=named)
+            raise InputError(f"{key}: no such file: {printable(path)}; {told}")
 
 
 def shape_key(config: Config) -> str:

@@ -33,6 +33,7 @@ _NAME = re.compile(r"[0-9]{8,}\.npz")
 _STATE, _METADATA = "state/", "told"  # names of arrays in the archive
 _DIGEST = 64  # letters
 _BLOCK = 2**20  # bytes that are read at once
+_OTHER_FILE = "the file of "
 _DEEPEST = 20  # nested lists and mappings; settings have less than half of that
 
 
@@ -86,9 +87,10 @@ def check_unchanged(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     """
     if differences := changes(before, json.loads(json.dumps(now))):
         shown = printable("; ".join(differences), SHOWN)
+        other = ", name the right file by --set" * shown.startswith(_OTHER_FILE)
         raise InputError(
-            f"{printable(folder)}: cannot continue, as {shown}; put that back, or begin a run of "
-            "its own with --config"
+            f"{printable(folder)}: cannot continue, as {shown}; put that back{other}, or begin a "
+            "run of its own with --config"
         )
 
 
@@ -151,7 +153,7 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
     if before == now:
         return []
     if name.startswith("inputs.") or name == "network":
-        return [f"the file of {name.removeprefix('inputs.')} has other contents"]
+        return [f"{_OTHER_FILE}{name.removeprefix('inputs.')} has other contents"]
     key = name.removeprefix("settings.")
     return [f"{key} was {json.dumps(before)} and is {json.dumps(now)}"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import FailedRunError, InputError
 from neural_style.inputs import Job, JobReader, Provenance
+from neural_style.inputs.job import check_present
 from neural_style.inputs.scales import work
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs import checkpoint, record, window
@@ -23,6 +25,7 @@ from neural_style.runs.outputs import RunFolder
 from neural_style.runs.progress import Progress
 from neural_style.runs.tensorboard import check_board
 from neural_style.system import files
+from neural_style.system.lock import locked
 from neural_style.system.process import end_if, held_back
 from neural_style.system.tensorflow_v1 import Device, import_tensorflow, open_device
 from neural_style.text import printable
@@ -52,6 +55,16 @@ def conduct(config: Config, run: Run, options: Namespace) -> int:
     if path and finished and not options.set:
         log.info("%s: finished already", printable(path))
         return 0
+    if path:
+        check_present(config, "if it was moved, add --set {key}=PATH")
+    continued = None if finished or options.dry_run else path
+    with record.at_work(continued) if continued else nullcontext():
+        return _conduct(config, run, options, finished)
+
+
+def _conduct(config: Config, run: Run, options: Namespace, finished: bool) -> int:
+    """Check, make and report a run in a folder where no other process is at work."""
+    path: Path | None = options.resume
     clock = Stopwatch()
     with clock("read"):
         job = JobReader(fetch=not options.dry_run).job(config)
@@ -87,7 +100,7 @@ def extension(job: Job, folder: Path) -> Job:
     counts = {"optimizer.iterations": job.config.optimizer.iterations}
     same = before.having(counts)
     name = printable(folder)
-    if job.config.having({"output": before.output}) != same:
+    if _without_folders(job.config.having({"output": before.output})) != _without_folders(same):
         raise InputError(
             f"{name}: finished; only optimizer.iterations can be set, to extend it, and other "
             "settings make a run of their own with --config"
@@ -111,6 +124,11 @@ def extension(job: Job, folder: Path) -> Job:
     return replace(job, provenance=Provenance(extends=folder.absolute().name))
 
 
+def _without_folders(config: Config) -> str:
+    """Return settings as text in which a path is the name of its file, as it may have moved."""
+    return json.dumps(config.model_dump(by_alias=True), default=lambda path: path.name)
+
+
 def _make(job: Job, run: Run, clock: Stopwatch, options: Namespace, path: Path | None) -> int:
     """Make a run in a folder, a new one if not given; return the exit code."""
     with clock("start"):
@@ -120,8 +138,11 @@ def _make(job: Job, run: Run, clock: Stopwatch, options: Namespace, path: Path |
         job = prepare(job, device)
     folder = RunFolder(path, job) if path else None
     log.info("%s", _headline(job, device))
-    with held_back() as pressed:
-        folder = folder or RunFolder(_new_folder(job, options.resume), job)
+    with held_back() as pressed, ExitStack() as held:
+        if not folder:
+            new = _new_folder(job, options.resume)
+            held.enter_context(locked(new))
+            folder = RunFolder(new, job)
         last, up_to = job.scales[-1].end, partial(work, job.scales)
         bar = Progress(last, up_to, quiet=options.quiet, begun=folder.done)
         with bar, _resumable(folder.path):
@@ -170,7 +191,7 @@ def _new_folder(job: Job, extended: Path | None) -> Path:
         elif extended:
             message = "%s: no checkpoint was kept, so the run begins at the start"
             log.info(message, printable(extended))
-        files.write_atomically(folder / "config.yaml", to_yaml(job.config).encode())
+        files.write_atomically(folder / "config.yaml", to_yaml(job.config, folder).encode())
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -43,8 +43,10 @@ class RunFolder:
         picture: Path of the pastiche.
     """
 
-    def __init__(self, path: Path, job: Job) -> None:
+    def __init__(self, path: Path, job: Job, home: Path | None = None) -> None:
         """Read the checkpoint, if there is one.
+
+        The `home` is where the folder will lie in the end, if not at `path`.
 
         Raises:
             InputError: The checkpoint is that of other settings or inputs.
@@ -52,6 +54,7 @@ class RunFolder:
         output = job.config.output
         files.remove_unfinished(path)
         self.path, self.picture, self._job = path, path / output.image, job
+        self._home = home or path
         self.checkpoint = find_checkpoint(path, job.identity)
         self.done = self.checkpoint.done if self.checkpoint else 0
         self._snapshots = Snapshots(path, output.save_every)
@@ -78,7 +81,8 @@ class RunFolder:
 
         self.path.mkdir(exist_ok=True)
         with logged_in(self.path), self._board:
-            write_atomically(self.path / "config.yaml", to_yaml(self._job.config).encode())
+            settings = to_yaml(self._job.config, self._home)
+            write_atomically(self.path / "config.yaml", settings.encode())
             self._snapshots.find(self.done)
             yield replace(watch, iteration=iteration)
 

@@ -9,8 +9,8 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from neural_style.inputs.weights import NOTICES
 from neural_style.project import commit
 from neural_style.system.files import write_atomically
 from neural_style.system.hardware import peak_memory_bytes, processor_name, usable_cpus
+from neural_style.system.lock import locked
 from neural_style.system.tensorflow_v1 import Device
 from neural_style.text import finite, printable
 from neural_style.transfer import Result, Scores
@@ -55,6 +56,27 @@ def check_output_folder(folder: Path) -> None:
             (Path(probe) / wanted.relative_to(existing)).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a null character
         raise _cannot_write(folder, error) from error
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Keep other processes from a run's or a sweep's folder for the length of the block.
+
+    A run in a sweep's folder keeps them from the whole sweep, which might make that run.
+
+    Raises:
+        RecordError: The folder cannot be written.
+        InputError: Another process is at work in it.
+    """
+    check_output_folder(folder)
+    with ExitStack() as held:
+        held.enter_context(locked(folder))
+        above = folder.absolute().parent
+        with suppress(OSError):
+            settings = (above / "config.yaml").read_text(encoding="utf-8", errors="replace")
+            if re.search(r"^sweep:", settings, re.MULTILINE):
+                held.enter_context(locked(above))
+        yield
 
 
 def create_run_folder(folder: Path, name: str) -> Path:

@@ -1,5 +1,5 @@
-"""The machine: files, processes, hardware, TensorFlow, sums that threads do not change, a cache.
+"""The machine: files, locks, processes, hardware, TensorFlow, sums that threads do not change.
 
-Its modules (`files`, `process`, `hardware`, `tensorflow_v1`, `determinism`, `lru`) are imported one
-by one, so that the command line can handle Ctrl-C before NumPy is loaded.
+Its modules (`files`, `lock`, `process`, `hardware`, `tensorflow_v1`, `determinism`, and the cache
+`lru`) are imported one by one, so that the command line can handle Ctrl-C before NumPy is loaded.
 """

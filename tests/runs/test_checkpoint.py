@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable
@@ -287,7 +288,7 @@ def test_a_real_run_that_is_killed_is_resumed_to_the_same_bytes(kind, experiment
 
 
 OTHER_PHOTO = np.random.default_rng(3).uniform(0, 255, (40, 50, 3)).astype(np.float32)
-CHANGED = "cannot continue, as {}; put that back, or begin"
+CHANGED = "cannot continue, as {}; put that back, "
 REPAINTED = CHANGED.format("the file of content.image has other contents")
 
 
@@ -335,6 +336,44 @@ def test_a_whole_checkpoint_of_another_run_is_refused_in_a_line(experiment, made
         told = f"the checkpoint does not fit the run by its '{name}'; remove the folder"
         check_refused(resume(run), f"{told} 'checkpoints' to begin again$", capsys)
         path.unlink()
+
+
+def test_a_moved_run_goes_on_with_its_inputs_beside_it_or_says_how(
+    experiment, made_up, capsys, tmp_path
+):
+    whole, run = made(experiment, "whole"), killed(experiment, 10)
+    new, old = tmp_path / "new", experiment.parent
+    new.mkdir()
+    for name in ("photo.png", "paint.png", run.parent.name):
+        (old / name).rename(new / name)
+    run = new / run.parent.name / run.name
+    assert names(run) == ["00000005.npz", "00000010.npz"]
+    before = shutil.copytree(run, tmp_path / "alone" / "x" / "0001")
+    assert resume(run) == 0
+    check_same(run, whole)
+    told = f"content.image: no such file: {old}/photo.png; if it was moved, add --set "
+    check_refused(resume(before), f"{told}content.image=PATH", capsys)
+    sets = [f"content.image={new}/photo.png", f"style.images[0].path={new}/paint.png"]
+    told = f"style.images[0]: no such file: {old}/paint.png; if it was moved, add --set "
+    check_refused(resume(before, sets[0]), re.escape(f"{told}style.images[0].path=PATH"), capsys)
+    assert resume(before, *sets) == 0
+    check_same(before, whole)
+
+
+def test_a_run_that_is_being_made_is_not_resumed_by_another_process(experiment, made_up, capsys):
+    again = []
+
+    def resume_it() -> None:
+        [run] = (experiment.parent / "busy").iterdir()
+        again.append(resume(run))
+
+    with pytest.MonkeyPatch.context() as patch:
+        after(7, resume_it, patch)
+        run = made(experiment, "busy")
+    told = f"error: {run}: another process is at work in it; wait until it ends, or stop it first"
+    assert told in capsys.readouterr().err
+    assert again == [2]
+    check_same(run, made(experiment, "whole"))
 
 
 LONGER = "optimizer.iterations=[5, 9]"

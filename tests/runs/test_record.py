@@ -14,6 +14,7 @@ import pytest
 from references import ROOT
 from tables import refusal
 
+from neural_style.errors import InputError
 from neural_style.runs import record
 from neural_style.runs.record import RecordError, check_output_folder, create_run_folder
 
@@ -116,3 +117,22 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
     code = f"import sys; {call}; print({heavy} & {{*sys.modules}})"
     command, root = [sys.executable, "-c", code], ROOT
     assert subprocess.check_output(command, cwd=root, text=True) == "set()\n"
+
+
+def test_two_runs_are_not_made_in_one_folder_nor_in_a_sweep_at_work(tmp_path):
+    run = tmp_path / "out" / "0001-x"
+    run.mkdir(parents=True)
+    (tmp_path / "out" / "config.yaml").write_text("style: {}\n")
+    with record.at_work(run):
+        assert "another process is at work in it" in refusal(
+            InputError, record.at_work(run).__enter__
+        )
+        with record.at_work(run.parent):  # the folder of no sweep
+            pass
+    (tmp_path / "out" / "config.yaml").write_text("style: {}\nsweep: {}\n")
+    with record.at_work(run.parent):
+        assert str(run.parent) in refusal(InputError, record.at_work(run).__enter__)
+    with record.at_work(run):
+        refusal(InputError, record.at_work(run.parent).__enter__)
+    assert {path.name for path in run.parent.iterdir()} == {"config.yaml", "0001-x"}
+    assert not list(run.iterdir())
