@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -26,6 +27,8 @@ _READABLE = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".avif", ".heic", ".heif"),
 )
+log = logging.getLogger(__name__)
+
 _DIGITS = 6  # significant ones of a drawn number
 _LONGEST_LABEL = 60  # characters
 
@@ -111,7 +114,8 @@ def settings_of(key: str, values: Any, written: Location) -> list[Setting]:
 
 
 def _pair(key: str, name: str, pairs: Pairs) -> SweptAxis:
-    """Return the axis of the content images or of the style images."""
+    """Return the axis of the content images or of the style images; log what is left out."""
+    _tell_left_out(getattr(pairs, name), f"sweep.pairs.{name}")
     images = _images(pairs, name)
     labelled = zip(images, labels_of(images), strict=True)
     settings = [Setting(key, *each, ("sweep", "pairs", name)) for each in labelled]
@@ -132,7 +136,8 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
         )
     except OSError as error:
         raise InputError(
-            f"sweep.pairs.{name}: the folder {folder} cannot be read: {error.strerror}"
+            f"sweep.pairs.{name}: the folder {folder} cannot be read: {error.strerror}; "
+            "set it to another one"
         ) from None
     if not found:
         raise InputError(
@@ -140,6 +145,17 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
             f"{', '.join(_READABLE)}"
         )
     return found
+
+
+def _tell_left_out(given: Path | Sequence[Path], key: str) -> None:
+    """Log how many files of a folder are left out, as their names do not end as images do."""
+    if isinstance(given, Path) and given.is_dir():
+        files = (path for path in given.iterdir() if path.is_file() and path.name[:1] != ".")
+        others = [path.suffix.lower() for path in files if path.suffix.lower() not in _READABLE]
+        if others:
+            endings = printable(", ".join(sorted({each or "no ending" for each in others})), SHOWN)
+            number = f"{len(others)} file{'s' * (len(others) != 1)}"
+            log.warning("%s: %s left out, not images by name: %s", key, number, endings)
 
 
 def _named(kind: str, changes: Mapping[str, Mapping[str, Any]]) -> SweptAxis:

@@ -6,9 +6,9 @@ import logging
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,15 +16,17 @@ from neural_style.config import Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
 from neural_style.inputs import Job, JobReader, Provenance, spec_of
+from neural_style.inputs.job import check_present
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
 from neural_style.sweeps import execution, report
-from neural_style.sweeps.estimate import check_inputs, estimate_sweep
+from neural_style.sweeps.estimate import SweepInputs, check_inputs, estimate_sweep
 from neural_style.sweeps.execution import FoundRun
 from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
 from neural_style.system import files, hardware, tensorflow_v1
+from neural_style.system.lock import locked
 from neural_style.system.process import held_back
 from neural_style.text import printable
 from neural_style.transfer.memory import resolve
@@ -39,23 +41,23 @@ class _Survey:
 
     Attributes:
         plan: The sweep, whose runs have the settings for the network that was found.
-        jobs: The job of each run, without pictures and layers.
+        inputs: Those of the plan's runs.
         device: The device that they run on; None for a dry run of a new sweep, which needs none.
         fingerprints: Fingerprint of each job.
         runs: Each run in the folder of a sweep that is resumed; empty for a new one.
     """
 
     plan: Plan
-    jobs: Sequence[Job]
+    inputs: SweepInputs
     device: tensorflow_v1.Device | None = None
     fingerprints: Sequence[str] = ()
     runs: Sequence[FoundRun] = ()
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of the runs that are to be made."""
+        """The indices of the runs that are to be made."""
         finished = {i for i, run in enumerate(self.runs) if run.finished}
-        return [i for i in range(len(self.jobs)) if i not in finished]
+        return [i for i in self.inputs.jobs if i not in finished]
 
 
 def conduct(plan: Plan, run: Run, options: Namespace) -> int:
@@ -66,6 +68,17 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
     Raises:
         InputError: An input cannot be used, or the folder does not exist.
     """
+    resumed: Path | None = options.resume
+    if resumed and not resumed.is_dir():
+        raise InputError(f"--resume: there is no folder {printable(resumed)}")
+    if resumed and "sweep" not in load_source(resumed / "config.yaml").values:
+        raise InputError(f"--resume: {printable(resumed)} is not the folder of a sweep")
+    with record.at_work(resumed) if resumed and not options.dry_run else nullcontext():
+        return _conduct(plan, run, options)
+
+
+def _conduct(plan: Plan, run: Run, options: Namespace) -> int:
+    """Make the runs of a sweep in a folder where no other process is at work."""
     reader = JobReader(fetch=not options.dry_run)
     survey = _survey(plan, reader, options)
     plan = survey.plan
@@ -75,20 +88,27 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
             sys.stdout.buffer.write(f"{name}\n".encode(errors="replace"))
         return 0
     settings = plan.sweep
-    with held_back() as pressed:
-        job_of = _job_reader(plan, reader, survey.jobs)
+    with held_back() as pressed, ExitStack() as held:
+        job_of = _job_reader(plan, reader, survey.inputs.jobs)
         execute = (
             on_ray(settings.ray, job_of, run, pressed)
             if settings.executor == "ray"
             else execution.in_process(job_of, run, survey.device, pressed)
         )
         folder = _open_folder(plan, options.resume)
+        if not options.resume:
+            held.enter_context(locked(folder))
         runs = survey.runs or execution.find_runs(folder, plan.experiments, survey.fingerprints)
         execution.remove_spare_checkpoints(runs)
-        missing = execution.missing_runs(runs, [job.filters for job in survey.jobs])
+        jobs, problems = survey.inputs.jobs, survey.inputs.problems
+        missing = execution.missing_runs(
+            [runs[i] for i in jobs], [job.filters for job in jobs.values()]
+        )
+        for i, problem in problems.items():
+            execution.record_failure(runs[i], problem)
         failures = None
         with suppress(KeyboardInterrupt):
-            failures = execution.make_runs(missing, execute)
+            failures = execution.make_runs(missing, execute) + len(problems)
         results = execution.results_of(plan, runs)
         report.write_summary(folder, results)
         report.write_contact_sheet(folder, results, settings.figure)
@@ -99,7 +119,7 @@ def conduct(plan: Plan, run: Run, options: Namespace) -> int:
 
 def _finish(survey: _Survey, folder: Path, failures: int | None) -> int:
     """Log the outcome of a sweep and return the exit code; no `failures` are an interruption."""
-    origins = {job.weights.origin for job in survey.jobs}
+    origins = {job.weights.origin for job in survey.inputs.jobs.values()}
     for notice in (NOTICES[origin] for origin in NOTICES if origin in origins):
         log.warning("made with %s", notice)
     if failures is None:
@@ -107,7 +127,8 @@ def _finish(survey: _Survey, folder: Path, failures: int | None) -> int:
         return 130
     if failures:
         message = "%d of %d runs failed; make them again with --resume %s"
-        log.warning(message, failures, len(survey.missing), printable(folder))
+        wanted = len(survey.missing) + len(survey.inputs.problems)
+        log.warning(message, failures, wanted, printable(folder))
     log.info("%s", printable(folder / report.PAGE))
     if survey.plan.config.output.show and not window.show(folder / report.SHEET):
         log.warning("output.show: there is no display to open a window on")
@@ -120,15 +141,21 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
     with ThreadPoolExecutor(1) as pool:  # measures the machine while TensorFlow is imported
         threads = plan.config.runtime.threads or hardware.usable_cpus()
         rate = pool.submit(product_rate, threads)
-        jobs = check_inputs(plan, reader)
-        plan = plan.settled([job.config for job in jobs])
-        survey = _Survey(plan, jobs)
+        if resumed:
+            for each in plan.experiments:
+                check_present(each.config, "if it was moved, say so in a file for --config")
+        inputs = check_inputs(plan, reader)
+        _tell_problems(plan, inputs.problems)
+        jobs = inputs.jobs
+        plan = plan.settled({i: job.config for i, job in jobs.items()})
+        survey = _Survey(plan, inputs)
         _check_surroundings(plan, resumed)
         if resumed or not options.dry_run:
             device = _device(plan)
-            fingerprints = [resolve(job, device).fingerprint for job in jobs]
+            known = {i: resolve(job, device).fingerprint for i, job in jobs.items()}
+            fingerprints = [known.get(i, "") for i in range(len(plan.experiments))]
             runs = execution.find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
-            survey = _Survey(plan, jobs, device, fingerprints, runs)
+            survey = _Survey(plan, inputs, device, fingerprints, runs)
         missing = survey.missing
         if len(missing) < len(jobs):
             log.info("%d of %d runs exist already", len(jobs) - len(missing), len(jobs))
@@ -140,12 +167,17 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
     return survey
 
 
+def _tell_problems(plan: Plan, problems: Mapping[int, str]) -> None:
+    """Log each problem once, with the runs that fail by it."""
+    for problem in dict.fromkeys(problems.values()):
+        names = [plan.experiments[i].name for i, each in problems.items() if each == problem]
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        runs = f"{printable(names[0])}{more}"
+        log.warning("%s; these runs fail, the others are made: %s", printable(problem), runs)
+
+
 def _check_surroundings(plan: Plan, resumed: Path | None) -> None:
     """Check the folders and packages that a sweep needs besides its inputs."""
-    if resumed and not resumed.is_dir():
-        raise InputError(f"--resume: there is no folder {printable(resumed)}")
-    if resumed and "sweep" not in load_source(resumed / "config.yaml").values:
-        raise InputError(f"--resume: {printable(resumed)} is not the folder of a sweep")
     check_board(plan.config.output.tensorboard)
     record.check_output_folder(resumed or plan.config.output.folder)
     if plan.sweep.executor == "ray":
@@ -167,12 +199,13 @@ def _device(plan: Plan) -> tensorflow_v1.Device:
     return tensorflow_v1.Device("cpu", "CPU", threads, precision)
 
 
-def _job_reader(plan: Plan, reader: JobReader, checked: Sequence[Job]) -> Callable[[FoundRun], Job]:
+def _job_reader(
+    plan: Plan, reader: JobReader, checked: Mapping[int, Job]
+) -> Callable[[FoundRun], Job]:
     """Return a function that reads the inputs of a run again when its turn has come."""
     hyperparameters = typed([each.values for each in plan.experiments])
     known = {
-        each.name: (job.digests, values)
-        for each, job, values in zip(plan.experiments, checked, hyperparameters, strict=True)
+        plan.experiments[i].name: (job.digests, hyperparameters[i]) for i, job in checked.items()
     }
 
     def job_of(run: FoundRun) -> Job:
@@ -191,7 +224,7 @@ def _open_folder(plan: Plan, resumed: Path | None) -> Path:
     output = plan.config.output
     folder = resumed or record.create_run_folder(output.folder, output.name or "sweep")
     try:
-        files.write_atomically(folder / "config.yaml", to_yaml(plan.config).encode())
+        files.write_atomically(folder / "config.yaml", to_yaml(plan.config, folder).encode())
     except OSError:
         if not resumed:
             shutil.rmtree(folder, ignore_errors=True)

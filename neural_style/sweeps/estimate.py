@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from neural_style.config import Config
+from neural_style.config.sweep import Pairs
+from neural_style.errors import InputError
 from neural_style.inputs import Job, JobReader, Pictures, spec_of
 from neural_style.inputs.job import shape_key
 from neural_style.sweeps.plan import Plan
@@ -50,24 +53,51 @@ class SweepEstimate:
         )
 
 
-def check_inputs(plan: Plan, reader: JobReader) -> list[Job]:
-    """Return the job of each run, its inputs read and checked, without pictures and layers.
+@dataclass(frozen=True)
+class SweepInputs:
+    """The inputs of a sweep, read and checked.
 
-    The settings of a job are those for the network that was found.
+    Attributes:
+        jobs: The job of each run by its index, without pictures and layers. Its settings are those
+            for the network that was found.
+        problems: Why a run cannot be made, by its index.
+    """
+
+    jobs: Mapping[int, Job]
+    problems: Mapping[int, str]
+
+
+def check_inputs(plan: Plan, reader: JobReader) -> SweepInputs:
+    """Read and check the inputs of each run.
+
+    A picture of a folder that cannot be used is a problem of its runs alone.
 
     Raises:
-        InputError: An input cannot be used.
+        InputError: Any other input cannot be used, or no run can be made.
     """
     configs = [experiment.config for experiment in plan.experiments]
     blank = Pictures(np.zeros((1, 1, 3), np.float32), ())
-    return [
-        replace(
-            job.having({"init.seed": config.init.seed}),
-            pictures=blank,
-            weights=replace(job.weights, layers=()),
-        )
-        for config, job in zip(configs, map(reader.job, _of_one_seed(configs)), strict=True)
-    ]
+    jobs: dict[int, Job] = {}
+    problems: dict[int, str] = {}
+    for i, config in enumerate(_of_one_seed(configs)):
+        try:
+            job = reader.job(config)
+        except InputError as error:
+            problems[i] = str(error)
+            if not problems[i].startswith(_keys_of_folders(plan.sweep.pairs)):
+                raise
+            continue
+        job = job.having({"init.seed": configs[i].init.seed})
+        jobs[i] = replace(job, pictures=blank, weights=replace(job.weights, layers=()))
+    if not jobs:
+        raise InputError(next(iter(problems.values())))
+    return SweepInputs(jobs, problems)
+
+
+def _keys_of_folders(pairs: Pairs | None) -> tuple[str, ...]:
+    """Return how a message begins that is about a picture of a folder."""
+    given = {"content.image: ": pairs.contents, "style.images[0]: ": pairs.styles} if pairs else {}
+    return tuple(key for key, pictures in given.items() if isinstance(pictures, Path))
 
 
 def _of_one_seed(configs: Sequence[Config]) -> list[Config]:

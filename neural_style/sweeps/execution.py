@@ -141,14 +141,19 @@ def make_runs(runs: Sequence[FoundRun], execute: Executor) -> int:
     for done, (each, error) in enumerate(execute(runs), start=1):
         if error:
             failed += 1
-            with suppress(OSError):  # a full disk: the log has the error too
-                each.folder.mkdir(exist_ok=True)
-                files.write_atomically(each.folder / FAILURE, f"{error}\n".encode())
+            record_failure(each, error)
         left = (time.perf_counter() - begun) / done * (len(runs) - done)
         ending = f", {human_seconds(left)} left" if done < len(runs) else ""
         name, outcome = printable(each.experiment.name), error or _outcome(each.folder)
         log.info("[%d/%d] %s: %s%s", done, len(runs), name, outcome, ending)
     return failed
+
+
+def record_failure(run: FoundRun, error: str) -> None:
+    """Write the error of a run, one line, to its folder."""
+    with suppress(OSError):  # a full disk: the log has the error too
+        run.folder.mkdir(exist_ok=True)
+        files.write_atomically(run.folder / FAILURE, f"{error}\n".encode())
 
 
 def _cleared(run: FoundRun) -> FoundRun:

@@ -240,7 +240,7 @@ def _make(received: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     with tempfile.TemporaryDirectory() as place:
         folder, error = Path(place) / "run", ""
         try:
-            received.run(job, _graphs, RunFolder(folder, job), Watch())
+            received.run(job, _graphs, RunFolder(folder, job, received.folder), Watch())
         except Exception as failure:
             _graphs.close()  # a failure may leave the graph or the memory in any state
             error = describe(failure).replace(printable(folder), printable(received.folder))

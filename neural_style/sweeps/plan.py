@@ -53,10 +53,12 @@ class Plan:
     axes: tuple[Axis, ...]
     experiments: tuple[Experiment, ...]
 
-    def settled(self, configs: Sequence[Config]) -> Plan:
-        """Return the sweep with the settings of each run for the network that was found."""
-        experiments = zip(self.experiments, configs, strict=True)
-        changed = tuple(replace(each, config=config) for each, config in experiments)
+    def settled(self, configs: Mapping[int, Config]) -> Plan:
+        """Return the sweep with the settings of runs, by index, for the network that was found."""
+        changed = tuple(
+            replace(each, config=configs.get(i, each.config))
+            for i, each in enumerate(self.experiments)
+        )
         return replace(self, experiments=changed)
 
 

@@ -128,7 +128,7 @@ def test_a_sweep_writes_runs_and_configs_that_repeat_them(small, opened):
         assert found == {"config.yaml", "losses.csv", "pastiche.png", "record.json"}
     source = style_transfer.load_source(config, [])
     plan = plan_sweep(source, style_transfer.validate(source, config))
-    assert (folder / "config.yaml").read_text() == to_yaml(plan.config)
+    assert (folder / "config.yaml").read_text() == to_yaml(plan.config, folder)
     names = [f"{number:04d}-{e.name}" for number, e in enumerate(plan.experiments, start=1)]
     assert list(runs_in(folder)) == names
     assert names[2] == "0003-precision=bfloat16,images=one"

@@ -46,7 +46,9 @@ def reader() -> JobReader:
 @pytest.fixture
 def look(plan: Callable[..., Plan], reader: JobReader) -> Callable[..., SweepEstimate]:
     """Estimate a grid on a machine of ten thousand million operations a second."""
-    return lambda *grid: estimate_sweep(check_inputs(plan(*grid), reader), reader, 1e10)
+    return lambda *grid: estimate_sweep(
+        [*check_inputs(plan(*grid), reader).jobs.values()], reader, 1e10
+    )
 
 
 def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
@@ -89,20 +91,23 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
         "content.image: [photo.png, gone.png]": "content.image: no such file",
         "style.layers: [[relu1_1], [relu9_9]]": "style.layers: unknown layer",
         "image.size: [35, 10], style.layers: [[relu5_1]]": "content.image: ",
-        "'style.images[0].scale': [1, 0.01]": "style.images[0]: 1 x 1 px",
+        "'style.images[0].scale': [1, 0.01]": "style.images[0]: DIR/paint.png: 1 x 1 px",
         "optimizer.iterations: [3, [3, 4]]": "optimizer.iterations",
         "'style.images[0].mask': [null, gone.png]": "style.images[0].mask",
     }.items(),
 )
-def test_an_input_that_cannot_be_used_is_found_before_the_first_run(grid, message, plan, reader):
+def test_an_input_that_cannot_be_used_is_found_before_the_first_run(
+    grid, message, plan, reader, tmp_path
+):
     with pytest.raises(InputError) as caught:
         check_inputs(plan(grid), reader)
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(message.replace("DIR", str(tmp_path)))
 
 
 def test_each_run_has_its_own_digests(plan, reader):
-    found = check_inputs(plan("content.image: [photo.png, paint.png], init.seed: [0, 1]"), reader)
-    contents = [job.digests["content.image"] for job in found]
+    grid = "content.image: [photo.png, paint.png], init.seed: [0, 1]"
+    found = check_inputs(plan(grid), reader).jobs
+    contents = [found[i].digests["content.image"] for i in range(4)]
     assert contents[0] == contents[1] != contents[2] == contents[3]
     assert found[0].digests["style.images[0]"] == contents[2]
 
@@ -113,7 +118,7 @@ def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, look, re
     monkeypatch.setattr(supply, "random_weights", draw)
     missing = "network: {weights: no, if_missing: random}"
     grid = "style.weight: [1, 2], init.seed: [3, 4, 5]", missing
-    found = check_inputs(plan(*grid), reader)
+    found = check_inputs(plan(*grid), reader).jobs.values()
     assert {(job.weights.origin, job.weights.layers) for job in found} == {("random", ())}
     assert look(*grid).graphs == 3  # each seed draws filters of its own
     draw.assert_called_once_with(3)

@@ -108,6 +108,88 @@ def test_a_failure_and_ctrl_c_do_not_affect_other_runs(small, monkeypatch, opene
     assert begun == [(1, 2), (1, 2), (2, 0)]
 
 
+def test_a_sweep_is_made_by_one_process_at_a_time(small, monkeypatch, capsys):
+    config, again = small("{grid: {init.seed: [0, 1]}}"), []
+
+    def resume(job: Job, iteration: Iteration) -> None:
+        [folder] = sweeps(config)
+        again.append(run(None, resume=folder))
+        if job.config.init.seed:
+            again.append(run(None, resume=folder / "0001-seed=0"))  # finished, so left alone
+            again.append(run(None, resume=folder / "0002-seed=1"))
+
+    with monkeypatch.context() as patch:
+        supervised(patch, resume)
+        folder = made(config)
+    assert again == [2] * 3 + [2, 0, 2] * 3
+    told = f"error: {folder}: another process is at work in it; wait until it ends, or stop"
+    assert capsys.readouterr().err.count(told) == 9
+    assert not list(folder.rglob(".lock"))
+    check_resumed(folder, folder)
+
+
+def test_a_moved_sweep_goes_on_with_its_inputs_beside_it_or_says_how(small, tmp_path, capsys):
+    config = small("{pairs: {contents: [photo.png, paint.png], styles: [paint.png]}}")
+    folder = made(config)
+    whole = shutil.copytree(folder, tmp_path / "whole")
+    (folder / "0002-paint" / "record.json").unlink()
+    new = tmp_path / "new"
+    new.mkdir()
+    for name in ("photo.png", "paint.png", "out"):
+        (tmp_path / name).rename(new / name)
+    alone = shutil.copytree(new / "out" / folder.name, tmp_path / "x" / "y" / "alone")
+    check_resumed(new / "out" / folder.name, new / "out" / folder.name)
+    assert contents(new / "out" / folder.name).keys() == contents(whole).keys()
+    assert run(None, resume=alone) == 2
+    told = f"error: content.image: no such file: {tmp_path}/photo.png; if it was moved, say so in"
+    assert told in capsys.readouterr().err
+    edited = new / "small.yaml"
+    edited.write_text(config.read_text())
+    assert run(edited, resume=alone) == 0
+    assert ages(alone).keys() == ages(whole).keys()
+
+
+def test_a_picture_of_a_folder_that_cannot_be_used_fails_its_runs_alone(
+    small, tmp_path, caplog, capsys
+):
+    """They are told before, and counted among those that failed; other files are counted."""
+    contents_of = tmp_path / "photos"
+    contents_of.mkdir()
+    for name, (height, width) in {"a": (30, 40), "pano": (3, 300), "z": (40, 30)}.items():
+        write_picture(contents_of / f"{name}.png", 1, height, width)
+    (contents_of / "torn.png").write_bytes((contents_of / "a.png").read_bytes()[:200])
+    for name in ("notes.txt", "Thumbs.DB", "README", ".hidden"):
+        (contents_of / name).touch()
+    config = small("{pairs: {contents: photos, styles: [paint.png, photo.png]}}")
+    assert run(config, "--dry-run") == 0
+    assert capsys.readouterr().out.split() == ["a,paint", "a,photo", "z,paint", "z,photo"]
+    told = [each for each in caplog.messages if "these runs fail" in each]
+    assert run(config) == 1
+    [folder] = sweeps(config)
+    assert sorted(ages(folder)) == ["0001-a,paint", "0002-a,photo", "0007-z,paint", "0008-z,photo"]
+    failed = [path for path in runs_in(folder).values() if (path / "error.txt").exists()]
+    assert [path.name[:4] for path in failed] == ["0003", "0004", "0005", "0006"]
+    error = (failed[0] / "error.txt").read_text()
+    assert error.startswith(f"content.image: {contents_of}/pano.png: 35 x 1 px at this size, ")
+    assert (
+        (failed[2] / "error.txt").read_text().startswith(f"content.image: {contents_of}/torn.png")
+    )
+    runs = ["pano,paint and 1 more", "torn,paint and 1 more"]
+    assert [each.partition("the others are made: ")[2] for each in told] == runs
+    assert told[0].startswith(error.strip())
+    assert f"4 of 8 runs failed; make them again with --resume {folder}" in caplog.messages
+    left = "sweep.pairs.contents: 3 files left out, not images by name: .db, .txt, no ending"
+    assert left in caplog.messages
+    write_picture(contents_of / "pano.png", 5)
+    before = ages(folder)
+    assert run(None, resume=folder) == 1
+    assert ages(folder).items() > before.items()
+    assert len(ages(folder)) == 6
+    for path in contents_of.glob("*.png"):
+        path.write_bytes(b"torn")
+    assert run(config) == 2  # none is left
+
+
 def test_an_edited_sweep_keeps_finished_runs_in_their_folders(small):
     folder = made(small("{grid: {style.weight: [1, 2]}}"))
     before = ages(folder)

@@ -103,7 +103,7 @@ def test_every_figure_fits_its_pictures(path, tiny_mat, monkeypatch):
     monkeypatch.setattr(supply, "random_weights", lambda seed: tiny)
     for overrides in ((), QUICK):
         plan = plan_of(path, f"network.weights={tiny_mat}", *overrides)
-        found = check_inputs(plan, JobReader())
+        found = check_inputs(plan, JobReader()).jobs.values()
         named = {experiment.config.content.image for experiment in plan.experiments}
         assert len(found) == len(plan.experiments)
         assert {job.digests["content.image"] for job in found} == set(map(digest, named))
