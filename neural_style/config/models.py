@@ -311,7 +311,15 @@ class Config(Section):
 
 
 Decided = Literal[
-    "identity", "metadata", "pictures", "weights", "filters", "scales", "graph", "painting"
+    "identity",
+    "metadata",
+    "pictures",
+    "weights",
+    "filters",
+    "scales",
+    "graph",
+    "painting",
+    "objective",
 ]
 
 _RESULT = (
@@ -338,6 +346,9 @@ DECIDING: Mapping[Decided, str] = {
     "runtime.precision",
     # Style images painted in the fine structure of another.
     "painting": "style.images image network runtime",
+    # The loss of a given picture, together with the filters of the network.
+    "objective": "content style total_variation network.pooling network.transpose_kernels "
+    "network.padding network.white image.aspect image.size image.color_management color",
 }
 """Which settings decide what: sections and dotted keys, in the order of the models.
 

@@ -203,6 +203,9 @@ def _result_of(experiment: Experiment, folder: Path, shown: Sequence[int]) -> Ru
     """Return the result of a run, at its place along the axes that are shown."""
     metadata = record.read_record(folder)
     config = experiment.config
+    network = metadata.get("network", {})
+    # Random filters have no digest, as the seed draws them.
+    filters = str(network.get("sha256") or f"seed {config.init.seed}")
     return RunResult(
         name=experiment.name,
         folder=folder.name if folder.is_dir() else "",
@@ -216,6 +219,8 @@ def _result_of(experiment: Experiment, folder: Path, shown: Sequence[int]) -> Ru
         styles=tuple(style.path for style in config.style.images),
         image=folder / config.output.image if metadata else None,
         curve=_curve(folder / "losses.csv") if metadata else (),
+        objective=f"{config.deciding('objective')} {filters}",
+        filters=filters,
     )
 
 

@@ -27,7 +27,9 @@ from painting import (
 from neural_style.config import load_config, make_config
 from neural_style.inputs.job import Job, fingerprint_of
 from neural_style.runs import checkpoint
-from neural_style.sweeps.execution import FoundRun, _cleared
+from neural_style.sweeps.execution import FoundRun, _cleared, _result_of
+from neural_style.sweeps.plan import Experiment
+from neural_style.sweeps.report.results import RunResult
 from neural_style.transfer import memory
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
 
@@ -286,3 +288,31 @@ def test_a_sweep_cut_off_at_any_moment_is_finished_to_the_same_bytes(moment, sma
         if (moment, pattern) != ("before", "config.yaml"):  # before which it is no sweep
             check_resumed(folder, whole)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sha256", "compares", "measured_alike"),
+    [
+        ({"init.noise": 0.1, "init.seed": 1, "optimizer.iterations": 3}, "ab", True, True),
+        ({"style.weight": 7}, "ab", False, True),
+        ({"image.size": 64}, "ab", False, True),
+        ({"network.pooling": "average"}, "ab", False, True),
+        ({}, "cd", False, False),
+        ({"init.noise": 0.1}, None, True, True),
+        ({"init.seed": 1}, None, False, False),  # which draws other filters
+    ],
+)
+def test_results_tell_whether_losses_and_measures_compare(
+    tmp_path, changes, sha256, compares, measured_alike
+):
+    def result(name: str, digest: str | None, settings: dict[str, Any]) -> RunResult:
+        folder = tmp_path / name
+        folder.mkdir()
+        record = {"network": {"sha256": digest}, "seconds": {"optimise": 1.0}}
+        (folder / "record.json").write_text(json.dumps(record))
+        config = make_config({}).having(settings)
+        return _result_of(Experiment(name, (), {}, config), folder, ())
+
+    one, other = result("one", sha256 and "ab", {}), result("other", sha256, changes)
+    assert (one.objective == other.objective) == compares
+    assert (one.yardstick == other.yardstick) == measured_alike

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class RunResult:
         error: Why it failed; empty if it did not.
         image: The saved picture; None if there is none.
         curve: Total loss of every iterate; may be empty.
+        objective: Settings that define its loss. Losses compare only between equal ones.
+        filters: Digest or seed of the filters by which it was measured.
     """
 
     name: str
@@ -58,6 +60,13 @@ class RunResult:
     styles: tuple[Path, ...]
     image: Path | None
     curve: Sequence[float]
+    objective: str = ""
+    filters: str = ""
+
+    @property
+    def yardstick(self) -> tuple[Hashable, ...]:
+        """What its measures refer to: they compare only between runs that share it."""
+        return self.content, self.styles, self.filters
 
     @property
     def state(self) -> str:
@@ -105,11 +114,11 @@ def write_summary(folder: Path, results: SweepResults) -> Path:
     header = ["name", "folder", "state", *keys, *(f"loss/{term}" for term in terms), *metrics]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_guarded(column) for column in [*header, "seconds", "error"])
+    writer.writerow(guarded(column) for column in [*header, "seconds", "error"])
     for run in results.runs:
         texts = [run.name, run.folder, run.state, *(run.values.get(key, "") for key in keys)]
         numbers = [*map(run.terms.get, terms), *map(run.metrics.get, metrics), run.seconds]
-        writer.writerow([*map(_guarded, texts), *map(_digits, numbers), _guarded(run.error)])
+        writer.writerow([*map(guarded, texts), *map(digits, numbers), guarded(run.error)])
     path = folder / SUMMARY
     write_atomically(path, text.getvalue().encode())
     return path
@@ -128,12 +137,12 @@ def read_summary(path: Path) -> list[dict[str, str]]:
     ]
 
 
-def _guarded(text: str) -> str:
+def guarded(text: str) -> str:
     """Return the text in one line, after an apostrophe if a spreadsheet would compute it."""
     line = printable(text)
     return f"'{line}" if line.startswith(_GUARDED) and not is_number(line) else line
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """Return a number with nine digits, nothing for None."""
     return "" if value is None else f"{value:.9g}"

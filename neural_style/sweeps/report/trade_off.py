@@ -127,11 +127,11 @@ def _draw_front(axes: Axes, points: Points, size: float) -> None:
 
 
 def _comparable(results: SweepResults, points: Iterable[int]) -> list[list[int]]:
-    """Return groups of at least two runs with the same pictures, whose losses can be compared."""
+    """Return groups of runs, two or more, whose pictures and filters are the same."""
     groups: dict[object, list[int]] = {}
     for index in points:
         run = results.runs[index]
-        groups.setdefault((run.content, run.styles), []).append(index)
+        groups.setdefault(run.yardstick, []).append(index)
     return [group for group in groups.values() if len(group) > 1]
 
 
