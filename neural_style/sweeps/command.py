@@ -113,6 +113,7 @@ def _conduct(plan: Plan, run: Run, options: Namespace) -> int:
         report.write_summary(folder, results)
         report.write_contact_sheet(folder, results, settings.figure)
         report.write_trade_off(folder, results)
+        report.write_seeds(folder, results)
         report.write_page(folder, results)  # the last, as it links to the others
     return _finish(survey, folder, failures)
 

@@ -79,10 +79,10 @@ def lay_out(results: SweepResults, figure: Figure) -> Layout:
     if len(counts) != 2 or max(counts) > _LONGEST_AXIS or not 0 < math.prod(counts) <= MOST_RUNS:
         return _wrapped(results, figure)
     row_labels, column_labels = (
-        [_point_label(results, axis, point, figure) for point in range(count)]
+        [point_label(results, axis, point, figure) for point in range(count)]
         for axis, count in enumerate(counts)
     )
-    row_title, column_title = (_axis_title(axis, figure) for axis in results.axes)
+    row_title, column_title = (axis_title(axis, figure) for axis in results.axes)
     rows, columns = counts
     cells = {(run.place[0], run.place[1]): run for run in results.runs}
     return Layout(rows, columns, cells, {}, row_labels, column_labels, row_title, column_title)
@@ -96,16 +96,26 @@ def _wrapped(results: SweepResults, figure: Figure) -> Layout:
     if columns > _IN_A_ROW:
         columns = math.ceil(math.sqrt(len(shown) * _ASPECT))
     cells = {divmod(number, columns): run for number, run in enumerate(shown)}
-    keys = union_of_keys(run.values for run in shown)
-    varying = [key for key in keys if len({run.values.get(key) for run in shown}) > 1]
+    lines = lines_below(results, figure)
     return Layout(
         rows=max(1, math.ceil(len(shown) / columns)),
         columns=columns,
         cells=cells,
-        below={c: _lines(run, varying or keys, single, figure) for c, run in cells.items()},
-        bottom_title=_axis_title(results.axes[0], figure) if single else None,
+        below=dict(zip(cells, lines, strict=False)),
+        bottom_title=axis_title(results.axes[0], figure) if single else None,
         note=f"The first {len(shown):,} of {total:,} runs." if total > len(shown) else "",
     )
+
+
+def lines_below(results: SweepResults, figure: Figure) -> list[list[list[Label]]]:
+    """Return the lines that tell each run's values, those that are not the same in all runs.
+
+    Each line has one or two forms, the longest first.
+    """
+    keys = union_of_keys(run.values for run in results.runs)
+    varying = [key for key in keys if len({run.values.get(key) for run in results.runs}) > 1]
+    single = len(results.axes) == 1 and len(results.axes[0].keys) == 1
+    return [_lines(run, varying or keys, single, figure) for run in results.runs]
 
 
 def _lines(run: RunResult, keys: Sequence[str], single: bool, figure: Figure) -> list[list[Label]]:
@@ -128,7 +138,7 @@ def _lines(run: RunResult, keys: Sequence[str], single: bool, figure: Figure) ->
     return lines
 
 
-def _point_label(results: SweepResults, axis: int, point: int, figure: Figure) -> Label:
+def point_label(results: SweepResults, axis: int, point: int, figure: Figure) -> Label:
     """Return the label of a point of an axis, with the pictures that it stands for."""
     keys = results.axes[axis].keys
     values = zip(keys, results.axes[axis].labels[point], strict=True)
@@ -141,7 +151,7 @@ def _point_label(results: SweepResults, axis: int, point: int, figure: Figure) -
     return label
 
 
-def _axis_title(axis: Axis, figure: Figure) -> Label:
+def axis_title(axis: Axis, figure: Figure) -> Label:
     """Return the title of an axis: its dotted keys, or their replacements."""
     return _label([(key, figure.axes.get(key)) for key in axis.keys], " / ")
 

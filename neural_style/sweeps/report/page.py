@@ -1,24 +1,34 @@
-"""The page of a sweep: one file to sort, filter and compare its runs in a browser."""
+"""The page of a sweep: one file to look at, compare, sort and filter its runs in a browser."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
+from neural_style.sweeps.report.grid import Panel, Tile, largest_shape, matrix_keys, panels_of
+from neural_style.sweeps.report.layout import Label
 from neural_style.sweeps.report.results import Axis, RunResult, SweepResults, union_of_keys
+from neural_style.sweeps.report.seeds import SEEDS, Spread, spreads_of
+from neural_style.sweeps.report.table import (
+    NONE,
+    Column,
+    cells_of,
+    columns_of,
+    objectives_of,
+    short_number,
+)
 from neural_style.sweeps.report.thumbnails import data_uri, jpeg_within
 from neural_style.system.files import write_atomically
-from neural_style.text import finite, human_seconds, is_number, printable
+from neural_style.text import finite, human_seconds, printable
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +38,9 @@ _LONGEST = 640  # pixels of an embedded picture
 _PAGE_BYTES = 49_000_000  # pictures, table and curves
 _CURVE_POINTS = 160  # about two pixels per point
 _LONGEST_CHOICE = 60  # points of an axis; the filter finds more of them sooner
-_BESIDE = ("summary.csv", "contact_sheet.png", "contact_sheet.pdf", "trade_off.png")
-# Columns that are shown at first. The held-out style loss stands in for the style loss.
-_SHOWN = ("style_held_out", "content", "self_similarity", "ssim", "loss/total", "seconds")
-_LOWER = ("content", "style", "style_held_out", "wasserstein", "self_similarity")
-_BEST = dict.fromkeys(_LOWER, min) | dict.fromkeys(("ssim", "edge_ssim"), max)
-_HINTS: Mapping[object, str] = {min: "lower is better", max: "higher is better"}
-_NONE = "\N{EN DASH}"
+_KEYS = {"content": "content.image", "style": "style.images"}
+_ROLES = tuple(_KEYS)
+_BESIDE = ("summary.csv", SEEDS, "contact_sheet.png", "contact_sheet.pdf", "trade_off.png")
 
 
 @dataclass(frozen=True)
@@ -49,45 +55,13 @@ class _Pictures:
     encoded: Mapping[Path, tuple[bytes, tuple[int, int]]]
     sources: Mapping[Path, int]
 
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of the table.
-
-    Attributes:
-        key: The swept key or the measure.
-        kind: run | value (of a swept key) | measure.
-        numeric: Whether it is sorted by number.
-        shown: Whether it is shown at first.
-    """
-
-    key: str
-    kind: str
-    numeric: bool = True
-    shown: bool = True
-
-    @property
-    def title(self) -> str:
-        """Its heading."""
-        return printable(self.key)
-
-    @property
-    def best(self) -> Callable[..., float] | None:
-        """Returns the best of its numbers; None if it is unknown which that is."""
-        return _BEST.get(self.key.partition("/")[0]) if self.kind == "measure" else None
-
-    @property
-    def hint(self) -> str:
-        """Says which numbers are better."""
-        return _HINTS.get(self.best, "")
-
-
-class _Cell(NamedTuple):
-    """A cell of the table: its text, the number that it is sorted by, whether that is the best."""
-
-    text: str
-    number: str = ""
-    best: bool = False
+    def shown(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        """Return the template's variables of content and style images."""
+        return [
+            {"number": self.sources[path], "name": printable(path.name)}
+            for path in paths
+            if path in self.sources
+        ]
 
 
 def write_page(folder: Path, results: SweepResults) -> Path:
@@ -121,11 +95,11 @@ def _render(folder: Path, results: SweepResults, pictures: _Pictures) -> bytes:
     environment = Environment(loader=loader, autoescape=True, lstrip_blocks=True)
     style = (_TEMPLATES / "sweep.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "sweep.js").read_text(encoding="utf-8")
-    source_style = _source_style(pictures)
-    blocks = {"style": style, "source_style": source_style, "script": script}
+    page_style = _page_style(results, pictures)
+    blocks = {"style": style, "page_style": page_style, "script": script}
     html = environment.get_template("sweep.html.j2").render(
         _context(folder, results, pictures),
-        policy=_policy([style, source_style], script),
+        policy=_policy([style, page_style], script),
         **{name: Markup(text) for name, text in blocks.items()},
     )
     return html.encode()
@@ -150,19 +124,27 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
     """Return the variables of the template."""
     done = {number: run for number, run in enumerate(results.runs) if run.image in pictures.encoded}
     runs = list(done.values())
-    columns = _columns(runs)
-    cells = [_cells(runs, column) for column in columns[1:]]
+    columns = columns_of(runs)
+    cells = [cells_of(runs, column) for column in columns[1:]]
     others = [run for run in results.runs if run.image not in pictures.encoded]
     failed = sum(run.state == "failed" for run in others)
     seconds = sum(finite(run.seconds) or 0 for run in results.runs)
-    sizes = [size for _, size in pictures.encoded.values()]
+    shared = [role for role in _ROLES if len({_role(run, role) for run in runs}) == 1]
+    beside = [
+        role for role in _ROLES if role not in shared and (_KEYS[role],) not in matrix_keys(results)
+    ]
     return {
         "title": printable(results.title),
+        "shared": [(role, pictures.shown(_role(runs[0], role))) for role in shared],
+        "panels": [_panel(panel, pictures, beside) for panel in panels_of(results)] if runs else [],
         "rows": [
-            _row(folder, number, run, pictures) | {"cells": [column[row] for column in cells]}
+            _row(folder, number, run) | {"cells": [column[row] for column in cells]}
             for row, (number, run) in enumerate(done.items())
         ],
         "columns": columns,
+        "objectives": len(objectives_of(runs)),
+        "yardsticks": len({run.yardstick for run in runs}),
+        "seeds": _seeds(results, columns),
         "failures": [_failure(folder, run) for run in others],
         "failed": failed,
         "missing": len(others) - failed,
@@ -173,9 +155,81 @@ def _context(folder: Path, results: SweepResults, pictures: _Pictures) -> dict[s
             for number, axis in enumerate(results.axes)
             if 1 < len(axis.labels) <= _LONGEST_CHOICE
         ],
-        "longest": max((max(size) for size in sizes), default=0),
+        "longest": max((max(size) for _, size in pictures.encoded.values()), default=0),
         "megabytes": f"{sum(len(jpeg) for jpeg, _ in pictures.encoded.values()) / 1e6:.1f}",
-        "data": _data(done, pictures),
+        "data": _data(folder, done, pictures),
+    }
+
+
+def _role(run: RunResult, role: str) -> tuple[Path, ...]:
+    """Return the content image or the style images of a run."""
+    return (run.content,) if role == "content" else run.styles
+
+
+def _panel(panel: Panel, pictures: _Pictures, beside: Sequence[str]) -> dict[str, Any]:
+    """Return the template's variables of a panel; `beside` are roles shown under each picture."""
+
+    def label(each: Label) -> dict[str, Any]:
+        return {"text": each.text, "sources": pictures.shown(each.pictures)}
+
+    return {
+        "headings": [label(each) for each in panel.headings],
+        "title": panel.title,
+        "row_title": panel.row_title,
+        "column_title": panel.column_title,
+        "rows": [label(each) for each in panel.rows],
+        "columns": [label(each) for each in panel.columns],
+        "tiles": [
+            [None if tile is None else _tile(tile, pictures, beside) for tile in row]
+            for row in panel.tiles
+        ],
+    }
+
+
+def _tile(tile: Tile, pictures: _Pictures, beside: Sequence[str]) -> dict[str, Any]:
+    """Return the template's variables of a picture of the grid, or of its empty place."""
+    run = tile.run
+    found = pictures.encoded.get(run.image) if run.image is not None else None
+    common = {"name": printable(run.name), "lines": tile.lines}
+    if found is None:
+        return {"state": "failed" if run.error else "no picture", **common}
+    jpeg, (height, width) = found
+    return {
+        "index": tile.number,
+        "uri": data_uri(jpeg),
+        "width": width,
+        "height": height,
+        "sources": [each for role in beside for each in pictures.shown(_role(run, role))],
+        **common,
+    }
+
+
+def _seeds(results: SweepResults, columns: Sequence[Column]) -> dict[str, Any] | None:
+    """Return the template's variables of the means over seeds; None if no seeds are swept."""
+    spreads = spreads_of(results)
+    if not spreads:
+        return None
+    keys = union_of_keys(spread.values for spread in spreads)
+    keys = tuple(key for key in keys if len({spread.values.get(key) for spread in spreads}) > 1)
+    shown = [column for column in columns if column.kind == "measure" and column.shown]
+
+    def mean(spread: Spread, key: str) -> str:
+        if key not in spread.measures:
+            return NONE
+        middle, deviation = spread.measures[key]
+        return f"{short_number(middle)} ± {short_number(deviation, 2)}"
+
+    return {
+        "keys": [printable(key) for key in keys],
+        "columns": shown,
+        "rows": [
+            {
+                "values": [printable(spread.values.get(key, "")) or NONE for key in keys],
+                "count": spread.count,
+                "means": [mean(spread, column.key) for column in shown],
+            }
+            for spread in spreads
+        ],
     }
 
 
@@ -192,34 +246,30 @@ def _pictures(
     return _Pictures(encoded, {path: number for number, path in enumerate(readable)})
 
 
-def _source_style(pictures: _Pictures) -> str:
-    """Return the CSS rules that contain each content and style image once."""
-    return "\n".join(
+def _page_style(results: SweepResults, pictures: _Pictures) -> str:
+    """Return the CSS rules that contain each content and style image once, and the grid's shape."""
+    rules = [
         f'.source-{number}{{background-image:url("{data_uri(pictures.encoded[path][0])}")}}'
         for path, number in pictures.sources.items()
-    )
+    ]
+    found = (pictures.encoded.get(run.image) for run in results.runs if run.image is not None)
+    sizes = [picture[1] for picture in found if picture is not None]
+    if sizes:
+        rows, columns = largest_shape(panels_of(results))
+        ratio = max(width / height for height, width in sizes)
+        rules.append(f":root{{--rows:{rows};--columns:{columns};--ratio:{ratio:.3f}}}")
+    return "\n".join(rules)
 
 
-def _row(folder: Path, number: int, run: RunResult, pictures: _Pictures) -> dict[str, Any]:
-    """Return the template's variables of a finished run, without its cells."""
-    image = run.image or Path()
-    jpeg, (height, width) = pictures.encoded[image]
-    inputs = [("content", run.content), *(("style", path) for path in run.styles)]
+def _row(folder: Path, number: int, run: RunResult) -> dict[str, Any]:
+    """Return the template's variables of a finished run's row, without its cells."""
     values = " ".join(f"{key}={value}" for key, value in run.values.items())
     return {
         "index": number,
         "name": printable(run.name),
         "search": printable(f"{run.name} {run.folder} {values}").lower(),
         "place": " ".join(map(str, run.place)),
-        "href": _href(folder, image),
-        "uri": data_uri(jpeg),
-        "width": width,
-        "height": height,
-        "sources": [
-            {"number": pictures.sources[path], "label": printable(f"{kind}: {path.name}")}
-            for kind, path in inputs
-            if path in pictures.sources
-        ],
+        "href": _href(folder, run.image or Path()),
     }
 
 
@@ -243,18 +293,32 @@ def _choice(number: int, axis: Axis) -> dict[str, Any]:
     }
 
 
-def _data(done: Mapping[int, RunResult], pictures: _Pictures) -> dict[str, Any]:
+def _data(folder: Path, done: Mapping[int, RunResult], pictures: _Pictures) -> dict[str, Any]:
     """Return the data of the page's script."""
+    known = objectives_of(list(done.values()))
     runs = {
         str(number): {
             "name": printable(run.name),
             "content": pictures.sources.get(run.content),
             "iterates": len(run.curve),
             "curve": _thinned(run.curve),
+            "objective": known.index(run.objective) + 1,
         }
         for number, run in done.items()
     }
-    return {"first": next(iter(runs), ""), "runs": runs}
+    contents = {run.content for run in done.values()}
+    sources = [
+        {
+            "kind": "content" if path in contents else "style",
+            "name": printable(path.name),
+            "href": _href(folder, path),
+            "ratio": round(width / height, 4),
+        }
+        for path, (height, width) in (
+            (path, pictures.encoded[path][1]) for path in pictures.sources
+        )
+    ]
+    return {"runs": runs, "sources": sources}
 
 
 def _thinned(curve: Sequence[float]) -> list[float | None]:
@@ -271,65 +335,3 @@ def _href(folder: Path, path: Path) -> str:
     except ValueError:
         return quote(path.absolute().as_uri(), safe="/:%")
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
-
-
-def _columns(runs: Sequence[RunResult]) -> list[_Column]:
-    """Return the columns: the run, its swept values, and every measure that some run has."""
-    rows = [_measures(run) for run in runs]
-    names = [
-        *union_of_keys(run.metrics for run in runs),
-        *(f"loss/{term}" for term in union_of_keys(run.terms for run in runs)),
-        "seconds",
-    ]
-    names = [name for name in names if any(finite(row.get(name)) is not None for row in rows)]
-    order = {name: number for number, name in enumerate(_SHOWN)}
-    names.sort(key=lambda name: (name == "seconds", order.get(name, len(order))))
-    shown = _SHOWN if "style_held_out" in names else (*_SHOWN, "style")
-    return [
-        _Column("run", "run"),
-        *(_value_column(key, runs) for key in union_of_keys(run.values for run in runs)),
-        *(_Column(name, "measure", shown=name in shown) for name in names),
-    ]
-
-
-def _value_column(key: str, runs: Sequence[RunResult]) -> _Column:
-    """Return the column of a swept key, numeric if all of its values are finite numbers."""
-    texts = [text for run in runs if (text := run.values.get(key, ""))]
-    return _Column(key, "value", all(is_number(t) and math.isfinite(float(t)) for t in texts))
-
-
-def _measures(run: RunResult) -> dict[str, float | None]:
-    """Return the measures of a run by the keys of their columns."""
-    losses = {f"loss/{term}": value for term, value in run.terms.items()}
-    return {**run.metrics, **losses, "seconds": run.seconds}
-
-
-def _cells(runs: Sequence[RunResult], column: _Column) -> list[_Cell]:
-    """Return the cells of a column, one for each run."""
-    if column.kind == "value":
-        texts = [run.values.get(column.key, "") for run in runs]
-        return [
-            _Cell(printable(text) or _NONE, repr(float(text)) if column.numeric and text else "")
-            for text in texts
-        ]
-    values = [_measures(run).get(column.key) for run in runs]
-    known = {number for value in values if (number := finite(value)) is not None}
-    # Losses against different pictures do not tell which run is better.
-    comparable = len({(run.content, run.styles) for run in runs}) == 1 and len(known) > 1
-    best = column.best(known) if column.best and comparable else None
-    return [
-        _Cell(_shown(value), "" if number is None else repr(number), number == best is not None)
-        for value, number in zip(values, map(finite, values), strict=True)
-    ]
-
-
-def _shown(value: float | None) -> str:
-    """Return a number with four digits, as short as possible."""
-    if value is None:
-        return _NONE
-    if not math.isfinite(value):
-        return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:#.4g}".rstrip(".") if abs(value) < 1e4 else f"{value:.0f}"
-    digits, _, power = f"{value:.3e}".partition("e")
-    return f"{digits}e{int(power)}"

@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -107,6 +106,9 @@ def test_every_run_has_its_picture_a_link_to_the_full_one_and_its_sources(tmp_pa
         np.testing.assert_allclose(rgb.mean(axis=(0, 1)), color_of(number), atol=3)
         links = {unquote(a["href"]) for a in page.all("a") if a.get("title") == run.name}
         assert [(tmp_path / link).resolve() for link in links] == [run.image]
+    tiles = [b for b in page.all("button") if b.get("class") == "tile"]
+    assert [t["data-item"] for t in tiles] == ["s0", "s1", *map(str, range(6))]
+    assert tiles[5]["aria-label"] == f"Compare {results.runs[3].name}"
     rows = [row for row in page.all("tr") if "data-run" in row]
     assert [row["data-place"] for row in rows] == ["0 0", "0 1", "1 0", "1 1", "2 0", "2 1"]
     assert rows[3]["data-text"].endswith(" 0003-run style.weight=5 content.weight=3")
@@ -115,8 +117,11 @@ def test_every_run_has_its_picture_a_link_to_the_full_one_and_its_sources(tmp_pa
     rules = [text for tag, text in page.texts if tag == "style"][1]  # once for all runs
     colors = [decoded(uri).mean(axis=(0, 1)) for uri in re.findall(r'url\("([^"]*)', rules)]
     np.testing.assert_allclose(colors, [(200, 10, 90), (10, 200, 90)], atol=3)
-    labels = [s["aria-label"] for s in page.all("span") if "source" in s.get("class", "").split()]
-    assert labels == ["content: content.png", "style: style.png"] * 6
+    sources = [s["class"] for s in page.all("span") if "source" in s.get("class", "").split()]
+    assert sources == ["source source-0", "source source-1"]  # which all runs share
+    assert [text for tag, text in page.texts if tag == "figcaption"] == ["content", "style"]
+    named = [(s["kind"], s["name"]) for s in page.data()["sources"]]
+    assert named == [("content", "content.png"), ("style", "style.png")]
     assert "./summary.csv" not in {a["href"] for a in page.all("a")}  # which is not there yet
     write_summary(tmp_path, results)
     links = {a["href"] for a in page_of(tmp_path, results).all("a")}
@@ -135,7 +140,7 @@ def test_failed_and_missing_runs_are_listed_with_their_error(tmp_path):
     assert "needs 20 GB" in page_of_runs(tmp_path, results.runs[1]).text()
     assert page_of_runs(tmp_path).open == []
     bare = a_run(tmp_path, 0, terms={}, metrics={}, seconds=None)
-    assert len(page_of_runs(tmp_path, bare).all("th")) == 4  # its name, at the head and in the row
+    assert len(page_of_runs(tmp_path, bare).all("th")) == 4  # run, its number, and the two sides
     for seconds, told in ((59, "59.0 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")):
         run = a_run(tmp_path, 0, seconds=seconds)
         assert f"{told} in total" in page_of_runs(tmp_path, run).text()
@@ -158,12 +163,12 @@ def test_hostile_names_are_text_everywhere(tmp_path):
     assert page.text().count(shown) >= 5  # title, heading, option, column, value, error
     assert page.data()["runs"]["0"]["name"] == shown
     assert "\x1b" not in (folder / "index.html").read_text(encoding="utf-8")
-    (href,) = {a["href"] for a in page.all("a") if a.get("title")}
+    (href,) = {a["href"] for a in page.all("a") if a.get("title")} - {"#failures"}
     assert not re.search(r"[#?<>\"' ]", href)
     assert (folder / unquote(href)).read_bytes() == picture.read_bytes()
 
 
-def test_curves_are_thinned_to_both_ends_numbers_are_short_and_the_best_is_marked(tmp_path):
+def test_curves_are_thinned_to_both_ends_and_numbers_are_short(tmp_path):
     curve = [float("inf"), *(1000.0 / (i + 1) for i in range(1, 1000))]
     page = page_of_runs(tmp_path, a_run(tmp_path, 0, curve=curve), a_run(tmp_path, 1, curve=[]))
     data = page.data()["runs"]
@@ -172,18 +177,63 @@ def test_curves_are_thinned_to_both_ends_numbers_are_short_and_the_best_is_marke
     assert (len(found), found[0], found[-1]) == (160, None, 1.0)
     places = np.arange(160) * 999 / 159
     np.testing.assert_allclose(found[1:], (1000 / (places + 1))[1:], rtol=0.1)
-    assert data["1"] == {"name": "run 1", "content": None, "iterates": 0, "curve": []}
+    rest = {"content": None, "iterates": 0, "curve": [], "objective": 1}
+    assert data["1"] == {"name": "run 1", **rest}
 
     few = {"content": 0.000123456, "ssim": 0.5, "grain": 3.0, "other": 1.0}
     metrics = few, {"content": 2.0, "ssim": 0.75, "grain": float("nan")}
     runs = [a_run(tmp_path, i, metrics=each, seconds=None) for i, each in enumerate(metrics)]
     page = page_of_runs(tmp_path, *runs)
-    assert re.findall(r"(\S+)  \(best\)", page.text()) == ["1.235e-4", "0.7500"]
-    assert {"nan", "2.000", "1.000e6", "\N{EN DASH}"} <= {*page.text().split()}
-    hints = {b["title"] for b in page.all("button") if "title" in b}
-    assert {"lower is better", "higher is better"} <= hints
-    other = replace(runs[1], content=tmp_path / "other.png")  # no longer comparable
-    assert "(best)" not in page_of_runs(tmp_path, runs[0], other).text()
+    assert {"1.235e-4", "0.7500", "nan", "2.000", "1.000e6", "\N{EN DASH}"} <= {
+        *page.text().split()
+    }
+
+
+def test_measures_tell_their_direction_and_meaning_and_none_is_the_best(tmp_path):
+    """The photograph itself has the best self-similarity, so the best of a measure is no result."""
+    metrics = {"style_held_out": 1.0, "self_similarity": 0.0, "ssim": 1.0, "unheard_of": 1.0}
+    unpainted, painted = metrics, {**metrics, "style_held_out": 0.5, "self_similarity": 0.2}
+    runs = [a_run(tmp_path, i, metrics=each) for i, each in enumerate((unpainted, painted))]
+    page = page_of_runs(tmp_path, *runs)
+    assert "best" not in page.text().lower().replace("better", "")
+    told = [text for tag, text in page.texts if tag == "span" and text.startswith(("↓", "↑"))]
+    assert told[:3] == ["↓ nearer the style", "↓ nearer the content", "↑ nearer the content"]
+    described = [b["aria-describedby"] for b in page.all("button") if "aria-describedby" in b]
+    assert set(described) == {d["id"] for d in page.all("dd")}
+    assert len(described) == 6  # three of the four, two losses and the seconds
+
+
+def test_losses_of_different_objectives_and_measures_of_different_pictures_are_told(tmp_path):
+    def page_with(*changes: dict[str, Any]) -> Page:
+        return page_of(tmp_path, changed(a_grid(tmp_path, {"a.x": ["1", "2", "3"]}), *changes))
+
+    page = page_with()
+    assert "These runs" not in page.text()
+    assert "objective" not in {h.get("data-title") for h in page.all("th")}
+    page = page_with({"objective": "a"}, {"objective": "b"}, {"objective": "a"})
+    assert "These runs minimise 2 different objectives." in page.text()
+    assert [run["objective"] for run in page.data()["runs"].values()] == [1, 2, 1]
+    assert "objective" in {h.get("data-title") for h in page.all("th")}
+    mixed = [h["data-title"] for h in page.all("th") if "mixed" in h["class"].split()]
+    assert mixed == ["loss/total", "loss/style/relu1_1"]
+    assert page.text().count("objectives differ") == 2
+    for change in ({"filters": "b"}, {"content": tmp_path / "style.png"}):
+        text = page_with(change).text()
+        assert "These runs have different pictures or filters." in text
+
+
+def test_pictures_that_runs_do_not_share_stand_at_their_rows_or_under_their_runs(tmp_path):
+    contents = [solid(tmp_path / f"{i}.png", (9, 99, 50 * i)) for i in range(2)]
+    for second, places in (({"a.x": ["1", "2"]}, ["source-0", "source-2"]), ({}, None)):
+        results = a_grid(tmp_path, {"content.image": ["c", "d"], **second})
+        size = len(results.runs) // 2
+        results = changed(results, *({"content": c} for c in contents for _ in range(size)))
+        page = page_of(tmp_path, results)
+        spans = [s["class"].split() for s in page.all("span") if "class" in s]
+        found = [classes[1] for classes in spans if classes[0] == "source"]
+        # The style, which is shared; then the contents, at their rows or under each picture.
+        assert found == ["source-1", *(places or ["source-0", "source-2"])]
+        assert [text for tag, text in page.texts if tag == "figcaption"] == ["style"]
 
 
 def test_pictures_shrink_until_the_page_is_within_its_bound(tmp_path, rng, monkeypatch):
@@ -244,11 +294,40 @@ class Browser:
 
     def sort(self, title: str, *keys: str) -> tuple[str, list[int]]:
         """Press the button of a column. Return the direction, and the order of the runs."""
-        head = next(h for h in self.all("#table thead th") if h.text.strip() == title)
+        [head] = self.all(f"#table th[data-title='{title}']")
         button = head.find_element("css selector", "button")
         button.send_keys(*keys) if keys else button.click()
         assert len(self.all("th[aria-sort=ascending], th[aria-sort=descending]")) == 1
         return head.get_attribute("aria-sort"), self.order()
+
+    def press(self, *keys: str) -> str | None:
+        """Type into the element that has the focus. Return the item that has it then."""
+        self.chrome.switch_to.active_element.send_keys(*keys)
+        return self.chrome.switch_to.active_element.get_attribute("data-item")
+
+    def text(self, selector: str) -> str:
+        """Return the text of an element."""
+        [element] = self.all(selector)
+        return element.text
+
+    def be_a_phone(self) -> None:
+        """Take the size of a phone, and touches in place of a pointer."""
+        narrow = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+        self.chrome.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def tap(self, selector: str) -> None:
+        """Touch the middle of an element."""
+        script = """
+            const element = document.querySelector(arguments[0]);
+            element.scrollIntoView({block: "center", inline: "center"});
+            const box = element.getBoundingClientRect();
+            return [box.left + box.width / 2, box.top + box.height / 2];
+        """
+        x, y = self.chrome.execute_script(script, selector)
+        for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+            touch = {"type": kind, "touchPoints": points}
+            self.chrome.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
 
     def check_pixels(self, *colors: tuple[float, tuple[int, int, int]]) -> None:
         """Check that the comparison shows colours at fractions of its width."""
@@ -261,9 +340,75 @@ class Browser:
 
         self.wait(self.chrome, 30).until(seen, f"{colors}")
 
+    def check_log(self, address: str) -> None:
+        """Check that the page fetched nothing and complained of nothing."""
+        log = [json.loads(entry["message"]) for entry in self.chrome.get_log("performance")]
+        events = [entry["message"] for entry in log]
+        sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        urls = {told["request"]["url"] for told in sent if told["documentURL"] == address}
+        assert {url for url in urls if not url.startswith("data:")} == {address}
+        assert self.chrome.get_log("browser") == []
+
+
+LEFT, RIGHT, DOWN = "\ue012", "\ue014", "\ue015"
+ESCAPE, ENTER = "\ue00c", "\ue007"
+
 
 @pytest.mark.slow
-def test_runs_are_sorted_filtered_compared_and_drawn_in_a_browser(tmp_path):
+def test_the_grid_is_seen_first_and_a_click_compares_in_a_browser(tmp_path):
+    """The last run failed, and the first two have an objective of their own."""
+    changes: list[dict[str, Any]] = [{"objective": "a"}] * 2 + [{"objective": "b"}] * 4
+    changes[5] = {"error": "no memory", "image": None}
+    address = write_page(tmp_path, changed(a_grid(tmp_path, TWO, HOSTILE), *changes)).as_uri()
+    browser = Browser(address)
+    with browser.chrome as chrome:
+        assert "alert(1)" in chrome.title  # and no dialog of the browser, which would stop us
+        boxes = [tile.rect for tile in browser.all("#pictures .tile")]
+        corners = [(box["x"], box["y"]) for box in boxes]
+        assert corners == [(x, y) for y in sorted({y for _, y in corners}) for x in (
+            corners[0][0], corners[1][0])][:5]  # fmt: skip
+        assert max(box["y"] + box["height"] for box in boxes) < 900  # without scrolling
+        assert browser.text("#pictures .blank") == "failed"
+
+        browser.keys("#pictures .tile[data-item='0']")
+        browser.check_pixels((0.3, (200, 10, 90)), (0.7, color_of(0)))  # the content image first
+        browser.keys("#left", "style.png")
+        browser.check_pixels((0.3, (10, 200, 90)), (0.7, color_of(0)))
+        browser.keys("#swap")
+        browser.check_pixels((0.3, color_of(0)), (0.7, (10, 200, 90)))
+        browser.press(ESCAPE)
+        assert not browser.all("#compare")[0].is_displayed()
+
+        # The keyboard alone: the focus comes back, moves in the grid, and opens the next one.
+        assert browser.press("") == "0"
+        assert [browser.press(key) for key in (RIGHT, RIGHT, DOWN, LEFT)] == ["1", "1", "3", "2"]
+        browser.press(ENTER)
+        browser.press(LEFT * 30)  # the divider has the focus
+        browser.check_pixels((0.1, color_of(0)), (0.3, color_of(2)))
+        rows = [row.text.split("\n") for row in browser.all("#facts tbody tr")]
+        assert rows[0] == ["style.weight 100 5"]
+        note = browser.all("#curves-note")[0]
+        assert note.is_displayed()  # objectives a and b
+        browser.keys("#forward")
+        browser.check_pixels((0.1, color_of(0)), (0.3, color_of(3)))
+        assert [item.text for item in browser.all("#legend li")] == [
+            f"style.weight={style} content.weight={content}"
+            for style, content in ((100, 1), (5, 3))
+        ]
+        browser.keys("#all-curves")
+        curves = {p.get_attribute("data-run"): p for p in browser.all("#plot path")}
+        assert set(curves) == {"0", "2", "3", "4"}  # of the right one's objective, and the left one
+        ends = [float(curves[run].get_attribute("d").split()[-1]) for run in sorted(curves)]
+        assert ends == sorted(ends)  # the later the run, the lower it ends
+        browser.keys("#back")
+        browser.keys("#left", "style.weight=5 content.weight=1")
+        assert not note.is_displayed()
+        browser.keys("#close")
+        browser.check_log(address)
+
+
+@pytest.mark.slow
+def test_the_table_is_sorted_filtered_and_explained_in_a_browser(tmp_path):
     """The third run lacks a metric, and the last one failed."""
     held_out = 0.5, 12.0, None, 3.0, 100.0, 1.0
     metrics = [{"style_held_out": value, "content": i + 1.0} for i, value in enumerate(held_out)]
@@ -272,50 +417,45 @@ def test_runs_are_sorted_filtered_compared_and_drawn_in_a_browser(tmp_path):
     address = write_page(tmp_path, changed(a_grid(tmp_path, TWO, HOSTILE), *changes)).as_uri()
     browser = Browser(address)
     with browser.chrome as chrome:
-        assert "alert(1)" in chrome.title  # and no dialog, which would stop us
-        browser.check_pixels((0.3, (200, 10, 90)), (0.7, color_of(0)))  # the content image first
         # Missing values are the last in both directions, and equal ones in the sweep's order.
         assert browser.sort("style_held_out") == ("ascending", [0, 3, 1, 4, 2])
+        assert browser.text("#help").startswith("style_held_out (↓ nearer the style): Gram loss")
         assert browser.sort("style_held_out", " ") == ("descending", [4, 1, 3, 0, 2])
-        assert browser.sort("style.weight", "\ue007") == ("ascending", [2, 3, 4, 0, 1])
+        assert browser.sort("style.weight", ENTER) == ("ascending", [2, 3, 4, 0, 1])
         assert browser.sort("content") == ("ascending", [0, 1, 2, 3, 4])
 
         assert browser.keys("select[data-axis='0']", "100") == [0, 1]
         assert browser.keys("select[data-axis='1']", "3") == [1]
-        [cell] = browser.all("tr[data-run='1'] td[data-label='loss/style/relu1_1']")
-        assert not cell.is_displayed()
-        browser.keys(".chooser summary", "\ue007")
+        [head] = browser.all("th[data-title='loss/style/relu1_1']")
+        assert not head.is_displayed()
+        browser.keys(".chooser summary", ENTER)
         box = "//label[normalize-space()='loss/style/relu1_1']/input"
         chrome.find_element("xpath", box).send_keys(" ")
-        assert cell.is_displayed()
+        assert head.is_displayed()
         assert browser.keys("#filter", "nonsense") == []
         assert browser.keys("#clear") == [0, 1, 2, 3, 4]
         assert browser.keys("#filter", "STYLE.weight=5 content.weight=3") == [3]
-        assert browser.all("#shown")[0].text == "1 of 5 shown"
+        assert browser.text("#shown") == "1 of 5 shown"
         assert browser.keys("#filter", "\ue003" * 40) == [0, 1, 2, 3, 4]
+        browser.keys("#table .tile[data-item='3']")
+        browser.check_pixels((0.3, (200, 10, 90)), (0.7, color_of(3)))
+        browser.check_log(address)
 
-        browser.keys("tr[data-run='3'] input")
-        browser.check_pixels((0.3, color_of(0)), (0.7, color_of(3)))
-        names = ["style.weight=100 content.weight=1", "style.weight=5 content.weight=3"]
-        assert [item.text for item in browser.all("#legend li")] == names
-        browser.keys("#swap")
-        browser.keys("#slider", "\ue012" * 30)  # the arrow to the left
-        browser.check_pixels((0.1, color_of(3)), (0.3, color_of(0)))
-        browser.keys("tr[data-run='4'] input", " ")  # the third takes the oldest one's place
-        assert len(browser.all("tbody input:checked")) == 2
-        browser.keys("#all-curves")
-        curves = [browser.all(f"#plot path[data-run='{run}']") for run in range(5)]
-        ends = [float(path.get_attribute("d").split()[-1]) for [path] in curves]
-        assert ends == sorted(ends)  # the later the run, the lower it ends
-
-        narrow = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
-        width = "return document.documentElement.scrollWidth"
-        assert chrome.execute_script(width) <= 360
-
-        log = [json.loads(entry["message"]) for entry in chrome.get_log("performance")]
-        events = [entry["message"] for entry in log]
-        sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        urls = {told["request"]["url"] for told in sent if told["documentURL"] == address}
-        assert {url for url in urls if not url.startswith("data:")} == {address}
+        # A phone: nine runs fit three screens, and a touch explains a measure.
+        nine = {**TWO, "content.weight": ["1", "3", "a value that is rather long"]}
+        browser.be_a_phone()
+        chrome.get(write_page(tmp_path, a_grid(tmp_path, nine)).as_uri())
+        size = "const page = document.documentElement; return [page.scrollWidth, page.scrollHeight]"
+        width, height = chrome.execute_script(size)
+        assert width <= 390
+        assert height <= 3 * 844
+        assert max(t.rect["x"] + t.rect["width"] for t in browser.all("#pictures .tile")) <= 390
+        browser.tap("th[data-title='content'] button")
+        browser.wait(chrome, 10).until(lambda _: "relu4_2" in browser.text("#help"))
+        browser.tap("#pictures .tile[data-item='8']")
+        browser.wait(chrome, 10).until(lambda _: browser.all("#compare")[0].is_displayed())
+        browser.check_pixels((0.3, (200, 10, 90)), (0.7, color_of(8)))
+        assert chrome.execute_script(size)[0] <= 390
+        browser.tap("#facts tbody tr:nth-child(3) button")
+        browser.wait(chrome, 10).until(lambda _: "style_held_out" in browser.text("#facts-help"))
         assert chrome.get_log("browser") == []

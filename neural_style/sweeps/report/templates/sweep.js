@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, filtering and comparing. All data is on the page; nothing is fetched.
+// Comparing, sorting and filtering. All data is on the page; nothing is fetched.
 (() => {
   const byId = (id) => document.getElementById(id);
   const body = document.querySelector("#table tbody");
@@ -7,6 +7,7 @@
   const data = JSON.parse(byId("data").textContent);
   const rows = [...body.rows];
   const rowOf = new Map(rows.map((row) => [row.dataset.run, row]));
+  const tileOf = new Map([...document.querySelectorAll("#pictures .tile")].map((tile) => [tile.dataset.item, tile]));
   const headers = [...document.querySelectorAll("#table thead th")];
   const words = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
@@ -64,12 +65,12 @@
 
   // --- columns ---
   for (const box of document.querySelectorAll("input[data-column]")) {
+    const column = Number(box.dataset.column);
     box.addEventListener("change", () => {
-      const column = Number(box.dataset.column) + 2; // after the checkbox and the picture
       headers[column].hidden = !box.checked;
       for (const row of rows) row.cells[column].hidden = !box.checked;
     });
-    box.checked = !headers[Number(box.dataset.column) + 2].hidden; // a reload may have kept another state
+    box.checked = !headers[column].hidden; // a reload may have kept another state
   }
   const chooser = document.querySelector(".chooser");
   document.addEventListener("click", (event) => {
@@ -81,79 +82,195 @@
     chooser.querySelector("summary").focus();
   });
 
-  // --- comparing: `left` is a run, or empty for the content image of the right run ---
-  const picked = { left: "", right: data.first };
+  // --- help: one line, for the measure that is pointed at, touched or focused ---
+  function explain(button, title, line) {
+    const meaning = byId(button.getAttribute("aria-describedby"));
+    if (!meaning) return;
+    const direction = meaning.previousElementSibling.querySelector(".direction").textContent;
+    const show = () => { line.textContent = `${title} (${direction}): ${meaning.textContent}`; };
+    for (const kind of ["pointerenter", "focus", "click"]) button.addEventListener(kind, show);
+  }
+  for (const header of headers) explain(header.querySelector("button"), header.dataset.title, byId("help"));
+
+  // --- the grid: arrow keys go to the next picture in their direction ---
+  const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  function middle(element) {
+    const box = element.getBoundingClientRect();
+    return [box.left + box.width / 2, box.top + box.height / 2];
+  }
+  byId("pictures").addEventListener("keydown", (event) => {
+    const direction = directions[event.key];
+    const tile = event.target.closest(".tile");
+    if (!direction || !tile) return;
+    event.preventDefault();
+    const [x, y] = middle(tile);
+    let best = null;
+    let least = Infinity;
+    for (const other of tileOf.values()) {
+      const [dx, dy] = middle(other).map((at, i) => at - [x, y][i]);
+      const along = dx * direction[0] + dy * direction[1];
+      const across = Math.abs(dx * direction[1]) + Math.abs(dy * direction[0]);
+      if (along > 4 && along + 4 * across < least) [best, least] = [other, along + 4 * across];
+    }
+    best?.focus();
+  });
+
+  // --- comparing: an item is the number of a run, "s" and that of a source, or "" on the left
+  // for the content image of the right run ---
+  const dialog = byId("compare");
   const slider = byId("slider");
   const stage = byId("stage");
+  const runs = Object.keys(data.runs);
+  const picked = { left: "", right: runs[0] };
+  const isRun = (item) => item in data.runs;
 
-  function showSource(layer, run) {
+  function option(value, text) {
+    const element = document.createElement("option");
+    element.value = value;
+    element.textContent = text;
+    return element;
+  }
+  function addGroup(select, label, options) {
+    if (!options.length) return;
+    const group = document.createElement("optgroup");
+    group.label = label;
+    group.append(...options);
+    select.append(group);
+  }
+  for (const side of ["left", "right"]) {
+    const sources = data.sources.map((source, number) => [`s${number}`, source]);
+    const contents = sources.filter(([, source]) => source.kind === "content");
+    if (side === "left" && contents.length > 1) byId(side).append(option("", "its content image"));
+    for (const kind of ["content", "style"]) {
+      const own = sources.filter(([, source]) => source.kind === kind);
+      addGroup(byId(side), `${kind} image${own.length > 1 ? "s" : ""}`, own.map(([item, source]) => option(item, source.name)));
+    }
+    addGroup(byId(side), "runs", runs.map((run) => option(run, data.runs[run].name)));
+  }
+
+  // The item that is seen on a side.
+  function seen(side) {
+    if (picked[side] !== "") return picked[side];
+    const content = isRun(picked.right) ? data.runs[picked.right].content : null;
+    const first = content ?? data.sources.findIndex((source) => source.kind === "content");
+    return first >= 0 ? `s${first}` : picked.right; // no content image can be read
+  }
+  const nameOf = (item) => (isRun(item) ? data.runs[item].name : data.sources[item.slice(1)].name);
+
+  function showItem(layer, item) {
+    if (isRun(item)) {
+      const image = new Image();
+      image.src = tileOf.get(item).querySelector("img").src;
+      image.alt = nameOf(item);
+      layer.replaceChildren(image);
+      return;
+    }
     const source = document.createElement("div");
-    source.className = `source source-${data.runs[run].content}`;
+    source.className = `source source-${item.slice(1)}`;
     source.setAttribute("role", "img");
-    source.setAttribute("aria-label", "content image");
+    source.setAttribute("aria-label", nameOf(item));
     layer.replaceChildren(source);
   }
-  function showRun(layer, run) {
-    const image = new Image();
-    image.src = rowOf.get(run).querySelector("img").src;
-    image.alt = data.runs[run].name;
-    layer.replaceChildren(image);
+  function ratioOf(item) {
+    if (!isRun(item)) return data.sources[item.slice(1)].ratio;
+    const image = tileOf.get(item).querySelector("img");
+    return image.getAttribute("width") / image.getAttribute("height");
+  }
+  function hrefOf(item) {
+    return isRun(item) ? rowOf.get(item).querySelector("a").getAttribute("href") : data.sources[item.slice(1)].href;
   }
   function showComparison() {
-    const right = rowOf.get(picked.right).querySelector("img");
-    const ratio = right.getAttribute("width") / right.getAttribute("height");
+    const ratio = ratioOf(isRun(picked.right) || !isRun(seen("left")) ? picked.right : seen("left"));
     stage.style.aspectRatio = ratio;
-    stage.style.maxWidth = `${Math.round(70 * ratio)}vh`;
-    if (picked.left === "") showSource(byId("left-layer"), picked.right);
-    else showRun(byId("left-layer"), picked.left);
-    showRun(byId("right-layer"), picked.right);
-    byId("left-caption").textContent = picked.left === "" ? "content image" : data.runs[picked.left].name;
-    byId("right-caption").textContent = data.runs[picked.right].name;
-    byId("left").value = picked.left;
-    byId("right").value = picked.right;
-    byId("swap").disabled = picked.left === "";
-    for (const row of rows) {
-      const run = row.dataset.run;
-      row.classList.toggle("left", run === picked.left);
-      row.classList.toggle("right", run === picked.right && run !== picked.left);
-      row.querySelector("input").checked = run === picked.left || run === picked.right;
+    stage.style.setProperty("--ratio", ratio);
+    for (const side of ["left", "right"]) {
+      const item = seen(side);
+      showItem(byId(`${side}-layer`), item);
+      byId(side).value = picked[side];
+      if (byId(side).selectedIndex < 0) byId(side).value = item; // there is one content image
+      byId(`${side}-link`).textContent = nameOf(item);
+      byId(`${side}-link`).href = hrefOf(item);
     }
     moveDivider();
-    drawCurves();
+    showFacts();
+    if (dialog.open) drawCurves();
   }
   function moveDivider() {
     stage.style.setProperty("--cut", `${slider.value}%`);
     slider.setAttribute("aria-valuetext", `${slider.value} % left picture`);
   }
   slider.addEventListener("input", moveDivider);
+
+  // The swept values and the shown measures of both sides.
+  function showFacts() {
+    const sides = [seen("left"), seen("right")];
+    const lines = [];
+    headers.forEach((header, column) => {
+      if (column === 0 || header.hidden) return;
+      const line = document.createElement("tr");
+      const name = document.createElement("th");
+      name.scope = "row";
+      const meaning = header.querySelector("button").getAttribute("aria-describedby");
+      const title = document.createElement(meaning ? "button" : "span");
+      title.textContent = header.dataset.title;
+      name.append(title);
+      if (meaning) {
+        title.type = "button";
+        title.setAttribute("aria-describedby", meaning);
+        explain(title, header.dataset.title, byId("facts-help"));
+      }
+      const direction = header.querySelector(".direction");
+      if (direction) name.append(direction.cloneNode(true));
+      const texts = sides.map((item) => (isRun(item) ? rowOf.get(item).cells[column].textContent : "–"));
+      line.append(name, ...texts.map((text) => {
+        const cell = document.createElement("td");
+        cell.textContent = text;
+        return cell;
+      }));
+      line.className = `${header.className}${texts[0] === texts[1] ? " same" : ""}`;
+      lines.push(line);
+    });
+    byId("facts").tBodies[0].replaceChildren(...lines);
+  }
+
+  function open(item) {
+    picked.right = item;
+    if (picked.left === item) picked.left = "";
+    slider.value = 50;
+    dialog.showModal();
+    showComparison();
+    dialog.scrollTop = 0;
+  }
+  for (const tile of document.querySelectorAll(".tile")) {
+    tile.addEventListener("click", () => open(tile.dataset.item));
+  }
+  for (const row of rows) {
+    const image = new Image();
+    image.src = tileOf.get(row.dataset.run).querySelector("img").src;
+    image.alt = "";
+    row.querySelector(".tile").append(image);
+  }
+  byId("close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // beside the dialog's own content
+  });
   for (const side of ["left", "right"]) {
     byId(side).addEventListener("change", () => {
       picked[side] = byId(side).value;
-      if (picked.left === picked.right) picked.left = "";
       showComparison();
     });
   }
   byId("swap").addEventListener("click", () => {
-    [picked.left, picked.right] = [picked.right, picked.left];
+    [picked.left, picked.right] = [seen("right"), seen("left")];
     showComparison();
   });
-  for (const row of rows) {
-    const box = row.querySelector("input");
-    box.disabled = false;
-    box.addEventListener("change", () => {
-      const run = row.dataset.run;
-      if (box.checked) [picked.left, picked.right] = [picked.right, run];
-      else if (picked.left === run) picked.left = "";
-      else if (picked.left !== "") [picked.left, picked.right] = ["", picked.left];
-      showComparison(); // one run always stays selected
-      if (!compareInView) byId("jump").hidden = false;
-    });
+  function stepBy(by) {
+    const at = runs.indexOf(picked.right);
+    picked.right = at < 0 ? runs[0] : runs[(at + by + runs.length) % runs.length];
+    showComparison();
   }
-  let compareInView = true;
-  new IntersectionObserver(([entry]) => {
-    compareInView = entry.isIntersecting;
-    if (compareInView) byId("jump").hidden = true;
-  }).observe(byId("compare"));
+  byId("back").addEventListener("click", () => stepBy(-1));
+  byId("forward").addEventListener("click", () => stepBy(1));
 
   // --- loss curves ---
   const svgName = "http://www.w3.org/2000/svg";
@@ -165,20 +282,24 @@
     return element;
   }
   function chosenCurves() {
+    const sides = [[seen("left"), "left"], [seen("right"), "right"]].filter(([item]) => isRun(item));
     const chosen = [];
-    if (byId("all-curves").checked) {
-      for (const run of Object.keys(data.runs)) {
-        if (run !== picked.left && run !== picked.right) chosen.push([run, "other"]);
+    if (byId("all-curves").checked && sides.length) {
+      const { objective } = data.runs[sides.at(-1)[0]]; // others are not comparable
+      for (const run of runs) {
+        const other = sides.every(([item]) => item !== run);
+        if (other && data.runs[run].objective === objective) chosen.push([run, "other"]);
       }
     }
-    if (picked.left !== "") chosen.push([picked.left, "left"]);
-    chosen.push([picked.right, "right"]);
+    chosen.push(...sides);
+    const objectives = new Set(sides.map(([item]) => data.runs[item].objective));
+    byId("curves-note").hidden = objectives.size < 2;
     return chosen.filter(([run]) => data.runs[run].curve.some((loss) => loss > 0));
   }
   function logTicks(low, high) {
     const ticks = [];
     const decades = Math.log10(high / low);
-    const steps = decades > 2 ? [1] : decades > 0.9 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
+    const steps = decades > 2 ? [1] : decades > 0.6 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
     const every = Math.max(1, Math.ceil(decades / 7));
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += every) {
       for (const step of steps) {
@@ -206,10 +327,10 @@
     const chosen = chosenCurves();
     plot.replaceChildren();
     byId("legend").replaceChildren();
-    byId("curves").hidden = !Object.values(data.runs).some((run) => run.curve.length);
+    byId("curves").hidden = !chosen.length;
     if (!chosen.length || !plot.clientWidth) return;
     const width = plot.clientWidth;
-    const height = Math.max(240, Math.min(plot.clientHeight, 420));
+    const height = 230;
     const edge = { left: 46, right: 8, top: 8, bottom: 40 };
     const losses = chosen.flatMap(([run]) => data.runs[run].curve.filter((loss) => loss > 0));
     // Not Math.min(...losses), as the curves of many runs exceed the limit of arguments.
@@ -256,13 +377,11 @@
   byId("all-curves").addEventListener("change", drawCurves);
   let drawnWidth = 0;
   new ResizeObserver(() => {
-    if (byId("plot").clientWidth === drawnWidth) return;
+    if (!dialog.open || byId("plot").clientWidth === drawnWidth) return;
     drawnWidth = byId("plot").clientWidth;
     drawCurves();
   }).observe(byId("curves"));
 
   byId("tools").hidden = false;
-  byId("compare").hidden = false;
   applyFilter(); // a reload may have kept the text of the box
-  showComparison();
 })();

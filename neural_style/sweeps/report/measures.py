@@ -1,0 +1,81 @@
+"""What each measure of a run says: which way its numbers point, and one line of help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure in words.
+
+    Attributes:
+        direction: What lower or higher numbers mean, in a few words.
+        help: What is measured, and where the number misleads.
+    """
+
+    direction: str
+    help: str
+
+
+_CONTENT, _STYLE = "↓ nearer the content", "↓ nearer the style"
+_UNPAINTED = "The unpainted photograph is perfect, so read it beside a measure of style."
+_MEASURES: Mapping[str, Measure] = {
+    "content": Measure(
+        _CONTENT, f"Difference of features from the content image at relu4_2. {_UNPAINTED}"
+    ),
+    "style": Measure(
+        _STYLE,
+        "Gram loss against the style images over relu1_1 to relu5_1. A copy of the style image "
+        "has 0, so read it beside a measure of content.",
+    ),
+    "style_held_out": Measure(
+        _STYLE,
+        "Gram loss against the style images over five layers that are not usually optimised, so "
+        "it shows paint that transfers beyond the objective. Read it beside a measure of content.",
+    ),
+    "wasserstein": Measure(
+        _STYLE,
+        "Squared Wasserstein distance between Gaussians fitted to the features of the picture and "
+        "of the style images: of one layer, or the mean of five.",
+    ),
+    "self_similarity": Measure(
+        _CONTENT,
+        f"Difference of the layout from the content image's, whatever the colours, 0 to 2. "
+        f"{_UNPAINTED}",
+    ),
+    "ssim": Measure(
+        "↑ nearer the content",
+        f"Structural similarity of brightness to the content image, at most 1. {_UNPAINTED}",
+    ),
+    "edge_ssim": Measure(
+        "↑ nearer the content",
+        f"Structural similarity of edges to the content image, at most 1. {_UNPAINTED}",
+    ),
+    "color_distance": Measure(
+        _STYLE, "Distance of the colours from the style's, in L*a*b*; about 2 is just visible."
+    ),
+    "grain": Measure(
+        "↑ grainier",
+        "Fine contrast in grey levels. Grain raises it, and so do sharp edges: neither end is "
+        "better.",
+    ),
+    "border": Measure(
+        "1 is even", "Contrast at the border over that inside. Above 1 a frame begins to show."
+    ),
+    "loss": Measure(
+        "↓ better optimised",
+        "The loss of the saved picture, with its weights. It compares runs of one objective only.",
+    ),
+    "seconds": Measure("↓ faster", "Time of the run."),
+}
+
+
+def measure_of(key: str) -> Measure:
+    """Return the measure of a column; one that is not known has no words.
+
+    Args:
+        key: A metric, `wasserstein/relu1_1`, a term of the loss, `loss/total`, or `seconds`.
+    """
+    return _MEASURES.get(key.partition("/")[0], Measure("", ""))
