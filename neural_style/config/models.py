@@ -197,6 +197,9 @@ class Output(Section):
     """File name of the result; its ending decides the format."""
     quality: values.Quality = 95
     """Quality of a JPEG or WebP file."""
+    depth: values.Depth = 8
+    """Bits a channel of the result; 16 needs a PNG or TIFF file. The losses of the saved image are
+    those of this depth."""
     save_every: values.Interval = 0
     """Iterations between intermediate images; 0 saves none."""
     checkpoint_every: values.Pause = "60s"
@@ -210,6 +213,17 @@ class Output(Section):
     """Write losses and images for TensorBoard during the run."""
     animation: OneOf[Literal["none", "gif", "webm", "mp4"]] = "none"
     """Write an animation of the intermediate images."""
+
+    @field_validator("depth")
+    @classmethod
+    def _fits_format(cls, depth: int, info: ValidationInfo) -> int:
+        image = str(info.data.get("image", ""))
+        if depth == 16 and image and not image.lower().endswith(values.DEEP_ENDINGS):
+            raise mistake(
+                f"found 16 with {values.found(image)}, whose format holds 8; set output.image to a "
+                ".png or .tif file, or depth: 8"
+            )
+        return depth
 
     @field_validator("animation")
     @classmethod
@@ -324,7 +338,8 @@ Decided = Literal[
 
 _RESULT = (
     "content style total_variation init network image.aspect image.size image.scales "
-    "image.color_management color optimizer runtime.precision output.image output.quality"
+    "image.color_management color optimizer runtime.precision output.image output.quality "
+    "output.depth"
 )
 DECIDING: Mapping[Decided, str] = {
     # The bytes of the result, of which the fingerprint is taken.

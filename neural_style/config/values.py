@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from neural_style.text import printable
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+DEEP_ENDINGS = (".png", ".tif", ".tiff")  # of formats that hold 16 bits a channel
 _SHOWN = 60  # characters of a wrong value
 
 _S = TypeVar("_S", bound="Section")
@@ -173,6 +174,7 @@ _Integer = Annotated[int, Strict()]
 _Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 _AtLeast0 = Annotated[_Number, Field(ge=0)]
 
+Depth = Annotated[Literal[8, 16], BeforeValidator(exact_integer), expected("8 or 16")]
 Switch = Annotated[bool, Strict(), expected("true or false")]
 
 Number = Annotated[_Number, expected("a number")]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neural_style.images import headers, tiff
+from neural_style.images import headers, tiff_pages, tiff_samples
 from neural_style.images.decoding import by_opencv, by_pillow, by_pillow_heif, opencv_pixels
 from neural_style.images.headers import DAMAGED, HeaderError
 from neural_style.images.raster import Raster
@@ -23,14 +23,14 @@ class Source:
     max_pixels: int
 
     @cached_property
-    def page(self) -> tiff.Page:
+    def page(self) -> tiff_pages.Page:
         """The page of a TIFF file that holds the picture."""
-        return tiff.open_page(self.encoded, self.max_pixels)
+        return tiff_pages.open_page(self.encoded, self.max_pixels)
 
     @property
     def as_first_page(self) -> np.ndarray:
         """A TIFF file that begins with that page."""
-        return tiff.alone(self.encoded, self.page)
+        return tiff_pages.alone(self.encoded, self.page)
 
 
 class Rule(NamedTuple):
@@ -68,13 +68,13 @@ def _opencv_samples(source: Source) -> Raster:
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
     if pixels.dtype != np.uint16 or len(order) != source.page.channels:
         raise HeaderError(DAMAGED)
-    return tiff.raster_of(pixels[..., order], source.page)
+    return tiff_samples.raster_of(pixels[..., order], source.page)
 
 
 def _pillow_page(source: Source) -> Raster:
     raster = by_pillow(source.as_first_page, source.max_pixels)
     if raster is None:
-        raise tiff.refusal(source.page)
+        raise tiff_pages.refusal(source.page)
     return raster
 
 
@@ -106,26 +106,26 @@ RULES = (
     ),
     Rule(
         "TIFF",
-        lambda source: tiff.is_ycbcr(source.page),
+        lambda source: tiff_pages.is_ycbcr(source.page),
         _opencv_page,
         "tifffile refuses chroma of lower resolution, Pillow ignores it",
     ),
     Rule(
         "TIFF",
-        lambda source: tiff.suits_tifffile(source.page),
-        lambda source: tiff.by_tifffile(source.encoded, source.page),
+        lambda source: tiff_pages.suits_tifffile(source.page),
+        lambda source: tiff_samples.by_tifffile(source.encoded, source.page),
         "it gives every sample as stored: any depth, planes, alpha not multiplied; OpenCV reads "
         "planes of 16 bits as rubbish, white-is-zero as its negative, and premultiplies alpha",
     ),
     Rule(
         "TIFF",
-        lambda source: tiff.suits_pillow(source.page),
+        lambda source: tiff_pages.suits_pillow(source.page),
         _pillow_page,
         "its libtiff has the codecs that tifffile lacks without imagecodecs, but 8 bits alone",
     ),
     Rule(
         "TIFF",
-        lambda source: tiff.suits_opencv(source.page),
+        lambda source: tiff_pages.suits_opencv(source.page),
         _opencv_samples,
         "its libtiff has LZW at 16 bits, without imagecodecs",
     ),
@@ -146,7 +146,7 @@ def decode(encoded: np.ndarray, max_pixels: int) -> Raster:
             raster = rule.decode(source)
             break
     else:
-        raise tiff.refusal(source.page)
+        raise tiff_pages.refusal(source.page)
     height, width = raster.samples.shape[:2]
     if not 0 < height * width <= max_pixels:
         raise HeaderError(DAMAGED)

@@ -6,6 +6,7 @@ system.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from neural_style.errors import InputError
 from neural_style.images import formats, metadata
 from neural_style.images.headers import SUPPORTED, HeaderError
-from neural_style.images.profiles import Profile, ProfileError, open_profile
+from neural_style.images.profiles import Profile, ProfileError, open_profile, srgb_profile
 from neural_style.images.raster import Raster, rgb_of
 from neural_style.system.files import write_atomically
 from neural_style.system.process import captured_stderr
@@ -33,7 +34,9 @@ MAX_METADATA = 1 << 26  # bytes that a file may have beside 8 for each pixel
 _LONGEST_NAME = 80  # characters of a profile's name that are shown
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-_JPEG = (".jpg", ".jpeg")
+_JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
+DEEP = (".png", *_TIFF)  # endings of the formats that hold 16 bits a channel
+_XMP_TAG = 700
 LONGEST_SIDE = {".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}  # pixels, of OpenCV's writers
 
 
@@ -130,14 +133,28 @@ def holds_alpha(name: str) -> bool:
     return check_ending(name) not in _JPEG
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How an image is stored.
+
+    Attributes:
+        quality: 1..100, of JPEG (with full colour resolution) and of WebP.
+        depth: Bits a channel, 8, or 16 for PNG and TIFF.
+        settings: Text for the file's metadata (XMP, dc:description), which `read_settings` returns.
+    """
+
+    quality: int = 95
+    depth: int = 8
+    settings: str = ""
+
+
 def write_image(
     path: Path,
     rgb: np.ndarray,
     alpha: np.ndarray | None = None,
-    quality: int = 95,
-    settings: str = "",
+    encoding: Encoding = Encoding(),
 ) -> None:
-    """Write an image with 8 bits a channel in the format of the path's ending.
+    """Write an image with the profile of sRGB in the format of the path's ending.
 
     The same arguments give the same bytes. JPEG has no alpha: the colours are written as they are.
 
@@ -145,9 +162,7 @@ def write_image(
         path: The file; an existing one is replaced, and only by a whole one.
         rgb: [H, W, 3], RGB, float32; rounded, and clipped to 0..255.
         alpha: [H, W], 0..1, float32, or None.
-        quality: 1..100, of JPEG (with full colour resolution) and of WebP.
-        settings: Text for the file's metadata (XMP, dc:description), which `read_settings`
-            returns. OpenCV 5 writes none into TIFF files.
+        encoding: How it is stored.
 
     Raises:
         ImageError: The ending is none of `ENDINGS`, or the format cannot hold the image.
@@ -157,13 +172,19 @@ def write_image(
     channels = [rgb[..., ::-1]]
     if alpha is not None and holds_alpha(path.name):
         channels.append(alpha[..., np.newaxis] * 255)
-    pixels = np.clip(np.rint(np.concatenate(channels, axis=2)), 0, 255).astype(np.uint8)
-    encoded = _encode(pixels, ending, quality, settings)
+    if encoding.depth == 16 and ending not in DEEP:
+        raise ImageError(
+            f"'{printable(path.name)}': {ending} holds 8 bits a channel; write .png or .tiff for 16"
+        )
+    white, kind = (255, np.uint8) if encoding.depth == 8 else (65535, np.uint16)
+    values = np.concatenate(channels, axis=2) * np.float32(white // 255)
+    pixels = np.clip(np.rint(values), 0, white).astype(kind)
+    encoded = _encode(pixels, ending, encoding)
     if encoded is None:
         height, width = rgb.shape[:2]
         raise ImageError(
             f"'{printable(path.name)}': {ending} cannot hold {height} x {width} pixels (height x "
-            f"width) with {len(settings)} characters of settings; write .png or .tiff"
+            f"width) with {len(encoding.settings)} characters of settings; write .png or .tiff"
         )
     write_atomically(path, encoded)
 
@@ -204,22 +225,46 @@ def _read_bytes(path: Path, key: str, max_pixels: int) -> np.ndarray:
     return encoded
 
 
-def _encode(pixels: np.ndarray, ending: str, quality: int, settings: str) -> bytes | None:
-    """Encode [H, W, 3 or 4], BGR, uint8; None where the format cannot hold it."""
-    packet = metadata.xmp_packet(settings)
-    options, chunks = [], []
+def _encode(pixels: np.ndarray, ending: str, encoding: Encoding) -> bytes | None:
+    """Encode [H, W, 3 or 4], BGR, uint8 or uint16; None where the format cannot hold it."""
+    packet = metadata.xmp_packet(encoding.settings) if encoding.settings else b""
+    if ending in _TIFF:
+        return _encode_tiff(pixels, packet)
+    options, chunks = [], {cv2.IMAGE_METADATA_ICCP: srgb_profile()}
     if ending == ".webp":
-        options, chunks = [cv2.IMWRITE_WEBP_QUALITY, quality], [packet]
+        options = [cv2.IMWRITE_WEBP_QUALITY, encoding.quality]
+        chunks[cv2.IMAGE_METADATA_XMP] = packet
     elif ending in _JPEG:
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        options = [cv2.IMWRITE_JPEG_QUALITY, encoding.quality]
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        chunks = [metadata.JPEG_SEGMENT + packet]  # OpenCV leaves out the name of the segment
-    vectors = [np.frombuffer(chunk, np.uint8) for chunk in chunks if settings]
-    kinds = [cv2.IMAGE_METADATA_XMP] * len(vectors)
+        if packet:  # OpenCV leaves out the name of the segment
+            chunks[cv2.IMAGE_METADATA_XMP] = metadata.JPEG_SEGMENT + packet
+    kinds = [kind for kind, chunk in chunks.items() if chunk]
+    vectors = [np.frombuffer(chunks[kind], np.uint8) for kind in kinds]
     with captured_stderr():
         done, encoded = cv2.imencodeWithMetadata(ending, pixels, kinds, vectors, options)
     if not done:
         return None
     # OpenCV 5 would write it into PNG as Latin-1, with what follows it in memory up to a zero.
-    in_png = settings and ending == ".png"
+    in_png = packet and ending == ".png"
     return metadata.into_png(encoded.tobytes(), packet) if in_png else encoded.tobytes()
+
+
+def _encode_tiff(pixels: np.ndarray, packet: bytes) -> bytes:
+    """Encode [H, W, 3 or 4], BGR, with deflate compression; OpenCV writes no metadata there."""
+    import tifffile
+
+    file, with_alpha = io.BytesIO(), pixels.shape[2] == 4
+    tifffile.imwrite(
+        file,
+        pixels[..., [2, 1, 0, 3]] if with_alpha else np.ascontiguousarray(pixels[..., ::-1]),
+        photometric="rgb",
+        extrasamples=["unassalpha"] if with_alpha else None,
+        compression="zlib",
+        predictor=True,
+        iccprofile=srgb_profile(),
+        extratags=[(_XMP_TAG, 1, len(packet), packet, True)] if packet else [],
+        metadata=None,
+        software=False,
+    )
+    return file.getvalue()

@@ -174,6 +174,8 @@ def open_profile(data: bytes, space: Space) -> Profile | None:
     """
     from PIL import ImageCms
 
+    if data == srgb_profile():
+        return None
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(data))
         made_for = opened.profile.xcolor_space.strip()

@@ -103,11 +103,11 @@ class RunFolder:
             if not images.holds_alpha(output.image):
                 picture = printable(self.picture)
                 log.warning("%s: JPEG cannot hold the content image's transparency", picture)
-        metadata = image_metadata(self._job)
-        images.write_image(self.picture, result.image, alpha, output.quality, metadata)
+        encoding = images.Encoding(output.quality, output.depth, image_metadata(self._job))
+        images.write_image(self.picture, result.image, alpha, encoding)
         if result.averaged is not None:
             beside = self.picture.with_stem(f"{self.picture.stem}-averaged")
-            images.write_image(beside, result.averaged, alpha, output.quality, metadata)
+            images.write_image(beside, result.averaged, alpha, encoding)
         write_atomically(self.path / "losses.csv", result.losses.to_csv())
         if result.losses.rows:
             plot_losses(result.losses, self.path / "losses.png", self.path.name)

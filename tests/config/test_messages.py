@@ -94,6 +94,8 @@ image: {size: 5} + image.size.x=1 => image.size.x (--set): image.size is not a m
 {} + content.image= => content.image (--set): found null, expected a path
 {} + content.image=a: b => content.image (--set): found a mapping, expected a path; write a name
     with ': ' in quotes
+output: {image: a.jpg} + output.depth=16 => output.depth (--set): found 16 with 'a.jpg', whose
+    format holds 8; set output.image to a .png or .tif file, or depth: 8
 output: {save_every: 0} + output.animation=gif => output.animation (--set): found 'gif' without
     intermediate images; set output.save_every above 0, or animation: none
 optimizer: {nmae: 1} //content: {weight: x} => optimizer.nmae (line 1): ...

@@ -58,7 +58,7 @@ def test_the_page_has_every_key_with_its_default_and_a_description():
 
 @pytest.mark.parametrize("key", [key for key, schema in KEYS.items() if "enum" in schema])
 def test_the_advice_names_every_choice(key):
-    assert set(KEYS[key]["enum"]) <= set(re.findall(r"[a-z0-9_]+", row(key)[3]))
+    assert set(map(str, KEYS[key]["enum"])) <= set(re.findall(r"[a-z0-9_]+", row(key)[3]))
 
 
 def test_the_advice_names_the_bounds_of_numbers():

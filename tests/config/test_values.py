@@ -108,6 +108,8 @@ runtime.memory | an amount such as 4GB or 900MB, or null | 4 | 'lots'
 output.name | a name without slashes (a number in quotes), or null | 'a/b' | 7
 output.image | a file name without a folder, ending in .png, .jpg, .jpeg, .webp, .tif, .tiff
     | 'a/b.png' | 'b.bmp'
+output.depth | 8 or 16 | 12 | true | '8'
+image.color_management | true or false | 1
 output.quality | a whole number from 1 to 100 | 101
 output.save_every | a whole number of at least 0 | -1
 output.checkpoint_every | a whole number of iterations of at least 0, or seconds such as 60s

@@ -16,7 +16,7 @@ from PIL import Image
 from references import GRADIENT, PNG, ROOT, chunk
 from tables import refusal
 
-from neural_style.images import ImageError, gaussian_blur, read_image, write_image
+from neural_style.images import Encoding, ImageError, gaussian_blur, read_image, write_image
 from neural_style.images import io as images
 
 GIVE = "give a PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF file"
@@ -87,7 +87,7 @@ def test_images_have_paths_of_any_characters_unless_they_are_too_long(tmp_path):
     for name in ("bild ü.png", "写真.jpg", "фото/картина.webp", "'q\" $x.tif"):
         path, long = tmp_path / name, tmp_path / (300 * name[0])
         path.parent.mkdir(exist_ok=True)
-        write_image(path, np.full((8, 8, 3), 100, np.float32), settings="{}")
+        write_image(path, np.full((8, 8, 3), 100, np.float32), encoding=Encoding(settings="{}"))
         assert_allclose(read_image(path, "content.image").rgb, 100, atol=1)
         message = "cannot be read (File name too long)"
         assert read_error(long) == f"content.image: {long} {message}; {GIVE}"
@@ -139,7 +139,7 @@ def test_read_image_of_more_pixels_than_there_is_memory_for_does_not_call_it_dam
     program = """
 import resource, sys
 from pathlib import Path
-from neural_style.images import ImageError, read_image
+from neural_style.images import Encoding, ImageError, read_image
 read_image(Path("examples/photo.png"), "")  # what is loaded once
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 for megabytes in (12, 70):  # for the decoder's array, and for ours in float32
@@ -199,7 +199,7 @@ def test_write_image_quality_trades_size_for_error_and_jpeg_has_no_alpha(tmp_pat
     errors, sizes = [], []
     for quality in (20, 95):
         path = tmp_path / f"{quality}{ending}"
-        write_image(path, rgb, None if ending == ".webp" else alpha, quality)
+        write_image(path, rgb, None if ending == ".webp" else alpha, Encoding(quality))
         picture = read_image(path, "k")
         errors.append(np.abs(picture.rgb - rgb).mean())
         sizes.append(path.stat().st_size)
@@ -224,7 +224,9 @@ def test_what_a_format_cannot_hold_is_refused_before_it_is_made_and_then(
     )
     for width, letters in ((most + 1, 0), (8, 70_000))[: 1 if name == "a.webp" else 2]:
         picture = np.zeros((2, width, 3), np.float32)
-        assert refusal(ImageError, write_image, path, picture, settings="x" * letters) == (
+        assert refusal(
+            ImageError, write_image, path, picture, None, Encoding(settings="x" * letters)
+        ) == (
             f"'{name}': {ending} cannot hold 2 x {width} pixels (height x width) with {letters} "
             "characters of settings; write .png or .tiff"
         )
