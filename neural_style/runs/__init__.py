@@ -4,6 +4,7 @@ record       the numbered folder, and `record.json`, whose presence means that t
 checkpoint   checkpoints, from which a run continues to the same bytes
 outputs      everything that is written into the folder
 loss_plot    the plot of the losses
+fonts        text of any script in plots
 tensorboard  events for TensorBoard
 progress     the progress bar, or plain lines
 window       a window with the pastiche

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from neural_style.runs.fonts import drawable, missing_glyphs_ignored
 from neural_style.system.files import write_atomically
 from neural_style.text import printable
 from neural_style.transfer import LossHistory
@@ -59,14 +58,6 @@ def write_figure(path: Path, figure: Figure, **options: Any) -> None:
     write_atomically(path, png.getvalue())
 
 
-@contextmanager
-def missing_glyphs_ignored() -> Iterator[None]:
-    """Mute matplotlib's warnings of characters that its font lacks; it draws them as boxes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
 def loss_figure(history: LossHistory, title: str) -> Figure:
     """Return the loss plot; its legend names the columns of the history, `total` first.
 
@@ -80,7 +71,8 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     figure = Figure(figsize=(10, 5.6), dpi=_PIXELS_AN_INCH)
     figure.subplots_adjust(left=0.08, right=right, bottom=0.1, top=0.91)
     axes = figure.add_subplot(xlabel="iteration", ylabel="weighted loss", yscale="log")
-    axes.set_title(printable(title), loc="left", y=1, fontweight="bold", parse_math=False)
+    shown, look = drawable(printable(title))
+    axes.set_title(shown, loc="left", y=1, fontweight="bold", parse_math=False, **look)
     axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.01)
     axes.grid(color="0.9", linewidth=0.6)

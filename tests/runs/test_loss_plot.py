@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from references import ROOT
 
+from neural_style.runs.fonts import drawable
 from neural_style.runs.loss_plot import loss_figure, plot_losses
 from neural_style.transfer.state import LossHistory
 
@@ -123,7 +124,7 @@ def test_plot_takes_any_title_and_no_iterates_in_silence(tmp_path: Path, title: 
         plot_losses(LossHistory(COLUMNS), tmp_path / "empty.png", title)
     assert (tmp_path / "losses.png").stat().st_size > 10_000
     shown = loss_figure(LossHistory(COLUMNS), title).axes[0].get_title(loc="left")
-    assert shown == title.replace("\n", r"\n").replace("\x1b", r"\x1b")
+    assert shown == drawable(title.replace("\n", r"\n").replace("\x1b", r"\x1b"))[0]
     assert legend_of(figure_of(COLUMNS)) == []
 
 

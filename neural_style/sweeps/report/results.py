@@ -15,6 +15,9 @@ SUMMARY = "summary.csv"
 # The first characters of a formula for a spreadsheet (OWASP, CSV injection). The apostrophe is its
 # mark for text; it is guarded too, so that `read_summary` can remove each guard and nothing else.
 _GUARDED = ("=", "+", "-", "@", "'")
+# Texts that pandas reads as NaN (`na_values` of read_csv); grouping by them would drop the rows.
+_NOT_AVAILABLE = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"}
+_NOT_AVAILABLE |= {"1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,15 @@ def union_of_keys(mappings: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
 
 
 def write_summary(folder: Path, results: SweepResults) -> Path:
-    """Write `summary.csv`: UTF-8, one line per run, an empty field where a value is missing.
+    """Write `summary.csv`: one line per run, an empty field where a value is missing.
+
+    It is UTF-8 with a byte order mark, by which Excel knows it.
 
     The columns are name, folder, state, the swept keys, `loss/<term>`, the metrics, seconds and
     error. Numbers have nine digits, enough to distinguish any two float32 values. Control
     characters are escaped, so every run is one line. A text that a spreadsheet would compute, as it
     begins with = + - or @ and is not a number, gets an apostrophe in front; so does one that
-    begins with an apostrophe.
+    begins with an apostrophe, and one that pandas would take for a missing value, such as null.
 
     Raises:
         OSError: The file cannot be written.
@@ -120,7 +125,7 @@ def write_summary(folder: Path, results: SweepResults) -> Path:
         numbers = [*map(run.terms.get, terms), *map(run.metrics.get, metrics), run.seconds]
         writer.writerow([*map(guarded, texts), *map(digits, numbers), guarded(run.error)])
     path = folder / SUMMARY
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode("utf-8-sig"))
     return path
 
 
@@ -130,7 +135,7 @@ def read_summary(path: Path) -> list[dict[str, str]]:
     Raises:
         OSError: The file cannot be read.
     """
-    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
     return [
         {key.removeprefix("'"): field.removeprefix("'") for key, field in zip(header, row)}  # noqa: B905 - a truncated line lacks fields
         for row in rows
@@ -138,9 +143,10 @@ def read_summary(path: Path) -> list[dict[str, str]]:
 
 
 def guarded(text: str) -> str:
-    """Return the text in one line, after an apostrophe if a spreadsheet would compute it."""
+    """Return the text in one line, after an apostrophe if programs take it for something else."""
     line = printable(text)
-    return f"'{line}" if line.startswith(_GUARDED) and not is_number(line) else line
+    computed = line.startswith(_GUARDED) and not is_number(line)
+    return f"'{line}" if computed or line in _NOT_AVAILABLE else line
 
 
 def digits(value: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from neural_style.runs.loss_plot import missing_glyphs_ignored
+from neural_style.runs.fonts import drawable, missing_glyphs_ignored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,7 +104,8 @@ class Sheet:
                 place = {"ha": "center", "va": "center", "rotation": 90}
             look: Any = {"size": text.points, "color": text.color, "parse_math": text.math}
             look["weight"] = "bold" if text.bold else "normal"
-            axes.text(text.x, text.y, text.text, **place, **look)
+            shown, fonts = drawable(text.text)
+            axes.text(text.x, text.y, shown, **place, **look, **fonts)
         return figure
 
 
@@ -114,7 +115,8 @@ def text_width(text: str, points: float, dpi: int, bold: bool = False, math: boo
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=points, weight="bold" if bold else "normal")
+    text, fonts = drawable(text)
+    font = FontProperties(size=points, weight="bold" if bold else "normal", **fonts)
     formula: Any = math and is_math_text(text)
     with missing_glyphs_ignored():
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, formula)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neural_style.runs.fonts import drawable
 from neural_style.runs.loss_plot import write_figure
 from neural_style.sweeps.report.results import RunResult, SweepResults
 from neural_style.text import finite, is_number, printable
@@ -56,8 +57,8 @@ def trade_off_figure(results: SweepResults) -> Figure | None:
         return None
     size = 6.2 * len(panels) + 1.6, 5.2
     figure = Figure(figsize=size, dpi=_PIXELS_AN_INCH, layout="constrained")
-    title = printable(results.title)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
+    title, fonts = drawable(printable(results.title))
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False, **fonts)
     for number, (style, content, points) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), number)
         axes.set_xlabel(f"{_STYLE[style]} (lower is better)")
@@ -156,9 +157,10 @@ def _label_points(axes: Axes, results: SweepResults, points: Points) -> None:
     if not results.axes or len(results.axes) > 2:
         return
     for index, point in points.items():
-        text = _text(results.axes[-1].labels[results.runs[index].place[-1]], longest=20)
+        labels = results.axes[-1].labels[results.runs[index].place[-1]]
+        text, fonts = drawable(_text(labels, longest=20))
         look: Any = {"color": "0.35", "size": 7.5, "parse_math": False}
-        axes.annotate(text, point, (7, 5), textcoords="offset points", **look)
+        axes.annotate(text, point, (7, 5), textcoords="offset points", **look, **fonts)
 
 
 def _set_scales(axes: Axes, values: np.ndarray) -> None:
@@ -228,7 +230,8 @@ def _add_legend(figure: Figure, results: SweepResults) -> None:
         handles[-1].set_markersize(10)
     legend = figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     for text in legend.get_texts():
-        text.set_parse_math(False)
+        shown, fonts = drawable(text.get_text())
+        text.set(text=shown, parse_math=False, **fonts)
 
 
 def _chosen(labels: Sequence[tuple[str, ...]]) -> Sequence[int]:

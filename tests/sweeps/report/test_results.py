@@ -18,7 +18,7 @@ GRID = {"style.weight": ["1", "1e2", "-3"], "init.from": ["noise", "./a b.png"]}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -32,7 +32,7 @@ def test_summary_has_a_line_a_run_with_its_values_losses_and_metrics(tmp_path: P
     results = a_grid(tmp_path / "runs", GRID)
     path = write_summary(tmp_path, results)
     assert path.read_bytes().split(b"\n")[0] == (
-        b"name,folder,state,style.weight,init.from,loss/style/relu1_1,loss/total,"
+        b"\xef\xbb\xbfname,folder,state,style.weight,init.from,loss/style/relu1_1,loss/total,"
         b"style_held_out,content,seconds,error"
     )
     for row, run in zip(rows_of(path), results.runs, strict=True):
@@ -82,6 +82,14 @@ def test_text_that_spreadsheets_would_compute_is_guarded_and_read_back(
     assert row["name"] == row[f"'{text}"] == row["error"] == f"'{text}"
     (row,) = read_summary(tmp_path / "summary.csv")
     assert row["name"] == row[text] == row["error"] == text
+
+
+@pytest.mark.parametrize("text", ["null", "NA", "nan", "-nan", "None", "N/A", "<NA>", "NULL"])
+def test_text_that_pandas_would_drop_is_guarded_and_read_back(tmp_path: Path, text: str) -> None:
+    row = row_of(tmp_path, name=text, values={"style.images[0].mask": text})
+    assert row["name"] == row["style.images[0].mask"] == f"'{text}"
+    (row,) = read_summary(tmp_path / "summary.csv")
+    assert row["name"] == row["style.images[0].mask"] == text
 
 
 @pytest.mark.parametrize("number", ["-1", "+0.5", "-1e-3", "1e5"])
