@@ -5,7 +5,7 @@ page           `index.html`, from `templates/`: the pictures of `grid`, the runs
                `measures` are told in words, and a comparison with loss curves
 seeds          means and standard deviations over `init.seed`
 contact_sheet  the pictures side by side, of which `layout` places the runs and `sheet` draws
-trade_off      style loss against content loss
+trade_off      style loss against content loss, with `labels` that do not overprint
 thumbnails     small pictures
 """
 

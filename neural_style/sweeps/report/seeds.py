@@ -89,5 +89,5 @@ def write_seeds(folder: Path, results: SweepResults) -> Path | None:
         texts = (guarded(spread.values.get(key, "")) for key in keys)
         writer.writerow([*texts, spread.count, *map(digits, numbers)])
     path = folder / SEEDS
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode("utf-8-sig"))
     return path

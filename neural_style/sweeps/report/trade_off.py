@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neural_style.runs.fonts import drawable
+from neural_style.runs.fonts import drawable, missing_glyphs_ignored
 from neural_style.runs.loss_plot import write_figure
+from neural_style.sweeps.report.labels import free_places
 from neural_style.sweeps.report.results import RunResult, SweepResults
+from neural_style.sweeps.report.sheet import text_width
 from neural_style.text import finite, is_number, printable
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ Color = tuple[float, float, float, float]  # RGBA, 0..1
 Points = Mapping[int, tuple[float, float]]  # (style, content) by index of the run
 _PIXELS_AN_INCH = 120
 _MOST_COLORS = 12  # in the legend, which shows some of more numbers and none of more texts
-_MOST_LABELS = 30  # written beside points
+_MOST_LABELS = 30  # points; more have no labels
+_LABEL = 7.5  # points, size of their text
+_FRONT = (0, (4, 3))  # dashes of the Pareto front
 _MARKERS = "osD^vP*X<>"
 _VIRIDIS = (0.0, 0.88)  # without its yellow, which is invisible on white
 
@@ -47,8 +51,9 @@ def trade_off_figure(results: SweepResults) -> Figure | None:
     """Return a panel for each content loss against the style loss, or None if there is none.
 
     Colour is the value along the first axis, marker that along the second, and a line joins the
-    runs of one colour. Among runs of the same content and styles the Pareto-optimal ones are
-    ringed: no other run is better in one loss and not worse in the other. Lower is better.
+    runs of one colour, unless they differ in their seed. Among runs of the same content and styles
+    the Pareto-optimal ones are ringed: no other run is better in one loss and not worse in the
+    other. Lower is better.
     """
     from matplotlib.figure import Figure  # not pyplot, which looks for a display
 
@@ -59,13 +64,20 @@ def trade_off_figure(results: SweepResults) -> Figure | None:
     figure = Figure(figsize=size, dpi=_PIXELS_AN_INCH, layout="constrained")
     title, fonts = drawable(printable(results.title))
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False, **fonts)
+    drawn = []
     for number, (style, content, points) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), number)
         axes.set_xlabel(f"{_STYLE[style]} (lower is better)")
         axes.set_ylabel(f"{_CONTENT[content]} (lower is better)")
         _draw_points(axes, results, points)
         _set_scales(axes, np.array(list(points.values())))
-    _add_legend(figure, results)
+        drawn.append((axes, points))
+    _add_legend(figure, results, any(_joined(results, points) for _, points in drawn))
+    with missing_glyphs_ignored():
+        figure.draw_without_rendering()  # which gives the panels their places
+    for axes, points in drawn:
+        if len(points) <= _MOST_LABELS:
+            _label_points(axes, results, points)
     return figure
 
 
@@ -116,14 +128,13 @@ def _draw_points(axes: Axes, results: SweepResults, points: Points) -> None:
         x, y = np.array([points[index] for index in indices]).T
         shades = [colors[index] for index in indices]
         axes.scatter(x, y, s=size, c=shades, marker=marker, linewidths=0, zorder=2)
-    if len(points) <= _MOST_LABELS:
-        _label_points(axes, results, points)
 
 
 def _draw_front(axes: Axes, points: Points, size: float) -> None:
     """Ring the Pareto-optimal points and draw the edge of the region that they dominate."""
     x, y = np.array([points[index] for index in pareto_optimal(points)]).T
-    axes.step(x, y, where="post", color="0.55", linestyle=(0, (4, 3)), linewidth=1, zorder=0)
+    steps = np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]  # to the right, then down
+    axes.plot(*steps, color="0.55", linestyle=_FRONT, linewidth=1, zorder=0)
     axes.scatter(x, y, s=size * 3.2, facecolors="none", edgecolors="0.1", linewidths=1.1)
 
 
@@ -140,6 +151,8 @@ def _joined(results: SweepResults, points: Points) -> list[list[int]]:
     """Return comparable runs to join by lines, in the order of the last of one or two axes."""
     if len(results.axes) not in (1, 2) or len(results.axes[-1].keys) != 1:
         return []
+    if results.axes[-1].keys == ("init.seed",):
+        return []  # seeds have no order
     if len(results.axes) == 1 and len(points) > _MOST_LABELS:
         return []  # random draws, most likely
     lines = []
@@ -153,14 +166,27 @@ def _joined(results: SweepResults, points: Points) -> list[list[int]]:
 
 
 def _label_points(axes: Axes, results: SweepResults, points: Points) -> None:
-    """Write each point's value along the last axis beside it; its colour shows the first."""
+    """Write each point's value along the last axis beside it; its colour shows the first.
+
+    A label lies on no other label and no point. One for which there is no room is left out.
+    """
     if not results.axes or len(results.axes) > 2:
         return
-    for index, point in points.items():
-        labels = results.axes[-1].labels[results.runs[index].place[-1]]
-        text, fonts = drawable(_text(labels, longest=20))
-        look: Any = {"color": "0.35", "size": 7.5, "parse_math": False}
-        axes.annotate(text, point, (7, 5), textcoords="offset points", **look, **fonts)
+    labels, scale = results.axes[-1].labels, _PIXELS_AN_INCH / 72
+    texts = [_text(labels[results.runs[index].place[-1]], longest=20) for index in points]
+    sizes = [(text_width(text, _LABEL, _PIXELS_AN_INCH), 1.25 * _LABEL * scale) for text in texts]
+    places = axes.transData.transform(list(points.values()))
+    lines = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
+    corners = free_places(places, sizes, (*axes.bbox.min, *axes.bbox.max), lines)
+    look: Any = {"color": "0.35", "size": _LABEL, "parse_math": False, "va": "baseline"}
+    for text, point, place, corner in zip(texts, points.values(), places, corners, strict=True):
+        if corner is not None:
+            right, up = (np.array(corner) - place) / scale
+            offset = right, up + 0.25 * _LABEL  # to the baseline, above descenders
+            shown, fonts = drawable(text)
+            where: Any = {"xytext": offset, "textcoords": "offset points"}
+            label = axes.annotate(shown, point, **where, **look, **fonts)
+            label.set_in_layout(False)  # else the panels would move again
 
 
 def _set_scales(axes: Axes, values: np.ndarray) -> None:
@@ -204,15 +230,15 @@ def _marker(results: SweepResults, run: RunResult) -> str:
     return _MARKERS[run.place[1]]
 
 
-def _add_legend(figure: Figure, results: SweepResults) -> None:
-    """Explain colours, markers and rings at the right."""
+def _add_legend(figure: Figure, results: SweepResults, joined: bool) -> None:
+    """Explain colours, markers, lines and rings at the right; `joined` are runs of one colour."""
     from matplotlib.lines import Line2D
 
     handles: list[Line2D] = []
 
-    def add(label: str, marker: str = "", color: Any = "none", face: Any = None) -> None:
-        look: Any = {"marker": marker, "color": color, "mfc": color if face is None else face}
-        handles.append(Line2D([], [], label=label, linestyle="", **look))
+    def add(label: str, marker: str = "", color: Any = "none", line: Any = "", **look: Any) -> None:
+        look = {"marker": marker, "color": color, "linestyle": line, "linewidth": 1, **look}
+        handles.append(Line2D([], [], label=label, **look))
 
     if results.axes:
         add(_text(results.axes[0].keys))
@@ -224,10 +250,16 @@ def _add_legend(figure: Figure, results: SweepResults) -> None:
         add(_text(results.axes[1].keys))
         for label, marker in zip(results.axes[1].labels, _MARKERS, strict=False):
             add(_text(label), marker, "0.45")
-    if _comparable(results, range(len(results.runs))):
+    compared = bool(_comparable(results, range(len(results.runs))))
+    if joined or compared:
         add("")
-        add("Pareto-optimal", "o", "0.1", "none")
-        handles[-1].set_markersize(10)
+    if joined:
+        same, along = results.axes[0].keys, results.axes[-1].keys
+        along_it = f"in the order of {_text(along)}"
+        add(f"same {_text(same)}" if len(results.axes) == 2 else along_it, color="0.6", line="-")
+    if compared:
+        add("Pareto-optimal", "o", "0.1", mfc="none", markersize=10)
+        add("Pareto front", color="0.55", line=_FRONT)
     legend = figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     for text in legend.get_texts():
         shown, fonts = drawable(text.get_text())

@@ -17,7 +17,7 @@ def test_mean_and_sample_deviation_of_each_group_are_those_of_numpy(tmp_path, rn
     flat = [{"metrics": {"content": value, "grain": None}} for value in values.ravel().tolist()]
     results = changed(a_grid(tmp_path, GRID), *flat)
     path = write_seeds(tmp_path, results)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["style.weight"] for row in rows] == ["5", "'=7"]  # which a spreadsheet computes
     assert [row["runs"] for row in rows] == ["3", "3"]

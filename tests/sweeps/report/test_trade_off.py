@@ -8,6 +8,7 @@ import pytest
 from sweep_folders import a_grid, changed
 
 from neural_style.images import io as images
+from neural_style.sweeps.report.labels import free_places
 from neural_style.sweeps.report.results import SweepResults
 from neural_style.sweeps.report.trade_off import (
     losses_of,
@@ -45,13 +46,14 @@ def test_points_lie_at_their_losses_coloured_and_joined_by_the_axes(tmp_path: Pa
     assert axes.get_xlabel() == "style loss on held-out layers (lower is better)"
     drawn = {tuple(map(float, p)) for c in axes.collections for p in np.asarray(c.get_offsets())}
     assert drawn == {(r.metrics["style_held_out"], r.metrics["content"]) for r in results.runs}
-    joined = [line for line in axes.lines if len(line.get_xdata()) == 3]
-    assert len(joined) == 2
+    joined = [line for line in axes.lines if line.get_alpha()]
+    assert [len(line.get_xdata()) for line in joined] == [3, 3]
     assert joined[0].get_color() != joined[1].get_color()
     assert [text.get_text() for text in axes.texts] == ["a", "b", "c"] * 2
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [label for label in labels if label] == [
-        "style.weight", "1", "10", "content.weight", "a", "b", "c", "Pareto-optimal",
+        "style.weight", "1", "10", "content.weight", "a", "b", "c",
+        "same style.weight", "Pareto-optimal", "Pareto front",
     ]  # fmt: skip
 
 
@@ -110,4 +112,46 @@ def test_many_points_have_no_labels_and_lines(tmp_path: Path, prefix: str, told:
     assert not figure.axes[0].texts
     assert not [line for line in figure.axes[0].lines if line.get_alpha()]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["a.x", *told, "", "Pareto-optimal"]
+    assert labels == ["a.x", *told, "", "Pareto-optimal", "Pareto front"]
+
+
+def test_seeds_are_not_joined_and_the_lines_of_one_axis_follow_it(tmp_path: Path) -> None:
+    for key, joined in (("init.seed", []), ("a.x", ["in the order of a.x"])):
+        figure = trade_off_figure(a_grid(tmp_path, {key: ["1", "2", "3"]}))
+        assert len([line for line in figure.axes[0].lines if line.get_alpha()]) == len(joined)
+        labels = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert labels == [key, "1", "2", "3", "", *joined, "Pareto-optimal", "Pareto front"]
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.3, 2.0])
+def test_no_label_lies_on_another_or_on_a_point_as_it_is_drawn(
+    tmp_path: Path, rng: np.random.Generator, spread: float
+) -> None:
+    """Runs with nearly the same losses lie in a heap."""
+    losses = np.exp(rng.normal(0, spread, (30, 2)))
+    grid = {"a.x": ["1", "2"], "a.long": [f"value {i}" * (i % 3 + 1) for i in range(15)]}
+    results = a_grid(tmp_path, grid)
+    metrics = [{"style_held_out": float(x), "content": float(y)} for x, y in losses]
+    figure = trade_off_figure(changed(results, *({"metrics": each} for each in metrics)))
+    figure.canvas.draw()  # matplotlib's own boxes, after its own layout
+    [axes] = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) >= 5
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert axes.bbox.x0 <= box.x0 <= box.x1 <= axes.bbox.x1
+    points = axes.transData.transform(losses)
+    inside = [box.contains(*point) for box in boxes for point in points]
+    assert not any(inside)
+
+
+def test_labels_prefer_places_without_lines() -> None:
+    point, size, field = np.array([[50.0, 50.0]]), [(20.0, 10.0)], (0, 0, 100, 100)
+    [right] = free_places(point, size, field)
+    assert right == (63, 45)
+    level = np.array([[50.0, 50.0], [90.0, 50.0]])
+    [left] = free_places(point, size, field, [level])
+    assert left == (17, 45)
+    assert free_places(point, [(101.0, 10.0)], field) == [None]
+    everywhere = [np.array([[0.0, y], [100.0, y]]) for y in range(0, 100, 3)]
+    assert free_places(point, size, field, everywhere) == [right]
