@@ -38,8 +38,8 @@ class Init(Section):
 
     source: paths.StartImage = Field(default="content", alias="from")
     """content, style, noise, or the path of an image."""
-    noise: values.StartNoise = 0.7
-    """Share of white Gaussian noise blended into the base image; null, or no such key, is 0.7, or
+    noise: values.StartNoise = 0.2
+    """Share of white Gaussian noise blended into the base image; null, or no such key, is 0.2, or
     0 where `from` is a path."""
     noise_std: values.Weight = 20.0
     """Standard deviation of the noise, in pixel values from 0 to 255."""
@@ -56,7 +56,7 @@ class Init(Section):
             return written
         source = written.get("from", "content")
         keyword = not isinstance(source, Path) and source in paths.STARTS
-        return {**written, "noise": 0.7 if keyword else 0.0}
+        return {**written, "noise": 0.2 if keyword else 0.0}
 
     @property
     def path(self) -> Path | None:
@@ -96,7 +96,7 @@ class Network(Section):
     """Max pooling, as trained, or average pooling."""
     transpose_kernels: values.Switch = False
     """Swap height and width of each kernel, as some tools do by mistake."""
-    padding: OneOf[Literal["zeros", "replicate"]] = "zeros"
+    padding: OneOf[Literal["zeros", "replicate"]] = "replicate"
     """Padding of the first convolution: the mean colour (zeros), or the border's (replicate)."""
     white: values.Positive = 255.0
     """The network's value of white: 255, or 256 in one other tool."""
@@ -122,8 +122,8 @@ class Image(Section):
     size: values.Side = 384
     """Longest side in pixels; null is the content image's."""
     scales: values.Scales = "auto"
-    """Longest sides of the coarser scales, in increasing order; auto begins at 128 and grows by a
-    factor of the square root of 2."""
+    """Longest sides of the coarser scales, in increasing order; auto halves the size down to 128 or
+    more."""
     max_megapixels: values.Megapixels = 200.0
     """Images of more megapixels are refused, as files and as results."""
     color_management: values.Switch = True
@@ -141,13 +141,14 @@ class Optimizer(Section):
 
     name: OneOf[Literal["adam", "lbfgs"]] = "adam"
     """Adam (Kingma and Ba 2015), or L-BFGS (Liu and Nocedal 1989) within the pixel range."""
-    iterations: values.Iterations = 75
-    """Iterations at each scale, or a list of one number for each scale, coarse to fine."""
-    learning_rate: values.Positive = 10.0
+    iterations: values.Iterations = (40, 140)
+    """Iterations at each scale, or a list of one number for each listed scale, coarse to fine. Of
+    scales that are not listed the last ones have these numbers, and those before the first."""
+    learning_rate: values.Positive = 20.0
     """Size of the first steps in pixel values."""
     beta1: values.Momentum = 0.9
     """Decay of Adam's mean of gradients."""
-    beta2: values.Momentum = 0.999
+    beta2: values.Momentum = 0.99
     """Decay of Adam's mean of squared gradients."""
     epsilon: values.Positive = 1e-8
     """Number by which Adam avoids a division by zero."""

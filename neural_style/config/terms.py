@@ -149,7 +149,7 @@ class Style(Section):
     """Weight of the style loss in the total loss."""
     mix: OneOf[Literal["statistics", "losses"]] = "statistics"
     """Of several images: blend their statistics into one target, or sum a loss for each."""
-    statistic: Statistics = Field(default={"gram": 1})
+    statistic: Statistics = Field(default={"mean_covariance": 1})
     """Statistic of the features that is compared, or a mapping of several to weights."""
     activation_shift: values.Number = 0.0
     """Number added to the features before their Gram matrix is computed."""

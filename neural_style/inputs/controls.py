@@ -110,7 +110,7 @@ def settings_for(config: Config, longest: int) -> Config:
     """Return the settings of the transfer that paints a style image of this longest side."""
     values = {
         "content": {"layers": [CONTENT_LAYER], "weight": 1},
-        "style": {"layers": list(LAYERS), "weight": WEIGHT * len(LAYERS)},
+        "style": {"layers": list(LAYERS), "weight": WEIGHT * len(LAYERS), "statistic": "gram"},
         "total_variation": {"weight": 0},
         "init": {"from": "content", "noise": 0},
         "image": {"size": longest, "scales": None},

@@ -54,16 +54,20 @@ def work(scales: Sequence[Scale], done: int) -> float:
 def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
     """Return the scales of a run, the coarsest first, the last at `image.size`.
 
-    Listed scales that are not smaller than the size are left out with their iterations.
+    Listed scales that are not smaller than the size are left out with their iterations. Of scales
+    that are not listed, the last ones have the numbers of `optimizer.iterations`, and those before
+    the first number.
 
     Raises:
         InputError: The scales do not increase, or `optimizer.iterations` has another number of
-            values.
+            values than scales are listed.
     """
     sides = _sides(config, pictures)
     counts = config.optimizer.iterations
     if isinstance(counts, int):
         counts = (counts,) * len(sides)
+    elif not _listed(config):
+        counts = (*(counts[0] for _ in sides[len(counts) :]), *counts[-len(sides) :])
     elif _counts_left_out(config, pictures):
         counts = (*counts[: len(sides) - 1], counts[-1])
     if len(counts) != len(sides):
@@ -79,8 +83,8 @@ def _sides(config: Config, pictures: Pictures) -> list[int]:
     size, listed = _size_of(config, pictures), _listed(config)
     if config.image.scales == "auto":
         coarsest = max(SMALLEST, NARROWEST / _narrowest(config, pictures))
-        below = max(0, math.floor(2 * math.log2(size / coarsest)))
-        return [round(size / 2 ** (step / 2)) for step in range(below, -1, -1)]
+        below = max(0, math.floor(math.log2(size / coarsest)))
+        return [round(size / 2**step) for step in range(below, -1, -1)]
     if any(low >= high for low, high in pairwise(listed)):
         raise InputError(f"image.scales: found {list(listed)}, expected sizes that grow")
     return [*(scale for scale in listed if scale < size), size]

@@ -84,9 +84,9 @@ def test_every_preset_can_be_made_small(preset: Path):
 
 @pytest.mark.parametrize(
     ("size", "sides"),
-    [(512, [128, 181, 256, 362, 512]), (384, [136, 192, 272, 384]), (100, [100])],
+    [(512, [128, 256, 512]), (384, [192, 384]), (511, [256, 511]), (100, [100])],
 )
-def test_auto_grows_by_the_root_of_2_from_128(size, sides):
+def test_auto_halves_the_size_down_to_128(size, sides):
     assert [scale.longest for scale in scales(size, "auto")] == sides
 
 
@@ -96,7 +96,24 @@ def test_auto_grows_by_the_root_of_2_from_128(size, sides):
 )
 def test_auto_begins_where_the_narrowest_picture_has_32_pixels(content, style):
     shown = pictures(content, (style,))
-    assert [scale.longest for scale in scales(512, "auto", shown=shown)] == [362, 512]
+    assert [scale.longest for scale in scales(800, "auto", shown=shown)] == [400, 800]
+
+
+@pytest.mark.parametrize(
+    ("size", "listed", "iterations", "counts"),
+    [
+        (384, "auto", [4, 9], [4, 9]),
+        (1024, "auto", [4, 9], [4, 4, 4, 9]),
+        (512, "auto", [1, 4, 9], [1, 4, 9]),
+        (128, "auto", [4, 9], [9]),
+        (512, None, [4, 9], [9]),
+        (512, "auto", 7, [7, 7, 7]),
+    ],
+)
+def test_scales_that_are_not_listed_have_the_last_numbers_or_else_the_first(
+    size, listed, iterations, counts
+):
+    assert [scale.iterations for scale in scales(size, listed, iterations)] == counts
 
 
 def test_work_is_that_of_the_pixels():
