@@ -76,7 +76,8 @@ style: {layers: {relu1_1: 5}} + style.layers={relu2_1: 2} => style: {layers: {re
 style: {layers: {relu1_1: 5}} + style.layers=[relu3_1] => style: {layers: {relu3_1: 1}}
 style: {statistic: gram} + style.statistic.histogram=0.1
     => style: {statistic: {gram: 1, histogram: 0.1}}
-style: {} + style.statistic.wasserstein=2 => style: {statistic: {mean_covariance: 1, wasserstein: 2}}
+style: {} + style.statistic.wasserstein=2
+    => style: {statistic: {mean_covariance: 1, wasserstein: 2}}
 """
 
 
