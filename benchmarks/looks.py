@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import style_transfer as st
 from neural_style.config import Config, load_config, make_config
@@ -32,6 +31,7 @@ from neural_style.images import fit_size, read_image, resize
 from neural_style.system.tensorflow_v1 import open_device
 from vgg19_matconvnet import load_weights
 
+ROOT = Path(__file__).resolve().parents[1]
 BEFORE = {  # the default of version 0.1
     "style": {"statistic": "gram"},
     "init": {"noise": 0.7},
