@@ -38,6 +38,8 @@ SMALLER: dict[str, tuple[Sequence[str], str]] = {
 PARSED = {
     "python3 -m venv": "installs for minutes; .ci/run does so with both lines of the README",
     "pip ": "changes the environment that the tests run in",
+    "style-transfer --help": "prints the options and ends, which has tests of its own",
+    "docker ": "needs a container engine",
     "tensorboard ": "serves pages until it is stopped",
     "python vgg19_matconvnet.py": "downloads 535 MB",
     "python benchmarks/figures.py": "measures for ten minutes",
