@@ -14,6 +14,7 @@ import pytest
 from references import ROOT
 from tables import refusal
 
+from neural_style import __version__, project
 from neural_style.errors import InputError
 from neural_style.runs import record
 from neural_style.runs.record import RecordError, check_output_folder, create_run_folder
@@ -105,7 +106,8 @@ def test_environment_names_versions_and_hardware_and_imports_no_library(monkeypa
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
     for name in ("numpy", "tensorflow"):
         assert versions[name] == importlib.metadata.version(name)
-    assert re.fullmatch(r"\d+\.\d+\.\d+", versions["neural_style"])
+    assert versions["neural_style"] == __version__
+    assert found["commit"] == project.commit()
     assert found["processor"]
     assert 1 <= found["usable_cpus"] <= (os.cpu_count() or 1)
     json.dumps(found)
