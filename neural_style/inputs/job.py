@@ -182,7 +182,12 @@ class JobReader:
         """
         pictures, network = self._read_pictures(config), self._find_weights(config)
         settled = config.settled(network.weights.origin)
-        notices = network.notice, _changed(config, settled), scales.left_out(settled, pictures)
+        notices = (
+            network.notice,
+            _changed(config, settled),
+            scales.left_out(settled, pictures),
+            scales.advice(settled, pictures),
+        )
         config = settled
         for notice in filter(None, notices):
             if notice not in self._notices:

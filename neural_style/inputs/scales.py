@@ -22,6 +22,8 @@ from neural_style.network import VGGWeights, WeightsError, smallest_side
 
 SMALLEST = 128  # px, the longest side at which `auto` begins
 NARROWEST = 32  # px, the shortest side of any picture there
+SMALL = 96  # px, the longest side of a pastiche under which strokes hardly show
+ENLARGED = 6  # times, above which a photograph is blurred
 LEAST_PAINT = 0.02  # of a soft mask, under which the content stays
 
 Masks: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], ...]"
@@ -107,6 +109,16 @@ def left_out(config: Config, pictures: Pictures) -> str:
     those = ", ".join(map(str, large))
     also = ", with their optimizer.iterations" if counts else ""
     return f"image.scales: left out {those}{also}, as image.size is {size} px"
+
+
+def advice(config: Config, pictures: Pictures) -> str:
+    """Return what to do about a photograph that is very small; empty for any other."""
+    own, size = max(pictures.content.shape[:2]), _size_of(config, pictures)
+    if config.image.size is None and own < SMALL:
+        return f"content.image: its {own} px hold few strokes; set image.size: 256 to enlarge it"
+    if size > ENLARGED * own:
+        return f"content.image: {own} px are enlarged to {size}; a larger photograph keeps details"
+    return ""
 
 
 def _too_large(config: Config, pictures: Pictures) -> tuple[int, ...]:

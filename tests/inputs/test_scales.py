@@ -20,6 +20,7 @@ from neural_style.inputs.scales import (
     Scale,
     ScaledPictures,
     Sizes,
+    advice,
     at_scale,
     check_layers,
     fit_mask,
@@ -114,6 +115,20 @@ def test_scales_that_are_not_listed_have_the_last_numbers_or_else_the_first(
     size, listed, iterations, counts
 ):
     assert [scale.iterations for scale in scales(size, listed, iterations)] == counts
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "advised"),
+    [
+        (32, None, "content.image: its 32 px hold few strokes; set image.size: 256 to enlarge it"),
+        (32, 384, "content.image: 32 px are enlarged to 384; a larger photograph keeps details"),
+        (96, None, ""),
+        (64, 384, ""),
+        (32, 64, ""),
+    ],
+)
+def test_a_very_small_photograph_is_advised_against(side, size, advised):
+    assert advice(make_config({"image": {"size": size}}), pictures((side // 2, side))) == advised
 
 
 def test_work_is_that_of_the_pixels():
