@@ -43,9 +43,11 @@ _RAW = (32803, 34892)
 _COLOURS = {RGB: 3, CMYK: 4, YCBCR: 3, CIELAB: 3, ICCLAB: 3}  # channels; 1 of the others
 _DNG_VERSION = 50706
 DEFLATE, LZMA, _ZSTANDARD = (8, 32946, 50013), 34925, (34926, 50000)
-# What tifffile decodes to samples: no, LZW, PackBits, fax, deflate, LZMA, Zstandard and LERC
-# compression. What is decoded to colours, such as JPEG, is left to libtiff.
-_TIFFFILE = (1, 2, 3, 4, 5, 32773, *DEFLATE, LZMA, *_ZSTANDARD, 34887)
+# What tifffile decodes to samples as stored: no compression, fax, LZW, PackBits, deflate, LZMA,
+# Zstandard, WebP and LERC. JPEG, which is decoded to colours, is left to libtiff.
+_TIFFFILE = (1, 2, 3, 4, 5, 32773, *DEFLATE, LZMA, *_ZSTANDARD, 50001, 34887)
+# What the libtiff of Pillow's wheels has.
+_PILLOW = (1, 2, 3, 4, 5, 7, 32773, *DEFLATE, LZMA, *_ZSTANDARD)
 _COMPRESSIONS = {
     1: "no",
     2: "fax",
@@ -236,7 +238,7 @@ def suits_pillow(page: Page) -> bool:
         return False
     if page.planar and page.channels == 2:  # whose alpha it leaves out
         return False
-    shallow = page.bits in (1, 2, 4, 8) and page.compression != 6
+    shallow = page.bits in (1, 2, 4, 8) and page.compression in _PILLOW
     known = page.photometric in (*_COLOURS, WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE)
     return shallow and known and page.photometric not in (CIELAB, ICCLAB)
 
