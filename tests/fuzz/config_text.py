@@ -12,6 +12,16 @@ _TOKENS = (b"&a ", b"*a", b"!!python/object/apply:os.system ", b"!!binary ", b"!
 _TOKENS += (b"- ", b"? ", b": ", b"{", b"}", b"[", b"]", b"|\n", b">-\n", b"---\n", b"...\n", b"\t")
 _TOKENS += (b"%YAML 9.9\n", b"%TAG ! x\n", b"#", b"'", b'"', b"\\e[31m", b"\\ud800", b"\\0", b"\0")
 _TOKENS += (b"1e999", b".nan", b"-.inf", b"0x" + b"f" * 40, b"1" * 40, b"../" * 8, b"\xff", b"\x1b")
+_TOKENS += (
+    b"x-a: &b ",
+    b"<<: *b",
+    b"~/",
+    b"C:\\\\",
+    b"a:b",
+    b" #1.png",
+    b"@",
+    b"relative_paths: {/a: b}",
+)
 _TOKENS += (b"null", b"true", b"-1", b"\xe2\x80\xae", b"\xed\xa0\x80", b"a" * 300)
 _KEYS = ("content", "style", "images", "layers", "weight", "network", "weights", "init", "from")
 _KEYS += ("optimizer", "runtime", "output", "name", "folder", "sweep", "grid", "zip", "random")
@@ -64,6 +74,6 @@ def check(data: bytes, folder: Path) -> None:
         if not str(error).isprintable() or len(str(error)) > 2000:
             raise AssertionError(f"not one short line: {str(error)[:3000]!r}") from error
         return
-    path.write_text(to_yaml(config), encoding="utf-8")
+    path.write_text(to_yaml(config, folder), encoding="utf-8")
     if load_config(path) != config:
         raise AssertionError("what was written is not what was read")

@@ -90,6 +90,11 @@ def write_settings(folder: Path) -> None:
         "content:\n  layers:\n  - relu4_2\n",
         "anchors.yaml": "content: &c\n  weight: 5\nstyle:\n  weight: &w 7 # w\n  mix: 'losses'\n"
         'init:\n  from: "noise"\n  seed: 0x10\n  noise: 1\n',
+        "merges.yaml": "x-light: &light {weight: 7, mix: losses}\nx-more: &more\t# a tab\n"
+        "  <<: *light\n  feather:\t3\nstyle: {<<: [*more, *light], weight: 8}\n"
+        "content:\n  image: ~/a b.png\nnetwork: {url: https://a.org/b?c=d}\n"
+        "sweep: {runs: {a: &a {style.weight: 1}, b: {<<: *a, init.noise: 1}}}\n"
+        "relative_paths: {/a/b.png: ../b.png}\n",
         "output.yaml": "output:\n  name: >-\n    a\n    b\n  folder: ../x\n"
         "image: {size: 128, scales: [64, 128]}\n",
         "sweep.yaml": "sweep:\n  grid:\n    style.weight: [1, 10]\n",

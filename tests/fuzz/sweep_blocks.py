@@ -31,7 +31,18 @@ _TOKENS += (
     b"style.",
 )
 _NAMES = ("low", "high", "", "=,'\"$", "\x1b[31m\n", "../x", "null", "\ud800", "a" * 300)
-_PICTURES = ("a.png", "b.png", "c.JPG", "pictures", "gone", "short.yaml", "")
+_PICTURES = (
+    "a.png",
+    "b.png",
+    "c.JPG",
+    "x/a.png",
+    "~/a.png",
+    "C:\\a.png",
+    "pictures",
+    "gone",
+    "short.yaml",
+    "",
+)
 _FILES = ("short.yaml", "layers.yaml", "sweep.yaml", "output.yaml", "broken.yaml", "gone.yaml")
 _VALUES: dict[str, tuple[Any, ...]] = {
     "style.weight": (1, 10, 0.5, 1e3),
@@ -131,7 +142,7 @@ def _section(needed: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrat
     return st.fixed_dictionaries(made[0], optional=made[1])
 
 
-_PATHS = ("pictures", ["a.png", "b.png"], ["x/c.png"], "pictures", "a.png", "gone", [])
+_PATHS = ("pictures", ["a.png", "b.png"], ["x/c.png", "y/c.png"], "pictures", "a.png", "gone", [])
 _FILE = _mostly(st.sampled_from(_FILES))
 _COUNTS = (1, 2, 3, 10, 10_001, 10**9, _Hexadecimal(_HUGE, 16))
 _FIGURE = {"title": _NAMES, "dpi": (36, 120, 9999), "side": (16, None), "pdf": (True, False)}
@@ -200,7 +211,7 @@ def check(data: bytes, folder: Path) -> None:
     if len({each.name for each in plan.experiments}) < len(plan.experiments):
         raise AssertionError("two runs of one name")
     again = folder / "again" / "input.yaml"
-    again.write_text(to_yaml(plan.config), encoding="utf-8")
+    again.write_text(to_yaml(plan.config, again.parent), encoding="utf-8")
     found = _plan(again)
     if found is None or [e.config for e in found.experiments] != [
         e.config for e in plan.experiments
