@@ -186,7 +186,8 @@ class Pairs(Section):
     """Every content image with every style image."""
 
     contents: Folder
-    """Folder of content images, or a list of them."""
+    """Folder of content images, or a list of them. An image of a folder that cannot be used fails
+    its own runs alone."""
     styles: Folder
     """Folder of style images, or a list of them."""
 

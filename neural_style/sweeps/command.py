@@ -16,7 +16,7 @@ from neural_style.config import Ray, load_source, to_yaml
 from neural_style.errors import InputError
 from neural_style.evaluation import NAMES
 from neural_style.inputs import Job, JobReader, Provenance, spec_of
-from neural_style.inputs.job import check_present
+from neural_style.inputs.job import check_present, input_files
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs import Run, record, window
 from neural_style.runs.tensorboard import announce, check_board, typed
@@ -33,6 +33,8 @@ from neural_style.transfer.memory import resolve
 from neural_style.transfer.product_rate import product_rate
 
 log = logging.getLogger(__name__)
+
+_TOLD = 5  # images that cannot be used
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,14 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
 
 def _tell_problems(plan: Plan, problems: Mapping[int, str]) -> None:
     """Log each problem once, with the runs that fail by it."""
-    for problem in dict.fromkeys(problems.values()):
+    different = list(dict.fromkeys(problems.values()))
+    for problem in different[:_TOLD]:
         names = [plan.experiments[i].name for i, each in problems.items() if each == problem]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         runs = f"{printable(names[0])}{more}"
         log.warning("%s; these runs fail, the others are made: %s", printable(problem), runs)
+    if len(different) > _TOLD:
+        log.warning("%d more images cannot be used; see error.txt", len(different) - _TOLD)
 
 
 def _check_surroundings(plan: Plan, resumed: Path | None) -> None:
@@ -214,7 +219,8 @@ def _job_reader(
         digests, values = known[run.experiment.name]
         for key, digest in job.digests.items():
             if digest != digests[key]:
-                raise InputError(f"{key}: the file was changed after the sweep had begun")
+                path = printable(input_files(job.config)[key])
+                raise InputError(f"{key}: {path} was changed after the sweep had begun")
         return replace(job, provenance=Provenance(run.spec, run.fingerprint, values=values))
 
     return job_of

@@ -68,7 +68,7 @@ def test_runs_that_fail_are_recorded_and_the_others_continue(small, tmp_path, mo
         supervised(patch, lambda *_: write_picture(other, 3))
         assert run(None, resume=folder) == 1
     error = (folder / "0004-image=other,seed=1" / "error.txt").read_text()
-    assert error == "content.image: the file was changed after the sweep had begun\n"
+    assert error == f"content.image: {other} was changed after the sweep had begun\n"
     assert run(None, resume=folder) == 0
     assert ages(folder).items() >= before.items()
     assert not list(folder.glob("*/error.txt"))
