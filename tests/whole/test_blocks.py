@@ -46,20 +46,7 @@ PARSED = {
     "bat": "a command prompt of Windows",
 }
 
-# Blocks of text, by how they begin, and what is asked of each.
-TEXTS: dict[str, Callable[[Block, str], None]] = {}
 
-
-def text_block(begins: str) -> Callable[[Callable[[Block, str], None]], None]:
-    """Register what is asked of the block of text that begins so, and of what was printed."""
-
-    def register(check: Callable[[Block, str], None]) -> None:
-        TEXTS[begins] = check
-
-    return register
-
-
-@text_block("adam iterations:")
 def _is_what_a_run_prints(block: Block, printed: str) -> None:
     """Up to numbers, names, and how many scales there are; without the rate, which comes late."""
 
@@ -72,14 +59,12 @@ def _is_what_a_run_prints(block: Block, printed: str) -> None:
     assert shapes(block.text) <= shapes(printed)
 
 
-@text_block("total = content.weight")
 def _names_settings(block: Block, _printed: str) -> None:
     config = load_config(None)
     for section, key in re.findall(r"([a-z_]+)\.([a-z_]+)", block.text):
         assert hasattr(getattr(config, section), key)
 
 
-@text_block("clip((1 - noise)")
 def _is_the_formula_in_the_docstring(block: Block, _printed: str) -> None:
     def plain(text: str) -> str:
         return text.replace("noise *", "n *").replace("- noise)", "- n)").replace("*", "")
@@ -88,11 +73,19 @@ def _is_the_formula_in_the_docstring(block: Block, _printed: str) -> None:
     assert written in plain(str(style_transfer.base_image.__doc__)).replace(" ", "")
 
 
-@text_block("style_transfer.py       the run")
-@text_block("main  ")
 def _draws_files_that_exist(block: Block, _printed: str) -> None:
     for path in re.findall(r"[\w/]+(?:\.py\b|/)", block.text):
         assert (ROOT / path).exists() or (ROOT / "neural_style" / path).exists(), path
+
+
+# Blocks of text, by how they begin, and what is asked of each and of what was printed before it.
+TEXTS: dict[str, Callable[[Block, str], None]] = {
+    "adam iterations:": _is_what_a_run_prints,
+    "total = content.weight": _names_settings,
+    "clip((1 - noise)": _is_the_formula_in_the_docstring,
+    "style_transfer.py       the run": _draws_files_that_exist,
+    "main  ": _draws_files_that_exist,
+}
 
 
 class Project:
