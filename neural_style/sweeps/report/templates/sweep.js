@@ -87,7 +87,10 @@
     const meaning = byId(button.getAttribute("aria-describedby"));
     if (!meaning) return;
     const direction = meaning.previousElementSibling.querySelector(".direction").textContent;
-    const show = () => { line.textContent = `${title} (${direction}): ${meaning.textContent}`; };
+    const show = () => {
+      line.textContent = `${title} (${direction}): ${meaning.textContent}`;
+      line.classList.add("told");
+    };
     for (const kind of ["pointerenter", "focus", "click"]) button.addEventListener(kind, show);
   }
   for (const header of headers) explain(header.querySelector("button"), header.dataset.title, byId("help"));
