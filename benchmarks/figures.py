@@ -6,7 +6,8 @@
 Every row is one command, in a process of its own, on the pictures of `examples`. Its wall time is
 that of the process; the time of an iteration is the median between rows of losses.csv at the last
 scale, without the first two; memory and the loss of the saved image are those of record.json.
-Takes about ten minutes on two idle cores. Prints the table, and puts it into the page.
+Takes about ten minutes on two idle cores. Where PyTorch is installed, time_to_loss.py runs too, and
+its plot becomes benchmarks/time_to_loss.png. Prints the tables, and puts them into the page.
 """
 
 from __future__ import annotations
@@ -36,6 +37,17 @@ from neural_style.system import hardware
 PROJECT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- figures: ", "<!-- end of figures -->"
 WARM_UP = 2  # iterations
+
+LOSS_OVER_TIME = (
+    "## Loss over time",
+    "",
+    "![Loss of the saved image over seconds](../benchmarks/time_to_loss.png)",
+    "",
+    "Loss of the saved 8-bit image over seconds, from the same noise. The grey and black curves",
+    "are what the widely used tools do: PyTorch's Adam and L-BFGS without bounds.",
+    "[Benchmarks](../benchmarks/README.md) describes how it is measured.",
+    "",
+)
 
 ONE_SCALE = ("image.scales=null", "optimizer.iterations=8")
 LBFGS = "optimizer.name=lbfgs"
@@ -177,14 +189,16 @@ def headline(machine: dict[str, Any]) -> str:
 
 
 def against_torch(weights: Path, out: Path) -> str:
-    """Run time_to_loss.py on the pictures of `examples`; return its table."""
+    """Run time_to_loss.py on the pictures of `examples`; return its section, and keep its plot."""
     pictures = ["--content", "examples/photo.png", "--style", "examples/painting.png"]
     size = ["--size", "256", "--baseline-iterations", "100"]
     command = ["benchmarks/time_to_loss.py", *pictures, *size]
     run = [sys.executable, *command, "--weights", str(weights.resolve()), "--out", str(out)]
     subprocess.run(run, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
     found = json.loads((out / "time_to_loss.json").read_text(encoding="utf-8"))
+    (out / "time_to_loss.png").replace(PROJECT / "benchmarks" / "time_to_loss.png")
     lines = [
+        *LOSS_OVER_TIME,
         f"`python {' '.join(command)}`:",
         "",
         "| optimiser | iterations | seconds | lowest loss | after |",
