@@ -153,6 +153,7 @@ def changes(before: Any, now: Any, name: str = "") -> list[str]:
     if before == now:
         return []
     if name.startswith("inputs.") or name == "network":
+        name = "network.weights" if name == "network" else name
         return [f"{_OTHER_FILE}{name.removeprefix('inputs.')} has other contents"]
     key = name.removeprefix("settings.")
     return [f"{key} was {json.dumps(before)} and is {json.dumps(now)}"]
