@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
+import tifffile
 from PIL import Image
+
+from neural_style.images.profiles import srgb_profile
 
 CORPUS = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).parents[2]
@@ -55,8 +59,40 @@ def write_pictures(folder: Path) -> None:
         "bits.bmp": (grey.convert("1"), {}),
         "rgba.bmp": (rgba, {}),
     }
+    profile = other_profile()
+    pictures["profile.png"] = pictures["profile.jpg"] = rgb, {"icc_profile": profile}
+    pictures["profile.tif"] = grey, {"icc_profile": profile, "compression": "lzma"}
+    pictures["rgba.avif"] = rgba, {"quality": 50, "icc_profile": profile}
     for name, (picture, options) in pictures.items():
         picture.save(folder / name, **options)
+    pillow_heif.from_pillow(rgb).save(folder / "rgb.heic", quality=50)
+
+
+def other_profile() -> bytes:
+    """Return a profile of another space than sRGB, in which red and green change places."""
+    profile = srgb_profile()
+    return profile.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+
+
+def write_tiffs(folder: Path) -> None:
+    """Write TIFF files of 12 x 9 pixels that OpenCV and Pillow do not read."""
+    rng = np.random.default_rng(3)
+    deep = rng.integers(0, 65536, (9, 12, 4), dtype=np.uint16)
+    kinds: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        "planes": (np.moveaxis(deep, 2, 0), {"photometric": "rgb", "planarconfig": "separate"}),
+        "white": (deep[..., 0], {"photometric": "miniswhite", "predictor": True}),
+        "lab": (deep[..., :3], {"photometric": "cielab", "byteorder": ">"}),
+        "ink": (deep, {"photometric": "separated", "compression": None}),
+        "floats": (deep[..., :3] / np.float32(65535), {"photometric": "rgb", "tile": (16, 16)}),
+    }
+    for name, (samples, options) in kinds.items():
+        packed = {"compression": "zlib", "metadata": None, "software": False, **options}
+        tifffile.imwrite(folder / f"{name}.tif", samples, **packed)
+    small = deep[..., :3].astype(np.uint8)
+    with tifffile.TiffWriter(folder / "preview.tif") as writer:
+        same = {"photometric": "rgb", "metadata": None, "software": False}
+        writer.write(small[:2, :3], subfiletype=1, subifds=1, **same)
+        writer.write(small, compression="lzw", **same)
 
 
 def write_weights(folder: Path) -> None:
@@ -119,6 +155,7 @@ def main() -> None:
     """Write everything."""
     CORPUS.mkdir(exist_ok=True)
     write_pictures(CORPUS)
+    write_tiffs(CORPUS)
     write_weights(CORPUS)
     write_settings(CORPUS)
     for path in sorted(CORPUS.iterdir()):

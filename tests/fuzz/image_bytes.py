@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from .mutations import IN_PLACE, among, mended_png, mutated, samples
 
-_ENDINGS = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp")
+_ENDINGS = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".avif", ".heic")
 _TOKENS = (b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"iCCP", b"IEND")
 _TOKENS += (
     b"\xff\xc0",
@@ -20,6 +20,8 @@ _TOKENS += (
     b"\xff\xdd",
     b"\xff\xe1",
 )
+_TOKENS += (b"acsp", b"RGB ", b"GRAY", b"rXYZ", b"rTRC", b"curv", b"para", b"A2B0", b"kTRC")
+_TOKENS += (b"ispe", b"irot", b"pixi", b"colr", b"hvcC", b"av1C", b"mdat", b"iloc", b"\x01\x4a")
 _TOKENS += (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
 _TOKENS += (b"\x21\xf9\x04", b"\x21\xff\x0b", b"\x2c", b"\x3b", b"II*\0", b"MM\0*")
 _SIGNATURES = (
@@ -29,7 +31,7 @@ _SIGNATURES = (
     b"GIF89a",
     b"II*\0",
 )
-_SIGNATURES += (b"MM\0*", b"II+\0", b"BM")
+_SIGNATURES += (b"MM\0*", b"II+\0", b"BM", b"\0\0\0\x18ftypavif", b"\0\0\0\x18ftypheic")
 
 
 def inputs() -> st.SearchStrategy[bytes]:

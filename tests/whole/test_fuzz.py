@@ -17,7 +17,7 @@ from neural_style.images import read_image
 from neural_style.runs.checkpoint import decode
 from vgg19_matconvnet import read_mat
 
-PICTURES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp")
+PICTURES = (".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".avif", ".heic")
 
 
 @pytest.mark.parametrize("inputs", [100, pytest.param(250, marks=pytest.mark.slow)])
