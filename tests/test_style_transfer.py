@@ -334,3 +334,14 @@ def test_noise_is_white_and_gaussian_about_the_mean_and_repeats_with_its_seed():
     first, again, other = (base(None, (8, 8), seed=seed) for seed in (3, 3, 4))
     assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
+
+
+def test_16_bits_keep_the_optimised_image_and_its_loss(experiment):
+    settings = "output.depth=16", "output.image=pastiche.tif", "runtime.precision=float32"
+    run = only_run(experiment, *settings)
+    losses = json.loads((run / "record.json").read_text())["losses"]
+    # At 8 bits a channel the two differ by 6e-4.
+    assert losses["saved"]["total"] == pytest.approx(losses["lowest"]["total"], rel=2e-5)
+    assert len(np.unique(images.read_image(run / "pastiche.tif", "").rgb)) > 256
+    kept = json.loads(images.read_settings(run / "pastiche.tif") or "")
+    assert kept["settings"]["output"]["depth"] == 16

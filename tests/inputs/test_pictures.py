@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from tables import refusal
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.images import ImageError, write_image
+from neural_style.images.profiles import srgb_profile
 from neural_style.inputs.pictures import read_mask, read_pictures, take_pictures
 from neural_style.inputs.scales import at_scale
 
@@ -141,3 +143,19 @@ def test_fine_structure_is_read_for_the_styles_that_ask_for_it_unless_none_weigh
     config = masked(tmp_path, [*styles, {"path": "style", "mask": "on"}], on=(4, 6))
     taken = take_pictures(config.having({"style.weight": 0.0}), GOOD, [], None)
     assert (taken.styles, taken.masks, taken.fine) == ((), (), ())
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_pictures_become_srgb_unless_told_not_to_and_masks_are_as_stored(tmp_path, managed):
+    """By a profile in which red and green change places."""
+    profile = srgb_profile().replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ")
+    profile = profile.replace(b"?XYZ", b"gXYZ")
+    path, stored = tmp_path / "a.png", (200, 40, 10)
+    Image.new("RGB", (20, 20), stored).save(path, icc_profile=profile)
+    style = {"path": path, "fine": path, "mask": {"path": path, "color": "#c8280a"}}
+    settings = {"content": {"image": path}, "style": {"images": [style]}, "init": {"from": path}}
+    pictures = read_pictures(make_config({**settings, "image": {"color_management": managed}}))
+    expected = (40, 200, 10) if managed else stored
+    for each in (pictures.content, *pictures.styles, pictures.start, *pictures.fine):
+        assert_allclose(each, np.broadcast_to(expected, (20, 20, 3)), atol=1)
+    assert_allclose(pictures.masks[0][0], 1)
