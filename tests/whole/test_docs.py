@@ -79,5 +79,8 @@ def test_the_tables_of_options_measures_and_requirements_are_complete(capsys):
     formats = re.findall(r"[A-Z][A-Za-z]+", SUPPORTED)
     own = pages.read(ROOT / "docs" / "usage.md").split("## Your own pictures")[1].split("\n## ")[0]
     assert set(formats) <= set(re.findall(r"\w+", own))
+    presets = len(list((ROOT / "experiments" / "presets").glob("*.yaml")))
+    assert f"[one of {presets}](" in pages.read(README)
+    assert f"has {presets} objectives" in pages.read(ROOT / "docs" / "papers.md")
     optional = {path.name for path in ROOT.glob("requirements-*.txt")}
     assert first_cells("install.md", "Optional parts") == optional
