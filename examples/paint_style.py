@@ -187,7 +187,8 @@ def light(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.rint(small), 0, 255).astype(np.uint8)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Paint the picture and write it."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--times", type=int, default=1, help="the width over 640 px (1)")
     options.add_argument("--out", type=Path, default=Path(__file__).with_name("painting.png"))
@@ -198,3 +199,7 @@ if __name__ == "__main__":
     picture = light(paint(generator, given.times), generator)
     if not (given.out.parent.is_dir() and cv2.imwrite(str(given.out), picture[..., ::-1])):
         options.error(f"--out: {given.out} cannot be written; name a picture in a folder there is")
+
+
+if __name__ == "__main__":
+    main()
