@@ -68,8 +68,8 @@ def read_image(path: Path, key: str, max_pixels: int = MAX_PIXELS, managed: bool
     Args:
         path: The file.
         key: The config key that names it, with which messages begin.
-        max_pixels: More are refused by its header. Reading takes 16 bytes of memory for each, or 32
-            with transparency.
+        max_pixels: More are refused by its header. Reading takes 16 bytes of memory for each, 32
+            with transparency, and up to 40 from a TIFF file; converting a profile 300 MB at most.
         managed: Convert the colours of an embedded profile to sRGB, and say so once. Otherwise the
             values are those of the file, which labels in a mask are meant by.
 

@@ -75,7 +75,7 @@ class Profile:
         # LittleCMS replaces a curve of grey by a coarse table, wrong by up to 10 of 255.
         shallow = samples.dtype == np.uint8 and white == 255
         if self._curves and (self.space == "grey" or not shallow):
-            return self._by_formula(samples / np.float32(white))
+            return self._by_formula(samples, white)
         if shallow:
             return self._at_8_bits(samples)
         if importlib.util.find_spec("imagecodecs"):
@@ -112,25 +112,34 @@ class Profile:
         from PIL import Image
 
         mode = _MODES[self.space][0]
-        size = samples.shape[1], samples.shape[0]
-        given = Image.frombytes(mode, size, np.ascontiguousarray(samples).tobytes())
-        rgb = np.asarray(self.transform.apply(given), np.float32)
-        return np.repeat(rgb[..., 1:2], 3, axis=2) if self.space == "grey" else rgb
+
+        @each_pixel
+        def converted(samples: np.ndarray) -> np.ndarray:
+            size = samples.shape[1], samples.shape[0]
+            given = Image.frombytes(mode, size, np.ascontiguousarray(samples).tobytes())
+            rgb = np.asarray(self.transform.apply(given), np.float32)
+            return np.repeat(rgb[..., 1:2], 3, axis=2) if self.space == "grey" else rgb
+
+        return converted(samples)
 
     def _at_16_bits(self, samples: np.ndarray, white: float) -> np.ndarray:
         import imagecodecs
 
-        deep = np.rint(samples * np.float64(65535 / white)).astype(np.uint16)
-        rgb = imagecodecs.cms_transform(
-            deep[..., 0] if self.space == "grey" else deep,
-            self.data,
-            srgb_profile(),
-            colorspace={"grey": "gray"}.get(self.space, self.space),
-            outcolorspace="rgb",
-            intent=_INTENT,
-            flags=_BLACK_POINT_COMPENSATION,
-        )
-        return (rgb / np.float32(257)).astype(np.float32)
+        @each_pixel
+        def converted(samples: np.ndarray) -> np.ndarray:
+            deep = np.rint(samples * np.float64(65535 / white)).astype(np.uint16)
+            rgb = imagecodecs.cms_transform(
+                deep[..., 0] if self.space == "grey" else deep,
+                self.data,
+                srgb_profile(),
+                colorspace={"grey": "gray"}.get(self.space, self.space),
+                outcolorspace="rgb",
+                intent=_INTENT,
+                flags=_BLACK_POINT_COMPENSATION,
+            )
+            return (rgb / np.float32(257)).astype(np.float32)
+
+        return converted(samples)
 
     @cached_property
     def _curves(self) -> tuple[tuple[Curve, ...], np.ndarray] | None:
@@ -152,17 +161,18 @@ class Profile:
             return None
         return curves, np.array([each[0] for each in colorants if each]).T
 
-    def _by_formula(self, samples: np.ndarray) -> np.ndarray:
+    def _by_formula(self, samples: np.ndarray, white: float) -> np.ndarray:
         assert self._curves is not None
         curves, matrix = self._curves
 
         @each_pixel
         def converted(samples: np.ndarray) -> np.ndarray:
-            linear = np.stack([f(samples[..., i]) for i, f in enumerate(curves)], axis=-1)
-            return rgb_of_xyz(linear @ matrix.T)
+            shares = samples / np.float64(white)
+            linear = np.stack([f(shares[..., i]) for i, f in enumerate(curves)], axis=-1)
+            rgb = rgb_of_xyz(linear @ matrix.T)
+            return np.repeat(rgb[..., 1:2], 3, axis=2) if self.space == "grey" else rgb
 
-        rgb = converted(samples)
-        return np.repeat(rgb[..., 1:2], 3, axis=2) if self.space == "grey" else rgb
+        return converted(samples)
 
 
 @lru_cache(maxsize=8)
@@ -206,7 +216,7 @@ def _tags(data: bytes) -> dict[bytes, bytes]:
 
 
 def _curve(element: bytes) -> Curve:
-    """Return a curve of values from 0 to 1 (ICC.1:2022, 10.6 and 10.18).
+    """Return a curve of values from 0 to 1, float64 (ICC.1:2022, 10.6 and 10.18).
 
     Raises:
         struct.error: It is none, or cut.
@@ -214,10 +224,10 @@ def _curve(element: bytes) -> Curve:
     kind, _, first = struct.unpack_from(">4s4sI", element)
     if kind == b"curv":
         if first == 0:
-            return lambda x: x.astype(np.float64)
+            return lambda x: x
         table = np.array(struct.unpack_from(f">{first}H", element, 12), np.float64)
         if first == 1:
-            return lambda x: x.astype(np.float64) ** (table[0] / 256)
+            return lambda x: x ** (table[0] / 256)
         places = np.linspace(0, 1, first)
         return lambda x: np.interp(x, places, table / 65535)
     function = first >> 16
@@ -239,7 +249,6 @@ def _parametric(function: int, given: np.ndarray) -> Curve:
         c, f = 0.0, e
 
     def curve(x: np.ndarray) -> np.ndarray:
-        wide = x.astype(np.float64)
-        return np.where(wide >= d, np.maximum(a * wide + b, 0) ** g + e, c * wide + f)
+        return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)
 
     return curve

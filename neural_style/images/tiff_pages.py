@@ -42,6 +42,7 @@ _PHOTOMETRICS = {
 _RAW = (32803, 34892)
 _COLOURS = {RGB: 3, CMYK: 4, YCBCR: 3, CIELAB: 3, ICCLAB: 3}  # channels; 1 of the others
 _DNG_VERSION = 50706
+_CR2 = b"CR"  # of Canon's raw files, behind the address of the first page
 DEFLATE, LZMA, _ZSTANDARD = (8, 32946, 50013), 34925, (34926, 50000)
 # What tifffile decodes to samples as stored: no compression, fax, LZW, PackBits, deflate, LZMA,
 # Zstandard, WebP and LERC. JPEG, which is decoded to colours, is left to libtiff.
@@ -127,6 +128,8 @@ def open_page(encoded: np.ndarray, max_pixels: int) -> Page:
     """
     from tifffile import TiffFile
 
+    if bytes(encoded[8:10]) == _CR2 and encoded[2] == 42:
+        raise HeaderError(_raw(""))
     with quiet():
         try:
             return _full_page(TiffFile(io.BytesIO(encoded.data)), encoded.size, max_pixels)
@@ -137,25 +140,25 @@ def open_page(encoded: np.ndarray, max_pixels: int) -> Page:
 
 
 def _full_page(file: Any, length: int, max_pixels: int) -> Page:
-    first = file.pages[0]
+    first, within = file.pages[0], []
+    if first.subifds:
+        within = [_page(each) for each in list(first.pages)[:_PAGES] if not _is_reduced(each)]
+    shown = f" and a preview of {first.imagewidth} x {first.imagelength} pixels"
+    page = _page(first)
+    if page.photometric in _RAW:
+        raise HeaderError(_raw(""))
+    if any(each.photometric in _RAW for each in within) or _DNG_VERSION in first.tags:
+        raise HeaderError(_raw(shown))
     if not _is_reduced(first):
-        page = _page(first)
-        if page.photometric in _RAW or _DNG_VERSION in first.tags:
-            raise HeaderError(_raw(""))
         check_size(_sides(page), length, max_pixels)
         return page
-    preview = f" and a preview of {first.imagewidth} x {first.imagelength} pixels"
-    beside = [file.pages[i] for i in range(1, min(_PAGES, len(file.pages)))]
-    within = list(first.pages)[:_PAGES] if first.subifds else []
-    full = [_page(each) for each in (*beside, *within) if not _is_reduced(each)]
-    shown = _page(first)
-    if _DNG_VERSION in first.tags or any(page.photometric in _RAW for page in full):
-        raise HeaderError(_raw(preview))
-    for page in full:
-        if page.colours < shown.colours:  # a mosaic of colours that is declared as grey
-            raise HeaderError(_raw(preview))
-        check_size(_sides(page), length, max_pixels)
-        return page
+    following = range(1, min(_PAGES, len(file.pages)))
+    beside = [_page(file.pages[i]) for i in following if not _is_reduced(file.pages[i])]
+    for full in (*beside, *within):
+        if full.photometric in _RAW or full.colours < page.colours:  # declared as grey
+            raise HeaderError(_raw(shown))
+        check_size(_sides(full), length, max_pixels)
+        return full
     raise HeaderError(
         f"holds a preview of {first.imagewidth} x {first.imagelength} pixels alone; export the "
         "full picture as a TIFF or PNG file"

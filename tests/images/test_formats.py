@@ -159,6 +159,12 @@ def test_tiff_files_that_begin_with_a_preview_give_the_full_picture_or_say_what_
     dng = (50706, 1, 4, (1, 4, 0, 0), True)
     of_pages(path, {**PREVIEW, "extratags": [dng]}, inside=(FULL,))
     assert fault(path) == OF_PREVIEW
+    of_pages(path, {**PREVIEW, "subfiletype": 0}, inside=(sensor,))
+    assert fault(path) == OF_PREVIEW
+    data = of_pages(path, FULL).read_bytes()  # whose directory is moved to the end for Canon's mark
+    moved = data[:4] + struct.pack("<I", len(data)) + b"CR\2\0" + data[12:] + data[8:300]
+    path.write_bytes(moved)
+    assert fault(path) == f"holds a camera's raw data{DEVELOP}"
     of_pages(path, sensor)
     assert fault(path) == f"holds a camera's raw data{DEVELOP}"
 
