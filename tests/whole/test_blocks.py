@@ -30,6 +30,8 @@ SMALL = ("image.size=48", "optimizer.iterations=2", "runtime.precision=float32")
 SMALLER: dict[str, tuple[Sequence[str], str]] = {
     "runtime.device=gpu": (["--set", "runtime.device=auto"], "there may be no card"),
     "sweep.executor=ray": (["--dry-run"], "a cluster takes ten seconds to start"),
+    "sweep.grid.init.noise=[0, 0.5, 1]": (["--set", "sweep.grid.init.noise=[0]"], "3 of 9 runs"),
+    "gatys2016_ratio": (["--set", "sweep.grid.content.weight=[1e-3]"], "one of four runs"),
     "runs/": ([], "continues a run that has its settings already"),
     "optimizer.iterations=150": (["--set", "optimizer.iterations=3"], "one more than before"),
 }
