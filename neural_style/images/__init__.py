@@ -14,13 +14,14 @@ from neural_style.images.io import (
     read_image,
     write_image,
 )
-from neural_style.images.resampling import fill, fit_size, gaussian_blur, resize
+from neural_style.images.resampling import fill, fill_hidden, fit_size, gaussian_blur, resize
 
 __all__ = [
     "LARGEST",
     "Encoding",
     "ImageError",
     "fill",
+    "fill_hidden",
     "fit_size",
     "gaussian_blur",
     "holds_alpha",

@@ -1,6 +1,7 @@
 """Control of the pastiche's colours: match the content's, or transfer luminance alone.
 
-All pictures are [H, W, 3], RGB, 0..255, float32; intermediate values are float64.
+All pictures are [H, W, 3], RGB, 0..255, float32; intermediate values are float64. Where alpha is
+given, the opacity of a picture's pixels, [H, W], 0..1, statistics weigh each pixel by it.
 
 Sources: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style
     Transfer", 2016 (arXiv:1606.05897), and Gatys et al., "Controlling Perceptual Factors in Neural
@@ -71,7 +72,13 @@ def each_pixel(
     return whole
 
 
-def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.ndarray:
+def match_colors(
+    style: np.ndarray,
+    content: np.ndarray,
+    method: Method,
+    style_alpha: np.ndarray | None = None,
+    content_alpha: np.ndarray | None = None,
+) -> np.ndarray:
     """Give the style image, [H, W, 3], the colours of the content image, [h, w, 3].
 
     The methods of `linear_map` match the mean and the covariance of its pixels; a style image that
@@ -80,10 +87,13 @@ def match_colors(style: np.ndarray, content: np.ndarray, method: Method) -> np.n
     channel's histogram; pixels of equal value stay equal, so that flat areas stay flat.
     """
     if method == "histogram":
-        channels = [_match_ranks(style[..., c], content[..., c]) for c in range(3)]
+        channels = [
+            _match_ranks(style[..., c], content[..., c], style_alpha, content_alpha)
+            for c in range(3)
+        ]
         return np.stack(channels, axis=2).astype(np.float32)
-    style_mean, style_covariance = _moments(style)
-    content_mean, content_covariance = _moments(content)
+    style_mean, style_covariance = _moments(style, style_alpha)
+    content_mean, content_covariance = _moments(content, content_alpha)
     matrix = linear_map(style_covariance, content_covariance, method)
 
     @each_pixel
@@ -135,16 +145,21 @@ def grey(values: np.ndarray, space: Space) -> np.ndarray:
     return np.repeat(values[..., np.newaxis], 3, axis=2).astype(np.float32)
 
 
-def match_luminance(style: np.ndarray, content: np.ndarray) -> np.ndarray:
+def match_luminance(
+    style: np.ndarray,
+    content: np.ndarray,
+    style_alpha: np.ndarray | None = None,
+    content_alpha: np.ndarray | None = None,
+) -> np.ndarray:
     """Give the style's luminance [H, W] the mean and standard deviation of the content's [h, w].
 
     As in Hertzmann et al., "Image Analogies", 2001; a constant stays constant. The result,
     [H, W], float32, is not clipped.
     """
-    deviation = style.std(dtype=np.float64)
-    scale = content.std(dtype=np.float64) / deviation if deviation > _SINGULAR**0.5 else 0.0
-    centred = style - style.mean(dtype=np.float64)
-    return (centred * scale + content.mean(dtype=np.float64)).astype(np.float32)
+    style_mean, deviation = _mean_and_deviation(style, style_alpha)
+    content_mean, content_deviation = _mean_and_deviation(content, content_alpha)
+    scale = content_deviation / deviation if deviation > _SINGULAR**0.5 else 0.0
+    return ((style - style_mean) * scale + content_mean).astype(np.float32)
 
 
 def preserve_luminance(pastiche: np.ndarray, content: np.ndarray, space: Space) -> np.ndarray:
@@ -200,27 +215,69 @@ def encode_srgb(linear: np.ndarray) -> np.ndarray:
     return 255 * np.where(linear > 0.0031308, curved, 12.92 * linear)
 
 
-def _match_ranks(style: np.ndarray, content: np.ndarray) -> np.ndarray:
+def _match_ranks(
+    style: np.ndarray,
+    content: np.ndarray,
+    style_alpha: np.ndarray | None,
+    content_alpha: np.ndarray | None,
+) -> np.ndarray:
     """Match the histogram of one channel, [H, W], to that of another, [h, w].
 
     A value that fills the ranks p to q of the style becomes the mean of the content's quantiles
-    from p to q. So the mean over all is the content's.
+    from p to q. So the mean over all is the content's. A value of hidden pixels alone fills no
+    ranks, and lies between the visible values around it.
     """
-    _, index, counts = np.unique(style, return_inverse=True, return_counts=True)
+    values, index = np.unique(style, return_inverse=True)
+    weights = None if style_alpha is None else style_alpha.ravel().astype(np.float64)
+    counts = np.bincount(index.ravel(), weights)
     # The integral of the quantile function is linear between knots, one for each content pixel.
-    integral = np.concatenate([[0], np.cumsum(np.sort(content, axis=None), dtype=np.float64)])
-    ranks = np.concatenate([[0], np.cumsum(counts)]) * (content.size / style.size)
-    means = np.diff(np.interp(ranks, np.arange(content.size + 1), integral)) / np.diff(ranks)
+    knots, integral = _quantile_integral(content, content_alpha)
+    ranks = np.concatenate([[0], np.cumsum(counts)])
+    ranks = ranks * (knots[-1] / ranks[-1])
+    seen = counts > 0
+    means = np.diff(np.interp(ranks, knots, integral))[seen] / np.diff(ranks)[seen]
+    if not seen.all():
+        means = np.interp(values, values[seen], means)
     return means[index].reshape(style.shape)
 
 
-def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _quantile_integral(
+    values: np.ndarray, alpha: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of the weights, and of the values, of ever more values in rising order."""
+    if alpha is None:
+        ordered, weights = np.sort(values, axis=None), np.ones(values.size)
+    else:
+        order = np.argsort(values, axis=None, kind="stable")
+        ordered, weights = values.ravel()[order], alpha.ravel()[order].astype(np.float64)
+    knots, integral = np.cumsum(weights), np.cumsum(weights * ordered)
+    return np.concatenate([[0], knots]), np.concatenate([[0], integral])
+
+
+def _mean_and_deviation(values: np.ndarray, alpha: np.ndarray | None) -> tuple[float, float]:
+    if alpha is None:
+        return values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    mean = np.average(values.astype(np.float64), weights=alpha)
+    return mean, np.average(np.square(values - mean), weights=alpha) ** 0.5
+
+
+def _moments(image: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean, [3], and the covariance, [3, 3], of the pixels of a picture."""
-    parts = [image[rows].reshape(-1, 3) for rows in strips(image)]
-    number = sum(map(len, parts))
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / number
-    centred = (part.astype(np.float64) - mean for part in parts)
-    return mean, sum(part.T @ part for part in centred) / number
+    if alpha is None:
+        parts = [image[rows].reshape(-1, 3) for rows in strips(image)]
+        number = sum(map(len, parts))
+        mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / number
+        centred = (part.astype(np.float64) - mean for part in parts)
+        return mean, sum(part.T @ part for part in centred) / number
+
+    def weighed() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for rows in strips(image):
+            yield image[rows].reshape(-1, 3), alpha[rows].reshape(-1).astype(np.float64)
+
+    number = alpha.sum(dtype=np.float64)
+    mean = sum(weights @ part for part, weights in weighed()) / number
+    squares = ((part - mean).T * weights @ (part - mean) for part, weights in weighed())
+    return mean, sum(squares) / number
 
 
 def _roots(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

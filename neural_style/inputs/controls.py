@@ -33,15 +33,23 @@ def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
     `match` gives the style images the content's colours. `luminance_only` turns all pictures grey;
     the styles' luminance gets the content's mean and deviation.
     """
-    content = pictures.content
+    content, seen = pictures.content, pictures.alphas.content
+    if seen is not None and seen.min() == 1:
+        seen = None
     if control.preserve == "match":
-        matched = (color.match_colors(s, content, control.match) for s in pictures.styles)
+        matched = (
+            color.match_colors(style, content, control.match, alpha, seen)
+            for style, alpha in zip(pictures.styles, pictures.style_alphas, strict=True)
+        )
         return replace(pictures, styles=tuple(matched))
     if control.preserve != "luminance_only":
         return pictures
     light = color.luminance(content, control.space)
     own = (color.luminance(style, control.space) for style in pictures.styles)
-    styles = (color.match_luminance(each, light) for each in own)
+    styles = (
+        color.match_luminance(each, light, alpha, seen)
+        for each, alpha in zip(own, pictures.style_alphas, strict=True)
+    )
     return replace(
         pictures,
         content=color.grey(light, control.space),
@@ -63,13 +71,18 @@ def as_compared(control: ColorControl, image: np.ndarray) -> np.ndarray:
     return color.grey(color.luminance(image, control.space), control.space)
 
 
-def restore_color(control: ColorControl, pastiche: np.ndarray, content: np.ndarray) -> np.ndarray:
+def restore_color(
+    control: ColorControl,
+    pastiche: np.ndarray,
+    content: np.ndarray,
+    alpha: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the pastiche, RGB, 0..255, [H, W, 3], with the chroma of the content image, which is
-    of any size, under `luminance` and `luminance_only`.
+    of any size, under `luminance` and `luminance_only`. `alpha` is the content's opacity.
     """
     if control.preserve not in ("luminance", "luminance_only"):
         return pastiche
-    fitted = images.resize(content, (pastiche.shape[0], pastiche.shape[1]))
+    fitted = images.resize(content, (pastiche.shape[0], pastiche.shape[1]), alpha)
     return color.preserve_luminance(pastiche, fitted, control.space)
 
 

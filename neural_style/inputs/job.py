@@ -20,7 +20,13 @@ from neural_style.images.io import check_sides
 from neural_style.inputs import scales
 from neural_style.inputs.controls import check_fine, is_grey, settings_for
 from neural_style.inputs.guidance import guides_of
-from neural_style.inputs.pictures import Pictures, read_pictures
+from neural_style.inputs.pictures import (
+    Alphas,
+    Pictures,
+    check_histogram,
+    read_pictures,
+    seen_through,
+)
 from neural_style.inputs.scales import Scale, Sizes
 from neural_style.inputs.terms import spec_of
 from neural_style.inputs.weights import FoundWeights, find_weights
@@ -81,7 +87,7 @@ class Job:
     @cached_property
     def spec(self) -> ObjectiveSpec:
         """The run's own objective."""
-        return spec_of(self.config)
+        return spec_of(self.config, guided=bool(self.pictures.masks))
 
     @cached_property
     def grey(self) -> bool:
@@ -131,8 +137,11 @@ class Job:
         if fine is None:
             raise ValueError(f"style.images[{index}] names no fine structure")
         longest = max(1, round(asked.scale * self.scales[-1].longest))
-        settings = settings_for(self.config, longest)
-        return Job(settings, Pictures(self.pictures.styles[index], (fine,)), self.weights)
+        seen = self.pictures.alphas
+        alphas = Alphas(self.pictures.style_alphas[index], seen.fine and (seen.fine[index],))
+        masks = seen_through((), alphas.styles)
+        pictures = Pictures(self.pictures.styles[index], (fine,), alphas=alphas, masks=masks)
+        return Job(settings_for(self.config, longest), pictures, self.weights)
 
     def having(self, changes: Mapping[str, Any]) -> Job:
         """Return the job with other settings, by their dotted keys; see `Config.having`."""
@@ -193,6 +202,7 @@ class JobReader:
             if notice not in self._notices:
                 log.warning("%s", notice)
                 self._notices.add(notice)
+        check_histogram(config, pictures)
         job = Job(config, pictures, network.weights)
         try:
             self._check(job)

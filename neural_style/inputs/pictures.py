@@ -1,10 +1,14 @@
-"""The pictures and masks of a run, read from the config's paths or taken from arrays."""
+"""The pictures and masks of a run, read from the config's paths or taken from arrays.
+
+Colours that transparency hides are replaced, as soon as a picture is read, by those around them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +17,29 @@ from neural_style import images
 from neural_style.config import Config, StyleImage
 from neural_style.config.terms import Mask
 from neural_style.errors import InputError
+from neural_style.inputs.segmentation import TOLERANCE, find_regions
 from neural_style.text import printable
 
-TOLERANCE = 48.0  # largest difference of a channel from a segmentation's colour that still counts
+COLOURED = 48.0  # difference of the channels of a pixel that no grey mask has
+
+_Optional: TypeAlias = "tuple[np.ndarray | None, ...]"
+Masks: TypeAlias = "tuple[tuple[np.ndarray | None, np.ndarray | None], ...]"
+
+
+@dataclass(frozen=True)
+class Alphas:
+    """Opacity of the pixels of pictures, [H, W], 0..1, float32; None where all are opaque.
+
+    Attributes:
+        content: The content image's, which the result has too; it may be 1 all over.
+        styles, fine: Each style's and each fine structure's. Empty if all are opaque.
+        start: The start image's.
+    """
+
+    content: np.ndarray | None = None
+    styles: _Optional = ()
+    start: np.ndarray | None = None
+    fine: _Optional = ()
 
 
 @dataclass(frozen=True)
@@ -25,24 +49,42 @@ class Pictures:
     Attributes:
         styles: In the order of `config.style.images`.
         start: Picture that `init.from` names by its path; None for any other start.
-        alpha: The content image's transparency, 0..1, [H, W], if it has one.
+        alphas: Opacity of the pictures, each of the size of its own.
         fine: For each style, the picture whose fine structure it is painted in first, or None.
             Empty if there are none.
         masks: For each style, where in the pastiche it is painted and which part of its image is
-            taken, [H, W], 0..1; None is everywhere. Empty if there are no masks.
+            taken, [H, W], 0..1; None is everywhere. Empty if there are no masks. The transparency
+            of a style image is part of the latter.
     """
 
     content: np.ndarray
     styles: tuple[np.ndarray, ...]
     start: np.ndarray | None = None
-    alpha: np.ndarray | None = None
-    fine: tuple[np.ndarray | None, ...] = ()
-    masks: tuple[tuple[np.ndarray | None, np.ndarray | None], ...] = ()
+    alphas: Alphas = Alphas()
+    fine: _Optional = ()
+    masks: Masks = ()
 
     @property
     def nbytes(self) -> int:
         """Bytes of the content and style images."""
         return sum(picture.nbytes for picture in (self.content, *self.styles))
+
+    @property
+    def style_alphas(self) -> _Optional:
+        """The opacity of each style image."""
+        return self.alphas.styles or (None,) * len(self.styles)
+
+    def with_style(self, index: int, picture: np.ndarray) -> Pictures:
+        """Return the pictures with another of any size in place of a style image, and as opaque."""
+
+        def put(value: Any, values: Sequence[Any]) -> tuple[Any, ...]:
+            return (*values[:index], value, *values[index + 1 :])
+
+        alphas, alpha = self.alphas, self.style_alphas[index]
+        if alpha is not None:
+            alpha = images.resize(alpha, (picture.shape[0], picture.shape[1]))
+            alphas = replace(alphas, styles=put(alpha, alphas.styles))
+        return replace(self, styles=put(picture, self.styles), alphas=alphas)
 
 
 def read_pictures(config: Config) -> Pictures:
@@ -51,30 +93,83 @@ def read_pictures(config: Config) -> Pictures:
     Raises:
         ImageError: One cannot be read; the message begins with its key.
     """
-    most, path = config.image.max_pixels, config.init.path
-    managed = config.image.color_management
+    most, managed = config.image.max_pixels, config.image.color_management
     content = images.read_image(config.content.image, "content.image", most, managed)
-    styles = tuple(
-        images.read_image(style.path, f"style.images[{i}]", most, managed).rgb
+    rgb = content.rgb if content.alpha is None else images.fill_hidden(content.rgb, content.alpha)
+    styles, style_alphas = zip(
+        *(
+            _read_visible(config, style.path, f"style.images[{i}]")
+            for i, style in enumerate(config.style.images)
+        ),
+        strict=True,
+    )
+    path, start, start_alpha = config.init.path, None, None
+    if path:
+        start, start_alpha = _read_visible(config, path, "init.from")
+    fine, fine_alphas = _read_fine(config)
+    alphas = Alphas(content.alpha, _some(style_alphas), start_alpha, fine_alphas)
+    masks = seen_through(_read_masks(config, rgb, styles), style_alphas)
+    return Pictures(rgb, styles, start, alphas, fine, masks)
+
+
+def _read_visible(config: Config, path: Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a picture and its opacity, None where that is 1 all over; hidden colours are filled.
+
+    Raises:
+        ImageError: It cannot be read, or nothing of it is visible.
+    """
+    picture = images.read_image(path, key, config.image.max_pixels, config.image.color_management)
+    if picture.alpha is None or picture.alpha.min() == 1:
+        return picture.rgb, None
+    if not picture.alpha.any():
+        raise images.ImageError(
+            f"{key}: {printable(path)} is transparent all over; give a picture that can be seen"
+        )
+    return images.fill_hidden(picture.rgb, picture.alpha), picture.alpha
+
+
+def _read_fine(config: Config) -> tuple[_Optional, _Optional]:
+    """Read the pictures of fine structure and their opacity; both empty if there are none."""
+    if not any(style.fine for style in config.style.images):
+        return (), ()
+    pairs = (
+        _read_visible(config, style.fine, f"style.images[{i}].fine") if style.fine else (None, None)
         for i, style in enumerate(config.style.images)
     )
-    start = images.read_image(path, "init.from", most, managed).rgb if path else None
-    masks = _read_masks(config, content.rgb, styles)
-    return Pictures(content.rgb, styles, start, content.alpha, _read_fine(config), masks)
+    fine, alphas = zip(*pairs, strict=True)
+    return fine, _some(alphas)
 
 
-def _read_fine(config: Config) -> tuple[np.ndarray | None, ...]:
-    """Read the pictures of fine structure; empty if there are none."""
-    if not any(style.fine for style in config.style.images):
-        return ()
-    most, managed = config.image.max_pixels, config.image.color_management
+def check_histogram(config: Config, pictures: Pictures) -> None:
+    """Check that no style image whose histograms are compared is transparent anywhere.
 
-    def read(path: Path, key: str) -> np.ndarray:
-        return images.read_image(path, key, most, managed).rgb
+    Raises:
+        InputError: One is; the message begins with its key.
+    """
+    seen = [i for i, alpha in enumerate(pictures.style_alphas) if alpha is not None]
+    if seen and config.style.weight and config.style.statistic.get("histogram"):
+        raise InputError(
+            f"style.images[{seen[0]}]: found transparency with style.statistic: histogram, which "
+            "counts every pixel; save it on a background, or set another statistic"
+        )
 
+
+def _some(arrays: _Optional) -> _Optional:
+    return arrays if any(each is not None for each in arrays) else ()
+
+
+def seen_through(masks: Masks, alphas: _Optional) -> Masks:
+    """Return masks of which the part that is taken of each style image is also its visible part."""
+    if not _some(alphas):
+        return masks
+
+    def visible(taken: np.ndarray | None, alpha: np.ndarray | None) -> np.ndarray | None:
+        return alpha if taken is None else taken if alpha is None else taken * alpha
+
+    pairs = masks or ((None, None),) * len(alphas)
     return tuple(
-        read(style.fine, f"style.images[{i}].fine") if style.fine else None
-        for i, style in enumerate(config.style.images)
+        (painted, visible(taken, alpha))
+        for (painted, taken), alpha in zip(pairs, alphas, strict=True)
     )
 
 
@@ -97,8 +192,8 @@ def take_pictures(
     begun = None if start is None else _take_picture(start, "start")
     if not taken:
         return Pictures(picture, (), begun)
-    masks = _read_masks(config, picture, taken)
-    return Pictures(picture, taken, begun, fine=_read_fine(config), masks=masks)
+    (fine, alphas), masks = _read_fine(config), _read_masks(config, picture, taken)
+    return Pictures(picture, taken, begun, Alphas(fine=alphas), fine, masks)
 
 
 def for_styles(config: Config, number: int) -> Config:
@@ -120,51 +215,75 @@ def for_styles(config: Config, number: int) -> Config:
     return config.having({"style.images": alike})
 
 
-def read_mask(path: Path, color: str | None, key: str, max_pixels: int) -> np.ndarray:
-    """Return the mask in a file, [H, W], float32, 0..1.
+def read_mask(
+    path: Path, color: str | None, key: str, max_pixels: int, asked: Collection[str] = ()
+) -> np.ndarray:
+    """Return the mask in a file, [H, W], float32, 0..1; where it is transparent, it is 0.
 
     Args:
         path: A grey image, white where the mask is 1, or a segmentation.
         color: The segmentation's colour where the mask is 1, `#rrggbb`; None for a grey image.
         key: The config key that named it.
         max_pixels: The most pixels it may have.
+        asked: Colours that other masks are of the same file.
 
     Raises:
         InputError: It cannot be read, or no pixel has the colour.
     """
-    rgb = images.read_image(path, key, max_pixels, managed=False).rgb
+    picture = images.read_image(path, key, max_pixels, managed=False)
+    rgb, alpha = picture.rgb, picture.alpha
+    if alpha is not None:
+        rgb = np.where((alpha > 0)[..., np.newaxis], rgb, 0)
     if color is None:
-        if np.ptp(rgb, axis=2).max() > TOLERANCE:
-            raise InputError(
-                f"{key}: {printable(path)} has colours, expected greys, white where the style "
-                "counts; or give one of them, {path: ..., color: '#rrggbb'}, in quotes"
-            )
-        mask = rgb.mean(axis=2, dtype=np.float32) / 255
-        if not mask.any():
-            raise InputError(
-                f"{key}: {printable(path)} is black all over, expected white where the style counts"
-            )
-        return mask
-    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
-    chosen = np.abs(rgb - wanted).max(axis=2) <= TOLERANCE
-    if not chosen.any():
+        mask = _grey(rgb)
+    else:
+        labels = dict.fromkeys(_channels(each) for each in (color, *asked))
+        mask = find_regions(rgb, np.array([*labels]))[0]
+    if mask is None:
         raise InputError(
-            f"{key}: no pixel of {printable(path)} has the colour {color}, within {TOLERANCE:.0f}"
+            f"{key}: {printable(path)} has colours, expected greys, white where the style "
+            "counts; or give one of them, {path: ..., color: '#rrggbb'}, in quotes"
         )
-    return chosen.astype(np.float32)
+    if alpha is not None:
+        mask = mask * alpha
+    if mask.any():
+        return mask.astype(np.float32)
+    if color is None:
+        black = "black" if alpha is None else "black or transparent"
+        raise InputError(
+            f"{key}: {printable(path)} is {black} all over, expected white where the style counts"
+        )
+    raise InputError(
+        f"{key}: no pixel of {printable(path)} has the colour {color}, within {TOLERANCE}"
+    )
 
 
-def _read_masks(
-    config: Config, content: np.ndarray, styles: Sequence[np.ndarray]
-) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
+def _grey(rgb: np.ndarray) -> np.ndarray | None:
+    """Return the greys of a picture, [H, W], float32, 0..1; None if it has colours."""
+    if np.ptp(rgb, axis=2).max() > COLOURED:
+        return None
+    return rgb.mean(axis=2, dtype=np.float32) / 255
+
+
+def _channels(color: str) -> tuple[int, ...]:
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def _read_masks(config: Config, content: np.ndarray, styles: Sequence[np.ndarray]) -> Masks:
     """Read every mask and check that it has the size of its picture."""
     if not config.style.guided:
         return ()
+    asked: dict[Path, list[str]] = {}
+    for image in config.style.images:
+        for mask in (image.mask, image.from_mask):
+            if mask and mask.color:
+                asked.setdefault(mask.path, []).append(mask.color)
 
     def read(mask: Mask | None, key: str, owner: str, picture: np.ndarray) -> np.ndarray | None:
         if mask is None:
             return None
-        pixels = read_mask(mask.path, mask.color, key, config.image.max_pixels)
+        others = asked.get(mask.path, ())
+        pixels = read_mask(mask.path, mask.color, key, config.image.max_pixels, others)
         (height, width), (found_height, found_width) = picture.shape[:2], pixels.shape
         if (height, width) != (found_height, found_width):
             raise InputError(

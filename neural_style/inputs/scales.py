@@ -211,13 +211,19 @@ def sizes_at(config: Config, pictures: Pictures, longest: int | None) -> Sizes:
 def at_scale(config: Config, pictures: Pictures, longest: int | None) -> ScaledPictures:
     """Return the pictures resized to a scale; see `sizes_at`."""
     sizes = sizes_at(config, pictures, longest)
-    content = images.resize(pictures.content, sizes.content)
+    alphas = pictures.alphas
+    content = images.resize(pictures.content, sizes.content, alphas.content)
     styles = tuple(
-        (images.resize(picture, size), style.weight)
-        for (picture, style), size in zip(_styles(config, pictures), sizes.styles, strict=True)
+        (images.resize(picture, size, alpha), style.weight)
+        for (picture, style), size, alpha in zip(
+            _styles(config, pictures), sizes.styles, pictures.style_alphas, strict=True
+        )
     )
     starts = {"content": content, "style": styles[0][0] if styles else None, "noise": None}
-    start = starts.get(str(config.init.source), pictures.start)
+    named = pictures.start
+    if named is not None and alphas.start is not None:
+        named = images.fill(named, sizes.content, alphas.start)
+    start = starts.get(str(config.init.source), named)
     return ScaledPictures(content, styles, start, masks_at(config, pictures, sizes))
 
 

@@ -6,8 +6,11 @@ from neural_style.config import Config, layers_in_use
 from neural_style.objective.spec import ObjectiveSpec, in_depth_order
 
 
-def spec_of(config: Config) -> ObjectiveSpec:
-    """Return the spec of a run's graph: its layers of non-zero weight, and its formulas."""
+def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
+    """Return the spec of a run's graph: its layers of non-zero weight, and its formulas.
+
+    Pictures with masks, of files or by their transparency, are `guided`.
+    """
     content, style, variation = config.content, config.style, config.total_variation
     normalized = {"content": content.normalize_gradients, "style": style.normalize_gradients}
     return ObjectiveSpec(
@@ -18,7 +21,7 @@ def spec_of(config: Config) -> ObjectiveSpec:
         statistics=tuple(name for name, weight in style.statistic.items() if weight),
         activation_shift=style.activation_shift,
         targets=len(style.targets),
-        guided=style.guided and style.weight > 0,
+        guided=(guided or style.guided) and style.weight > 0,
         normalized=tuple(section for section, is_so in normalized.items() if is_so),
         variation_norm=variation.norm if variation.weight else None,
         variation_exponent=variation.exponent,

@@ -95,7 +95,7 @@ class RunFolder:
         Raises:
             DivergedError: The losses stayed NaN or infinite; the best image is saved.
         """
-        output, alpha = self._job.config.output, self._job.pictures.alpha
+        output, alpha = self._job.config.output, self._job.pictures.alphas.content
         if result.interrupted and result.last:
             self._checkpoints.write(result.last)
         if alpha is not None:

@@ -103,9 +103,7 @@ def _conduct(plan: Plan, run: Run, options: Namespace) -> int:
         runs = survey.runs or execution.find_runs(folder, plan.experiments, survey.fingerprints)
         execution.remove_spare_checkpoints(runs)
         jobs, problems = survey.inputs.jobs, survey.inputs.problems
-        missing = execution.missing_runs(
-            [runs[i] for i in jobs], [job.filters for job in jobs.values()]
-        )
+        missing = execution.missing_runs([runs[i] for i in jobs], [*jobs.values()])
         for i, problem in problems.items():
             execution.record_failure(runs[i], problem)
         failures = None

@@ -77,6 +77,7 @@ def check_inputs(plan: Plan, reader: JobReader) -> SweepInputs:
     """
     configs = [experiment.config for experiment in plan.experiments]
     blank = Pictures(np.zeros((1, 1, 3), np.float32), ())
+    masked = replace(blank, masks=((None, None),))  # as the graph has guides then
     jobs: dict[int, Job] = {}
     problems: dict[int, str] = {}
     for i, config in enumerate(_of_one_seed(configs)):
@@ -88,7 +89,8 @@ def check_inputs(plan: Plan, reader: JobReader) -> SweepInputs:
                 raise
             continue
         job = job.having({"init.seed": configs[i].init.seed})
-        jobs[i] = replace(job, pictures=blank, weights=replace(job.weights, layers=()))
+        left = masked if job.pictures.masks else blank
+        jobs[i] = replace(job, pictures=left, weights=replace(job.weights, layers=()))
     if not jobs:
         raise InputError(next(iter(problems.values())))
     return SweepInputs(jobs, problems)
@@ -123,7 +125,7 @@ def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> Sweep
             whole = reader.job(config)
             known[key] = predict(whole, rate), disk_bytes(whole)
         taken.append(known[key])
-    graphs = len(group([job.config for job in jobs], [job.filters for job in jobs]))
+    graphs = len(group(jobs))
     making = sum(each.seconds - START_SECONDS + RUN_SECONDS for each, _ in taken)
     return SweepEstimate(
         runs=len(taken),

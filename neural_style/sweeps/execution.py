@@ -6,7 +6,7 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,13 +111,9 @@ def find_runs(
     return found
 
 
-def missing_runs(runs: Sequence[FoundRun], filters: Sequence[Hashable]) -> list[FoundRun]:
-    """Return the runs to be made, those that share a graph and its filters next to each other.
-
-    The filters are `Job.filters` of each run.
-    """
-    groups = group([each.experiment.config for each in runs], filters)
-    ordered = [replace(runs[i], spec=spec) for spec, members in groups for i in members]
+def missing_runs(runs: Sequence[FoundRun], jobs: Sequence[Job]) -> list[FoundRun]:
+    """Return the runs to be made, those that share a graph and its filters next to each other."""
+    ordered = [replace(runs[i], spec=spec) for spec, members in group(jobs) for i in members]
     return [each for each in ordered if not each.finished]
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neural_style.config import Config, make_config
+from neural_style.config import make_config
 from neural_style.errors import DivergedError
 from neural_style.evaluation import Evaluator, open_evaluator
 from neural_style.images import read_image
-from neural_style.inputs import Job, Pictures, as_compared, spec_of
+from neural_style.inputs import Job, Pictures, as_compared
 from neural_style.inputs.weights import fit_filters
 from neural_style.objective.spec import ObjectiveSpec, depth_of, merge
 from neural_style.system.lru import LRUCache
@@ -73,11 +73,12 @@ class GraphCache:
             return pictures
 
         def paint() -> Pictures:
-            ready, styles = _with_filters(job), list(pictures.styles)
+            ready, painted = _with_filters(job), pictures
             for i, fine in enumerate(pictures.fine):
                 if fine is not None:
-                    styles[i] = self._paint(ready.fine_job(i), build, optimise, watch)
-            return replace(pictures, styles=tuple(styles), fine=())
+                    made = self._paint(ready.fine_job(i), build, optimise, watch)
+                    painted = painted.with_style(i, made)
+            return replace(painted, fine=())
 
         settings = job.config.deciding("painting")
         key = (settings, tuple(job.digests.items()), job.filters, job.weights.sha256)
@@ -138,21 +139,18 @@ def _with_filters(job: Job) -> Job:
     return replace(job, weights=fit_filters(job.config, job.weights, job.pictures))
 
 
-def group(
-    configs: Sequence[Config], filters: Sequence[Hashable] = ()
-) -> list[tuple[ObjectiveSpec, list[int]]]:
+def group(jobs: Sequence[Job]) -> list[tuple[ObjectiveSpec, list[int]]]:
     """Return the runs that share a graph: its specification, and the numbers of the runs.
 
     They share everything that shapes a graph except layers, of which the graph has all; a layer
     that a run does not use weighs 0 in it. As that costs time, the deepest layer must be the same.
-    Graphs of the same filters, which share an evaluator, follow one another. `filters` are the
-    `Job.filters` of each run; all alike if not given.
+    Graphs of the same filters, which share an evaluator, follow one another.
     """
-    filters = filters or [()] * len(configs)
     groups: dict[tuple[Any, ...], list[tuple[ObjectiveSpec, list[int]]]] = {}
-    for index, (config, own) in enumerate(zip(configs, filters, strict=True)):
-        spec = spec_of(config)
-        key = (config.deciding("graph"), max(map(depth_of, spec.layers), default=()), own)
+    for index, job in enumerate(jobs):
+        spec = job.spec
+        deepest = max(map(depth_of, spec.layers), default=())
+        key = (job.config.deciding("graph"), deepest, job.filters)
         alike = groups.setdefault(key, [])
         for i, (whole, members) in enumerate(alike):
             try:
@@ -163,8 +161,8 @@ def group(
             break
         else:
             alike.append((spec, [index]))
-    turn = {own: number for number, own in enumerate(dict.fromkeys(filters))}
+    turn = {own: number for number, own in enumerate(dict.fromkeys(job.filters for job in jobs))}
     return sorted(
         (g for alike in groups.values() for g in alike),
-        key=lambda g: (turn[filters[g[1][0]]], g[1][0]),
+        key=lambda g: (turn[jobs[g[1][0]].filters], g[1][0]),
     )

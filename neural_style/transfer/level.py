@@ -198,7 +198,8 @@ class Level:
         return rgb
 
     def _restored(self, image: np.ndarray) -> np.ndarray:
-        return restore_color(self.job.config.color, image, self.job.pictures.content)
+        own = self.job.pictures
+        return restore_color(self.job.config.color, image, own.content, own.alphas.content)
 
 
 def history_of(job: Job, resumed: Checkpoint | None) -> tuple[LossHistory, int]:

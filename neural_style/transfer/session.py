@@ -130,7 +130,8 @@ class TransferSession:
         assign_targets(run, handles, targets)
         if tiling and not isinstance(targets.content, Mapping):
             self.evaluation = tiling.evaluation(run, content, targets.content, targets.style)
-        set_guides(run, handles, [each.painted for each in guides])
+        if guides:  # the styles of one target are painted alike
+            set_guides(run, handles, [guides[first].painted for first, *_ in groups])
         set_region(run, handles, inputs.region)
         set_weights(run, handles, term_weights(config, inputs.size))
 

@@ -25,7 +25,7 @@ from neural_style.inputs.controls import (
     settings_for,
 )
 from neural_style.inputs.job import Job
-from neural_style.inputs.pictures import Pictures
+from neural_style.inputs.pictures import Alphas, Pictures
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.network.weights import VGGWeights
 from neural_style.transfer.graph_cache import GraphCache
@@ -48,7 +48,7 @@ def pictures(rng: np.random.Generator) -> Pictures:
 
     styles = colours(20, 18, 0, 255), colours(9, 33, 100, 160)
     alpha = np.ones((24, 30), np.float32)
-    return Pictures(colours(24, 30, 40, 200), styles, colours(10, 10, 0, 255), alpha=alpha)
+    return Pictures(colours(24, 30, 40, 200), styles, colours(10, 10, 0, 255), alphas=Alphas(alpha))
 
 
 TEXTURE = {"content": {"weight": 0}, "init": {"from": "noise"}}
@@ -108,7 +108,7 @@ def test_styles_alone_are_matched_to_the_content(method, pictures):
 def test_luminance_only_pictures_are_grey_and_styles_as_bright_as_the_content(space, pictures):
     asked = control(preserve="luminance_only", space=space)
     grey = recolor(asked, pictures)
-    assert grey.alpha is pictures.alpha
+    assert grey.alphas is pictures.alphas
     assert recolor(asked, Pictures(pictures.content, pictures.styles)).start is None
     for before, after in [(pictures.content, grey.content), (pictures.start, grey.start)]:
         light, own = (CONVERT[space](image)[..., 0] for image in (after, before))
@@ -155,7 +155,7 @@ def fine_job(size: int | None = 64, **runtime: str) -> Job:
     values["runtime"] |= runtime
     styles, fine = (picture(1), picture(2), picture(3)), (picture(10), None, picture(30))
     mask = np.ones((30, 40), np.float32)
-    own = Pictures(picture(0, 20, 50), styles, picture(5), mask, fine, ((mask, None),) * 3)
+    own = Pictures(picture(0, 20, 50), styles, picture(5), Alphas(mask), fine, ((mask, None),) * 3)
     return Job(make_config({**values, "network": {"pooling": "average"}}), own, vgg19())
 
 
@@ -181,7 +181,7 @@ def test_styles_with_fine_structure_are_painted_in_it_at_the_size_they_are_used_
     assert [each.config.image.size for each in transfers] == sides
     assert [style[0, 0, 0] for style in mixed.styles] == [11, 2, 33]
     assert mixed.fine == ()
-    for name in ("content", "start", "alpha", "masks"):
+    for name in ("content", "start", "alphas", "masks"):
         assert getattr(mixed, name) is getattr(job.pictures, name)
     assert paint([replace(job, pictures=mixed)]) == ([], [mixed])  # there is no more to paint
 

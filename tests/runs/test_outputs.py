@@ -12,6 +12,7 @@ from neural_style.config import make_config
 from neural_style.images import io as images
 from neural_style.inputs import Pictures
 from neural_style.inputs.job import Job
+from neural_style.inputs.pictures import Alphas
 from neural_style.network.weights import VGGWeights
 from neural_style.runs import outputs
 from neural_style.runs.outputs import RunFolder, Snapshots
@@ -27,7 +28,7 @@ def a_job(alpha: np.ndarray | None = None, **output: object) -> Job:
     config = make_config({**pictures, "output": output})
     weights = VGGWeights((), np.zeros(3, np.float32), "unpublished", "0" * 64)
     digests = {"content.image": "1" * 64, "style.images[0]": "2" * 64}
-    return Job(config, Pictures(GREY, (GREY,), alpha=alpha), weights, digests)
+    return Job(config, Pictures(GREY, (GREY,), alphas=Alphas(alpha)), weights, digests)
 
 
 def a_result(totals: tuple[float, ...]) -> Result:

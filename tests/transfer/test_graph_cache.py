@@ -66,14 +66,14 @@ def test_runs_that_differ_in_what_is_fed_alone_share_a_graph(setting, base, shar
     other = config(
         **sections | {section: sections.get(section, {}) | {name: yaml.safe_load(value)}}
     )
-    members = [each for _, each in group([plain, other])]
+    members = [each for _, each in group([job(plain), job(other)])]
     assert members == ([[0, 1]] if shared else [[0], [1]])
     assert plain.deciding("graph") == other.deciding("graph") or not shared
 
 
 def test_runs_share_the_union_of_their_layers_where_the_deepest_is_the_same():
     runs = [layers("relu1_1", "relu5_1"), layers("relu3_1"), layers("relu2_1", "relu5_1")]
-    (deep, first), (shallow, second) = group([*runs, layers("relu4_2")])
+    (deep, first), (shallow, second) = group([job(each) for each in (*runs, layers("relu4_2"))])
     assert (first, second) == ([0, 2], [1, 3])
     assert deep.style_layers == ("relu1_1", "relu2_1", "relu5_1")
     assert {*spec_of(runs[0]).terms, *spec_of(runs[2]).terms} == {*deep.terms}
@@ -88,7 +88,7 @@ def test_runs_of_other_random_filters_share_no_graph_and_those_of_one_critic_are
         for padding in ("zeros", "replicate", "zeros")
         for seed in (5, 6)
     ]
-    made = group([each.config for each in runs], [each.filters for each in runs])
+    made = group(runs)
     assert [members for _, members in made] == [[0, 4], [2], [1, 5], [3]]
 
 
@@ -139,7 +139,7 @@ def test_a_graph_and_an_evaluator_serve_as_long_as_they_fit(evaluators):
     assert len(evaluators) == 1
     assert not build[-1].closed
     runs = [layers("relu1_1", "relu5_1"), layers("relu2_1", "relu5_1")]
-    [(spec, _)] = group(runs)
+    [(spec, _)] = group([job(each) for each in runs])
     before = len(build)
     for each in runs:
         graphs.open(job(each, provenance=Provenance(spec)), build)
