@@ -123,6 +123,7 @@ for _tag, (_pattern, _) in SCALARS.items():
     CoreDumper.add_implicit_resolver(_tag, _pattern, None)
 
 
+CODE = re.compile(r"[ \t]*(#[0-9A-Fa-f]{6})\b")  # of a colour, which is a comment without quotes
 _SPACELESS = re.compile(r"\s*(?:- +)*([A-Za-z_][\w.\[\]]*):([^\s:/\\].*)")
 _KEY = re.compile(r"\s*(?:- +)*(?:[\w.\[\]]+:\s+)?")
 # The parser's complaints about a value that needs quotes.
@@ -151,6 +152,12 @@ def explain(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         if number >= 0 and (written := spaced(lines[number])):
             return number + 1, f"write a space after the colon: {written}"
     what = ", ".join(filter(None, (error.context, problem)))
+    for number in range(line, context.line - 1, -1) if context and "flow" in what else ():
+        if color := re.search(rf":{CODE.pattern}", lines[number]):
+            return (
+                number + 1,
+                f"YAML takes {color[1]} as a comment; write it in quotes, '{color[1]}'",
+            )
     advice = _advice(what, lines[min(line, len(lines) - 1)])
     return line + 1, f"not valid YAML: {printable(what, _SHOWN_PROBLEM)}{advice}"
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from neural_style.config.dialect import (
+    CODE,
     MAX_NODES,
     SCALARS,
     TAG,
@@ -40,6 +41,7 @@ _TOO_LARGE = re.compile(r"\\U(?!000|0010)[0-9a-fA-F]{8}|%YAML")  # PyYAML does n
 
 # A text that YAML does not read as itself: an indicator first, a colon or a comment inside.
 _STRANGE = re.compile(r"[@`%&*!|>,\]}#]|[-?] |\[(?!.*\]$)|\{(?!.*\}$)|([\"'])(?!.*\1$)|.*(?:: | #)")
+_COLOURS = {("mask", "color"), ("from_mask", "color")}  # keys whose values begin with #
 _COMMENT = re.compile(r"[ \t]+#[^\r\n\0]*")
 
 
@@ -352,6 +354,15 @@ class _Builder:
         if pattern is None or convert is None or not pattern.match(node.value):
             self._unknown_tag(node, location)
             return None
+        if not node.value and node.style is None and location[-2:] in _COLOURS:
+            end = node.end_mark
+            color = CODE.match(end.buffer or "", end.pointer)
+            self._mistake(
+                node,
+                location,
+                "found nothing, as YAML takes what follows # as a comment; write the colour in "
+                f"quotes, '{color[1] if color else '#ffffff'}', or null for a grey image",
+            )
         try:
             return convert(node.value)
         except ValueError:  # Python does not read integers of more than 4300 digits

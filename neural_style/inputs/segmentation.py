@@ -88,12 +88,14 @@ def _exact_labels(
     own = np.isin(_codes(asked), present)
     others = _colours(np.setdiff1d(flat, _codes(asked)))
     owners = np.full(len(others), -1)
-    for i in np.flatnonzero(~own):
-        distance = np.where(owners < 0, _distance(others, asked[i]), np.inf)
-        if distance.min(initial=np.inf) <= TOLERANCE:
-            owners[distance.argmin()] = i
-        elif _distance(_colours(present), asked[i]).min() <= TOLERANCE:
-            own[i] = True
+    distances = np.array([_distance(others, each) for each in asked]).reshape(len(asked), -1)
+    distances[own] = np.inf
+    while distances.min(initial=np.inf) <= TOLERANCE:
+        i, nearest = np.unravel_index(distances.argmin(), distances.shape)
+        owners[nearest] = i
+        distances[i], distances[:, nearest] = np.inf, np.inf
+    for i in np.flatnonzero(~own & ~np.isin(np.arange(len(asked)), owners)):
+        own[i] = _distance(_colours(present), asked[i]).min() <= TOLERANCE
     return np.concatenate([asked[own], others]), np.concatenate([np.flatnonzero(own), owners])
 
 

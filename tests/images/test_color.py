@@ -223,3 +223,24 @@ def test_a_function_sees_one_strip_after_the_other(monkeypatch):
     assert_array_equal(add(picture, picture + 1, times=2), 3 * picture + 2)
     assert seen == [((2, 3), (2, 3)), ((2, 3), (2, 3)), ((1, 3), (1, 3))]
     assert add(picture[:0], picture[:0], times=2).shape == (0, 3)
+
+
+@pytest.mark.parametrize("method", ["cholesky", "pca", "transport", "histogram"])
+def test_a_pixel_counts_by_its_alpha_and_a_hidden_one_not_at_all(method, style, content, rng):
+    """As often as it is repeated."""
+    counts = [rng.integers(0, 4, picture.shape[:2]) for picture in (style, content)]
+    own, other = (count.astype(np.float32) / 3 for count in counts)
+    repeated = [
+        np.repeat(picture.reshape(-1, 3), count.ravel(), axis=0)[np.newaxis]
+        for picture, count in zip((style, content), counts, strict=True)
+    ]
+    matched = color.match_colors(style, content, method, own, other)
+    expected = color.match_colors(*repeated, method)[0]
+    seen = np.repeat(matched.reshape(-1, 3), counts[0].ravel(), axis=0)
+    assert_allclose(seen, expected, atol=0.02)
+    assert np.isfinite(matched).all()
+    lights = [color.luminance(each, "ycrcb") for each in (style, content)]
+    light = color.match_luminance(*lights, own, other)
+    expected = color.match_luminance(*(color.luminance(each, "ycrcb") for each in repeated))[0]
+    seen = np.repeat(light.ravel(), counts[0].ravel())
+    assert_allclose(seen, expected, atol=0.01)

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
-from neural_style.images import fill, fit_size, gaussian_blur, resize
+from neural_style.images import fill, fill_hidden, fit_size, gaussian_blur, resize
 
 
 def test_fit_size_gives_the_longest_side_and_keeps_the_aspect_ratio(rng):
@@ -70,3 +70,75 @@ def test_fill_covers_any_size_without_squashing(size):
 def test_fill_crops_equally_on_both_sides():
     ramp = np.broadcast_to(np.arange(40.0, dtype=np.float32)[None, :, None], (10, 40, 3))
     np.testing.assert_array_equal(fill(ramp.copy(), (10, 20)), ramp[:, 10:30])
+
+
+def hidden_by(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """An alpha with areas of 0 and of 1, and steps of 1 / 255 between."""
+    smooth = gaussian_blur(rng.normal(size=(height, width)).astype(np.float32), 2)
+    return np.rint(np.clip(3 * smooth + 0.5, 0, 1) * 255).astype(np.float32) / 255
+
+
+def test_shrunk_colours_are_means_weighed_by_alpha(rng):
+    image = rng.uniform(0, 255, (24, 40, 3)).astype(np.float32)
+    alpha = hidden_by(rng, 24, 40)
+    assert {0, 1} <= {*alpha.ravel()}
+    blocks, weights = image.reshape(6, 4, 8, 5, 3), alpha.reshape(6, 4, 8, 5, 1)
+    seen = weights.sum(axis=(1, 3))
+    expected = (blocks * weights).sum(axis=(1, 3)) / np.maximum(seen, 1e-3)
+    found = resize(image, (6, 8), alpha)
+    assert found.shape == (6, 8, 3)
+    assert_allclose(np.where(seen > 0.1, found, 0), np.where(seen > 0.1, expected, 0), atol=0.1)
+    assert_array_equal(resize(image, (6, 8), np.ones_like(alpha)), resize(image, (6, 8)))
+    assert resize(image, (24, 40), alpha) is not None
+    assert_array_equal(resize(image, (24, 40), alpha), image)
+
+
+@pytest.mark.parametrize("size", [(9, 15), (40, 70), (12, 70), (70, 12), (24, 41)])
+def test_a_cut_out_of_one_colour_keeps_it_at_every_size(size, rng):
+    """Cubic weights, negative at edges of alpha, would divide by nearly nothing."""
+    image, alpha = rng.uniform(0, 255, (24, 40, 3)).astype(np.float32), hidden_by(rng, 24, 40)
+    image[alpha > 0] = (220, 40, 40)
+    for found in (
+        resize(fill_hidden(image, alpha), size, alpha),
+        fill(fill_hidden(image, alpha), size, alpha),
+    ):
+        assert_allclose(found, np.broadcast_to(np.float32([220, 40, 40]), found.shape), atol=0.01)
+
+
+def test_an_enlarged_picture_is_cubic_where_alpha_is_constant_and_hides_what_is_faint(rng):
+    image, alpha = rng.uniform(0, 255, (20, 30, 3)).astype(np.float32), np.ones((20, 30))
+    alpha[:, 20:] = 0.5
+    found = resize(image, (60, 90), alpha.astype(np.float32))
+    expected = resize(image, (60, 90))
+    assert_allclose(found[:, :48], expected[:, :48], atol=1e-3)
+    assert_allclose(found[:, 72:], expected[:, 72:], atol=1e-3)
+    image[:], alpha[:] = 100, 1
+    image[:, 15:], alpha[:, 15:] = 255, 1 / 255  # as an eraser leaves them
+    found = resize(image, (60, 90), alpha.astype(np.float32))
+    assert np.abs(found[:, :45] - 100).max() < 2  # 26 without weights
+
+
+def test_hidden_colours_are_those_around_them(rng):
+    image, alpha = rng.uniform(0, 255, (33, 50, 3)).astype(np.float32), hidden_by(rng, 33, 50)
+    filled = fill_hidden(image, alpha)
+    other = np.where(alpha[..., None] > 0, image, rng.uniform(0, 255, image.shape))
+    assert_array_equal(fill_hidden(other.astype(np.float32), alpha), filled)
+    assert_array_equal(filled[alpha > 0], image[alpha > 0])
+    seen, hidden = image[alpha > 0], filled[alpha == 0]
+    assert (hidden >= seen.min(axis=0) - 0.01).all()
+    assert (hidden <= seen.max(axis=0) + 0.01).all()
+    assert fill_hidden(image, np.maximum(alpha, 0.1)) is image
+    grey = np.repeat(image[..., :1], 3, axis=2)
+    assert (np.ptp(fill_hidden(grey, alpha), axis=2) == 0).all()
+    nothing = fill_hidden(image, np.zeros_like(alpha))
+    assert_array_equal(nothing, np.full_like(image, 127.5))
+
+
+def test_a_gap_between_two_colours_is_filled_smoothly_from_both():
+    image, alpha = np.zeros((8, 64, 3), np.float32), np.ones((8, 64), np.float32)
+    image[:, 40:], alpha[:, 24:40] = 200, 0
+    gap = fill_hidden(image, alpha)[4, 23:41, 0]
+    assert (np.diff(gap) >= 0).all()
+    assert np.diff(gap).max() < 60
+    assert gap[1] < 50
+    assert gap[-2] > 150

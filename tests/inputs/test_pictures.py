@@ -12,8 +12,15 @@ from neural_style.config import make_config
 from neural_style.errors import InputError
 from neural_style.images import ImageError, write_image
 from neural_style.images.profiles import srgb_profile
-from neural_style.inputs.pictures import read_mask, read_pictures, take_pictures
-from neural_style.inputs.scales import at_scale
+from neural_style.inputs.pictures import (
+    Alphas,
+    Pictures,
+    check_histogram,
+    read_mask,
+    read_pictures,
+    take_pictures,
+)
+from neural_style.inputs.scales import ScaledPictures, at_scale
 
 
 def test_arrays_of_every_type_of_number_are_taken(rng):
@@ -159,3 +166,150 @@ def test_pictures_become_srgb_unless_told_not_to_and_masks_are_as_stored(tmp_pat
     for each in (pictures.content, *pictures.styles, pictures.start, *pictures.fine):
         assert_allclose(each, np.broadcast_to(expected, (20, 20, 3)), atol=1)
     assert_allclose(pictures.masks[0][0], 1)
+
+
+def left_and_right(seed: int = 0, height: int = 20, width: int = 30) -> tuple[np.ndarray, ...]:
+    """A picture, and an alpha that hides the right half behind a soft edge."""
+    picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    alpha = np.clip(255 - 60 * (np.arange(width) - width // 2), 0, 255).astype(np.uint8)
+    return picture, np.repeat(alpha[None], height, axis=0)
+
+
+def save_hidden(path: Path, picture: np.ndarray, alpha: np.ndarray, hidden: int) -> Path:
+    """Write a picture whose transparent pixels have a colour that only Pillow shows."""
+    if path.suffix == ".gif":
+        seen = Image.fromarray(picture).quantize(255)
+        index = np.where(alpha > 0, np.asarray(seen), 255)
+        drawn = Image.fromarray(index.astype(np.uint8), "P")
+        drawn.putpalette([*seen.getpalette(), *[0] * 765][:765] + [hidden] * 3)
+        drawn.save(path, transparency=255, optimize=False)
+    else:
+        colours = np.where((alpha > 0)[..., None], picture, np.uint8(hidden))
+        drawn = Image.fromarray(np.dstack([colours, alpha]))
+        drawn.save(path, **({"lossless": True, "exact": True} if path.suffix == ".webp" else {}))
+    return path
+
+
+def arrays_in(value: object) -> list[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        return [value]
+    if not isinstance(value, tuple | Pictures | Alphas | ScaledPictures):
+        return []
+    inner = value if isinstance(value, tuple) else vars(value).values()
+    return [array for each in inner for array in arrays_in(each)]
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tif", "gif"])
+def test_colours_under_alpha_0_have_no_part_in_any_picture(ending, tmp_path):
+    read = []
+    for hidden in (0, 255):
+        folder = tmp_path / f"{hidden}"
+        folder.mkdir()
+        for seed, name in enumerate(("content", "style", "fine", "start", "mask")):
+            picture, alpha = left_and_right(seed)
+            if name == "mask":
+                picture = np.repeat(picture[..., :1], 3, axis=2)
+            path = save_hidden(folder / f"{name}.{ending}", picture, alpha, hidden)
+        stored = np.asarray(Image.open(path).convert("RGBA"))
+        assert (stored[stored[..., 3] == 0] == [hidden] * 3 + [0]).all()
+        named = {name: str(folder / f"{name}.{ending}") for name in ("fine", "mask")}
+        style = {"path": str(folder / f"style.{ending}"), **named, "from_mask": named["mask"]}
+        config = make_config(
+            {
+                "content": {"image": str(folder / f"content.{ending}")},
+                "style": {"images": [style]},
+                "init": {"from": str(folder / f"start.{ending}")},
+            }
+        )
+        pictures = read_pictures(config)
+        scaled = (at_scale(config, pictures, side) for side in (12, 47))
+        read.append([*arrays_in(pictures), *(a for each in scaled for a in arrays_in(each))])
+    assert len(read[0]) == 10 + 2 * 5
+    for one, other in zip(*read, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_what_is_visible_of_a_style_image_is_the_part_that_is_taken(tmp_path):
+    picture, alpha = left_and_right()
+    save_hidden(tmp_path / "style.png", picture, alpha, 9)
+    save_hidden(tmp_path / "opaque.png", picture, np.full_like(alpha, 255), 9)
+    styles = [{"path": "style"}, {"path": "style", "from_mask": "half"}, {"path": "opaque"}]
+    config = masked(tmp_path, styles[::2], content=(20, 30), half=(20, 30))
+    seen = alpha / np.float32(255)
+    pictures = read_pictures(config)
+    assert [taken is None for _, taken in pictures.masks] == [False, True]
+    assert all(painted is None for painted, _ in pictures.masks)
+    assert_array_equal(pictures.masks[0][1], seen)
+    assert config.style.targets == ((0, 1),)  # mixed as before
+    config = masked(tmp_path, styles)
+    half = read_mask(tmp_path / "half.png", None, KEY, 999)
+    assert_allclose(read_pictures(config).masks[1][1], half * seen)
+    assert read_pictures(masked(tmp_path, styles[2:])).masks == ()
+
+
+def test_a_picture_of_which_nothing_is_visible_is_refused_but_for_the_content(tmp_path):
+    picture, alpha = left_and_right()
+    for name in ("content", "style", "none"):
+        shown = 0 * alpha if name != "style" else alpha + 255 - alpha
+        path = save_hidden(tmp_path / f"{name}.png", picture, shown, 9)
+    told = f"{path} is transparent all over; give a picture that can be seen"
+    for key, styles, start in (
+        ("style.images[1]", [{"path": "style"}, {"path": "none"}], "content"),
+        ("style.images[0].fine", [{"path": "style", "fine": "none"}], "content"),
+        ("init.from", [{"path": "style"}], path),
+    ):
+        config = masked(tmp_path, styles).having({"init.from": start})
+        assert refusal(ImageError, read_pictures, config) == f"{key}: {told}"
+    content = read_pictures(masked(tmp_path, [{"path": "style"}])).content
+    assert_array_equal(content, np.full_like(content, 127.5))
+
+
+def test_a_mask_is_grey_times_alpha_and_a_label_too(tmp_path):
+    alpha = np.uint8([[0, 0, 51, 255]])
+    for colours, color, expected in (
+        ([[255] * 3] * 4, None, [0, 0, 0.2, 1]),
+        ([[255, 0, 0], [255] * 3, [255] * 3, [51] * 3], None, [0, 0, 0.2, 0.2]),
+        ([[220, 40, 40]] * 3 + [[0] * 3], "#dc2828", [0, 0, 0.2, 0]),
+    ):
+        pixels = np.dstack([np.uint8([colours]), alpha])
+        Image.fromarray(pixels).save(tmp_path / "mask.png")
+        mask = read_mask(tmp_path / "mask.png", color, KEY, 99)
+        assert mask.dtype == np.float32
+        assert_allclose(mask, [expected], rtol=1e-6)
+    Image.fromarray(np.dstack([np.uint8([[[255] * 3] * 4]), 0 * alpha])).save(tmp_path / "mask.png")
+    message = refusal(InputError, read_mask, tmp_path / "mask.png", None, KEY, 99)
+    assert "is black or transparent all over, expected white" in message
+
+
+def test_colours_that_other_styles_ask_of_the_same_file_are_labels_of_it(tmp_path):
+    """In a JPEG file, 37 steps apart."""
+    labels = np.full((20, 30, 3), 153, np.uint8)
+    labels[:, 14:, 0] = 190
+    file = tmp_path / "labels.jpg"
+    Image.fromarray(labels).save(file, quality=90)
+    write_image(tmp_path / "content.png", labels.astype(np.float32))
+    style = {"path": str(tmp_path / "content.png")}
+    styles = [
+        style | {"mask": {"path": str(file), "color": "#999999"}},
+        style | {"from_mask": {"path": str(file), "color": "#be9999"}},
+        style,
+    ]
+    content = {"image": str(tmp_path / "content.png")}
+    config = make_config({"content": content, "style": {"images": styles}})
+    (left, _), (_, right), _ = read_pictures(config).masks
+    assert_array_equal(left, 1 - right)
+    assert_array_equal(left[:, 2:12], 1)
+    assert_array_equal(right[:, 18:], 1)
+
+
+def test_histograms_of_a_transparent_style_image_are_refused(tmp_path):
+    picture, alpha = left_and_right()
+    save_hidden(tmp_path / "style.png", picture, alpha, 9)
+    config = masked(tmp_path, [{"path": "style"}], content=(20, 30))
+    check_histogram(config, read_pictures(config))
+    config = config.having({"style.statistic": {"gram": 1, "histogram": 0.1}})
+    assert refusal(InputError, check_histogram, config, read_pictures(config)) == (
+        "style.images[0]: found transparency with style.statistic: histogram, which counts every "
+        "pixel; save it on a background, or set another statistic"
+    )
+    check_histogram(config.having({"style.weight": 0.0}), read_pictures(config))
