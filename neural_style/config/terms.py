@@ -25,7 +25,7 @@ class Content(Section):
     """What the pastiche shows."""
 
     image: paths.AbsolutePath = Field(default_factory=lambda: SHIPPED / "examples" / "photo.png")
-    """Path of the content image."""
+    """Path of the content image. Its transparency is the result's; hidden colours have no part."""
     layers: values.Layers = Field(default={"relu4_2": 1})
     """Layers compared with the content image, each with its weight."""
     weight: values.Weight = 5.0
@@ -41,9 +41,11 @@ class Mask(Section):
     """A part of an image."""
 
     path: paths.AbsolutePath
-    """Path of a grey image, white inside the mask, or of a colour-coded segmentation."""
+    """Path of a grey image, white inside the mask, or of a colour-coded segmentation. Transparent
+    pixels are outside."""
     color: values.Color = None
-    """Colour of the mask in the segmentation; null for a grey image."""
+    """Colour of the mask in the segmentation, in quotes; null for a grey image. A pixel belongs to
+    the nearest of the colours that the file is asked for or has."""
 
 
 def _bare_path(value: object) -> object:
@@ -68,7 +70,7 @@ class StyleImage(Section):
     """One of the images whose style is mixed."""
 
     path: paths.AbsolutePath
-    """Path of the style image."""
+    """Path of the style image, whose visible part is used."""
     weight: values.Weight = 1.0
     """Share of this image; the shares of all images are normalised to sum to 1."""
     scale: values.Positive = 1.0

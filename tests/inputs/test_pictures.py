@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cut_outs import left_and_right, save_hidden
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from tables import refusal
@@ -168,28 +169,6 @@ def test_pictures_become_srgb_unless_told_not_to_and_masks_are_as_stored(tmp_pat
     assert_allclose(pictures.masks[0][0], 1)
 
 
-def left_and_right(seed: int = 0, height: int = 20, width: int = 30) -> tuple[np.ndarray, ...]:
-    """A picture, and an alpha that hides the right half behind a soft edge."""
-    picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    alpha = np.clip(255 - 60 * (np.arange(width) - width // 2), 0, 255).astype(np.uint8)
-    return picture, np.repeat(alpha[None], height, axis=0)
-
-
-def save_hidden(path: Path, picture: np.ndarray, alpha: np.ndarray, hidden: int) -> Path:
-    """Write a picture whose transparent pixels have a colour that only Pillow shows."""
-    if path.suffix == ".gif":
-        seen = Image.fromarray(picture).quantize(255)
-        index = np.where(alpha > 0, np.asarray(seen), 255)
-        drawn = Image.fromarray(index.astype(np.uint8), "P")
-        drawn.putpalette([*seen.getpalette(), *[0] * 765][:765] + [hidden] * 3)
-        drawn.save(path, transparency=255, optimize=False)
-    else:
-        colours = np.where((alpha > 0)[..., None], picture, np.uint8(hidden))
-        drawn = Image.fromarray(np.dstack([colours, alpha]))
-        drawn.save(path, **({"lossless": True, "exact": True} if path.suffix == ".webp" else {}))
-    return path
-
-
 def arrays_in(value: object) -> list[np.ndarray]:
     if isinstance(value, np.ndarray):
         return [value]
@@ -202,8 +181,8 @@ def arrays_in(value: object) -> list[np.ndarray]:
 @pytest.mark.parametrize("ending", ["png", "webp", "tif", "gif"])
 def test_colours_under_alpha_0_have_no_part_in_any_picture(ending, tmp_path):
     read = []
-    for hidden in (0, 255):
-        folder = tmp_path / f"{hidden}"
+    for hidden in ((0, 0, 0), (255, 0, 255)):
+        folder = tmp_path / f"{hidden[0]}"
         folder.mkdir()
         for seed, name in enumerate(("content", "style", "fine", "start", "mask")):
             picture, alpha = left_and_right(seed)
@@ -211,7 +190,7 @@ def test_colours_under_alpha_0_have_no_part_in_any_picture(ending, tmp_path):
                 picture = np.repeat(picture[..., :1], 3, axis=2)
             path = save_hidden(folder / f"{name}.{ending}", picture, alpha, hidden)
         stored = np.asarray(Image.open(path).convert("RGBA"))
-        assert (stored[stored[..., 3] == 0] == [hidden] * 3 + [0]).all()
+        assert (stored[stored[..., 3] == 0] == [*hidden, 0]).all()
         named = {name: str(folder / f"{name}.{ending}") for name in ("fine", "mask")}
         style = {"path": str(folder / f"style.{ending}"), **named, "from_mask": named["mask"]}
         config = make_config(
@@ -231,8 +210,8 @@ def test_colours_under_alpha_0_have_no_part_in_any_picture(ending, tmp_path):
 
 def test_what_is_visible_of_a_style_image_is_the_part_that_is_taken(tmp_path):
     picture, alpha = left_and_right()
-    save_hidden(tmp_path / "style.png", picture, alpha, 9)
-    save_hidden(tmp_path / "opaque.png", picture, np.full_like(alpha, 255), 9)
+    save_hidden(tmp_path / "style.png", picture, alpha, (9, 9, 9))
+    save_hidden(tmp_path / "opaque.png", picture, np.full_like(alpha, 255), (9, 9, 9))
     styles = [{"path": "style"}, {"path": "style", "from_mask": "half"}, {"path": "opaque"}]
     config = masked(tmp_path, styles[::2], content=(20, 30), half=(20, 30))
     seen = alpha / np.float32(255)
@@ -251,7 +230,7 @@ def test_a_picture_of_which_nothing_is_visible_is_refused_but_for_the_content(tm
     picture, alpha = left_and_right()
     for name in ("content", "style", "none"):
         shown = 0 * alpha if name != "style" else alpha + 255 - alpha
-        path = save_hidden(tmp_path / f"{name}.png", picture, shown, 9)
+        path = save_hidden(tmp_path / f"{name}.png", picture, shown, (9, 9, 9))
     told = f"{path} is transparent all over; give a picture that can be seen"
     for key, styles, start in (
         ("style.images[1]", [{"path": "style"}, {"path": "none"}], "content"),
@@ -304,7 +283,7 @@ def test_colours_that_other_styles_ask_of_the_same_file_are_labels_of_it(tmp_pat
 
 def test_histograms_of_a_transparent_style_image_are_refused(tmp_path):
     picture, alpha = left_and_right()
-    save_hidden(tmp_path / "style.png", picture, alpha, 9)
+    save_hidden(tmp_path / "style.png", picture, alpha, (9, 9, 9))
     config = masked(tmp_path, [{"path": "style"}], content=(20, 30))
     check_histogram(config, read_pictures(config))
     config = config.having({"style.statistic": {"gram": 1, "histogram": 0.1}})
@@ -313,3 +292,18 @@ def test_histograms_of_a_transparent_style_image_are_refused(tmp_path):
         "pixel; save it on a background, or set another statistic"
     )
     check_histogram(config.having({"style.weight": 0.0}), read_pictures(config))
+
+
+@pytest.mark.parametrize("size", [20, 64, 150])
+def test_a_cut_out_disc_has_no_fringe(size, tmp_path):
+    """An anti-aliased one of 64 px, before green that nobody sees."""
+    rows, columns = np.mgrid[:64, :64] - 31.5
+    alpha = np.uint8(np.clip(20 * (22 - np.hypot(rows, columns)), 0, 255))
+    picture = np.full((64, 64, 3), (220, 40, 40), np.uint8)
+    save_hidden(tmp_path / "content.png", picture, alpha, (0, 255, 0))
+    save_hidden(tmp_path / "style.png", picture, alpha, (0, 255, 0))
+    config = masked(tmp_path, [{"path": "style"}])
+    scaled = at_scale(config, read_pictures(config), size)
+    for found in (scaled.content, scaled.styles[0][0]):
+        assert found.shape == (size, size, 3)
+        assert_allclose(found, np.broadcast_to(picture[0, 0], found.shape), atol=0.01)
