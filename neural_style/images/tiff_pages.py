@@ -19,10 +19,8 @@ EXTRA = "requirements-tiff.txt"
 _PAGES = 100  # at most, among which the full one is looked for
 _WIDEST = 64  # bits a pixel that count as one pixel of the limit
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB = (
-    *range(4),
-    *(5, 6, 8, 9),
-)
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
+CMYK, YCBCR, CIELAB, ICCLAB = 5, 6, 8, 9
 _PHOTOMETRICS = {
     WHITE_IS_ZERO: "grey",
     BLACK_IS_ZERO: "grey",
@@ -44,9 +42,9 @@ _COLOURS = {RGB: 3, CMYK: 4, YCBCR: 3, CIELAB: 3, ICCLAB: 3}  # channels; 1 of t
 _DNG_VERSION = 50706
 _CR2 = b"CR"  # of Canon's raw files, behind the address of the first page
 DEFLATE, LZMA, _ZSTANDARD = (8, 32946, 50013), 34925, (34926, 50000)
-# What tifffile decodes to samples as stored: no compression, fax, LZW, PackBits, deflate, LZMA,
-# Zstandard, WebP and LERC. JPEG, which is decoded to colours, is left to libtiff.
-_TIFFFILE = (1, 2, 3, 4, 5, 32773, *DEFLATE, LZMA, *_ZSTANDARD, 50001, 34887)
+# What tifffile decodes to samples as stored: no compression, LZW, PackBits, deflate, LZMA,
+# Zstandard, WebP and LERC. JPEG, which is decoded to colours, and fax are left to libtiff.
+_TIFFFILE = (1, 5, 32773, *DEFLATE, LZMA, *_ZSTANDARD, 50001, 34887)
 # What the libtiff of Pillow's wheels has.
 _PILLOW = (1, 2, 3, 4, 5, 7, 32773, *DEFLATE, LZMA, *_ZSTANDARD)
 _COMPRESSIONS = {
@@ -262,7 +260,8 @@ def is_ycbcr(page: Page) -> bool:
 def refusal(page: Page) -> HeaderError:
     """Return the error about a page that nothing here decodes."""
     advice = "export it as a TIFF or PNG file of 8 or 16 bits, grey or RGB, uncompressed"
-    if importlib.util.find_spec("imagecodecs") is None and page.compression in _TIFFFILE:
+    lacking = page.compression in _TIFFFILE and not suits_tifffile(page)
+    if lacking and importlib.util.find_spec("imagecodecs") is None:
         advice = f"pip install -r {EXTRA}, or {advice}"
     return HeaderError(f"holds {page.contents}, which is not read; {advice}")
 

@@ -120,7 +120,9 @@ def _split_alpha(
 def _looked_up(indices: np.ndarray, page: Page) -> np.ndarray:
     """Return the colours of a palette, [H, W, 3], uint16."""
     table = page.ifd.colormap
-    if table is None or table.shape != (3, 1 << page.bits) or page.bits > 8:
+    if page.bits > 8:
+        raise refusal(page)
+    if table is None or table.shape != (3, 1 << page.bits):
         raise HeaderError(DAMAGED)
     if table.max() < 256:  # written by programs that took the 16 bits for 8, as libtiff has it
         table = table * np.uint16(257)
