@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -237,7 +238,8 @@ def _plan(path: Path) -> Plan | None:
 
 
 def _furnish(folder: Path) -> None:
-    """Put what is named in the blocks beside them."""
+    """Put what is named in the blocks beside them, and mute the count of files left out."""
+    logging.getLogger("neural_style").addHandler(logging.NullHandler())
     for name in ("pictures", "again"):
         (folder / name).mkdir()
     for name in ("a.png", "b.JPG", ".c.png", "notes.txt"):
