@@ -177,7 +177,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_left(experiment, tmp_path, mon
         (None, "style.images=[{}]", "style.images[0]: no such file: {}"),
         (None, "network.weights={}", "network.weights: there is no file {}"),
         (None, "style.layers=[relu9_9]", "style.layers: unknown layer 'relu9_9'"),
-        (None, "image.size=3", "content.image: 3 x 2 px at this size"),
+        (None, "image.size=3", f"content.image: {experiment.parent}/photo.png: 3 x 2 px at this"),
         (None, "image.size=none", "image.size (--set): found 'none'"),
         (None, "runtime.device=gpu", "runtime.device: found 'gpu'"),
         (HTML, "content.image={}", "content.image: {}"),

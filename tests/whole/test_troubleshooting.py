@@ -119,7 +119,7 @@ def changed_run(project: Project) -> int:
 MISTAKES: dict[str, Callable[[Project], int]] = {
     "style.wieght (line 14): unknown key": misspelt_key,
     "content.image: no such file": with_settings("content.image=phto.png"),
-    "content.image: 40 x 15 px at this size": small_picture,
+    f"content.image: {HOME}/photo.png: 40 x 15 px at this size": small_picture,
     f"content.image: {HOME}/photo.png has more than 200 megapixels": bomb,
     "style.layers: unknown layer": with_settings("style.layers=[relu9_9]"),
     "network.weights: there is no file": with_settings("network={weights: a.mat, download: never}"),
