@@ -1,6 +1,7 @@
 """From settings to the inputs of a run: everything read, checked and brought to size.
 
 pictures      picture files, masks or arrays -> pictures
+segmentation  colour-coded masks -> the pixels of each colour
 scales        the scales of a run, and its pictures at each of them
 guidance      masks -> weights of the positions of a layer
 controls      colour control, and style images in the fine structure of others

@@ -43,6 +43,12 @@ style: // images: [{path: a, weight: 0}, {path: b, weight: 0}]
     => style.images (line 2): every image has weight 0, expected at least one above 0
 style: // images: //  - path: a //    mask: {path: m.png, color: red} => style.images[0].mask.color
     (line 4): found 'red', expected a colour such as '#ff0000' (in quotes), or null
+style: // images: // - path: a //   mask: //    path: m //    color: #Ff00aa // image: {size: 9}
+    => style.images[0].mask.color (line 6): found nothing, as YAML takes what follows # as a
+    comment; write the colour in quotes, '#Ff00aa', or null for a grey image
+style: {images: [{path: a, from_mask: {path: m, color: }}]} => style.images[0].from_mask.color
+    (line 1): found nothing, as YAML takes what follows # as a comment; write the colour in
+    quotes, '#ffffff', or null for a grey image
 style: {images: [{path: a, from_mask: {path: m.png, color: '#ff00'}}]}
     => style.images[0].from_mask.color (line 1): found '#ff00', expected a colour such as...
 style: {images: [{path: a, mask: {}}]} => style.images[0].mask (line 1): the key 'path' is missing

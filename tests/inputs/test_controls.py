@@ -104,6 +104,25 @@ def test_styles_alone_are_matched_to_the_content(method, pictures):
         assert_array_equal(after, color.match_colors(before, pictures.content, method))
 
 
+@pytest.mark.parametrize("preserve", ["match", "luminance_only"])
+def test_colours_are_matched_by_what_is_visible(preserve, pictures, rng):
+    """Of the content and of each style, whose own halves are hidden here."""
+    asked = control(preserve=preserve, match="histogram")
+    alphas = [np.zeros(each.shape[:2], np.float32) for each in (pictures.content, *pictures.styles)]
+    for alpha in alphas:
+        alpha[::2] = 1
+    seen = [each[::2] for each in (pictures.content, *pictures.styles)]
+    expected = recolor(asked, Pictures(seen[0], tuple(seen[1:]))).styles
+    noisy = [
+        np.where(alpha[..., None] > 0, each, 255).astype(np.float32)
+        for each, alpha in zip((pictures.content, *pictures.styles), alphas, strict=True)
+    ]
+    hidden = Pictures(noisy[0], tuple(noisy[1:]), alphas=Alphas(alphas[0], tuple(alphas[1:])))
+    found = recolor(asked, hidden).styles
+    for one, other in zip(found, expected, strict=True):
+        assert_allclose(one[::2], other, atol=1e-2)
+
+
 @both_spaces
 def test_luminance_only_pictures_are_grey_and_styles_as_bright_as_the_content(space, pictures):
     asked = control(preserve="luminance_only", space=space)
@@ -184,6 +203,22 @@ def test_styles_with_fine_structure_are_painted_in_it_at_the_size_they_are_used_
     for name in ("content", "start", "alphas", "masks"):
         assert getattr(mixed, name) is getattr(job.pictures, name)
     assert paint([replace(job, pictures=mixed)]) == ([], [mixed])  # there is no more to paint
+
+
+def test_a_painted_style_is_as_transparent_as_before_and_its_fine_structure_as_that():
+    job, alpha = fine_job(), np.zeros((30, 40), np.float32)
+    alpha[:, 10:] = 1
+    alphas = Alphas(styles=(alpha, None, None), fine=(None, None, alpha))
+    job = replace(job, pictures=replace(job.pictures, alphas=alphas))
+    transfers, (mixed,) = paint([job])
+    assert [each.pictures.alphas.content is None for each in transfers] == [False, True]
+    assert [each.pictures.masks for each in transfers] == [(), ((None, alpha),)]
+    assert [each.spec.guided for each in transfers] == [False, True]
+    assert [each is None for each in mixed.alphas.styles] == [False, True, True]
+    assert mixed.alphas.styles[0].shape == mixed.styles[0].shape[:2]
+    large = mixed.with_style(0, picture(9, 60, 80)).alphas.styles[0]
+    assert large.shape == (60, 80)
+    assert (large[:, :18].max(), large[:, 22:].min()) == (0, 1)
 
 
 def test_the_transfer_keeps_large_shapes_and_takes_the_first_layers_of_the_style():

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from conftest import small_layers
+from cut_outs import left_and_right, save_hidden
 from painting import write_small
 
 from neural_style.config import load_source, validate
@@ -110,6 +111,16 @@ def test_each_run_has_its_own_digests(plan, reader):
     contents = [found[i].digests["content.image"] for i in range(4)]
     assert contents[0] == contents[1] != contents[2] == contents[3]
     assert found[0].digests["style.images[0]"] == contents[2]
+
+
+def test_a_transparent_style_image_takes_another_graph(plan, look, reader, tmp_path):
+    picture, alpha = left_and_right(0, 40, 40)
+    grid = "style.images: [paint.png, cut.png], style.weight: [3, 4]"
+    plan(grid)  # writes the other pictures
+    save_hidden(tmp_path / "cut.png", picture, alpha, (0, 0, 0))
+    found = check_inputs(plan(grid), reader).jobs
+    assert [found[i].spec.guided for i in range(4)] == [False, False, True, True]
+    assert look(grid).graphs == 2
 
 
 def test_random_filters_are_drawn_once_for_all_seeds_and_not_kept(plan, look, reader, monkeypatch):

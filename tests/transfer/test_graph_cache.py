@@ -92,6 +92,15 @@ def test_runs_of_other_random_filters_share_no_graph_and_those_of_one_critic_are
     assert [members for _, members in made] == [[0, 4], [2], [1, 5], [3]]
 
 
+def test_runs_of_transparent_styles_have_another_graph_with_guides():
+    cut_out = Pictures(PICTURE, (PICTURE,), masks=((None, PICTURE[..., 0]),))
+    runs = [job(config()), job(config(), pictures=cut_out), job(config(style={"weight": 3}))]
+    assert [(spec.guided, members) for spec, members in group(runs)] == [
+        (False, [0, 2]),
+        (True, [1]),
+    ]
+
+
 class Maker(list):
     """Makes doubles of graphs or evaluators, and keeps those."""
 

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 from neural_style.config import make_config
 from neural_style.inputs import Pictures, at_scale
+from neural_style.network.weights import Relu
 from neural_style.objective import set_image, set_weights
 from neural_style.objective.losses import StyleStatistics, _moments
 from neural_style.objective.spec import ObjectiveSpec
@@ -133,6 +134,32 @@ def test_a_session_measures_once_what_it_keeps_and_digests_nothing_that_it_does_
     for _ in range(2):
         sessions[1].set_targets(config, inputs)
     assert measure.call_count == 3
+
+
+def test_what_is_transparent_of_a_style_has_no_part_in_the_mixture_of_several(rng):
+    """Which stays one target, of the positions that are visible and beyond the reach of others."""
+    style = {"layers": ["relu1_1"], "images": ["a", "b"]}
+    config = make_config({"content": {"weight": 0}, "style": style, "image": {"size": 12}})
+    alpha = np.ones((12, 12), np.float32)
+    alpha[:, 6:] = 0
+    content, cut, whole = (picture(rng, 12, 12)[0] for _ in range(3))
+    masks = ((None, alpha), (None, None))
+    found = []
+    with objective_session(ObjectiveSpec((), LAYERS[:1], guided=True)) as (session, objective, _):
+        graph = TransferSession(np.zeros(3), (Relu("relu1_1"),), objective, None, session)
+        for hidden in (0, 200):
+            cut[:, 7:] = hidden  # a kernel of 3 x 3 sees one column more
+            pictures = Pictures(content, (cut, whole), masks=masks)
+            graph.set_targets(config, at_scale(config, pictures, 12))
+            [target] = objective.style_targets["relu1_1"]
+            values = {name: fed.variable for name, fed in target.present().items()}
+            found.append(session.run(values))
+            painted = session.run(objective.guides["relu1_1"].variable)
+            assert painted.shape == (1, 12, 12, 1)
+            assert painted.min() == 1
+    assert found[0]["positions"] == (72 + 144) / 2
+    for name, value in found[0].items():
+        assert_allclose(value, found[1][name], err_msg=name)
 
 
 def test_targets_count_the_bytes_of_features_whole_or_in_tiles_and_of_sums():
