@@ -22,7 +22,7 @@ RUN pip install --no-cache-dir -r requirements.txt
 # Extras of pyproject.toml, separated by commas: gpu, ray, tensorboard, video, tiff, heif.
 ARG EXTRAS=""
 COPY . .
-RUN pip install --no-cache-dir ".[$EXTRAS]"
+RUN pip install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}"
 
 ENV XDG_CACHE_HOME=/cache MPLCONFIGDIR=/cache/matplotlib
 RUN mkdir -m 777 /cache /pictures

@@ -103,6 +103,11 @@ def test_the_container_is_built_from_files_that_exist(project) -> None:
     python = re.search(r"FROM python:(\S+?)-", text)[1]
     assert python in SpecifierSet(project.core.requires_python)
     assert (ROOT / re.search(r"COPY (\S+) \./", text)[1]).is_file()
+    [argument] = re.findall(r'pip install --no-cache-dir (".*")', text)
+    for extras, expected in (("", "."), ("gpu,video", ".[gpu,video]")):
+        shell = ["sh", "-c", f"echo {argument}"]
+        told = subprocess.check_output(shell, env={"EXTRAS": extras}, text=True)
+        assert told == f"{expected}\n"
     lines = read(".dockerignore").splitlines()
     kept = {line[1:] for line in lines if line.startswith("!")}
     assert [name for name in kept if not list(ROOT.glob(name))] == []
