@@ -36,7 +36,7 @@ from neural_style.images import gaussian_blur
 from neural_style.inputs import Job, Pictures
 from neural_style.system import hardware, tensorflow_v1
 from neural_style.transfer import GraphCache, Watch, prediction
-from neural_style.transfer.product_rate import product_rate
+from neural_style.transfer.product_rate import ProductRate, product_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ class Clock:
     def __call__(self, *_iteration: object) -> None:
         """Record the time of the iteration that has just ended."""
         self.seconds.append(time.perf_counter() - self._begin)
-        self.rates.append(product_rate(hardware.usable_cpus()))
+        self.rates.append(product_rate(hardware.usable_cpus()).busy)
         self._begin = time.perf_counter()
 
 
@@ -111,7 +111,7 @@ def measure(path: Path, size: int, precision: str, optimizer: str) -> Measuremen
         st.optimise(graph, job, job.pictures, Watch(clock))
     rate = statistics.median(clock.rates)
     longer = job.having({"optimizer.iterations": ITERATIONS + 1})
-    least, most = (prediction.predict(each, rate) for each in (job, longer))
+    least, most = (prediction.predict(each, ProductRate(rate, rate)) for each in (job, longer))
     return Measurement(
         size=size,
         precision=precision,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from neural_style.errors import FailedRunError, InputError
+
+_UNITS = ("h", 3600), ("min", 60), ("s", 1)
 
 SHOWN = 1000
 """Longest path in a message, in characters; a path that a file names can be of any length."""
@@ -33,6 +36,17 @@ def human_seconds(seconds: float, decimals: int = 0) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def human_range(least: float, most: float) -> str:
+    """Return a range of seconds in one unit, rounded outwards: `40 to 90 s`, `2.5 to 4 min`."""
+    unit, size = next(each for each in _UNITS if least >= each[1] or each[1] == 1)
+
+    def rounded(value: float, towards: Callable[[float], float]) -> str:
+        step = 0.1 if size > 1 and value < 10 * size else 1
+        return f"{towards(value / size / step) * step:.3g}"
+
+    return f"{rounded(least, math.floor)} to {rounded(most, math.ceil)} {unit}"
 
 
 def human_bytes(number: float) -> str:

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from graphs import a_failure
 
 from neural_style.errors import InputError
-from neural_style.text import describe, finite, human_bytes, human_seconds, printable
+from neural_style.text import describe, finite, human_bytes, human_range, human_seconds, printable
 
 
 def test_shown_text_is_cut_where_it_is_asked_for() -> None:
@@ -27,6 +27,13 @@ def test_durations_have_their_two_largest_units() -> None:
         "59.4 s",
         "3 min 20 s",
     ]
+
+
+def test_ranges_have_one_unit_and_are_rounded_outwards() -> None:
+    ranges = {(4.9, 8.01): "4 to 9 s", (59.9, 130): "59 to 130 s", (60, 240): "1 to 4 min"}
+    ranges |= {(150, 1234.0): "2.5 to 21 min", (3599, 3700): "59 to 62 min"}
+    ranges |= {(4000, 36001): "1.1 to 11 h", (0.2, 0.3): "0 to 1 s"}
+    assert {each: human_range(*each) for each in ranges} == ranges
 
 
 def test_bytes_have_their_largest_unit() -> None:

@@ -14,9 +14,10 @@ from neural_style.errors import InputError
 from neural_style.inputs import Job, JobReader, Pictures, spec_of
 from neural_style.inputs.job import shape_key
 from neural_style.sweeps.plan import Plan
-from neural_style.text import human_bytes, human_seconds
+from neural_style.text import human_bytes
 from neural_style.transfer.graph_cache import group
-from neural_style.transfer.prediction import START_SECONDS, Prediction, predict
+from neural_style.transfer.prediction import START_SECONDS, Prediction, duration, predict
+from neural_style.transfer.product_rate import ProductRate
 
 GRAPH_SECONDS = 2.0  # to build a graph and open its session
 RUN_SECONDS = 0.3  # to measure targets, to score and to write
@@ -31,7 +32,8 @@ class SweepEstimate:
 
     Attributes:
         graphs: Number of graphs that are built for them.
-        seconds: From the command to the last file.
+        seconds: From the command to the last file, while nothing else runs.
+        load: How many times as long it takes at the present load of the machine.
         peak_bytes: Peak of resident memory.
         disk_bytes: All that is written.
         shortage: Warning of too little memory; empty if there is enough.
@@ -42,13 +44,14 @@ class SweepEstimate:
     seconds: float
     peak_bytes: float
     disk_bytes: float
+    load: float = 1.0
     shortage: str = ""
 
     def __str__(self) -> str:
         """Return the numbers in one line."""
         return (
             f"{self.runs:,} run{'s' * (self.runs != 1)}, {self.graphs} "
-            f"graph{'s' * (self.graphs != 1)}; about {human_seconds(self.seconds)}, "
+            f"graph{'s' * (self.graphs != 1)}; {duration(self.seconds, self.load)}, "
             f"{self.peak_bytes / 1e9:.1f} GB of memory and {human_bytes(self.disk_bytes)} of disk"
         )
 
@@ -111,10 +114,10 @@ def _of_one_seed(configs: Sequence[Config]) -> list[Config]:
     return [config.having(seed) for config in configs]
 
 
-def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> SweepEstimate:
+def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: ProductRate) -> SweepEstimate:
     """Estimate the runs of a sweep, whose inputs the reader reads.
 
-    The rate is that of a float32 matrix product on the threads of the runs, operations per second.
+    The rate is that of matrix products on the threads of the runs.
     """
     known: dict[str, tuple[Prediction, float]] = {}  # runs of one shape have one prediction
     taken = []
@@ -133,6 +136,7 @@ def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: float) -> Sweep
         seconds=START_SECONDS + graphs * GRAPH_SECONDS + making,
         peak_bytes=max(each.peak_bytes for each, _ in taken),
         disk_bytes=sum(size for _, size in taken),
+        load=rate.idle / rate.busy,
         shortage=next((each.shortage for each, _ in taken if each.shortage), ""),
     )
 

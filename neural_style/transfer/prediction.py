@@ -14,12 +14,12 @@ from neural_style.inputs import Job
 from neural_style.network import winograd
 from neural_style.network.weights import Convolution, Layer, output_shapes
 from neural_style.system import hardware, tensorflow_v1
-from neural_style.text import human_seconds
+from neural_style.text import human_range
 from neural_style.tiles.tiling import is_larger
 from neural_style.transfer import memory
-from neural_style.transfer.product_rate import product_rate
+from neural_style.transfer.product_rate import ProductRate, product_rate
 
-START_SECONDS = 5.0  # the import, the graph, the first run at a size
+START_SECONDS = 6.5  # the import, the graph, the first run at a size, the scores
 ITERATION_SECONDS = 0.01  # fixed cost of an iteration, however small the image
 EIGEN_SECONDS = 1.1e-9  # of the eigenvalues of a C x C covariance, over C^3
 SORT_SECONDS = 9e-8  # of sorting, for each value
@@ -31,28 +31,34 @@ EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
 WINOGRAD_SHARE = 0.57  # time of a convolution by minimal filtering over its direct time
 
 
+# Nine of ten runs took a time between these, times what is predicted of an idle machine; the upper
+# one also times the present load. Measured as benchmarks/memory.py does, on two cores.
+LEAST, MOST = 0.8, 1.4
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Memory and time of a run.
 
     Attributes:
         peak_bytes: Most resident memory of the process at once.
-        seconds: From the command to the saved image.
+        seconds: From the command to the end, while nothing else runs.
+        load: How many times as long it takes at the present load of the machine.
         tile: Side in pixels of a square as large as the tiles; None for one piece.
         shortage: Warning of too little memory; empty where there is enough.
     """
 
     peak_bytes: float
     seconds: float
+    load: float = 1.0
     tile: int | None = None
     shortage: str = ""
 
 
-def predict(job: Job, rate: float | None = None) -> Prediction:
+def predict(job: Job, rate: ProductRate | None = None) -> Prediction:
     """Return the memory and time of a run on the CPU, without TensorFlow.
 
-    `rate` is that of a float32 matrix product on the threads of the run, in operations a second;
-    it is measured if not given.
+    `rate` is that of matrix products on the threads of the run; it is measured if not given.
     """
     asked = job.config.runtime.precision
     precision = tensorflow_v1.choose_precision(asked, hardware.bfloat16_cpu())
@@ -79,10 +85,11 @@ def predict(job: Job, rate: float | None = None) -> Prediction:
         overhead += each * scale.iterations
     imitated = precision == "bfloat16" and not hardware.bfloat16_cpu()
     efficiency = EFFICIENCY["float32" if imitated else precision]
-    seconds = overhead + operations / (efficiency * rate)
+    seconds = overhead + operations / (efficiency * rate.idle)
     return Prediction(
         max([memory.peak_bytes(fitted), *(run.peak_bytes for run in before)]),
         seconds + sum(run.seconds for run in before),
+        rate.idle / rate.busy,
         tile if memory.in_tiles(fitted) else None,
         memory.shortage(job, fitted),
     )
@@ -111,11 +118,16 @@ def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, 
     return seconds
 
 
+def duration(seconds: float, load: float) -> str:
+    """Return the range that a predicted time at the present load of the machine lies in."""
+    return human_range(LEAST * seconds, MOST * load * seconds)
+
+
 def describe(prediction: Prediction) -> str:
     """Return a prediction in words."""
     amount = f"{prediction.peak_bytes / 1e9:.1f} GB of memory"
     tiles = f", in tiles of {prediction.tile} px" if prediction.tile else ""
-    return f"predicted on the CPU: {amount}, {human_seconds(prediction.seconds)}{tiles}"
+    return f"predicted on the CPU: {amount}, {duration(prediction.seconds, prediction.load)}{tiles}"
 
 
 def forward_operations(

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 SIDE = 512  # of the matrices, which fit the caches
-SECONDS = 0.2
+SECONDS = 0.6  # several turns of the operating system's scheduler
+UNDISTURBED = 0.1  # share of the products, the fastest, that other work has not delayed
 
 
-def product_rate(threads: int) -> float:
-    """Return the operations a second of float32 matrix products on a number of threads.
+class ProductRate(NamedTuple):
+    """Operations a second of float32 matrix products on all threads of a run together.
+
+    Attributes:
+        idle: While nothing else runs.
+        busy: At the present load of the machine.
+    """
+
+    idle: float
+    busy: float
+
+
+def product_rate(threads: int) -> ProductRate:
+    """Return the rate of float32 matrix products on a number of threads.
 
     It is measured in a process of its own, for NumPy's OpenBLAS heeds its settings only when it is
     loaded. On processors newer than itself it falls back to AVX2, half the rate of what TensorFlow
@@ -31,7 +45,7 @@ def product_rate(threads: int) -> float:
         environment["OPENBLAS_CORETYPE"] = "SkylakeX"
     command = [sys.executable, str(Path(__file__)), str(threads)]
     process = subprocess.run(command, env=environment, capture_output=True, check=True)
-    return float(process.stdout)
+    return ProductRate(*map(float, process.stdout.split()))
 
 
 def has_avx512() -> bool:
@@ -42,26 +56,32 @@ def has_avx512() -> bool:
         return False
 
 
-def measure(threads: int) -> float:
-    """Return the operations a second of products on threads that do not wait for each other.
+def measure(threads: int) -> ProductRate:
+    """Return the rate of rounds of products, one on each thread.
 
-    A product that threads share waits for the slowest of them, for long on a busy machine. Most of
-    these short ones are computed without a break, so their median is that of an idle machine.
+    A round waits for the slowest of its threads, as an operation of TensorFlow does.
     """
-    with ThreadPoolExecutor(threads) as pool:
-        seconds = pool.map(_median_seconds, range(threads))
-        return sum(2 * SIDE**3 / each for each in seconds)
-
-
-def _median_seconds(_thread: int) -> float:
     matrix = np.ones((SIDE, SIDE), np.float32)
-    seconds: list[float] = []
-    end = time.perf_counter() + SECONDS
-    while (begin := time.perf_counter()) < end or not seconds:
+
+    def product(_thread: int) -> float:
+        begin = time.perf_counter()
         matrix @ matrix
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+        return time.perf_counter() - begin
+
+    seconds: list[float] = []
+    with ThreadPoolExecutor(threads) as pool:
+        begin = time.perf_counter()
+        while (elapsed := time.perf_counter() - begin) < SECONDS or not seconds:
+            seconds += pool.map(product, range(threads))
+    return rate_of(seconds, elapsed, threads)
+
+
+def rate_of(seconds: Sequence[float], elapsed: float, threads: int) -> ProductRate:
+    """Return the rate, given the seconds that each product took, and those of all rounds."""
+    operations = 2 * SIDE**3
+    undisturbed = sorted(seconds)[int(UNDISTURBED * len(seconds))]
+    return ProductRate(threads * operations / undisturbed, operations * len(seconds) / elapsed)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{measure(int(sys.argv[1]))}\n")
+    sys.stdout.write("{} {}\n".format(*measure(int(sys.argv[1]))))

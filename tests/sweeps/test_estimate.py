@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from neural_style.network.weights import VGGWeights
 from neural_style.sweeps import estimate
 from neural_style.sweeps.estimate import SweepEstimate, check_inputs, estimate_sweep
 from neural_style.sweeps.plan import Plan, plan_sweep
-from neural_style.transfer.prediction import START_SECONDS, Prediction
+from neural_style.transfer.prediction import LEAST, MOST, START_SECONDS, Prediction
+from neural_style.transfer.product_rate import ProductRate
 
+RATE = ProductRate(idle=1e10, busy=4e9)
 WHOLE = "image: {size: null, scales: null}"  # 37 x 51 pixels
 
 
@@ -46,9 +49,9 @@ def reader() -> JobReader:
 
 @pytest.fixture
 def look(plan: Callable[..., Plan], reader: JobReader) -> Callable[..., SweepEstimate]:
-    """Estimate a grid on a machine of ten thousand million operations a second."""
+    """Estimate a grid on a machine of ten thousand million operations a second that is busy."""
     return lambda *grid: estimate_sweep(
-        [*check_inputs(plan(*grid), reader).jobs.values()], reader, 1e10
+        [*check_inputs(plan(*grid), reader).jobs.values()], reader, RATE
     )
 
 
@@ -63,11 +66,14 @@ def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
     monkeypatch.setattr(estimate, "predict", known)
     one = look("optimizer.iterations: [100]")
     found = look("optimizer.iterations: [100, 400, 1600], network.pooling: [max, average]")
-    assert str(one).startswith("1 run, 1 graph; about ")
-    assert str(found).startswith("6 runs, 2 graphs; about ")
+    assert re.match(r"1 run, 1 graph; [\d.]+ to [\d.]+ (s|min), ", str(one))
+    graph, each = estimate.GRAPH_SECONDS, estimate.RUN_SECONDS
+    seconds = START_SECONDS + 2 * graph + 2 * 2100 + 6 * each
+    least, most = re.match(r"6 runs, 2 graphs; (\S+) to (\S+) min, ", str(found)).groups()
+    assert float(least) == pytest.approx(LEAST * seconds / 60, abs=1)
+    assert float(most) == pytest.approx(2.5 * MOST * seconds / 60, abs=1)
     assert (one.peak_bytes, found.peak_bytes) == (100, 1600)
     assert (one.shortage, found.shortage) == ("", "too little")
-    graph, each = estimate.GRAPH_SECONDS, estimate.RUN_SECONDS
     assert one.seconds == pytest.approx(START_SECONDS + graph + 100 + each)
     assert found.seconds == pytest.approx(START_SECONDS + 2 * graph + 2 * 2100 + 6 * each)
 

@@ -28,6 +28,7 @@ from neural_style.transfer import memory, session
 from neural_style.transfer.graph_cache import GraphCache
 from neural_style.transfer.memory import ROOM, memory_advice, peak_bytes
 from neural_style.transfer.prediction import predict
+from neural_style.transfer.product_rate import ProductRate
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -96,7 +97,7 @@ TOO_LITTLE = r"predicted to need [\d.]+ GB of memory, of {} GB available; "
 def test_too_little_memory_is_reported(amount, message):
     found = memory.shortage(asked(amount), fitted(amount))
     assert re.fullmatch(message, found), found
-    assert predict(asked(amount), rate=1e12).shortage == found
+    assert predict(asked(amount), rate=ProductRate(1e12, 1e12)).shortage == found
 
 
 def test_a_tile_that_is_asked_for_is_kept_and_one_that_is_chosen_could_be_asked_for():
