@@ -13,7 +13,6 @@ from neural_style import command_line
 if __name__ == "__main__":
     command_line.end_quietly()  # until `main` has its own answer to Ctrl-C
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -30,8 +29,6 @@ from neural_style.system.tensorflow_v1 import Device, tf
 from neural_style.tiles import build_tiled_objective
 from neural_style.transfer import Checkpoint, GraphCache, Level, Result, TransferSession, Watch
 
-log = logging.getLogger("style_transfer")
-
 
 def stylize(
     content: np.ndarray,
@@ -40,6 +37,7 @@ def stylize(
     *,
     weights: VGGWeights | None = None,
     start: np.ndarray | None = None,
+    callback: transfer.Callback | None = None,
 ) -> Result:
     """Paint a content image in the manner of style images.
 
@@ -51,6 +49,7 @@ def stylize(
             paths; its paths of pictures and its output are not used.
         weights: The network; if not given, the one that `config.network` names.
         start: Picture to start from, if `config.init.source` is a path.
+        callback: Called with each `Iterate`; if it returns False, the best so far is the result.
 
     Returns:
         The pastiche, its longest side `image.size`, and its losses.
@@ -65,8 +64,7 @@ def stylize(
     if weights is None:
         weights, notice = inputs.find_weights(config.network, config.init.seed)
     job = Job(config, pictures, weights)
-    for text in filter(None, (notice, inputs.left_out(config, pictures))):
-        log.warning("%s", text)
+    inputs.warn_once(notice, inputs.left_out(config, pictures))
     job.check()
     runtime = config.runtime
     device = tensorflow_v1.open_device(runtime.device, runtime.threads, runtime.precision)
@@ -74,7 +72,8 @@ def stylize(
     try:
         with transfer.explained_memory(job):
             pictures = graphs.pictures(job, build_graph, optimise)
-            result = optimise(graphs.open(job, build_graph), job, pictures)
+            watch = Watch.calling(callback, job.scales[-1].end)
+            result = optimise(graphs.open(job, build_graph), job, pictures, watch)
     finally:
         graphs.close()
     if result.interrupted:

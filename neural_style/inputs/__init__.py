@@ -16,7 +16,7 @@ from neural_style.inputs.job import Job, JobReader, Provenance
 from neural_style.inputs.pictures import Pictures, for_styles, read_pictures, take_pictures
 from neural_style.inputs.scales import Scale, ScaledPictures, Sizes, at_scale, left_out
 from neural_style.inputs.terms import spec_of, term_weights
-from neural_style.inputs.weights import find_weights
+from neural_style.inputs.weights import find_weights, warn_once
 
 __all__ = [
     "Job",
@@ -39,4 +39,5 @@ __all__ = [
     "spec_of",
     "take_pictures",
     "term_weights",
+    "warn_once",
 ]

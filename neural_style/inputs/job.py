@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,14 +28,12 @@ from neural_style.inputs.pictures import (
 )
 from neural_style.inputs.scales import Scale, Sizes
 from neural_style.inputs.terms import spec_of
-from neural_style.inputs.weights import FoundWeights, find_weights
+from neural_style.inputs.weights import FoundWeights, find_weights, warn_once
 from neural_style.network.weights import Layer, VGGWeights, layers_needed
 from neural_style.objective import ObjectiveSpec
 from neural_style.system.files import digest
 from neural_style.system.lru import LRUCache
 from neural_style.text import printable
-
-log = logging.getLogger(__name__)
 
 _KEPT_NETWORKS = 4
 _KEPT_BYTES = 1 << 30  # of pictures, so that the runs of a sweep need not read them again
@@ -197,11 +194,8 @@ class JobReader:
             scales.left_out(settled, pictures),
             scales.advice(settled, pictures),
         )
+        warn_once(*notices, said=self._notices)
         config = settled
-        for notice in filter(None, notices):
-            if notice not in self._notices:
-                log.warning("%s", notice)
-                self._notices.add(notice)
         check_histogram(config, pictures)
         job = Job(config, pictures, network.weights)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +17,8 @@ from neural_style.network.weights import transpose_kernels
 from neural_style.project import FETCH, WEIGHTS
 from neural_style.text import printable
 from vgg19_matconvnet import load_weights
+
+log = logging.getLogger(__name__)
 
 RANDOM_NOTICE = (
     "RANDOM FILTERS, not the trained VGG-19: they carry colours and strokes, but know no objects. "
@@ -34,6 +37,17 @@ class FoundWeights(NamedTuple):
 
     weights: VGGWeights
     notice: str
+
+
+_SAID: set[str] = set()  # what `warn_once` has logged in this process
+
+
+def warn_once(*notices: str, said: set[str] = _SAID) -> None:
+    """Log each notice that is not empty and was not `said` before, by default in this process."""
+    for notice in notices:
+        if notice and notice not in said:
+            log.warning("%s", notice)
+            said.add(notice)
 
 
 def find_weights(network: Network, seed: int, fetch: bool = True) -> FoundWeights:

@@ -13,13 +13,24 @@ from neural_style.transfer.graph_cache import GraphCache
 from neural_style.transfer.level import DivergenceGuard, Ending, Level, history_of
 from neural_style.transfer.memory import explained_memory, precision_of, prepare
 from neural_style.transfer.session import TransferSession
-from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Scores, Watch
+from neural_style.transfer.state import (
+    Callback,
+    Checkpoint,
+    Iterate,
+    Iteration,
+    LossHistory,
+    Result,
+    Scores,
+    Watch,
+)
 
 __all__ = [
+    "Callback",
     "Checkpoint",
     "DivergenceGuard",
     "Ending",
     "GraphCache",
+    "Iterate",
     "Iteration",
     "Level",
     "LossHistory",

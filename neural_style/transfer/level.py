@@ -21,7 +21,14 @@ from neural_style.objective.variables import misfit
 from neural_style.optimizers import Run
 from neural_style.transfer.memory import smaller_tile
 from neural_style.transfer.session import TransferSession
-from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Watch
+from neural_style.transfer.state import (
+    Checkpoint,
+    Iteration,
+    LossHistory,
+    Result,
+    Stopped,
+    Watch,
+)
 
 log = logging.getLogger(__name__)
 
@@ -149,14 +156,15 @@ class Level:
 
         def full_size(image: np.ndarray) -> np.ndarray:
             enlarged = resize(self._rgb(image), pictures.size)
-            if ending.interrupted or ending.failure:
+            if ending.early:
                 enlarged = settle(enlarged, pictures)
             return self._restored(enlarged)
 
         average = self.run.averaged_image()
         averaged = None if average is None else full_size(average)
         best = full_size(self.run.best_image())
-        return Result(best, averaged, history, ending.interrupted, ending.failure, last)
+        how = ending.interrupted, ending.failure, last, ending.stopped
+        return Result(best, averaged, history, *how)
 
     def _put(self, put: Callable[[Run], None]) -> None:
         """Start a run of the optimiser, and put an image and a state in place."""
@@ -232,20 +240,28 @@ class Ending:
     Attributes:
         interrupted: Whether Ctrl-C ended it.
         failure: Message about losses that stayed NaN or infinite; empty if there were none.
+        stopped: Whether a callback ended it.
     """
 
     interrupted: bool = False
     failure: str = ""
+    stopped: bool = False
+
+    @property
+    def early(self) -> bool:
+        """Whether it ended before the last iteration."""
+        return self.interrupted or self.stopped or bool(self.failure)
 
     def __enter__(self) -> Ending:
         """Return it."""
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        """Record Ctrl-C or divergence; other errors propagate."""
+        """Record Ctrl-C, a callback's end or divergence; other errors propagate."""
         self.interrupted = isinstance(error, KeyboardInterrupt)
         self.failure = str(error) if isinstance(error, DivergedError) else ""
-        return self.interrupted or bool(self.failure)
+        self.stopped = isinstance(error, Stopped)
+        return self.early
 
 
 @dataclass

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,45 @@ class Iteration:
     state: Callable[[], dict[str, np.ndarray]]
 
 
+class Stopped(Exception):  # noqa: N818  (no error, but an end that was asked for)
+    """Ends a run before its last iteration, with the best image so far as its result."""
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """An iterate, as the callback of `stylize` sees it.
+
+    Attributes:
+        number: Its number, through all scales, from 1.
+        total: Number of the last one.
+        size: (height, width) of the scale, pixels.
+        loss: Total loss of the iterate before it, as its own is computed with the next one.
+        fetch: Fetches `image`.
+    """
+
+    number: int
+    total: int
+    size: tuple[int, int]
+    loss: float
+    fetch: Callable[[], np.ndarray] = field(repr=False)
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """The iterate, RGB, 0..255, float32, [H, W, 3].
+
+        It takes time only if it is used. It must first be used inside the callback, as the next
+        iterate then takes its place.
+
+        Raises:
+            RuntimeError: The callback has returned already.
+        """
+        return self.fetch()
+
+
+Callback = Callable[[Iterate], bool | None]
+"""Called with each iterate; False ends the run with the best image so far."""
+
+
 def _ignore(*_: object) -> None:
     """Do nothing."""
 
@@ -125,6 +165,32 @@ class Watch:
     tile: Callable[[str, int, int], None] = _ignore
     check: Callable[[], None] = _ignore
     clock: Stopwatch = field(default_factory=Stopwatch)
+
+    @classmethod
+    def calling(cls, callback: Callback | None, total: int) -> Watch:
+        """Return a watch that calls a callback, if there is one, with each of `total` iterates."""
+        return cls() if callback is None else cls(partial(_call, callback, total))
+
+
+def _call(callback: Callback, total: int, each: Iteration) -> None:
+    """Call a callback with an iterate.
+
+    Raises:
+        Stopped: It returned False.
+    """
+    returned = False
+
+    def fetch() -> np.ndarray:
+        if returned:
+            raise RuntimeError(f"iterate {each.done} is gone; use its image inside the callback")
+        return each.image()
+
+    width, height = map(int, each.scale.split("x"))
+    loss = float(each.losses["total"])
+    answer = callback(Iterate(each.done, total, (height, width), loss, fetch))
+    returned = True
+    if isinstance(answer, bool | np.bool_) and not answer:
+        raise Stopped
 
 
 NO_WATCH = Watch()
@@ -162,6 +228,7 @@ class Result:
         losses: Every term at every iterate.
         interrupted: Whether Ctrl-C ended the run. The image is then the best so far, enlarged to
             the final size where needed.
+        stopped: Whether a callback ended it, with such an image.
         failure: Why the run could not continue, if it could not. The image is the best so far.
         last: The last iteration at this scale, as long as the session holds it.
     """
@@ -172,6 +239,7 @@ class Result:
     interrupted: bool
     failure: str = ""
     last: Iteration | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,20 @@
 
 import csv
 import io
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from neural_style.transfer.state import Checkpoint, LossHistory, Stopwatch
+from neural_style.transfer.state import (
+    Checkpoint,
+    Iterate,
+    Iteration,
+    LossHistory,
+    Stopped,
+    Stopwatch,
+    Watch,
+)
 
 
 def test_history_takes_terms_by_name_and_in_order_and_as_csv_reads_back(rng):
@@ -36,6 +45,31 @@ def test_history_takes_terms_by_name_and_in_order_and_as_csv_reads_back(rng):
         "96x72,1,0.25,1.5,300000000,300000002\n"
         "192x144,2,0.333333333,0.100000001,6.9,7\n"
     )
+
+
+def looks(each: Iterate) -> bool:
+    """Use the image twice, which is fetched once."""
+    return each.image is each.image
+
+
+def test_a_callback_is_given_an_iterate_whose_image_costs_nothing_until_it_is_used():
+    """False stops, and nothing else that is false; a later look would show another iterate."""
+    fetched, kept = Mock(return_value=np.ones((2, 3, 3), np.float32)), []
+    losses = {"content": 1.0, "total": 2.5}
+    moment = Iteration("3x2", 7, losses, LossHistory([*losses]), fetched, dict)
+    for answer in (None, True, 0, np.True_):
+        Watch.calling(lambda each, answer=answer: kept.append(each) or answer, 9).iteration(moment)
+    each = kept[0]
+    assert (each.number, each.total, each.size, each.loss) == (7, 9, (2, 3), 2.5)
+    fetched.assert_not_called()
+    with pytest.raises(RuntimeError, match=r"^iterate 7 is gone; use its image inside the callba"):
+        looks(each)
+    for answer in (False, np.False_):
+        watch = Watch.calling(lambda each, answer=answer: answer if looks(each) else None, 9)
+        with pytest.raises(Stopped):
+            watch.iteration(moment)
+    assert fetched.call_count == 2
+    Watch.calling(None, 9).iteration(moment)
 
 
 def test_stopwatch_adds_by_phase_and_counts_failed_blocks(monkeypatch):
