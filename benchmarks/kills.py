@@ -165,7 +165,7 @@ def _whole(folder: Path, weights: Path, kind: str) -> Whole:
     """Make an uninterrupted run."""
     home = folder / f"whole-{list(KINDS).index(kind)}"
     subprocess.run(_command(home, weights, kind), cwd=PROJECT, check=True, capture_output=True)
-    (run,) = home.iterdir()
+    (run,) = home.glob("0*")
     metadata = json.loads((run / record.RECORD).read_text())
     iterations = load_config(run / "config.yaml").optimizer.iterations
     total = iterations if isinstance(iterations, int) else sum(iterations)

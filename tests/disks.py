@@ -86,6 +86,6 @@ def named(name: str) -> Callable[[Path], bool]:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    """What every file below a folder holds, but for what is just being written."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """What every file below a folder holds, but for the log, which grows, and unfinished files."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "log.txt")
     return {path: path.read_bytes() for path in files if not path.name.startswith(".")}

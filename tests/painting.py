@@ -23,6 +23,7 @@ from neural_style.runs import outputs
 from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.report.results import SweepResults
 from neural_style.transfer import graph_cache
+from neural_style.transfer.product_rate import ProductRate
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Watch
 
 SMALL = (
@@ -40,7 +41,7 @@ def lighten(patch: pytest.MonkeyPatch, paint: bool = True) -> list[Any]:
     opened: list[Any] = []
     report = Mock(write_summary=list_runs, PAGE="index.html", SHEET="contact_sheet.png")
     patch.setattr(sweep_command, "report", report)
-    patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
+    patch.setattr(sweep_command, "product_rate", lambda threads: ProductRate(1e10, 1e10))
     patch.setattr(outputs, "plot_losses", lambda *_: None)
     closes = Mock(score=lambda *_: {"content": 1.0})  # an evaluator without a network
     patch.setattr(graph_cache, "open_evaluator", lambda *_: closes)
@@ -107,7 +108,7 @@ def run(config: Path | None, *options: str, resume: Path | None = None) -> int:
 
 
 def sweeps(config: Path) -> list[Path]:
-    return sorted((config.parent / "out").iterdir())
+    return sorted((config.parent / "out").glob("0*"))
 
 
 def made(config: Path) -> Path:
@@ -139,7 +140,7 @@ def content(path: Path) -> Any:
     if path.name == "config.yaml":
         return path.read_text(encoding="utf-8").partition("relative_paths:")[0]
     named = ("losses.png", "summary.csv", "contact_sheet.png", "trade_off.png", "index.html")
-    return None if path.name in named else path.read_bytes()
+    return None if path.name in (*named, "log.txt") else path.read_bytes()
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def check_alone(path: Path, config: Path, values: Mapping[str, Any]) -> None:
     sets = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     sets += ["sweep=null", f"output.folder={place}"]
     assert run(config, *(word for each in sets for word in ("--set", each))) == 0
-    [single] = place.iterdir()
+    [single] = place.glob("0*")
     assert {**contents(single), "config.yaml": 0} == {**contents(path), "config.yaml": 0}
 
 

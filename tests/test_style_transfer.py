@@ -22,10 +22,12 @@ from tables import refusal
 import style_transfer
 from neural_style.config import Config, load_config, make_config
 from neural_style.images import io as images
+from neural_style.images import resize
 from neural_style.inputs import controls
 from neural_style.network.weights import VGGWeights
 from neural_style.system import tensorflow_v1
 from neural_style.system.tensorflow_v1 import choose_device
+from neural_style.transfer import Iterate
 
 
 def process(config: Path, *settings: str) -> list[str]:
@@ -36,12 +38,12 @@ def only_run(experiment: Path, *settings: str, code: int | None = 0) -> Path:
     """The folder of a run, which is made, unless by another process."""
     if code is not None:
         assert style_transfer.main(command(experiment, *settings)) == code
-    [folder] = (experiment.parent / "out").iterdir()
+    [folder] = (experiment.parent / "out").glob("0*")
     return folder
 
 
 def test_a_run_leaves_picture_losses_plot_config_and_record(finished_run):
-    files = {"config.yaml", "losses.csv", "losses.png", "pastiche.png", "record.json"}
+    files = {"config.yaml", "log.txt", "losses.csv", "losses.png", "pastiche.png", "record.json"}
     assert {path.name for path in finished_run.iterdir()} == files
     assert images.read_image(finished_run / "pastiche.png", "").rgb.shape == (38, 48, 3)
     rows = list(csv.DictReader((finished_run / "losses.csv").read_text().splitlines()))
@@ -59,8 +61,9 @@ def test_the_resolved_config_runs_again_to_the_same_bytes_and_tells_no_noise_of_
 ):
     again = process(finished_run / "config.yaml", f"output.folder={tmp_path}")
     done = subprocess.run(again, check=True, capture_output=True, text=True)
-    [run] = tmp_path.iterdir()
-    assert run.name == "0001-small"
+    run = tmp_path / "latest"
+    assert run.readlink() == Path("0001-small")
+    run = tmp_path / "0001-small"
     assert (run / "pastiche.png").read_bytes() == (finished_run / "pastiche.png").read_bytes()
     first, second = (load_config(each / "config.yaml") for each in (finished_run, run))
     assert second.having({"output": first.output}) == first
@@ -70,8 +73,8 @@ def test_the_resolved_config_runs_again_to_the_same_bytes_and_tells_no_noise_of_
     assert re.fullmatch(expected, lines[1])
     assert lines[2].startswith("[48x38] iteration 1/6  loss ")
     assert lines[-2].startswith("[48x38] iteration 6/6  loss ")
-    assert lines[-1].startswith(f"{run / 'pastiche.png'}: loss ")
-    assert done.stdout == ""
+    assert re.fullmatch(r"done in .* s, loss \S+", lines[-1])
+    assert done.stdout == f"{run / 'pastiche.png'}\n"
 
 
 def test_another_seed_gives_another_picture_with_its_intermediate_images(experiment, finished_run):
@@ -92,10 +95,11 @@ def test_a_signal_saves_the_best_image_and_exits_130(number, experiment):
     running.send_signal(number)
     _, rest = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "interrupted; the best image so far is" in rest
+    assert "interrupted; the best image so far is saved" in rest
     assert "Traceback" not in rest
     left = {path.name for path in only_run(experiment, code=None).iterdir()}
-    assert left == {"checkpoints", "config.yaml", "losses.csv", "losses.png", "pastiche.png"}
+    written = {"config.yaml", "log.txt", "losses.csv", "losses.png", "pastiche.png"}
+    assert left == {"checkpoints", *written}
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -225,6 +229,37 @@ def test_stylize_takes_arrays_and_returns_image_and_losses(tiny_mat, rng, tmp_pa
         assert 0 <= each.image.min() <= each.image.max() <= 255
         assert len(each.losses.rows) == 5
     assert np.abs(plain.image - mixed.image).mean() > 0.5
+
+
+@pytest.mark.parametrize(("optimizer", "best"), [("adam", 0), ("lbfgs", 1)])
+def test_a_callback_sees_every_iterate_and_stops_with_the_best_so_far(
+    optimizer, best, small_mat, rng
+):
+    """At a coarse scale, whose image is enlarged. L-BFGS knows the loss of its last iterate."""
+    content, style = arrays(rng)
+    sections = {"image": {"size": 48, "scales": [24]}, "optimizer": {"name": optimizer}}
+    config = small(small_mat, **sections)
+    seen: list[Iterate] = []
+    whole = style_transfer.stylize(content, [style], config, callback=seen.append)
+    rows = whole.losses.rows
+    assert not whole.stopped
+    sizes = [(16, 24)] * 4 + [(32, 48)] * 4
+    assert [(each.number, each.size, each.total) for each in seen] == [
+        (number, size, 8) for number, size in enumerate(sizes, start=1)
+    ]
+    assert [each.loss for each in seen[:4]] == [row[-1] for row in rows[:4]]
+    shown = []
+
+    def stop(iterate: Iterate) -> bool:
+        shown.append(iterate.image)
+        return iterate.number < 2
+
+    early = style_transfer.stylize(content, [style], config, callback=stop)
+    assert (early.stopped, early.interrupted) == (True, False)
+    assert early.losses.rows == rows[:2]
+    totals = [row[-1] for row in rows[: best + 2]]
+    assert totals[-1] == min(totals)
+    assert_allclose(early.image, resize(shown[best], (32, 48)), atol=1e-3)
 
 
 @pytest.mark.parametrize(("optimizer", "scales"), [("adam", None), ("lbfgs", [24])])

@@ -3,6 +3,7 @@
 record       the numbered folder, and `record.json`, whose presence means that the run finished
 checkpoint   checkpoints, from which a run continues to the same bytes
 outputs      everything that is written into the folder
+log          `log.txt`: what is said, with times
 loss_plot    the plot of the losses
 fonts        text of any script in plots
 tensorboard  events for TensorBoard
@@ -12,6 +13,7 @@ command      check, make, report; continue and extend
 """
 
 from neural_style.runs.command import Run, conduct
+from neural_style.runs.log import RunLog
 from neural_style.runs.outputs import RunFolder
 
-__all__ = ["Run", "RunFolder", "conduct"]
+__all__ = ["Run", "RunFolder", "RunLog", "conduct"]

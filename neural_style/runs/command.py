@@ -6,7 +6,6 @@ import errno
 import json
 import logging
 import shutil
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -21,14 +20,15 @@ from neural_style.inputs.job import check_present
 from neural_style.inputs.scales import work
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs import checkpoint, record, window
+from neural_style.runs.log import RunLog
 from neural_style.runs.outputs import RunFolder
 from neural_style.runs.progress import Progress
 from neural_style.runs.tensorboard import check_board
 from neural_style.system import files
 from neural_style.system.lock import locked
-from neural_style.system.process import end_if, held_back
-from neural_style.system.tensorflow_v1 import Device, import_tensorflow, open_device
-from neural_style.text import printable
+from neural_style.system.process import end_if, held_back, print_bytes, print_path
+from neural_style.system.tensorflow_v1 import Device, open_device
+from neural_style.text import human_seconds, printable
 from neural_style.transfer.graph_cache import GraphCache
 from neural_style.transfer.memory import in_tiles, prepare
 from neural_style.transfer.prediction import describe, predict
@@ -54,6 +54,7 @@ def conduct(config: Config, run: Run, options: Namespace) -> int:
     finished = path is not None and (path / record.RECORD).exists()
     if path and finished and not options.set:
         log.info("%s: finished already", printable(path))
+        print_path(path / config.output.image)
         return 0
     if path:
         check_present(config, "if it was moved, add --set {key}=PATH")
@@ -66,24 +67,24 @@ def _conduct(config: Config, run: Run, options: Namespace, finished: bool) -> in
     """Check, make and report a run in a folder where no other process is at work."""
     path: Path | None = options.resume
     clock = Stopwatch()
-    with clock("read"):
-        job = JobReader(fetch=not options.dry_run).job(config)
-        check_board(config.output.tensorboard)
-        record.check_output_folder(path or config.output.folder)
-    if config.optimizer.name == "lbfgs" and config.optimizer.average:
-        log.warning("optimizer.average: only adam keeps an average, and the optimizer is lbfgs")
-    if path and finished:
-        job = extension(job, path)
-    if options.dry_run:
-        _show(job)
-        return 0
-    return _make(job, run, clock, options, None if finished else path)
+    with RunLog() as said:
+        with clock("read"):
+            job = JobReader(fetch=not options.dry_run).job(config)
+            check_board(config.output.tensorboard)
+            record.check_output_folder(path or config.output.folder)
+        if config.optimizer.name == "lbfgs" and config.optimizer.average:
+            log.warning("optimizer.average: only adam keeps an average, and the optimizer is lbfgs")
+        if path and finished:
+            job = extension(job, path)
+        if options.dry_run:
+            _show(job)
+            return 0
+        return _make(job, run, clock, options, said)
 
 
 def _show(job: Job) -> None:
     """Print the settings of a run, and predict its time and memory."""
-    # As bytes: YAML is UTF-8, but the terminal or pipe may be set to another encoding.
-    sys.stdout.buffer.write(to_yaml(job.config).encode())
+    print_bytes(to_yaml(job.config).encode())
     prediction = predict(job)
     log.info("%s", describe(prediction))
     if prediction.shortage:
@@ -129,25 +130,25 @@ def _without_folders(config: Config) -> str:
     return json.dumps(config.model_dump(by_alias=True), default=lambda path: path.name)
 
 
-def _make(job: Job, run: Run, clock: Stopwatch, options: Namespace, path: Path | None) -> int:
-    """Make a run in a folder, a new one if not given; return the exit code."""
+def _make(job: Job, run: Run, clock: Stopwatch, options: Namespace, said: RunLog) -> int:
+    """Make a run in a new folder, or in that of a run that ended early; return the exit code."""
+    path: Path | None = None if job.provenance.extends else options.resume
     with clock("start"):
-        import_tensorflow()
         runtime = job.config.runtime
         device = open_device(runtime.device, runtime.threads, runtime.precision)
         job = prepare(job, device)
-    folder = RunFolder(path, job) if path else None
+    folder = RunFolder(path, job, said=said) if path else None
     log.info("%s", _headline(job, device))
     with held_back() as pressed, ExitStack() as held:
         if not folder:
             new = _new_folder(job, options.resume)
             held.enter_context(locked(new))
-            folder = RunFolder(new, job)
+            folder = RunFolder(new, job, said=said)
         last, up_to = job.scales[-1].end, partial(work, job.scales)
         bar = Progress(last, up_to, quiet=options.quiet, begun=folder.done)
         with bar, _resumable(folder.path):
             result = run(job, GraphCache(device), folder, _watch(bar, pressed, clock))
-    return _report(job, folder, result.interrupted)
+    return _report(job, folder, clock, result.interrupted)
 
 
 def _watch(bar: Progress, pressed: Sequence[int], clock: Stopwatch) -> Watch:
@@ -165,17 +166,19 @@ def _watch(bar: Progress, pressed: Sequence[int], clock: Stopwatch) -> Watch:
     return Watch(iteration, tile, check, clock)
 
 
-def _report(job: Job, folder: RunFolder, interrupted: bool) -> int:
-    """Log the outcome of a run; return the exit code."""
+def _report(job: Job, folder: RunFolder, clock: Stopwatch, interrupted: bool) -> int:
+    """Log the outcome of a run, print the path of its picture, and return the exit code."""
     if notice := NOTICES.get(job.weights.origin):
         log.warning("made with %s", notice)
-    path = folder.picture
     if interrupted:
-        message = "interrupted; the best image so far is %s; continue with --resume %s"
-        log.warning(message, printable(path), printable(folder.path))
+        message = "interrupted; the best image so far is saved; continue with --resume %s"
+        log.warning(message, printable(folder.path))
+        print_path(folder.picture)
         return 130
-    log.info("%s: loss %.4g", printable(path), record.saved_loss(folder.path))
-    if job.config.output.show and not window.show(path):
+    loss, seconds = record.saved_loss(folder.path), sum(clock.seconds.values())
+    log.info("done in %s, loss %.4g", human_seconds(seconds), loss)
+    print_path(folder.picture)
+    if job.config.output.show and not window.show(folder.picture):
         log.warning("output.show: there is no display to open a window on")
     return 0
 
@@ -195,6 +198,7 @@ def _new_folder(job: Job, extended: Path | None) -> Path:
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    record.link_latest(folder)
     return folder
 
 

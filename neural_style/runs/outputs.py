@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from neural_style import __version__, images
 from neural_style.config import to_yaml
 from neural_style.errors import DivergedError, FailedRunError, InputError, is_out_of_memory
 from neural_style.inputs import Job
+from neural_style.inputs.scales import work
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs.checkpoint import CheckpointManager, find_checkpoint, remove_checkpoints
+from neural_style.runs.log import RunLog
 from neural_style.runs.loss_plot import plot_losses
+from neural_style.runs.progress import Progress
 from neural_style.runs.record import run_record, write_record
 from neural_style.runs.tensorboard import TensorBoardWriter
 from neural_style.system import files
@@ -43,17 +47,20 @@ class RunFolder:
         picture: Path of the pastiche.
     """
 
-    def __init__(self, path: Path, job: Job, home: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, job: Job, home: Path | None = None, said: RunLog | None = None
+    ) -> None:
         """Read the checkpoint, if there is one.
 
-        The `home` is where the folder will lie in the end, if not at `path`.
+        The `home` is where the folder will lie in the end, if not at `path`. What is `said` is
+        written to `log.txt` from `open` on, with lines of the progress.
 
         Raises:
             InputError: The checkpoint is that of other settings or inputs.
         """
         output = job.config.output
         files.remove_unfinished(path)
-        self.path, self.picture, self._job = path, path / output.image, job
+        self.path, self.picture, self._job, self._said = path, path / output.image, job, said
         self._home = home or path
         self.checkpoint = find_checkpoint(path, job.identity)
         self.done = self.checkpoint.done if self.checkpoint else 0
@@ -73,14 +80,20 @@ class RunFolder:
             FailedRunError: In place of an error from inside a library, which is in `error.log`.
         """
 
+        last, work_to = self._job.scales[-1].end, partial(work, self._job.scales)
+        lines = Progress(last, work_to, self._said, quiet=not self._said, begun=self.done)
+
         def iteration(each: Iteration) -> None:
+            lines.update(each.scale, each.done, each.losses["total"])
             self._snapshots.take(each.done, each.image)
             self._board.iterate(each)
             watch.iteration(each)
             self._checkpoints.keep(each)
 
         self.path.mkdir(exist_ok=True)
-        with logged_in(self.path), self._board:
+        if self._said:
+            self._said.write_to(self.path)
+        with logged_in(self.path), self._board, lines:
             settings = to_yaml(self._job.config, self._home)
             write_atomically(self.path / "config.yaml", settings.encode())
             self._snapshots.find(self.done)

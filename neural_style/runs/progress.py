@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from tqdm import tqdm
 
@@ -15,6 +16,24 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}{p
 _LINES = 10  # of a run, about, where the stream is no terminal
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_TILES = 30.0
+
+
+class Stream(Protocol):
+    """What the progress needs of a text stream."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+    def isatty(self) -> bool: ...
+
+
+def _shows_bars(stream: Any) -> bool:
+    """Return whether a stream is a terminal, which in some containers has no width."""
+    try:
+        return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:  # a terminal that does not tell its width
+        return True
 
 
 class _Iterate(NamedTuple):
@@ -41,7 +60,7 @@ class Progress:
         self,
         total: int,
         work: Callable[[int], float] = float,
-        stream: TextIO | None = None,
+        stream: Stream | None = None,
         quiet: bool = False,
         begun: int = 0,
     ) -> None:
@@ -67,7 +86,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         """Show the empty bar."""
-        if not self._quiet and self._stream.isatty():
+        if not self._quiet and _shows_bars(self._stream):
             look: Any = {"file": self._stream, "bar_format": _BAR, "dynamic_ncols": True}
             self._bar = tqdm(total=self._total, initial=self._begun, **look)
         return self
@@ -105,7 +124,7 @@ class Progress:
     def _is_due(self, iterate: _Iterate) -> bool:
         """Return whether an iterate gets a line."""
         before = self._printed
-        if before is None:
+        if before is None or iterate.number == self._total:
             return True
         far = iterate.number - before.number >= self._total / _LINES
         return far and iterate.time - before.time >= _SECONDS_BETWEEN_LINES

@@ -29,7 +29,7 @@ from neural_style.transfer import Result, Scores
 
 # Libraries that decide the pixels; OpenCV and TensorFlow are published under several names.
 _OPENCV, _TENSORFLOW = ("opencv-python", "opencv-python-headless"), ("tensorflow", "tensorflow-cpu")
-RECORD = "record.json"
+RECORD, LATEST = "record.json", "latest"
 _LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
 
 
@@ -106,6 +106,21 @@ def create_run_folder(folder: Path, name: str) -> Path:
             claim.rmdir()  # the number was taken between our look and our claim
     except (OSError, ValueError) as error:
         raise _cannot_write(folder, error) from error
+
+
+def link_latest(run: Path) -> None:
+    """Let the symbolic link `latest` beside a new run's folder lead to it.
+
+    The link is renamed into place, so that there is always one, and the run that begins last has
+    it. Where there can be none, there is none: on Windows, which asks for a privilege, on file
+    systems without links, and where something else has the name.
+    """
+    link, temporary = run.with_name(LATEST), run.with_name(f".{run.name}.{LATEST}")
+    if os.name == "nt" or (link.exists() and not link.is_symlink()):
+        return
+    with suppress(OSError):
+        temporary.symlink_to(run.name, target_is_directory=True)
+        temporary.rename(link)
 
 
 def _highest_number(folder: Path) -> int:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +25,7 @@ from neural_style.sweeps.on_ray import check_installed, on_ray
 from neural_style.sweeps.plan import Plan
 from neural_style.system import files, hardware, tensorflow_v1
 from neural_style.system.lock import locked
-from neural_style.system.process import held_back
+from neural_style.system.process import held_back, print_bytes, print_path
 from neural_style.text import printable
 from neural_style.transfer.memory import resolve
 from neural_style.transfer.product_rate import product_rate
@@ -87,7 +85,7 @@ def _conduct(plan: Plan, run: Run, options: Namespace) -> int:
     if options.dry_run or survey.device is None:
         for i in survey.missing:
             name = printable(plan.experiments[i].name)
-            sys.stdout.buffer.write(f"{name}\n".encode(errors="replace"))
+            print_bytes(f"{name}\n".encode(errors="replace"))
         return 0
     settings = plan.sweep
     with held_back() as pressed, ExitStack() as held:
@@ -119,18 +117,22 @@ def _conduct(plan: Plan, run: Run, options: Namespace) -> int:
 
 
 def _finish(survey: _Survey, folder: Path, failures: int | None) -> int:
-    """Log the outcome of a sweep and return the exit code; no `failures` are an interruption."""
+    """Log the outcome of a sweep, print the path of its page, and return the exit code.
+
+    No number of `failures` is an interruption.
+    """
     origins = {job.weights.origin for job in survey.inputs.jobs.values()}
     for notice in (NOTICES[origin] for origin in NOTICES if origin in origins):
         log.warning("made with %s", notice)
     if failures is None:
         log.warning("interrupted; continue with --resume %s", printable(folder))
+        print_path(folder / report.PAGE)
         return 130
     if failures:
         message = "%d of %d runs failed; make them again with --resume %s"
         wanted = len(survey.missing) + len(survey.inputs.problems)
         log.warning(message, failures, wanted, printable(folder))
-    log.info("%s", printable(folder / report.PAGE))
+    print_path(folder / report.PAGE)
     if survey.plan.config.output.show and not window.show(folder / report.SHEET):
         log.warning("output.show: there is no display to open a window on")
     return 1 if failures else 0
@@ -139,32 +141,30 @@ def _finish(survey: _Survey, folder: Path, failures: int | None) -> int:
 def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
     """Check every input and the folder, and log the time and memory that the missing runs take."""
     resumed: Path | None = options.resume
-    with ThreadPoolExecutor(1) as pool:  # measures the machine while TensorFlow is imported
-        threads = plan.config.runtime.threads or hardware.usable_cpus()
-        rate = pool.submit(product_rate, threads)
-        if resumed:
-            for each in plan.experiments:
-                check_present(each.config, "if it was moved, say so in a file for --config")
-        inputs = check_inputs(plan, reader)
-        _tell_problems(plan, inputs.problems)
-        jobs = inputs.jobs
-        plan = plan.settled({i: job.config for i, job in jobs.items()})
-        survey = _Survey(plan, inputs)
-        _check_surroundings(plan, resumed)
-        if resumed or not options.dry_run:
-            device = _device(plan)
-            known = {i: resolve(job, device).fingerprint for i, job in jobs.items()}
-            fingerprints = [known.get(i, "") for i in range(len(plan.experiments))]
-            runs = execution.find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
-            survey = _Survey(plan, inputs, device, fingerprints, runs)
-        missing = survey.missing
-        if len(missing) < len(jobs):
-            log.info("%d of %d runs exist already", len(jobs) - len(missing), len(jobs))
-        if missing:
-            estimate = estimate_sweep([jobs[i] for i in missing], reader, rate.result())
-            log.info("%s", estimate)
-            if estimate.shortage and options.dry_run:  # else each run logs its own
-                log.warning("%s", estimate.shortage)
+    if resumed:
+        for each in plan.experiments:
+            check_present(each.config, "if it was moved, say so in a file for --config")
+    inputs = check_inputs(plan, reader)
+    _tell_problems(plan, inputs.problems)
+    jobs = inputs.jobs
+    plan = plan.settled({i: job.config for i, job in jobs.items()})
+    survey = _Survey(plan, inputs)
+    _check_surroundings(plan, resumed)
+    if resumed or not options.dry_run:
+        device = _device(plan)
+        known = {i: resolve(job, device).fingerprint for i, job in jobs.items()}
+        fingerprints = [known.get(i, "") for i in range(len(plan.experiments))]
+        runs = execution.find_runs(resumed, plan.experiments, fingerprints) if resumed else ()
+        survey = _Survey(plan, inputs, device, fingerprints, runs)
+    missing = survey.missing
+    if len(missing) < len(jobs):
+        log.info("%d of %d runs exist already", len(jobs) - len(missing), len(jobs))
+    if missing:
+        rate = product_rate(plan.config.runtime.threads or hardware.usable_cpus())
+        estimate = estimate_sweep([jobs[i] for i in missing], reader, rate)
+        log.info("%s", estimate)
+        if estimate.shortage and options.dry_run:  # else each run logs its own
+            log.warning("%s", estimate.shortage)
     return survey
 
 
@@ -234,6 +234,8 @@ def _open_folder(plan: Plan, resumed: Path | None) -> Path:
         if not resumed:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+    if not resumed:
+        record.link_latest(folder)
     if output.tensorboard:
         terms = (term for e in plan.experiments for term in (*spec_of(e.config).terms, "total"))
         announce(folder, typed([e.values for e in plan.experiments]), dict.fromkeys(terms), NAMES)

@@ -14,7 +14,7 @@ from pathlib import Path
 from neural_style.inputs import Job
 from neural_style.inputs.job import fingerprint_of
 from neural_style.objective import ObjectiveSpec
-from neural_style.runs import Run, RunFolder, checkpoint, record
+from neural_style.runs import Run, RunFolder, RunLog, checkpoint, record
 from neural_style.sweeps.plan import Experiment, Plan
 from neural_style.sweeps.report import RunResult, SweepResults
 from neural_style.system import files
@@ -69,8 +69,10 @@ def in_process(
             check()
             error = ""
             try:
-                job = prepare(job_of(each), device)
-                result = run(job, graphs, RunFolder(each.folder, job), Watch(check, check, check))
+                with RunLog() as said:
+                    job = prepare(job_of(each), device)
+                    folder = RunFolder(each.folder, job, said=said)
+                    result = run(job, graphs, folder, Watch(check, check, check))
                 if result.interrupted:
                     raise KeyboardInterrupt
             except Exception as failure:

@@ -22,7 +22,8 @@ from neural_style.config import Ray
 from neural_style.errors import InputError
 from neural_style.inputs import Job
 from neural_style.project import COMMIT_VARIABLE, ROOT, adding, commit
-from neural_style.runs import Run, RunFolder, checkpoint, record
+from neural_style.runs import Run, RunFolder, RunLog, checkpoint, record
+from neural_style.runs.log import LOG
 from neural_style.sweeps.execution import Executor, FoundRun
 from neural_style.system import files, tensorflow_v1
 from neural_style.system.hardware import available_bytes
@@ -240,10 +241,14 @@ def _make(received: RemoteRun, pictures: Any, weights: Any) -> RemoteResult:
     with tempfile.TemporaryDirectory() as place:
         folder, error = Path(place) / "run", ""
         try:
-            received.run(job, _graphs, RunFolder(folder, job, received.folder), Watch())
+            with RunLog() as said:
+                run_folder = RunFolder(folder, job, received.folder, said)
+                received.run(job, _graphs, run_folder, Watch())
         except Exception as failure:
             _graphs.close()  # a failure may leave the graph or the memory in any state
             error = describe(failure).replace(printable(folder), printable(received.folder))
         paths = [path for path in folder.rglob("*") if path.is_file()]
         made = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        if LOG in made:
+            made[LOG] = made[LOG].replace(os.fsencode(folder), os.fsencode(received.folder))
         return RemoteResult(made, error)

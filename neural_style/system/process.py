@@ -1,9 +1,10 @@
-"""Run a function in a separate process, capture standard error, defer Ctrl-C."""
+"""Run a function in a separate process; standard output and error; Ctrl-C deferred."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import pickle
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from neural_style.project import ROOT
+from neural_style.text import printable
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to end: Ctrl-C, and what `kill` and cluster schedulers send."""
@@ -161,6 +163,34 @@ def _flush_python() -> None:
     """Write out what Python has buffered for standard error, which may be closed or None."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.flush()
+
+
+def print_path(path: Path) -> None:
+    """Print a path to standard output, byte for byte, but printable on a terminal."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    print_bytes(printable(path).encode() + b"\n" if terminal else os.fsencode(path) + b"\n")
+
+
+def print_bytes(data: bytes) -> None:
+    """Write bytes to standard output, whatever its encoding, unless it is closed.
+
+    A reader that has gone, such as `head`, is no error.
+
+    Raises:
+        OSError: They cannot be written, for example to a full disk.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+        else:  # a notebook's, or io.StringIO
+            sys.stdout.write(data.decode(errors="replace"))
+        sys.stdout.flush()
+    except BrokenPipeError:  # else Python complains when it flushes once more at its end
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

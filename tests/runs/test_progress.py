@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import struct
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -111,6 +113,18 @@ def test_bar_shows_iterate_loss_rate_and_time_left_and_tiles_show_their_iteratio
         "iteration 4/4: sums, tile 9 of 9",
     ]
     assert states(bar.getvalue())[-1].endswith("4/4,  0.02it/s, sums, tile 9 of 9")
+
+
+def test_a_terminal_without_columns_gets_lines(clock) -> None:
+    """As a new pseudo-terminal is; one of a hundred columns gets the bar."""
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    for columns, begin in ((0, b"[384x288] iteration 1/1"), (100, b"\r")):
+        master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        with os.fdopen(slave, "w") as stream, Progress(1, stream=stream) as progress:
+            progress.update("384x288", 1, 1.0)
+            assert os.read(master, 1000).startswith(begin)
+        os.close(master)
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])

@@ -78,6 +78,31 @@ def test_run_folders_are_numbered_above_the_highest_and_share_none_if_made_at_on
     assert set(once.iterdir()) == set(made)
 
 
+def test_latest_leads_to_the_run_that_began_last_and_replaces_only_a_link(tmp_path):
+    """Also where many begin at once; the way is relative, so that the runs can be moved."""
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: create_run_folder(tmp_path / "runs", "a"), range(32)))
+        list(pool.map(record.link_latest, made))
+    link = tmp_path / "runs" / "latest"
+    assert link.readlink() in {Path(path.name) for path in made}
+    assert {path.name for path in link.parent.iterdir()} == {"latest", *(p.name for p in made)}
+    record.link_latest(create_run_folder(tmp_path / "runs", "b"))
+    assert link.readlink() == Path("0033-b")
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "latest").is_dir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "latest").write_text("a file of the user's own")
+    record.link_latest(create_run_folder(tmp_path / "mine", "a"))
+    assert (tmp_path / "mine" / "latest").read_text() == "a file of the user's own"
+
+
+def test_without_links_there_is_no_latest(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "symlink_to", Mock(side_effect=PermissionError(1, "not permitted")))
+    run = create_run_folder(tmp_path, "a")
+    record.link_latest(run)
+    assert list(tmp_path.iterdir()) == [run]
+
+
 def test_run_folder_name_is_safe(tmp_path):
     names = {"größe 字": "größe 字", "../../etc/pass\\wd": "-..-etc-pass-wd", "..": "run"}
     names |= {"...hidden. ": "hidden", 'a\nb\x1b[31m:*?"<>|': "a-b-[31m-------", "\udcff": "-"}

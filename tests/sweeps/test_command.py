@@ -34,6 +34,7 @@ from neural_style.sweeps import command as sweep_command
 from neural_style.sweeps.plan import plan_sweep
 from neural_style.sweeps.report.results import read_summary
 from neural_style.system import tensorflow_v1
+from neural_style.transfer.product_rate import ProductRate
 from neural_style.transfer.state import Checkpoint, LossHistory
 
 BLOCK = """
@@ -48,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_mat: Path) -> Path:
     place = tmp_path_factory.mktemp("sweep")
     config = write_small(place, tiny_mat, BLOCK, *CHANGES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_command, "product_rate", lambda threads: 1e10)
+        patch.setattr(sweep_command, "product_rate", lambda threads: ProductRate(1e10, 1e10))
         patch.setattr(outputs, "plot_losses", lambda *_: None)
         assert style_transfer.main(["-q", "--config", str(config)]) == 1
     return place / "out" / "0001-small"
@@ -125,7 +126,7 @@ def test_a_sweep_writes_runs_and_configs_that_repeat_them(small, opened):
     assert len(opened) == 2  # a graph for each precision
     for path in runs_in(folder).values():
         found = {each.name for each in path.iterdir()}
-        assert found == {"config.yaml", "losses.csv", "pastiche.png", "record.json"}
+        assert found == {"config.yaml", "log.txt", "losses.csv", "pastiche.png", "record.json"}
     source = style_transfer.load_source(config, [])
     plan = plan_sweep(source, style_transfer.validate(source, config))
     assert (folder / "config.yaml").read_text() == to_yaml(plan.config, folder)
@@ -148,7 +149,7 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(small, tmp_path, capsys, ca
     told = [f"weight={w},seed={seed}" for w in (r"a\x1b[31m/b", "wéak") for seed in (0, 1)]
     assert capsys.readouterr().out.splitlines() == told
     assert sorted(tmp_path.rglob("*")) == before
-    [line] = [r.message for r in caplog.records if r.message.startswith("4 runs, 1 graph; about ")]
+    [line] = [r.message for r in caplog.records if r.message.startswith("4 runs, 1 graph; ")]
     assert line.endswith(" of disk")
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")  # which knows no Unicode
     monkeypatch.setattr(sys, "stdout", terminal)
@@ -196,7 +197,7 @@ def test_a_dry_run_of_resuming_lists_the_missing_runs(finished, capsys, caplog):
     assert style_transfer.main(words) == 0
     assert capsys.readouterr().out.splitlines() == ["seed=1"]
     assert "1 of 2 runs exist already" in caplog.messages
-    assert any(line.startswith("1 run, 1 graph; about ") for line in caplog.messages)
+    assert any(line.startswith("1 run, 1 graph; ") for line in caplog.messages)
     assert "sweep.ray: only executor: ray uses it, and executor is local" in caplog.messages
     assert sorted(finished.rglob("*")) == before
 
@@ -214,7 +215,7 @@ def test_a_folder_without_a_sweep_cannot_be_resumed(finished, small, tmp_path, c
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(settings)
     finished.rename(tmp_path / "0001-small")
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
     for given, folder, message in [
         (None, "photos", "no such file; expected a YAML file of settings"),
         (None, "gone", "no such file; expected a YAML file of settings"),
@@ -233,4 +234,4 @@ def test_a_folder_without_a_sweep_cannot_be_resumed(finished, small, tmp_path, c
         assert told.startswith("error: ")
         assert message in told
         assert told.count("\n") == 1
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before

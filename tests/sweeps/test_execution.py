@@ -57,7 +57,7 @@ def test_runs_that_fail_are_recorded_and_the_others_continue(small, tmp_path, mo
     [folder] = sweeps(config)
     states = [(path / "error.txt").exists() for path in runs_in(folder).values()]
     assert states == [False, False, True, True]
-    [error, _] = sorted(folder.glob("*/*.txt"))
+    [error, _] = sorted(folder.glob("*/error.txt"))
     assert "other.png" in error.read_text()
     assert error.read_text().count("\n") == 1
     assert f"2 of 4 runs failed; make them again with --resume {folder}" in caplog.messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import operator
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +23,7 @@ from neural_style.system.process import (
     captured_stderr,
     handlers_kept,
     held_back,
+    print_path,
     run_apart,
 )
 
@@ -232,3 +235,29 @@ def test_function_is_run_apart_from_any_kind_of_process_and_ended_by_its_end(way
     assert not any(child.is_running() for child in found)
     assert process.stdout.read() == ""
     assert "KeyboardInterrupt" in process.stderr.read()
+
+
+def test_a_path_goes_to_standard_output_byte_for_byte_and_printable_on_a_terminal(monkeypatch):
+    path = Path(os.fsdecode(b"runs/\xff\x1b[31m\xc3\xa9.png"))
+    for terminal, expected in (
+        (False, b"runs/\xff\x1b[31m\xc3\xa9.png\n"),
+        (True, b"runs/\\udcff\\x1b[31m\xc3\xa9.png\n"),
+    ):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(stream, "isatty", lambda told=terminal: told, raising=False)
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_path(path)
+        assert stream.buffer.getvalue() == expected
+    for stream in (io.StringIO(), None):  # a notebook's, and a closed one
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_path(Path("a.png"))
+        assert stream is None or stream.getvalue() == "a.png\n"
+
+
+def test_a_reader_that_has_gone_is_no_error(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_path(Path("a.png"))
+        print_path(Path("b.png"))

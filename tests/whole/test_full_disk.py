@@ -68,7 +68,7 @@ def test_a_run_is_whole_or_can_be_finished_whichever_write_finds_the_disk_full(
             continuing = f": cannot be written: {NO_SPACE}; continuing without"
             assert any(continuing in line for line in caplog.messages)
         check_kept(disk, out, finished=code == 0)
-        for run in out.iterdir():  # none where not even its settings could be written
+        for run in out.glob("0*"):  # none where not even its settings could be written
             assert style_transfer.main(resume(run)) == 0
             assert (run / "pastiche.png").read_bytes() == wanted
             assert (run / "record.json").exists()
@@ -82,14 +82,15 @@ def test_a_sweep_or_an_extension_begins_whole_or_leaves_no_folder(experiment, tm
     assert run_on(FullDisk(out, named("config.yaml")), running(experiment, out, SWEEP)) == 1
     assert list(out.iterdir()) == []
     assert style_transfer.main(running(experiment, out, "optimizer.name=lbfgs")) == 0
-    (run,) = out.iterdir()
+    (run,) = out.glob("0*")
     for number in range(1, 7):  # folder, checkpoints' folder, checkpoint, settings
         disk = FullDisk(out, nth(number, stays=True))
         capsys.readouterr()
         assert run_on(disk, resume(run, "--set", "optimizer.iterations=7")) in (1, 2)
         assert NO_SPACE in capsys.readouterr().err
         check_kept(disk, run)
-        assert list(out.iterdir()) == [run]
+        assert sorted(out.iterdir()) == [run, out / "latest"]
+        assert (out / "latest").resolve() == run
 
 
 DRAWN = ("contact_sheet.png", "trade_off.png", "index.html")
@@ -104,7 +105,7 @@ def test_what_a_sweep_has_no_room_for_is_made_when_there_is_room_again(
     out = tmp_path / "out"
     disk = FullDisk(out, named(name) if name else nth(40, stays=True))
     assert run_on(disk, running(experiment, out, SWEEP)) == 1
-    (home,) = out.iterdir()
+    (home,) = out.glob("0*")
     if name:
         assert capsys.readouterr().err.splitlines()[-1] == f"error: {home / name}: {NO_SPACE}"
     check_kept(disk, out)
