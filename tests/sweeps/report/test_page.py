@@ -389,6 +389,7 @@ def test_the_grid_is_seen_first_and_a_click_compares_in_a_browser(tmp_path):
         assert rows[0] == ["style.weight 100 5"]
         note = browser.all("#curves-note")[0]
         assert note.is_displayed()  # objectives a and b
+        assert "objectives differ" in browser.text("#facts")
         browser.keys("#forward")
         browser.check_pixels((0.1, color_of(0)), (0.3, color_of(3)))
         assert [item.text for item in browser.all("#legend li")] == [
@@ -403,6 +404,7 @@ def test_the_grid_is_seen_first_and_a_click_compares_in_a_browser(tmp_path):
         browser.keys("#back")
         browser.keys("#left", "style.weight=5 content.weight=1")
         assert not note.is_displayed()
+        assert "objectives differ" not in browser.text("#facts")
         browser.keys("#close")
         browser.check_log(address)
 

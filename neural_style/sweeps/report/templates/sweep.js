@@ -207,6 +207,7 @@
   // The swept values and the shown measures of both sides.
   function showFacts() {
     const sides = [seen("left"), seen("right")];
+    const objectives = new Set(sides.filter(isRun).map((item) => data.runs[item].objective));
     const lines = [];
     headers.forEach((header, column) => {
       if (column === 0 || header.hidden) return;
@@ -223,14 +224,17 @@
         explain(title, header.dataset.title, byId("facts-help"));
       }
       const direction = header.querySelector(".direction");
-      if (direction) name.append(direction.cloneNode(true));
+      const comparable = header.classList.contains("mixed") && objectives.size < 2;
+      if (direction && !comparable) name.append(direction.cloneNode(true));
       const texts = sides.map((item) => (isRun(item) ? rowOf.get(item).cells[column].textContent : "–"));
       line.append(name, ...texts.map((text) => {
         const cell = document.createElement("td");
         cell.textContent = text;
         return cell;
       }));
-      line.className = `${header.className}${texts[0] === texts[1] ? " same" : ""}`;
+      line.className = header.className;
+      line.classList.toggle("same", texts[0] === texts[1]);
+      if (comparable) line.classList.remove("mixed");
       lines.push(line);
     });
     byId("facts").tBodies[0].replaceChildren(...lines);
