@@ -173,7 +173,7 @@ def command(project: Project, line: str, patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [README, *DOCS], ids=pages.name)
-def test_every_block_of_a_page_can_be_followed(page, tiny_mat, tmp_path, monkeypatch, capfd):
+def test_every_block_of_a_page_works(page, tiny_mat, tmp_path, monkeypatch, capfd, caplog):
     project, printed = Project(tmp_path, tiny_mat), ""
     monkeypatch.chdir(tmp_path)
     for block in pages.blocks(pages.read(page)):
@@ -191,7 +191,8 @@ def test_every_block_of_a_page_can_be_followed(page, tiny_mat, tmp_path, monkeyp
                 else:
                     assert block.language == "sh"
                     command(project, line, monkeypatch)
-                printed = "".join(capfd.readouterr())
+                printed = "\n".join([*capfd.readouterr(), *caplog.messages])
+                caplog.clear()
 
 
 def test_no_block_escapes_and_no_entry_of_the_tables_is_left_over():
