@@ -54,6 +54,9 @@ def test_a_run_leaves_picture_losses_plot_config_and_record(finished_run):
     assert record["losses"]["saved"]["total"] == pytest.approx(min(totals), rel=0.01)
     assert min(totals) < totals[0]
     assert record["size"] == {"height": 38, "width": 48}
+    log = (finished_run / "log.txt").read_text()
+    for line in (": not the published VGG-19\n", " at 48 px; CPU, ", " 6/6  loss ", " done in "):
+        assert log.count(line) == 1  # whatever -q leaves out
 
 
 def test_the_resolved_config_runs_again_to_the_same_bytes_and_tells_no_noise_of_libraries(

@@ -191,7 +191,7 @@ class Output(Section):
     """The files of a run."""
 
     folder: paths.OutputFolder = Path("runs")
-    """Folder in which each run creates a numbered folder."""
+    """Folder in which each run creates a numbered folder, to the newest of which `latest` leads."""
     name: values.RunName = None
     """Name of the run; null is the name of the YAML file."""
     image: values.ImageName = "pastiche.png"

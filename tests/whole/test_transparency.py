@@ -53,7 +53,7 @@ def run(folder: Path, kind: str, weights: Path, hidden: tuple[int, int, int]) ->
     values["output"] = {"folder": str(folder / "runs")}
     (folder / "run.yaml").write_text(json.dumps(values))
     assert style_transfer.main(["-q", "--config", str(folder / "run.yaml")]) == 0
-    return next((folder / "runs").iterdir())
+    return next((folder / "runs").glob("0*"))
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
