@@ -50,16 +50,17 @@ def position_weights(
 
 
 def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
-    """Check that a mask keeps positions at every layer.
+    """Check that a mask, or what is visible of an image, keeps positions at every layer.
 
     Raises:
         InputError: It keeps none at one of them.
     """
     for layer, positions in weights.items():
         if positions.sum() < LEAST_AREA:
-            advice = "a larger mask" if kind == "simple" else "style.guidance: simple"
+            what = "mask" if key.endswith("mask") else "visible part"
+            advice = f"a larger {what}" if kind == "simple" else "style.guidance: simple"
             raise InputError(
-                f"{key}: the mask has no area at {layer} with style.guidance: {kind} at this "
+                f"{key}: the {what} has no area at {layer} with style.guidance: {kind} at this "
                 f"scale; try {advice}, or image.scales: null"
             )
 
@@ -109,7 +110,10 @@ def guides_of(
         found = []
         for name, mask in zip(("mask", "from_mask"), pair, strict=True):
             weights = position_weights(mask, layers, wanted, style.guidance)
-            check_area({n: weights[n] for n in own}, f"style.images[{i}].{name}", style.guidance)
+            key = f"style.images[{i}]"
+            if getattr(style.images[i], name):
+                key += f".{name}"
+            check_area({n: weights[n] for n in own}, key, style.guidance)
             found.append({n: w if n in own else np.ones_like(w) for n, w in weights.items()})
         guides.append(Guides(*found))
     return guides

@@ -5,6 +5,7 @@ Colours that transparency hides are replaced, as soon as a picture is read, by t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -273,16 +274,16 @@ def _read_masks(config: Config, content: np.ndarray, styles: Sequence[np.ndarray
     """Read every mask and check that it has the size of its picture."""
     if not config.style.guided:
         return ()
-    asked: dict[Path, list[str]] = {}
+    asked: dict[str, list[str]] = {}  # by the file, whatever path leads to it
     for image in config.style.images:
         for mask in (image.mask, image.from_mask):
             if mask and mask.color:
-                asked.setdefault(mask.path, []).append(mask.color)
+                asked.setdefault(os.path.realpath(mask.path), []).append(mask.color)
 
     def read(mask: Mask | None, key: str, owner: str, picture: np.ndarray) -> np.ndarray | None:
         if mask is None:
             return None
-        others = asked.get(mask.path, ())
+        others = asked.get(os.path.realpath(mask.path), ())
         pixels = read_mask(mask.path, mask.color, key, config.image.max_pixels, others)
         (height, width), (found_height, found_width) = picture.shape[:2], pixels.shape
         if (height, width) != (found_height, found_width):

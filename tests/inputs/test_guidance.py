@@ -102,5 +102,11 @@ def test_a_mask_without_area_at_a_layer_is_refused_unless_its_style_weighs_nothi
     assert refusal(InputError, guides_of, style, masks, LAYERS) == message + inside
     weights = {"relu1_1": np.ones((4, 4)), "relu3_1": np.zeros((2, 2))}
     assert refusal(InputError, check_area, weights, KEY, "simple") == message + simple
+    dot = np.zeros((24, 20), np.float32)  # all that is visible of a style without masks
+    dot[3, 3] = 1
+    bare = make_config({"style": {"images": "a", "guidance": "inside", "layers": ["relu3_1"]}})
+    found = refusal(InputError, guides_of, bare.style, ((dot + 1, dot),), LAYERS)
+    expected = message.replace(f"{KEY}: the mask", "style.images[0]: the visible part")
+    assert found == expected + inside
     style, masks = guided(guidance="inside", weight=0)
     assert [dict(guide.painted) for guide in guides_of(style, masks, LAYERS)] == [{}, {}]

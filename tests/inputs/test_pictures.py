@@ -268,9 +268,11 @@ def test_colours_that_other_styles_ask_of_the_same_file_are_labels_of_it(tmp_pat
     Image.fromarray(labels).save(file, quality=90)
     write_image(tmp_path / "content.png", labels.astype(np.float32))
     style = {"path": str(tmp_path / "content.png")}
+    (tmp_path / "folder").mkdir()
+    again = tmp_path / "folder" / ".." / "labels.jpg"
     styles = [
         style | {"mask": {"path": str(file), "color": "#999999"}},
-        style | {"from_mask": {"path": str(file), "color": "#be9999"}},
+        style | {"from_mask": {"path": str(again), "color": "#be9999"}},
         style,
     ]
     content = {"image": str(tmp_path / "content.png")}
