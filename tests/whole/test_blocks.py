@@ -174,11 +174,11 @@ def command(project: Project, line: str, patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [README, *DOCS], ids=pages.name)
 def test_every_block_of_a_page_works(page, tiny_mat, tmp_path, monkeypatch, capfd, caplog):
-    project, printed = Project(tmp_path, tiny_mat), ""
+    project, printed, names = Project(tmp_path, tiny_mat), "", {}
     monkeypatch.chdir(tmp_path)
     for block in pages.blocks(pages.read(page)):
         if block.language == "python":
-            exec(compile(block.text, page.name, "exec"), {})
+            exec(compile(block.text, page.name, "exec"), names)  # those of a page go on
         elif block.language == "yaml":
             project.settings(block.text)
         elif block.language == "text":
