@@ -31,9 +31,10 @@ EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
 WINOGRAD_SHARE = 0.57  # time of a convolution by minimal filtering over its direct time
 
 
-# Nine of ten runs took a time between these, times what is predicted of an idle machine; the upper
-# one also times the present load. Measured as benchmarks/memory.py does, on two cores.
-LEAST, MOST = 0.8, 1.4
+# Times what is predicted of an idle machine, between which nine of ten runs lie. The upper one
+# grows with the present load: other work may end, or wait as well. Measured with small runs on two
+# cores, alone and under loads of up to ten processes for each core.
+LEAST, MOST, LOAD_POWER = 0.8, 1.5, 0.75
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, 
 
 def duration(seconds: float, load: float) -> str:
     """Return the range that a predicted time at the present load of the machine lies in."""
-    return human_range(LEAST * seconds, MOST * load * seconds)
+    return human_range(LEAST * seconds, MOST * load**LOAD_POWER * seconds)
 
 
 def describe(prediction: Prediction) -> str:

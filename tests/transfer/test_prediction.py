@@ -145,7 +145,7 @@ def test_memory_grows_with_the_pixels_and_the_pairs_of_lbfgs_and_is_shown_with_t
     monkeypatch.setattr(prediction, "MOST", 1.5)
     for found, words in (
         (Prediction(1.26e9, 80.4), "1.3 GB of memory, 40 to 121 s"),
-        (Prediction(14e9, 7500, load=2), "14.0 GB of memory, 1 to 6.3 h"),
+        (Prediction(14e9, 7500, load=16), "14.0 GB of memory, 1 to 25 h"),
         (Prediction(4e9, 240, tile=512), "4.0 GB of memory, 2 to 6 min, in tiles of 512 px"),
     ):
         assert prediction.describe(found) == f"predicted on the CPU: {words}"
