@@ -12,7 +12,7 @@ from tables import refusal
 
 from neural_style.config import make_config
 from neural_style.inputs import weights as supply
-from neural_style.inputs.weights import find_weights
+from neural_style.inputs.weights import find_weights, warn_once
 from neural_style.network import download
 from neural_style.network.packaged import PackageError
 from neural_style.network.weights import VGGWeights, WeightsError
@@ -129,3 +129,10 @@ def test_enter_means_yes_and_the_end_of_input_does_not(typed, monkeypatch, capsy
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert supply._terminal()("Download?") is (typed in ("\n", "y\n", "Yes"))
     assert capsys.readouterr().err == ("Download? [Y/n] " if typed else "Download? [Y/n] \n")
+
+
+def test_a_notice_is_logged_once_in_a_process_or_for_those_who_share_a_set(caplog):
+    first, second = "a.mat: not the published VGG-19", "b.mat: not the published VGG-19"
+    for said in ({}, {}, {"said": set()}):
+        warn_once(first, "", second, first, **said)
+    assert caplog.messages == [first, second, first, second]

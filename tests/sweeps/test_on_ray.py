@@ -184,6 +184,9 @@ def check_same(there: Path, here: Path) -> None:
         told = [each / "error.txt" for each in (path, same) if (each / "error.txt").exists()]
         texts = [each.read_text().replace(str(each.parent), "") for each in told]
         assert texts in ([], texts[:1] * 2)
+        logs = [(each / "log.txt").read_text().replace(str(each), "") for each in (path, same)]
+        ends = [text.splitlines()[-1].partition(" error: ")[2] for text in logs]
+        assert ends == ([""] * 2 if path.name != "0002-bad" else [texts[0].strip()] * 2)
         theirs, ours = read_record(path), read_record(same)
         for key in ("losses", "metrics", "fingerprint"):
             assert theirs.get(key) == ours.get(key), (path, key)
