@@ -157,6 +157,9 @@ def test_restored_pastiche_has_the_chroma_of_the_content_alone(preserve, space, 
     small = resize(pastiche, (12, 15))  # takes the content resized
     expected = restore_color(chosen, small, resize(content, (12, 15)))
     assert_array_equal(restore_color(chosen, small, content), expected)
+    alpha = rng.uniform(0, 1, (24, 30)).astype(np.float32)
+    expected = restore_color(chosen, small, resize(content, (12, 15), alpha))
+    assert_array_equal(restore_color(chosen, small, content, alpha), expected)
 
 
 CPU = SimpleNamespace(kind="cpu", precision="float32")

@@ -11,7 +11,7 @@ from tables import refusal
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.images import ImageError, write_image
+from neural_style.images import ImageError, resize, write_image
 from neural_style.images.profiles import srgb_profile
 from neural_style.inputs.pictures import (
     Alphas,
@@ -309,3 +309,18 @@ def test_a_cut_out_disc_has_no_fringe(size, tmp_path):
     for found in (scaled.content, scaled.styles[0][0]):
         assert found.shape == (size, size, 3)
         assert_allclose(found, np.broadcast_to(picture[0, 0], found.shape), atol=0.01)
+
+
+def test_every_picture_is_resized_with_its_own_alpha(tmp_path):
+    for seed, name in enumerate(("content", "style", "start")):
+        save_hidden(tmp_path / f"{name}.png", *left_and_right(seed), (9, 9, 9))
+    config = masked(tmp_path, [{"path": "style"}]).having({"init.from": tmp_path / "start.png"})
+    pictures = read_pictures(config)
+    scaled = at_scale(config, pictures, 12)
+    for found, picture, alpha in (
+        (scaled.content, pictures.content, pictures.alphas.content),
+        (scaled.styles[0][0], pictures.styles[0], pictures.alphas.styles[0]),
+        (scaled.start, pictures.start, pictures.alphas.start),
+    ):
+        assert_array_equal(found, resize(picture, (8, 12), alpha))
+        assert np.abs(found - resize(picture, (8, 12))).max() > 1

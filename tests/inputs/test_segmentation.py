@@ -120,3 +120,13 @@ def test_many_labels_in_steps_of_one_are_each_exact():
     picture = np.repeat(index, 3, axis=2).astype(np.float32)
     for label, found in enumerate(regions(picture, *((i,) * 3 for i in range(60)))):
         assert_array_equal(found, index[..., 0] == label)
+
+
+def test_edges_of_intermediate_colours_do_not_make_an_exact_file_inexact():
+    """So that a label 37 steps away, which is not asked for, is still another one."""
+    grey, other = (153, 153, 153), (190, 153, 153)
+    picture = reduced(halves(grey, other))
+    assert 2 < len(np.unique(picture[..., 0])) < 40
+    expected = picture[..., 0] < (153 + 190) / 2
+    assert_array_equal(regions(picture, grey)[0], expected)
+    assert_array_equal(regions(picture, other)[0], ~expected)
