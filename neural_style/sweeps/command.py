@@ -143,7 +143,7 @@ def _survey(plan: Plan, reader: JobReader, options: Namespace) -> _Survey:
     resumed: Path | None = options.resume
     if resumed:
         for each in plan.experiments:
-            check_present(each.config, "if it was moved, say so in a file for --config")
+            check_present(each.config, "if it was moved, name its place in a file for --config")
     inputs = check_inputs(plan, reader)
     _tell_problems(plan, inputs.problems)
     jobs = inputs.jobs

@@ -143,7 +143,7 @@ def test_a_moved_sweep_goes_on_with_its_inputs_beside_it_or_says_how(small, tmp_
     check_resumed(new / "out" / folder.name, new / "out" / folder.name)
     assert contents(new / "out" / folder.name).keys() == contents(whole).keys()
     assert run(None, resume=alone) == 2
-    told = f"error: content.image: no such file: {tmp_path}/photo.png; if it was moved, say so in"
+    told = f"error: content.image: no such file: {tmp_path}/photo.png; if it was moved, name its"
     assert told in capsys.readouterr().err
     edited = new / "small.yaml"
     edited.write_text(config.read_text())
