@@ -114,7 +114,9 @@ class Network:
 
     def after(self, layer: Relu | Pooling, x: tf.Tensor) -> tf.Tensor:
         """Return the output of a ReLU or pooling for the input x, [N, H, W, C]."""
-        return tf.nn.relu(x) if isinstance(layer, Relu) else pool(x, self.pooling)
+        if isinstance(layer, Relu):
+            return tf.nn.relu(x)
+        return pool(x, self.pooling, keeps_remainder=layer.keeps_remainder)
 
     def initialize(self, session: tf.Session) -> None:
         """Set the weights; once in a session, before the first run."""
@@ -167,7 +169,7 @@ def build_vgg(
                 elif isinstance(layer, Relu):
                     x = tf.nn.relu(x)
                 else:
-                    x = pool(x, pooling)
+                    x = pool(x, pooling, keeps_remainder=layer.keeps_remainder)
             if layer.name in layers:
                 features[layer.name] = x
         initialize = tf.group(*initializers, name="initialize")

@@ -148,6 +148,7 @@ class Peer:
 
     def __init__(self, *parts: Part, unit: float = 1.0, **network: object) -> None:
         usual = {"pooling": "max", "transpose_kernels": False, "padding": "zeros", "white": 255}
+        usual |= {"pooling_remainder": "keep"}  # as in Caffe, and in TensorFlow with SAME
         self.parts, self.unit, self.network = parts, unit, usual | network
 
     def objective(self, scene: Scene) -> Terms:
@@ -161,33 +162,40 @@ CROWSON = np.array([256, 64, 16, 4, 1]) / 341
 D2L = [*FIRST[:4], "conv5_1"]
 NOT_RELU = ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
 MEAN, AVERAGE = mean("relu4_2", 5), {"pooling": "average"}
+DROP = {"pooling_remainder": "drop"}  # as in PyTorch and Keras
 
 PEERS: Mapping[str, Peer] = {
     "gatys2016": Peer(squares("relu4_2", 1 / 2), paper(1e3 / 5), **AVERAGE),
-    "gatys-notebook": Peer(mean("relu4_2", 1), by_channels(1e3)),
+    "gatys-notebook": Peer(mean("relu4_2", 1), by_channels(1e3), **DROP),
     "neural-style": Peer(MEAN, per_value(100), on_the_grid(1e-3 / 2, 256, exponent=1), white=256),
-    "neural-style-pt": Peer(MEAN, per_value(100), absolute(1e-3)),
+    "neural-style-pt": Peer(MEAN, per_value(100), absolute(1e-3), **DROP),
     "anishathalye": Peer(MEAN, per_value(500 / 5), mean_square(100), transpose_kernels=True),
     "cysmith": Peer(by_root("conv4_2", 5), paper(1e4 * 0.2 / 5), absolute(1e-3), **AVERAGE),
     "style-transfer-pytorch": Peer(
         *(mean("relu4_2", 0.015), wasserstein(CROWSON), nine_point(2, white=1)),
-        **{"unit": TORCHVISION, "padding": "replicate"},
+        **{"unit": TORCHVISION, "padding": "replicate"} | DROP,
     ),
-    "gordicaleksa": Peer(mean("relu4_2", 1e5), summed(3e4 / 5), absolute(1)),
-    "keras-io": Peer(squares("relu5_2", 2.5e-8), keras_style, on_the_grid(1e-6, exponent=1.25)),
-    "tensorflow-tutorial": Peer(mean("relu5_2", 1e4), per_position(1e-2 / 5), absolute(30, 1)),
-    "pytorch-tutorial": Peer(mean("conv2_2", 1), per_value(1e6, NOT_RELU), unit=TORCHVISION),
+    "gordicaleksa": Peer(mean("relu4_2", 1e5), summed(3e4 / 5), absolute(1), **DROP),
+    "keras-io": Peer(
+        squares("relu5_2", 2.5e-8), keras_style, on_the_grid(1e-6, exponent=1.25), **DROP
+    ),
+    "tensorflow-tutorial": Peer(
+        mean("relu5_2", 1e4), per_position(1e-2 / 5), absolute(30, 1), **DROP
+    ),
+    "pytorch-tutorial": Peer(
+        mean("conv2_2", 1), per_value(1e6, NOT_RELU), unit=TORCHVISION, **DROP
+    ),
     "d2l": Peer(
         *(mean("relu4_4", 1), per_value(1e4, D2L), mean_absolute(10 / 2, white=1 / DEVIATION)),
-        unit=TORCHVISION,
+        **{"unit": TORCHVISION} | DROP,
     ),
     "tf1-gaussian-base": Peer(
         squares("relu2_2", 1 / 2), paper(1e3 / 3, FIRST[2:]), absolute(629), **AVERAGE
     ),
     "tf112-alpha-beta": Peer(mean("relu4_2", 1), per_position(3.2e-4 / 5), **AVERAGE),
-    "tf2-block5": Peer(mean("relu5_2", 10), per_position(20 / 3, FIRST[::2])),
-    "tf2-eager": Peer(squares("relu4_2", 1 / 2), paper(1e4 / 5)),
+    "tf2-block5": Peer(mean("relu5_2", 10), per_position(20 / 3, FIRST[::2]), **DROP),
+    "tf2-eager": Peer(squares("relu4_2", 1 / 2), paper(1e4 / 5), **DROP),
     "pytorch-average-pooling": Peer(
-        squares("relu4_2", 1 / 2), paper(1e3 / 5), absolute(157), **AVERAGE
+        squares("relu4_2", 1 / 2), paper(1e3 / 5), absolute(157), **AVERAGE, **DROP
     ),
 }

@@ -61,9 +61,12 @@ def reference(image: np.ndarray, layers: Sequence[Layer], pooling: str = "max") 
         elif isinstance(layer, Relu):
             x = np.maximum(x, 0)
         else:
+            if layer.keeps_remainder:
+                odd = [(0, side % 2) for side in x.shape[:2]]
+                x = np.pad(x, [*odd, (0, 0)], constant_values=np.nan)
             height, width = x.shape[0] // 2, x.shape[1] // 2
             blocks = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1)
-            x = blocks.max(axis=(1, 3)) if pooling == "max" else blocks.mean(axis=(1, 3))
+            x = (np.nanmax if pooling == "max" else np.nanmean)(blocks, axis=(1, 3))
         features[layer.name] = x
     return features
 

@@ -94,6 +94,9 @@ class Network(Section):
     folder, and the published file in the user's cache too."""
     pooling: OneOf[Literal["max", "average"]] = "max"
     """Max pooling, as trained, or average pooling."""
+    pooling_remainder: OneOf[Literal["keep", "drop"]] = "keep"
+    """The last row or column of an odd side: pooled alone, as trained (keep), or left out, as in
+    PyTorch and Keras (drop). Deep layers then do not see the last 1 to 15 rows and columns."""
     transpose_kernels: values.Switch = False
     """Swap height and width of each kernel, as some tools do by mistake."""
     padding: OneOf[Literal["zeros", "replicate"]] = "replicate"

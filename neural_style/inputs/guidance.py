@@ -43,7 +43,7 @@ def position_weights(
         if isinstance(layer, Convolution) and spread:
             guide = spread(guide, np.ones(layer.kernel.shape[:2], np.uint8))
         elif isinstance(layer, Pooling):
-            guide = reduce(_blocks(guide), axis=2)
+            guide = reduce(_blocks(guide, layer), axis=2)
         if layer.name in wanted:
             weights[layer.name] = np.square(guide)
     return weights
@@ -65,9 +65,13 @@ def check_area(weights: Mapping[str, np.ndarray], key: str, kind: str) -> None:
             )
 
 
-def _blocks(mask: np.ndarray) -> np.ndarray:
-    """Return the blocks of a mask that a pooling sees, [H // 2, W // 2, 4]; it drops an odd end."""
-    height, width = mask.shape[0] // 2, mask.shape[1] // 2
+def _blocks(mask: np.ndarray, pooling: Pooling) -> np.ndarray:
+    """Return the blocks of a mask that a pooling sees, [H', W', 4].
+
+    In a block that is cut off at the end, what is there counts twice.
+    """
+    height, width = map(pooling.positions, mask.shape)
+    mask = np.pad(mask, [(0, side % 2) for side in mask.shape], "edge")
     even = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
     return even.transpose(0, 2, 1, 3).reshape(height, width, 4)
 

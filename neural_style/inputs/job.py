@@ -29,7 +29,7 @@ from neural_style.inputs.pictures import (
 from neural_style.inputs.scales import Scale, Sizes
 from neural_style.inputs.terms import spec_of
 from neural_style.inputs.weights import FoundWeights, find_weights, warn_once
-from neural_style.network.weights import Layer, VGGWeights, layers_needed
+from neural_style.network.weights import Layer, VGGWeights, layers_needed, with_remainder
 from neural_style.objective import ObjectiveSpec
 from neural_style.system.files import digest
 from neural_style.system.lru import LRUCache
@@ -61,7 +61,7 @@ class Job:
     """Settings with every input read and checked.
 
     Attributes:
-        weights: The network; random filters as they are drawn.
+        weights: The network, its poolings as the settings have them; random filters as drawn.
         digests: SHA-256 of each input file by its key, `content.image`, `style.images[0].mask`.
         provenance: What a sweep or an extension adds.
     """
@@ -71,6 +71,10 @@ class Job:
     weights: VGGWeights
     digests: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance = Provenance()
+
+    def __post_init__(self) -> None:
+        kept = self.config.network.pooling_remainder == "keep"
+        object.__setattr__(self, "weights", with_remainder(self.weights, kept))
 
     @cached_property
     def scales(self) -> tuple[Scale, ...]:

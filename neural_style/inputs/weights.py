@@ -13,7 +13,7 @@ from neural_style.inputs.pictures import Pictures
 from neural_style.network import VGGWeights, WeightsError, download
 from neural_style.network.packaged import PackageError, packaged_weights
 from neural_style.network.random_filters import normalise_filters, random_weights
-from neural_style.network.weights import transpose_kernels
+from neural_style.network.weights import transpose_kernels, with_remainder
 from neural_style.project import FETCH, WEIGHTS
 from neural_style.text import printable
 from vgg19_matconvnet import load_weights
@@ -104,9 +104,10 @@ def _without_file(if_missing: str, seed: int) -> FoundWeights:
 
 
 def fit_filters(config: Config, weights: VGGWeights, pictures: Pictures) -> VGGWeights:
-    """Return weights ready for use: kernels transposed if the settings ask for that, and random
-    filters normalised over the pictures.
+    """Return weights ready for use: poolings as the settings have them, kernels transposed if they
+    ask for that, and random filters normalised over the pictures.
     """
+    weights = with_remainder(weights, config.network.pooling_remainder == "keep")
     if config.network.transpose_kernels:
         weights = transpose_kernels(weights)
     if weights.origin != "random":

@@ -70,10 +70,11 @@ def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.T
         return tf.nn.bias_add(y, filters.bias)
 
 
-def pool(x: tf.Tensor, kind: PoolingKind) -> tf.Tensor:
-    """Return a pooling of 2 x 2 positions, stride 2; sizes are rounded down, as in PyTorch."""
+def pool(x: tf.Tensor, kind: PoolingKind, *, keeps_remainder: bool = True) -> tf.Tensor:
+    """Return a pooling of 2 x 2 positions, stride 2; see `Pooling` for sides that are odd."""
     pooling = tf.nn.max_pool2d if kind == "max" else tf.nn.avg_pool2d
-    return pooling(x, ksize=2, strides=2, padding="VALID")
+    # SAME pools the part of a window that is there: what is beyond it has no share in an average.
+    return pooling(x, ksize=2, strides=2, padding="SAME" if keeps_remainder else "VALID")
 
 
 def convolve_rows(

@@ -49,9 +49,20 @@ class Relu:
 
 @dataclass(frozen=True)
 class Pooling:
-    """Pooling of 2 x 2 positions with stride 2, by maximum or average as the graph chooses."""
+    """Pooling of 2 x 2 positions with stride 2, by maximum or average as the graph chooses.
+
+    Attributes:
+        name: Its name.
+        keeps_remainder: Whether an odd last row or column is pooled alone, as in Caffe and
+            MatConvNet, or left out, as in PyTorch.
+    """
 
     name: str
+    keeps_remainder: bool = True
+
+    def positions(self, side: Any) -> Any:
+        """Return the number of positions that it makes of `side` ones, a number or a tensor."""
+        return (side + self.keeps_remainder) // 2
 
 
 Layer: TypeAlias = Convolution | Relu | Pooling
@@ -149,7 +160,7 @@ def receptive_field(weights: VGGWeights, layer: str) -> tuple[int, int]:
 
 
 def smallest_side(weights: VGGWeights, layer: str) -> int:
-    """Return the least side of an image, in pixels, that keeps a position: the layer's stride."""
+    """Return the least side of an image that has a whole position: the layer's stride, pixels."""
     return receptive_field(weights, layer)[1]
 
 
@@ -164,7 +175,7 @@ def output_shapes(
         if isinstance(layer, Convolution):
             channels = layer.bias.size
         elif isinstance(layer, Pooling):
-            height, width = height // 2, width // 2
+            height, width = layer.positions(height), layer.positions(width)
         yield layer, (height, width, channels)
 
 
@@ -208,6 +219,14 @@ def with_convolutions(
     """Return a network with every convolution changed."""
     layers = (change(each) if isinstance(each, Convolution) else each for each in weights.layers)
     return replace(weights, layers=tuple(layers))
+
+
+def with_remainder(weights: VGGWeights, kept: bool) -> VGGWeights:
+    """Return the network with poolings that all keep an odd last row or column, or leave it out."""
+    layers = tuple(
+        Pooling(each.name, kept) if isinstance(each, Pooling) else each for each in weights.layers
+    )
+    return weights if layers == weights.layers else replace(weights, layers=layers)
 
 
 def preprocess(rgb: NDArray[Any], mean: Floats) -> Floats:

@@ -28,7 +28,6 @@ from neural_style.tiles.stage import (
     normalize_layers,
 )
 from neural_style.tiles.tile import Tile, build_tile
-from neural_style.tiles.tiling import strides_of
 from vgg19_matconvnet import Network
 
 
@@ -53,11 +52,6 @@ class TileGraph(LeftGradient):
     differentiate: tf.Operation
     normalize: tf.Operation
     release: tf.Operation
-
-    @property
-    def strides(self) -> dict[str, int]:
-        """Pixels of the image per position, by layer."""
-        return strides_of(self.layers)
 
 
 def build_tiled_objective(objective: Objective, network: Network, spec: ObjectiveSpec) -> TileGraph:
@@ -143,7 +137,7 @@ def _operations(
     return {
         "clear": _assign(
             *((statistics.sums[n].variable, tf.zeros_like(value)) for n, value in sums.items()),
-            *((each.features, each.zeros(tile.size)) for each in tile.between),
+            *((each.features, each.zeros()) for each in tile.between),
         ),
         "differentiate": _assign(
             *(
@@ -151,15 +145,15 @@ def _operations(
                 for name, derivative in zip(sums, derivatives, strict=True)
             ),
             *((each.norm, 0.0) for each in normalized),
-            *((each.gradient, each.zeros(tile.size)) for each in tile.between),
+            *((each.gradient, each.zeros()) for each in tile.between),
             (builder.gradient.variable, tf.zeros_like(tile.image.variable.value())),
         ),
         "normalize": _assign(
             *((each.factor, norm_factor(each.norm.value(), each.weight)) for each in normalized)
         ),
         "release": _assign(
-            *((each.features, each.zeros()) for each in tile.between),
-            *((each.gradient, each.zeros()) for each in tile.between),
+            *((each.features, each.nothing()) for each in tile.between),
+            *((each.gradient, each.nothing()) for each in tile.between),
         ),
     }
 

@@ -19,7 +19,7 @@ from neural_style.tiles.graph import TileGraph
 from neural_style.tiles.rolling import Halo
 from neural_style.tiles.spill import Spill, Stored
 from neural_style.tiles.stage import PIXELS, TileStage
-from neural_style.tiles.tiling import Spans, cut_image
+from neural_style.tiles.tiling import Spans, cut_image, sides_of
 
 TileCallback = Callable[[str, int, int], None]  # name of the pass, tiles done, number of tiles
 Array = np.ndarray | Stored
@@ -46,7 +46,7 @@ class TilePass:
     Attributes:
         session, graph: The session and the handles of its graph.
         tiles: The tiles of each stage.
-        width: Width of the image, pixels.
+        widths: Width of each layer's output, by its name.
         spill: Where large arrays are stored.
         callback: Called after every tile.
         halos: Incoming halos of each tile of each stage, from the last forward pass.
@@ -55,7 +55,7 @@ class TilePass:
     session: tf.Session
     graph: TileGraph
     tiles: Sequence[Sequence[Spans]]
-    width: int
+    widths: Mapping[str, int]
     spill: Spill
     callback: TileCallback
     halos: list[list[Mapping[str, Array]]] = field(default_factory=list)
@@ -142,7 +142,7 @@ class TilePass:
         """Return the one row that stands for none where the image ends; see `Halo`."""
         return {
             layer: np.zeros(
-                (1, 1, self.width // self.graph.strides[layer], each.incoming.shape[-1]),
+                (1, 1, self.widths[layer], each.incoming.shape[-1]),
                 each.incoming.dtype.as_numpy_dtype,
             )
             for layer, each in halos.items()
@@ -182,8 +182,8 @@ class Tiling:
 
     def tile_pass(self, session: tf.Session, image: np.ndarray, spill: Spill) -> TilePass:
         """Return a pass over images of one size, that of [1, H, W, 3]."""
-        width = image.shape[2]
-        return TilePass(session, self.graph, self.tiles(image), width, spill, self.callback)
+        widths = sides_of(self.graph.layers, image.shape[2])
+        return TilePass(session, self.graph, self.tiles(image), widths, spill, self.callback)
 
     def evaluation(
         self,
@@ -354,7 +354,7 @@ def read_values(tile_pass: TilePass) -> ChannelValues:
     bounds, arrays = {}, {}
     for stage, tiles in zip(tile_pass.graph.stages, tile_pass.tiles, strict=True):
         for name, values in stage.values.items():
-            width = tile_pass.width // tile_pass.graph.strides[name]
+            width = tile_pass.widths[name]
             layer = [*stage.features].index(name) + 1
             counts = ((tile[layer][1] - tile[layer][0]) * width for tile in tiles)
             bounds[name] = list(accumulate(counts, initial=0))

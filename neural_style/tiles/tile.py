@@ -9,7 +9,7 @@ from neural_style.objective.total_variation import PaddedImage
 from neural_style.objective.variables import build_fed
 from neural_style.system.tensorflow_v1 import tf
 from neural_style.tiles.rolling import StageOutput, roll_stage
-from neural_style.tiles.tiling import Stage, stages_of
+from neural_style.tiles.tiling import stages_of
 from vgg19_matconvnet import Network
 
 
@@ -34,18 +34,21 @@ class StageFeatures:
     """The output of one stage for the whole image: the input of the next.
 
     Attributes:
-        stage: The next stage.
+        size: H' and W', positions.
         features, gradient: Of the whole image, [1, H', W', C].
     """
 
-    stage: Stage
+    size: tuple[tf.Tensor, tf.Tensor]
     features: tf.Variable
     gradient: tf.Variable
 
-    def zeros(self, size: tf.Tensor | None = None) -> tf.Tensor:
-        """Return zeros for both, of an image (height, width), or of one position if not given."""
-        rows, columns = (1, 1) if size is None else tf.unstack(size // self.stage.stride)
-        return tf.zeros([1, rows, columns, self.stage.channels], self.features.dtype)
+    def zeros(self) -> tf.Tensor:
+        """Return zeros for both."""
+        return tf.zeros([1, *self.size, self.features.shape[-1]], self.features.dtype)
+
+    def nothing(self) -> tf.Tensor:
+        """Return zeros of one position, which free the memory of both."""
+        return tf.zeros([1, 1, 1, self.features.shape[-1]], self.features.dtype)
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,6 @@ class Tile:
         """The tile's features of every layer, [1, H', W', C], by its name."""
         return {name: each for stage in self.stages for name, each in stage.features.items()}
 
-    @property
-    def size(self) -> tf.Tensor:
-        """(height, width) of the image, [2]."""
-        return tf.shape(self.image.variable.value())[1:3]
-
     def around(self, stage: int) -> tuple[StageFeatures | None, StageFeatures | None]:
         """Return a stage's input and output, but None for the image and the last stage's output."""
         features = [None, *self.between, None]
@@ -90,6 +88,7 @@ def build_tile(image: ImageVariable, network: Network) -> Tile:
     rows = build_rows(image, begin, end)
     pixels = tf.identity(rows.pixels[:, begin - rows.first : end - rows.first], "pixels")
     outputs, between = list[StageOutput](), list[StageFeatures]()
+    height, width = tf.unstack(tf.shape(image.variable.value())[1:3])
     for stage, span in zip(stages, spans, strict=True):
         if outputs:
             shape, dtype = [1, None, None, stage.channels], outputs[-1].values[-1].dtype
@@ -97,12 +96,13 @@ def build_tile(image: ImageVariable, network: Network) -> Tile:
                 build_fed(f"{kind}/{len(outputs)}", shape, dtype).variable
                 for kind in ("stage_features", "stage_gradient")
             )
-            between.append(StageFeatures(stage, features, gradient))
+            between.append(StageFeatures((height, width), features, gradient))
             x = features[:, span[0][0] : span[0][1]]
         else:
             x = network.prepare(pixels)
         with tf.name_scope("tiles/vgg/"):
             outputs.append(roll_stage(network, x, stage, span))
+            height, width = (stage.sides(side)[-1] for side in (height, width))
     return Tile(image, rows, pixels, tuple(outputs), tuple(between))
 
 

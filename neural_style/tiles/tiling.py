@@ -17,6 +17,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, takewhile
+from typing import Any
 
 from neural_style.network import Convolution, Layer, Pooling, winograd
 
@@ -41,6 +42,12 @@ class Stage:
     layers: tuple[Layer, ...]
     stride: int = 1
     channels: int = 3
+
+    def sides(self, side: Any) -> tuple[Any, ...]:
+        """Return the length of a side, a number or a tensor, in the stage's input, which is given,
+        and in the output of each layer.
+        """
+        return tuple(accumulate(self.layers, _side_behind, initial=side))
 
     @functools.cached_property
     def lags(self) -> tuple[int, ...]:
@@ -80,8 +87,8 @@ class Stage:
         even = {round(i * height / number / self.grid) * self.grid for i in range(1, number)}
         cuts = sorted(row for row in even if 0 < row <= height - self.grid)
         bounds = [
-            [0, *(max(row // stride - lag, 0) for row in cuts), height // stride]
-            for stride, lag in zip(self.strides, self.lags, strict=True)
+            [0, *(max(row // stride - lag, 0) for row in cuts), last]
+            for stride, lag, last in zip(self.strides, self.lags, self.sides(height), strict=True)
         ]
         return tuple(zip(*map(pairwise, bounds), strict=True))
 
@@ -94,6 +101,10 @@ class Stage:
 def reach_of(layer: Convolution) -> int:
     """Return the rows of its input that a convolution reaches above and below each of its own."""
     return int(layer.kernel.shape[0]) // 2
+
+
+def _side_behind(side: Any, layer: Layer) -> Any:
+    return layer.positions(side) if isinstance(layer, Pooling) else side
 
 
 def stages_of(layers: Sequence[Layer]) -> tuple[Stage, ...]:
@@ -127,14 +138,16 @@ def cut_image(
     """
     found = []
     if side is not None and is_larger(size, side):
+        height = size[0]
         for stage in stages_of(layers):
             longer = max(stage.stride // LONGER_FROM, 1)
             longest = (side * longer) ** 2 // size[1] // stage.stride
-            found.append((stage, stage.tiles(size[0] // stage.stride, longest)))
+            found.append((stage, stage.tiles(height, longest)))
+            height = stage.sides(height)[-1]
     if found and len(found[0][1]) > 1:
         return tuple(found)
     whole = Stage(tuple(layers))
-    return ((whole, (tuple((0, size[0] // stride) for stride in whole.strides),)),)
+    return ((whole, (tuple((0, last) for last in whole.sides(size[0])),)),)
 
 
 def is_larger(size: tuple[int, int], side: int | None) -> bool:
@@ -144,13 +157,15 @@ def is_larger(size: tuple[int, int], side: int | None) -> bool:
 
 def stored_values(layers: Sequence[Layer], size: tuple[int, int], side: int | None) -> int:
     """Return the number of features of an image (height, width) that are stored between stages."""
-    return sum(
-        stage.channels * (size[0] // stage.stride) * (size[1] // stage.stride)
-        for stage, _ in cut_image(layers, size, side)[1:]
-    )
+    width, stored = size[1], 0
+    for stage, tiles in cut_image(layers, size, side):
+        (_, height), *_ = tiles[-1]
+        stored += stage.channels * height * width if stage.stride > 1 else 0
+        width = stage.sides(width)[-1]
+    return stored
 
 
-def strides_of(layers: Sequence[Layer]) -> dict[str, int]:
-    """Return the pixels of the image per position of each layer, along a side, by its name."""
-    strides = Stage(tuple(layers)).strides[1:]
-    return {layer.name: stride for layer, stride in zip(layers, strides, strict=True)}
+def sides_of(layers: Sequence[Layer], side: int) -> dict[str, int]:
+    """Return the positions of each layer along a side of an image, in pixels, by its name."""
+    sides = Stage(tuple(layers)).sides(side)[1:]
+    return {layer.name: each for layer, each in zip(layers, sides, strict=True)}

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import NamedTuple
 
 from neural_style.config import Config
@@ -253,7 +254,12 @@ class _AtOnce(NamedTuple):
         tile = tile_of(config)
         value_bytes = 4 if _precision(config) == "float32" else 2
         stages = cut_image(layers, size, tile)
-        seen = [(stage, size[1], each) for stage, tiles in stages for each in tiles]
+        widths = accumulate((stage for stage, _ in stages), _width_behind, initial=size[1])
+        seen = [
+            (stage, width, each)
+            for (stage, tiles), width in zip(stages, widths, strict=False)
+            for each in tiles
+        ]
         features = max(values_of(*each) for each in seen)
         compared = _sorted_layers(config)
         ordered = max(values_of(*each, compared) for each in seen) if compared else 0
@@ -261,17 +267,24 @@ class _AtOnce(NamedTuple):
         return cls(value_bytes * features, 4 * ordered, carried, len(stages[0][1]) > 1)
 
 
+def _width_behind(width: int, stage: Stage) -> int:
+    return stage.sides(width)[-1]
+
+
 def values_of(stage: Stage, width: int, tile: Spans, layers: Collection[str] | None = None) -> int:
     """Return the number of values of a tile that are kept for its gradient.
 
-    These are the outputs of ReLU and pooling, or of the layers given. `width` is the image's.
+    These are the outputs of ReLU and pooling, or of the layers given. `width` is that of the
+    stage's input.
     """
     found, channels = 0, stage.channels
-    for layer, (begin, end), stride in zip(stage.layers, tile[1:], stage.strides[1:], strict=True):
+    for layer, (begin, end), columns in zip(
+        stage.layers, tile[1:], stage.sides(width)[1:], strict=True
+    ):
         if isinstance(layer, Convolution):
             channels = layer.bias.size
         wanted = layer.name in layers if layers else not isinstance(layer, Convolution)
-        found += wanted * (end - begin) * (width // stage.stride // stride) * channels
+        found += wanted * (end - begin) * columns * channels
     return found
 
 

@@ -22,6 +22,7 @@ from neural_style.network.weights import (
     Relu,
     VGGWeights,
     receptive_field,
+    with_remainder,
 )
 from neural_style.objective import (
     Objective,
@@ -51,8 +52,11 @@ pytestmark = pytest.mark.onednn
 MASKED: dict[str, Any] = {"guided": True, "targets": 2}
 
 
-def a_network(wide: bool = False) -> VGGWeights:
-    """Five convolutions in four blocks: of few channels, or of 64, as minimal filtering takes."""
+def a_network(wide: bool = False, kept: bool = True) -> VGGWeights:
+    """Five convolutions in four blocks: of few channels, or of 64, as minimal filtering takes.
+
+    Poolings keep an odd last row or column, or leave it out.
+    """
     layers: list[Layer] = []
     channels = 3
     for name in ("1_1", "2_1", "3_1", "3_2", "4_1"):
@@ -65,7 +69,7 @@ def a_network(wide: bool = False) -> VGGWeights:
         layers += [Convolution(f"conv{name}", kernel.astype(np.float32), bias)]
         layers += [Relu(f"relu{name}")]
         channels = width
-    return VGGWeights(tuple(layers), np.float32(MEAN), "file")
+    return with_remainder(VGGWeights(tuple(layers), np.float32(MEAN), "file"), kept)
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,13 @@ class Both:
         masks[0][:30, 10:70] = 1
         masks[1] -= masks[0]
         strides = {n: receptive_field(self.weights, n)[1] for n in spec.style_layers}
+        [kept] = {p.keeps_remainder for p in self.weights.layers if isinstance(p, Pooling)}
 
         def guide(mask: np.ndarray) -> dict[str, np.ndarray]:
+            height, width = mask.shape
+            whole = {n: s if not kept else 1 for n, s in strides.items()}
             return {
-                n: mask[: mask.shape[0] // s * s : s, : mask.shape[1] // s * s : s]
+                n: mask[: height // whole[n] * whole[n] : s, : width // whole[n] * whole[n] : s]
                 for n, s in strides.items()
             }
 
@@ -149,8 +156,8 @@ def graph_of() -> Iterator[Callable[..., Both]]:
     with ExitStack() as stack:
 
         @functools.cache
-        def get(spec: ObjectiveSpec, **ways: Any) -> Both:
-            network = a_network(wide=ways.get("transform", False))
+        def get(spec: ObjectiveSpec, kept: bool = True, **ways: Any) -> Both:
+            network = a_network(ways.get("transform", False), kept)
             return stack.enter_context(both(spec, network, **ways))
 
         yield get
@@ -220,6 +227,11 @@ GRAM = ObjectiveSpec(("relu3_2",), (*STYLE, "pool2", "relu4_1"), variation_norm=
 @pytest.mark.parametrize("side", [8, 40])
 def test_sizes_need_not_be_multiples_of_anything(size, side, rng, graph_of):
     graph_of(GRAM).compare(rng, size, side).check()
+
+
+@pytest.mark.parametrize("extra", [NORMALISED, {"style_layers": (*STYLE, "relu4_1")}])
+def test_a_remainder_that_poolings_leave_out_is_left_out_in_tiles(extra, rng, graph_of):
+    graph_of(a_spec(**extra), kept=False).compare(rng, (53, 87), 32).check()
 
 
 def test_a_border_that_is_repeated_is_that_of_the_image(rng, graph_of):

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from conftest import tiny_layers, vgg19
 
-from neural_style.network.weights import Convolution, Layer, layers_needed
+from neural_style.network.weights import Convolution, Layer, layers_needed, with_remainder
 from neural_style.tiles.tiling import (
     cut_image,
     is_larger,
     reach_of,
+    sides_of,
     stages_of,
     stored_values,
-    strides_of,
 )
 
 
-def to(layer: str) -> tuple[Layer, ...]:
-    return layers_needed(vgg19(), [layer])
+def to(layer: str, kept: bool = True) -> tuple[Layer, ...]:
+    return layers_needed(with_remainder(vgg19(), kept), [layer])
 
 
-VGG = to("relu5_1")
+VGG, DROPPED = to("relu5_1"), to("relu5_1", kept=False)
 
 
 def names(layers: Sequence[Layer]) -> list[str]:
@@ -36,8 +37,9 @@ def test_stages_of_vgg19_end_with_pool3_and_pool4():
     assert [stage.layers[-1].name for stage in found] == ["pool3", "pool4", "relu5_1"]
     assert [(stage.stride, stage.channels) for stage in found] == [(1, 3), (8, 256), (16, 512)]
     assert [layer.name for stage in found for layer in stage.layers] == names(VGG)
-    # A position for 8 x 8 and for 16 x 16 pixels, sides rounded down.
-    assert stored_values(VGG, (1000, 520), 512) == 125 * 65 * 256 + 62 * 32 * 512
+    # A position for 8 x 8 and for 16 x 16 pixels; 62.5 x 32.5 positions are rounded.
+    assert stored_values(VGG, (1000, 520), 512) == 125 * 65 * 256 + 63 * 33 * 512
+    assert stored_values(DROPPED, (1000, 520), 512) == 125 * 65 * 256 + 62 * 32 * 512
 
 
 def test_only_a_network_without_layers_has_a_stage_without_convolutions():
@@ -56,11 +58,17 @@ def test_convolutions_lag_by_four_rows_and_poolings_halve_that_and_double_stride
     assert [behind[name] for name in ("conv2_2", "pool2", "conv3_4", "pool3")] == [16, 8, 24, 12]
     assert (second.lags[-1], third.lags[-1]) == (8, 4)  # of 16 rows of conv4_4; of conv5_1
     assert [stage.grid for stage in (first, second, third)] == [16, 4, 4]
-    strides, layers = strides_of(VGG), [f"relu{block}_1" for block in range(1, 6)]
-    assert [strides[each] for each in (*layers, "pool4")] == [1, 2, 4, 8, 16, 16]
 
 
-@pytest.mark.parametrize("layers", [VGG, tuple(tiny_layers())], ids=["vgg19", "tiny"])
+def test_poolings_halve_sides_which_are_rounded_up_or_down():
+    named = [*(f"relu{block}_1" for block in range(1, 6)), "pool4"]
+    for layers, expected in ((VGG, [113, 57, 29, 15, 8, 8]), (DROPPED, [113, 56, 28, 14, 7, 7])):
+        assert [sides_of(layers, 113)[name] for name in named] == expected
+
+
+@pytest.mark.parametrize(
+    "layers", [VGG, DROPPED, tuple(tiny_layers())], ids=["vgg19", "dropped", "tiny"]
+)
 @pytest.mark.parametrize("size", [(364, 96), (333, 97), (200, 220), (1300, 301), (33, 900)])
 @pytest.mark.parametrize("side", [16, 100, 200])
 def test_tiles_have_each_row_once_and_convolutions_what_they_see_from_whole_fours(
@@ -69,7 +77,9 @@ def test_tiles_have_each_row_once_and_convolutions_what_they_see_from_whole_four
     for stage, tiles in cut_image(layers, size, side):
         for index, stride in enumerate(stage.strides):
             spans = [tile[index] for tile in tiles]
-            assert (spans[0][0], spans[-1][1]) == (0, size[0] // stage.stride // stride)
+            rows = size[0] / stage.stride / stride
+            last = math.floor(rows) if layers is DROPPED else math.ceil(rows)
+            assert (spans[0][0], spans[-1][1]) == (0, last)
             assert all(above[1] == below[0] for above, below in pairwise(spans))
             assert all(end >= begin for begin, end in spans)
         for i, layer in enumerate(stage.layers):
@@ -90,7 +100,7 @@ def test_a_tile_has_no_more_pixels_than_the_square(size, side):
         longest = (side * max(stage.stride // 4, 1)) ** 2 // size[1] // stage.stride
         most = max(longest // stage.grid, 1) * stage.grid
         assert max(end - begin for (begin, end), *_ in tiles) <= most + stage.grid / 2
-        assert len(tiles) <= size[0] // stage.stride / most + 1
+        assert len(tiles) <= -(-size[0] // stage.stride) / most + 1
 
 
 @pytest.mark.parametrize("height", [512, 509, 45])
@@ -98,7 +108,7 @@ def test_a_tile_has_no_more_pixels_than_the_square(size, side):
 def test_an_image_no_larger_than_a_tile_has_one_stage_and_one_tile(side, height):
     ((stage, (tile,)),) = cut_image(VGG, (height, 300), side)
     assert (names(stage.layers), stage.stride) == (names(VGG), 1)
-    assert (tile[0], tile[-1]) == ((0, height), (0, height // 16))
+    assert (tile[0], tile[-1]) == ((0, height), (0, -(-height // 16)))
     assert stored_values(VGG, (height, 300), side) == 0
 
 

@@ -52,16 +52,16 @@ def feature_values(layers: Any, size: tuple[int, int]) -> int:
 
 
 def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
-    """Minimal filtering takes all kernels but the first; poolings round down."""
+    """Minimal filtering takes all kernels but the first; poolings round up."""
     block = {1: 3456 + 73728, 2: 36864 + 73728, 3: 36864 + 3 * 73728, 4: 36864 + 3 * 73728}
     assert sum(block.values()) + 18432 == 722_304
     assert forward_operations(LAYERS, (64, 32)) == 64 * 32 * 722_304
     taken = 722_304 - (1 - prediction.WINOGRAD_SHARE) * (722_304 - 3456)
     assert forward_operations(LAYERS, (64, 32), transform=True) == pytest.approx(64 * 32 * taken)
     layers = layers_needed(vgg19(), ["relu2_1"])
-    products = (3 * 64 + 64 * 64) * 35 + 64 * 128 * (2 * 3)
+    products = (3 * 64 + 64 * 64) * 35 + 64 * 128 * (3 * 4)
     assert forward_operations(layers, (5, 7)) == 2 * 9 * products
-    assert feature_values(layers, (5, 7)) == 2 * 64 * 35 + 64 * 6 + 128 * 6
+    assert feature_values(layers, (5, 7)) == 2 * 64 * 35 + 64 * 12 + 128 * 12
     assert forward_operations((), (64, 64)) == feature_values((), (64, 64)) == 0
     compared = make_config({"style": {"statistic": {"gram": 1, "histogram": 1}}})
     sorts = 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256  # of relu1_1 to relu5_1, for a pixel

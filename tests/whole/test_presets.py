@@ -25,6 +25,7 @@ from neural_style.transfer.session import StyleSource, assign_targets, measure_t
 
 FOLDER = ROOT / "experiments" / "presets"
 SIZE = (32, 48)
+TORCH = ("network.white=255", "network.pooling_remainder=drop", "network.packaged_settings={}")
 
 
 def ladder(x: Any, layers: Sequence[str]) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def test_a_preset_has_the_peers_network_objective_and_gradient(name, rng):
 
 def test_gatys_notebook_and_anishathalye_are_neural_style_of_other_weights_and_mix():
     own = ("content.weight=1", "style.weight=5000")  # 1000 a layer
-    theirs = preset("neural-style", *own, "network.white=255", "total_variation.weight=0")
+    theirs = preset("neural-style", *own, *TORCH, "total_variation.weight=0")
     ours = preset("gatys-notebook")
     for part in ("content", "style", "network"):
         assert getattr(ours, part) == getattr(theirs, part)
