@@ -68,7 +68,8 @@ def _opencv_samples(source: Source) -> Raster:
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[pixels.shape[2]]
     if pixels.dtype != np.uint16 or len(order) != source.page.channels:
         raise HeaderError(DAMAGED)
-    return tiff_samples.raster_of(pixels[..., order], source.page)
+    with tiff_pages.parsing():
+        return tiff_samples.raster_of(pixels[..., order], source.page)
 
 
 def _pillow_page(source: Source) -> Raster:

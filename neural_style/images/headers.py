@@ -99,8 +99,9 @@ def png_chunk(data: memoryview, wanted: bytes) -> bytes | None:
 
 
 def jpeg_components(data: memoryview) -> int:
-    """Return the number of channels of a JPEG file that has been checked."""
-    return next(data[place + 7] for marker, place in _segments(data) if marker in _FRAMES)
+    """Return the number of channels of a JPEG file that has been checked; 0 if it ends before."""
+    place = next(place for marker, place in _segments(data) if marker in _FRAMES)
+    return int.from_bytes(data[place + 7 : place + 8], "big")
 
 
 def bmp_bits(data: memoryview) -> int:

@@ -101,7 +101,7 @@ def _profile_of(raster: Raster, path: Path, key: str) -> Profile | None:
     try:
         profile = open_profile(raster.profile, raster.space)
     except ProfileError as error:
-        _tell(f"{key}: {printable(path)}: the colour profile is left out, as {error}")
+        _tell(f"{key}: {printable(path)}: the colour profile is left out, as {printable(error)}")
         return None
     if profile is not None:
         name = printable(profile.name, _LONGEST_NAME)

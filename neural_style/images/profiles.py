@@ -146,10 +146,10 @@ class Profile:
         """The curve of each channel and the matrix to XYZ of D50; None if it is a table."""
         from PIL import ImageCms
 
-        tags = _tags(self.data)
-        if self.data[20:24] != b"XYZ " or {b"A2B0", b"A2B1"} & tags.keys():
-            return None
         try:
+            tags = _tags(self.data)
+            if self.data[20:24] != b"XYZ " or {b"A2B0", b"A2B1"} & tags.keys():
+                return None
             if self.space == "grey":
                 return (_curve(tags[b"kTRC"]),), _D50[:, np.newaxis]
             curves = tuple(_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC"))
@@ -168,8 +168,9 @@ class Profile:
         @each_pixel
         def converted(samples: np.ndarray) -> np.ndarray:
             shares = samples / np.float64(white)
-            linear = np.stack([f(shares[..., i]) for i, f in enumerate(curves)], axis=-1)
-            rgb = rgb_of_xyz(linear @ matrix.T)
+            with np.errstate(all="ignore"):  # of parameters that make no curve
+                linear = np.stack([f(shares[..., i]) for i, f in enumerate(curves)], axis=-1)
+            rgb = rgb_of_xyz(np.clip(np.nan_to_num(linear), 0, 1) @ matrix.T)
             return np.repeat(rgb[..., 1:2], 3, axis=2) if self.space == "grey" else rgb
 
         return converted(samples)
@@ -190,7 +191,7 @@ def open_profile(data: bytes, space: Space) -> Profile | None:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(data))
         made_for = opened.profile.xcolor_space.strip()
         name = ImageCms.getProfileDescription(opened).strip()
-    except (ImageCms.PyCMSError, OSError, AttributeError) as error:
+    except (ImageCms.PyCMSError, OSError, AttributeError, ValueError) as error:
         raise ProfileError("it is damaged") from error
     if made_for != _MODES[space][1]:
         raise ProfileError(f"it is for {made_for}, the samples are {space}")

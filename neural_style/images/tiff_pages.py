@@ -76,6 +76,8 @@ class Page:
         bits: Of each sample; 0 if they differ.
         channels: Samples of each pixel.
         form: Their format: 1 unsigned, 2 signed, 3 floating-point.
+        planar: Whether each channel has a plane of its own.
+        predictor: 1 for none, 2 for differences, 3 for those of floating-point samples.
         extras: What the channels beyond the colours are: 0 anything, 1 premultiplied alpha, 2 alpha
             (ExtraSamples); None if the file does not say.
     """
@@ -86,12 +88,9 @@ class Page:
     bits: int
     channels: int
     form: int
+    planar: bool
+    predictor: int
     extras: tuple[int, ...] | None
-
-    @property
-    def planar(self) -> bool:
-        """Whether each channel has a plane of its own."""
-        return int(self.ifd.planarconfig) == 2 and self.channels > 1
 
     @property
     def colours(self) -> int:
@@ -128,13 +127,8 @@ def open_page(encoded: np.ndarray, max_pixels: int) -> Page:
 
     if bytes(encoded[8:10]) == _CR2 and encoded[2] == 42:
         raise HeaderError(_raw(""))
-    with quiet():
-        try:
-            return _full_page(TiffFile(io.BytesIO(encoded.data)), encoded.size, max_pixels)
-        except (HeaderError, MemoryError):
-            raise
-        except Exception as error:  # it raises errors of many types
-            raise HeaderError(DAMAGED) from error
+    with parsing():
+        return _full_page(TiffFile(io.BytesIO(encoded.data)), encoded.size, max_pixels)
 
 
 def _full_page(file: Any, length: int, max_pixels: int) -> Page:
@@ -200,6 +194,8 @@ def _page(ifd: Any) -> Page:
         bits,
         int(ifd.samplesperpixel),
         1 if form == 4 else form,
+        int(ifd.planarconfig) == 2 and int(ifd.samplesperpixel) > 1,
+        int(ifd.predictor),
         extras,
     )
 
@@ -219,16 +215,15 @@ def suits_tifffile(page: Page) -> bool:
     from tifffile import TIFF
 
     more = importlib.util.find_spec("imagecodecs") is not None
-    predictor = int(page.ifd.predictor)
     if page.photometric == YCBCR or page.compression not in _TIFFFILE:
         return False
     if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
         return False
     if page.compression in _ZSTANDARD and not more and sys.version_info < (3, 14):
         return False  # of which tifffile learns when it decodes
-    if predictor not in (1, 2, 3) or (predictor == 3 and not more):
+    if page.predictor not in (1, 2, 3) or (page.predictor == 3 and not more):
         return False
-    if predictor == 2 and page.bits % 8:
+    if page.predictor == 2 and page.bits % 8:
         return False
     return bool(page.ifd.dtype) and (page.bits in (1, 8, 16, 32, 64) or (page.bits > 0 and more))
 
@@ -267,12 +262,20 @@ def refusal(page: Page) -> HeaderError:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what tifffile logs of damaged tags to itself."""
+def parsing() -> Iterator[None]:
+    """Take tags, which can hold anything, as they should be; keep what tifffile logs to itself.
+
+    Raises:
+        HeaderError: They are not, in place of errors of many types.
+    """
     log = logging.getLogger("tifffile")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:
         yield
+    except (HeaderError, MemoryError):
+        raise
+    except Exception as error:
+        raise HeaderError(DAMAGED) from error
     finally:
         log.setLevel(level)

@@ -22,7 +22,7 @@ from neural_style.images.tiff_pages import (
     RGB,
     WHITE_IS_ZERO,
     Page,
-    quiet,
+    parsing,
     refusal,
 )
 
@@ -33,19 +33,14 @@ def by_tifffile(encoded: np.ndarray, page: Page) -> Raster:
     Raises:
         HeaderError: It is damaged, or its samples have no known meaning.
     """
-    _check_segments(encoded, page)
-    with quiet():
-        try:
-            samples = page.ifd.asarray(squeeze=False, maxworkers=1)
-        except MemoryError:
-            raise
-        except Exception as error:  # it raises errors of many types
-            raise HeaderError(DAMAGED) from error
-    planes, depth, height, width, channels = samples.shape
-    if depth != 1 or planes * channels != page.channels:
-        raise refusal(page)
-    samples = samples.reshape(planes, height, width, channels)
-    return raster_of(np.moveaxis(samples, 0, 2).reshape(height, width, page.channels), page)
+    with parsing():
+        _check_segments(encoded, page)
+        samples = page.ifd.asarray(squeeze=False, maxworkers=1)
+        planes, depth, height, width, channels = samples.shape
+        if depth != 1 or planes * channels != page.channels:
+            raise refusal(page)
+        samples = samples.reshape(planes, height, width, channels)
+        return raster_of(np.moveaxis(samples, 0, 2).reshape(height, width, page.channels), page)
 
 
 def raster_of(samples: np.ndarray, page: Page) -> Raster:

@@ -249,6 +249,23 @@ def test_tiff_files_are_checked_before_and_after_they_are_unpacked(tmp_path):
         assert fault(path) == "is truncated or damaged; give a whole file"
 
 
+def test_tags_that_hold_what_they_cannot_are_damage(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GRADIENT, photometric="rgb", predictor=True, compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        places = {tag: file.pages[0].tags[tag].offset for tag in (277, 284, 317)}
+    whole = path.read_bytes()
+    for place in places.values():  # two values, or a number of no meaning
+        for start, value in ((place + 4, b"\2"), (place + 8, b"\xff")):
+            path.write_bytes(whole[:start] + value + whole[start + 1 :])
+            assert fault(path).startswith(("is truncated or damaged", "holds 8-bit RGB"))
+    ink = io.BytesIO()
+    Image.new("CMYK", (8, 8)).save(ink, "jpeg")
+    data = ink.getvalue()
+    path.write_bytes(data[: data.index(b"\xff\xc0") + 9])
+    assert fault(path) == "is truncated or damaged; give a whole file"
+
+
 def png(kind: int, bits: int, rows: bytes, clear: bytes) -> bytes:
     """A PNG of 4 x 1 pixels in which one colour is transparent."""
     header = struct.pack(">IIBBBBB", 4, 1, bits, kind, 0, 0, 0)

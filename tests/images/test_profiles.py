@@ -230,6 +230,9 @@ def test_ink_is_converted_by_its_table_at_8_and_16_bits(tmp_path):
     assert_allclose(found[np.uint8], expected, atol=1)
 
 
+DAMAGED = "the colour profile is left out, as it is damaged"
+
+
 def test_a_conversion_is_said_once_and_an_unusable_profile_is_too(tmp_path, photo, caplog):
     caplog.set_level(logging.INFO)
     path, picture = tmp_path / "a.tif", Image.fromarray(np.uint8(photo))
@@ -237,7 +240,8 @@ def test_a_conversion_is_said_once_and_an_unusable_profile_is_too(tmp_path, phot
     grey = grey_profile(1.8)
     for profile, message in (
         (profile_of("Adobe RGB"), "colours converted from Adobe RGB to sRGB"),
-        (b"x" * 200, "the colour profile is left out, as it is damaged"),
+        (b"x" * 200, DAMAGED),
+        (profile_of("Adobe RGB").replace(b"RGB XYZ", b"\xff\xff\xff\xffXYZ"), DAMAGED),
         (grey, "the colour profile is left out, as it is for GRAY, the samples are rgb"),
     ):
         picture.save(path, icc_profile=profile)
