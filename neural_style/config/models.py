@@ -361,7 +361,8 @@ DECIDING: Mapping[Decided, str] = {
     "scales": "content.image content.layers style.images style.layers style.guidance style.feather "
     "init.from image network.weights network.if_missing optimizer.iterations",
     # The graph and its session, together with the specification of the objective.
-    "graph": "network optimizer.name optimizer.box runtime.device runtime.threads "
+    "graph": "network.weights network.if_missing network.pooling network.transpose_kernels "
+    "network.padding network.white optimizer.name optimizer.box runtime.device runtime.threads "
     "runtime.precision",
     # Style images painted in the fine structure of another.
     "painting": "style.images image network runtime",
