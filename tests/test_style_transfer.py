@@ -240,7 +240,10 @@ def test_a_callback_sees_every_iterate_and_stops_with_the_best_so_far(
 ):
     """At a coarse scale, whose image is enlarged. L-BFGS knows the loss of its last iterate."""
     content, style = arrays(rng)
-    sections = {"image": {"size": 48, "scales": [24]}, "optimizer": {"name": optimizer}}
+    sections = {
+        "image": {"size": 48, "scales": [24]},
+        "optimizer": {"name": optimizer, "learning_rate": 2},
+    }
     config = small(small_mat, **sections)
     seen: list[Iterate] = []
     whole = style_transfer.stylize(content, [style], config, callback=seen.append)

@@ -361,14 +361,14 @@ DECIDING: Mapping[Decided, str] = {
     "scales": "content.image content.layers style.images style.layers style.guidance style.feather "
     "init.from image network.weights network.if_missing optimizer.iterations",
     # The graph and its session, together with the specification of the objective.
-    "graph": "network.weights network.if_missing network.pooling network.transpose_kernels "
-    "network.padding network.white optimizer.name optimizer.box runtime.device runtime.threads "
-    "runtime.precision",
+    "graph": "network.weights network.if_missing network.pooling network.pooling_remainder "
+    "network.transpose_kernels network.padding network.white optimizer.name optimizer.box "
+    "runtime.device runtime.threads runtime.precision",
     # Style images painted in the fine structure of another.
     "painting": "style.images image network runtime",
     # The loss of a given picture, together with the filters of the network.
-    "objective": "content style total_variation network.pooling network.transpose_kernels "
-    "network.padding network.white image.aspect image.size image.color_management color",
+    "objective": "content style total_variation network.pooling network.pooling_remainder "
+    "network.transpose_kernels network.padding network.white image.aspect image.size image.color_management color",
 }
 """Which settings decide what: sections and dotted keys, in the order of the models.
 

@@ -99,7 +99,7 @@ def test_disk_grows_with_pictures_and_their_pixels(look, tmp_path, rng):
         "style.layers: [[relu1_1], [relu9_9]]": "style.layers: unknown layer",
         "image.size: [35, 10], style.layers: [[relu5_1]]": "content.image: ",
         "'style.images[0].scale': [1, 0.01]": "style.images[0]: DIR/paint.png: 1 x 1 px",
-        "optimizer.iterations: [3, [3, 4]]": "optimizer.iterations",
+        "image.scales: [[32]], optimizer.iterations: [3, [3, 4, 5]]": "optimizer.iterations",
         "'style.images[0].mask': [null, gone.png]": "style.images[0].mask",
     }.items(),
 )

@@ -100,7 +100,7 @@ sweep:
     assert last.config.content.image.name == "b.png"
     images = [(image.path.name, image.scale, image.weight) for image in last.config.style.images]
     assert images == [("e.png", 2, 4)]
-    assert (last.config.init.noise, made.experiments[0].config.init.noise) == (1, 0.7)
+    assert (last.config.init.noise, made.experiments[0].config.init.noise) == (1, 0.2)
     assert list(last.values) == [
         *("content.image", "style.images", "run", "content.weight", "style.images[0].scale"),
         *("style.weight", "style.images[0].weight", "init.seed"),

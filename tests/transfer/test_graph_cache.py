@@ -41,7 +41,8 @@ optimizer.average=0.9 optimizer.history=3 optimizer.precondition=false color.pre
 output.save_every=2
 """
 SHAPING = """
-network.pooling=average network.padding=zeros network.white=256 network.weights=other.mat
+network.pooling=average network.pooling_remainder=drop
+network.padding=zeros network.white=256 network.weights=other.mat
 network.transpose_kernels=true optimizer.name=lbfgs optimizer.box=false runtime.precision=float32
 runtime.threads=3 style.statistic=histogram style.normalization=paper style.mix=losses
 style.images=[{"path":"a.png","mask":"m.png"}] content.normalize_gradients=true

@@ -94,6 +94,10 @@ def test_the_gradient_of_the_total_matches_the_reference(mat, rng, request):
         for size in ((40, 48, 3), (48, 40, 3))
     ]
     settings = {"image": {"size": 48}, "optimizer": {"name": "lbfgs"}}
+    settings |= {
+        "style": {"statistic": "gram"},
+        "network": {"padding": "zeros", "pooling_remainder": "drop"},
+    }
     config = make_config({**settings, "runtime": {"precision": "float32", "threads": None}})
     job = Job(config, Pictures(pictures[0], (pictures[1],)), weights)
     given = at_scale(config, job.pictures, 48)
