@@ -368,7 +368,8 @@ DECIDING: Mapping[Decided, str] = {
     "painting": "style.images image network runtime",
     # The loss of a given picture, together with the filters of the network.
     "objective": "content style total_variation network.pooling network.pooling_remainder "
-    "network.transpose_kernels network.padding network.white image.aspect image.size image.color_management color",
+    "network.transpose_kernels network.padding network.white image.aspect image.size "
+    "image.color_management color",
 }
 """Which settings decide what: sections and dotted keys, in the order of the models.
 
