@@ -63,7 +63,7 @@ def stylize(
     notice = ""
     if weights is None:
         weights, notice = inputs.find_weights(config.network, config.init.seed)
-    job = Job(config, pictures, weights)
+    job = Job(config.settled(weights.origin), pictures, weights)
     inputs.warn_once(notice, inputs.left_out(config, pictures))
     job.check()
     runtime = config.runtime

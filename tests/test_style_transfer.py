@@ -123,17 +123,25 @@ def test_random_filters_lower_the_style_loss_and_are_named_everywhere(
     assert len([m for m in caplog.messages if "RANDOM FILTERS" in m]) == 2
 
 
-def test_the_packaged_network_is_named_everywhere(experiment, monkeypatch, caplog):
+def test_the_packaged_network_is_named_everywhere_and_has_its_own_settings(
+    experiment, monkeypatch, caplog, rng
+):
     packaged = VGGWeights(tuple(small_layers(1)), np.zeros(3, np.float32), "packaged", "0" * 64)
     monkeypatch.setattr("neural_style.inputs.weights.packaged_weights", lambda: packaged)
     missing = [f"network.weights={experiment.parent / 'none.mat'}", "network.if_missing=packaged"]
-    folder = only_run(experiment, *missing, "optimizer.iterations=2")
+    block = "network.packaged_settings={content.layers: {relu1_1: 3}}"
+    folder = only_run(experiment, *missing, block, "optimizer.iterations=2")
     record = json.loads((folder / "record.json").read_text())
     assert record["network"] == {"origin": "packaged", "path": None, "sha256": "0" * 64}
     about = json.loads(images.read_settings(folder / "pastiche.png"))
     assert about["network"] == f"packaged VGG-16, {'0' * 64}"
     assert about["settings"]["network"]["pooling"] == "average"
+    assert about["settings"]["content"]["layers"] == {"relu1_1": 3}
     assert len([m for m in caplog.messages if "THE PACKAGED VGG-16" in m]) == 2
+    assert any("with this network content.layers: {relu1_1: 3}" in m for m in caplog.messages)
+    content, style = arrays(rng)
+    made = style_transfer.stylize(content, [style], load_config(experiment, [*missing, block]))
+    assert made.losses.columns[0] == "content/relu1_1"
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])

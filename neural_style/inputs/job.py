@@ -245,7 +245,7 @@ def _changed(config: Config, settled: Config) -> str:
     """
     keys = [key for key in config.network.packaged_settings if config.at(key) != settled.at(key)]
     values = (f"{key}: {json.dumps(settled.at(key), default=dict)}" for key in keys)
-    listed = ", ".join(values).replace('"', "")
+    listed = re.sub(r'"|\.0(?=[,}]|$)', "", ", ".join(values))
     return f"network.packaged_settings: with this network {listed}" if keys else ""
 
 
