@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -103,7 +103,8 @@ def comments(text: str, names: set[str]) -> dict[str, str]:
 
 def _model_in(annotation: Any) -> type[Section] | None:
     """Return the model in a type such as `Mask | None` or `tuple[StyleImage, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    plain = get_origin(annotation) is None  # to Python 3.10 `tuple[int]` is a type too
+    if plain and isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)
 

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -116,7 +116,8 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
         info = _fields(model).get(str(part))
         annotation = info.annotation if info else None
         for inner in (annotation, *get_args(annotation)):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
+            plain = get_origin(inner) is None  # to Python 3.10 `tuple[int]` is a type too
+            if plain and isinstance(inner, type) and issubclass(inner, BaseModel):
                 model = inner
     return model
 
