@@ -197,14 +197,14 @@ def optimise(
                 base = base_image(job.config.init, level.pictures.start, size, level.noise_mean)
                 level.begin(inputs.recolor_start(job.config.color, base))
             resumed = last = None
-            for iteration in range(max(scale.first, done), scale.end):
+            for iteration in level.iterations(done):  # until the image no longer moves
                 losses = level.step(iteration)  # smaller tiles if memory runs out
                 guard.check(level.run, losses, level.label, iteration)  # back from NaN
                 history.append(iteration, time.perf_counter() - begun, losses, level.label)
                 last = level.iteration(iteration + 1, losses, history)
                 watch.iteration(last)
             final = level.run.finish()
-            history.append(scale.end, time.perf_counter() - begun, final, level.label)
+            history.append(level.done, time.perf_counter() - begun, final, level.label)
     if level is None or not level.begun:
         raise KeyboardInterrupt
     return level.result(history, ending, last)

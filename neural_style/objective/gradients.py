@@ -10,7 +10,10 @@ from neural_style.system.tensorflow_v1 import tf
 
 
 def layerwise_gradient(
-    terms: Sequence[tf.Tensor], layers: Sequence[tf.Tensor], seen: Sequence[tf.Tensor]
+    terms: Sequence[tf.Tensor],
+    layers: Sequence[tf.Tensor],
+    seen: Sequence[tf.Tensor],
+    unit: tf.Tensor,
 ) -> tf.Tensor:
     """Return the sum of the terms, whose gradient by the image is taken layer by layer.
 
@@ -23,12 +26,13 @@ def layerwise_gradient(
         layers: The image, [1, H, W, 3], and the network's layers, shallow to deep, [1, H', W', C].
         seen: The identity of each of them, from which the terms are computed. It separates the
             gradient of a layer's own terms from that of the deeper layers.
+        unit: Factor of the gradient, scalar. It comes first, so that nothing on the way overflows.
     """
     total = tf.reduce_sum(tf.stack(terms), name="total")
     graph = tf.get_default_graph()
     with graph.gradient_override_map({"IdentityN": _register_gradient()}):
         loss, _ = tf.identity_n([total, layers[0]])
-    graph.add_to_collection(loss.op.name, (terms, layers, seen))
+    graph.add_to_collection(loss.op.name, (terms, layers, seen, unit))
     return loss
 
 
@@ -37,23 +41,25 @@ def _register_gradient() -> str:
     """Return the name of the gradient of the `IdentityN` of a total and its image."""
 
     def gradient(passed: tf.Operation, above: tf.Tensor, _: object) -> tuple[None, tf.Tensor]:
-        [kept] = passed.graph.get_collection(passed.name)
-        return None, above * _gradient_by_first(*kept)
+        [(terms, layers, seen, unit)] = passed.graph.get_collection(passed.name)
+        return None, _gradient_by_first(terms, layers, seen, above * unit)
 
     tf.RegisterGradient("LayerByLayer")(gradient)
     return "LayerByLayer"
 
 
 def _gradient_by_first(
-    terms: Sequence[tf.Tensor], layers: Sequence[tf.Tensor], seen: Sequence[tf.Tensor]
+    terms: Sequence[tf.Tensor],
+    layers: Sequence[tf.Tensor],
+    seen: Sequence[tf.Tensor],
+    above: tf.Tensor,
 ) -> tf.Tensor:
-    """Return the gradient of the sum of the terms by the first layer."""
-    ones = [tf.ones([], terms[0].dtype)] * len(terms)
+    """Return the gradient by the first layer; `above` is that by the sum of the terms."""
     arrived: list[list[tf.Tensor]] = [[] for _ in layers]  # gradients by each layer so far
     for depth in reversed(range(len(layers))):
         layer, parts = layers[depth], arrived[depth]
         with tf.control_dependencies(parts):
-            [own] = tf.gradients(terms, seen[depth], ones)
+            [own] = tf.gradients(terms, seen[depth], [above] * len(terms))
         parts += [] if own is None else [own]
         if depth and parts:
             others = [each for each in layers if each is not layer]

@@ -60,6 +60,8 @@ class Objective:
         style_targets: Sums of the style by layer, for each target.
         shares: Share of each target in the style loss, [targets].
         weights: Weight of each term.
+        unit: Factor of every gradient by the image, but not of the losses: a power of two, 1 unless
+            the optimiser needs another one to keep products of gradients in the range of float32.
     """
 
     image: ImageVariable
@@ -72,6 +74,7 @@ class Objective:
     style_targets: Mapping[str, tuple[StyleStatistics, ...]]
     shares: FedVariable
     weights: Mapping[str, FedVariable]
+    unit: FedVariable
 
     @property
     def losses(self) -> dict[str, tf.Tensor]:
@@ -161,13 +164,15 @@ def build_objective(
         for name in (spec.style_layers if spec.guided else ())
     }
     shares = build_fed("shares", [spec.targets], number)
+    unit = build_fed("unit", [], number, value=1.0)
     pixels = tf.identity(image.pixels, "seen/pixels")
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
         if section not in spec.normalized:
             return seen[layer]
-        return normalize_gradient(seen[layer], weight_of(weights, f"{section}/{layer}"))
+        weight = unit.variable.value() * weight_of(weights, f"{section}/{layer}")
+        return normalize_gradient(seen[layer], weight)
 
     inputs = TermInputs(
         features=compared,
@@ -181,7 +186,7 @@ def build_objective(
     unweighted = build_terms(spec, sums, read_targets(style_targets), shares.variable.value())
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     layers, seen_layers = [image.pixels, *features.values()], [pixels, *seen.values()]
-    total = layerwise_gradient(list(terms.values()), layers, seen_layers)
+    total = layerwise_gradient(list(terms.values()), layers, seen_layers, unit.variable.value())
     return Objective(
         image=image,
         terms=terms,
@@ -193,6 +198,7 @@ def build_objective(
         style_targets=style_targets,
         shares=shares,
         weights=weights,
+        unit=unit,
     )
 
 

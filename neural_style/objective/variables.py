@@ -30,16 +30,19 @@ class FedVariable:
         return float, tuple(self.placeholder.shape.as_list())
 
 
-def build_fed(name: str, shape: Sequence[int | None], dtype: tf.DType | None = None) -> FedVariable:
+def build_fed(
+    name: str, shape: Sequence[int | None], dtype: tf.DType | None = None, value: float = 0.0
+) -> FedVariable:
     """Add a variable and its placeholder to the graph.
 
     Args:
         name: Name of the variable.
         shape: Its shape; a side of None may change from one assignment to the next.
         dtype: Its type, float32 if None.
+        value: What it is filled with at first.
     """
     dtype = dtype or tf.float32
-    start = tf.zeros([0 if side is None else side for side in shape], dtype)
+    start = tf.constant(value, dtype, [0 if side is None else side for side in shape])
     variable = tf.Variable(
         start, trainable=False, name=name, shape=tf.TensorShape(shape), use_resource=True
     )

@@ -6,6 +6,7 @@ constant learning rate the last one is rarely the best.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,13 @@ from neural_style import images
 from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, assign, build_fed, check_state, fed_of
+from neural_style.optimizers.unit import choose_unit
 from neural_style.optimizers.vectors import Box
 from neural_style.system.tensorflow_v1 import tf
+
+log = logging.getLogger(__name__)
+
+STILL = 10  # steps without a change, after which there will be none
 
 
 @dataclass(frozen=True)
@@ -149,14 +155,19 @@ class AdamRun:
         self._session, self._handles, self._options, self._total = session, handles, options, total
         self._averaged = 0  # iterates in the average
         self._shrunk = 1.0  # factor of the learning rate, halved by each recovery
+        self._unit, self._chosen = 1.0, False  # of the gradient; the first step chooses it
+        self._losses = dict.fromkeys(handles.objective.losses, math.nan)  # of the iterate before
+        self._still = 0  # iterates in succession with the same losses, the later ones unmoved
         self.use(tiled)
 
     def start(self, image: np.ndarray, before: AdamRun | None = None) -> None:
         """Start from an image, with the moments of the run at the scale before, or with none."""
         handles, blank = self._handles, np.zeros_like(image)
         moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
-        self._shrunk = before._shrunk if before else 1.0
+        if before:
+            self._shrunk, self._unit, self._chosen = before._shrunk, before._unit, True
         values = [
+            (handles.objective.unit, self._unit),
             (handles.objective.image, image),
             (handles.best_image, image),
             (handles.best_loss, math.inf),
@@ -181,23 +192,70 @@ class AdamRun:
         blank = np.zeros_like(best)
         empty = [(variable, blank) for variable in (handles.average, *handles.moments)]
         assign(self._session, [(handles.objective.image, best), *empty])
-        self._averaged = 0
+        self._averaged = self._still = 0
         self._session.run(handles.reset_powers, self._feed(0))
+
+    def standstill(self) -> str:
+        return f"{STILL} steps in succession changed no pixel" if self._still > STILL else ""
 
     def state(self) -> dict[str, np.ndarray]:
         variables = {name: fed.variable for name, fed in self._handles.variables.items()}
-        counts = {"averaged": np.array(self._averaged), "shrunk": np.array(self._shrunk)}
-        return {**self._session.run(variables), **counts}
+        return {
+            **self._session.run(variables),
+            "counts": np.array([self._averaged, self._still, self._chosen]),
+            "scalars": np.array([self._shrunk, self._unit]),
+            "losses": np.array([*self._losses.values()], float),
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         variables = self._handles.variables
         forms = {name: fed.form for name, fed in variables.items()}
-        check_state(state, {**forms, "averaged": (int, ()), "shrunk": (float, ())})
-        assign(self._session, [(fed, state[name]) for name, fed in variables.items()])
-        self._averaged = max(int(state["averaged"]), 0)
-        self._shrunk = float(state["shrunk"])
+        names = self._handles.objective.losses
+        check_state(state, {**forms, "counts": (int, (3,)), "scalars": (float, (2,))})
+        check_state(state, {"losses": (float, (len(names),))})
+        self._averaged, self._still, chosen = (max(int(each), 0) for each in state["counts"])
+        self._chosen = bool(chosen)
+        self._shrunk, self._unit = map(float, state["scalars"])
+        self._losses = dict(zip(names, map(float, state["losses"]), strict=True))
+        values = [(fed, state[name]) for name, fed in variables.items()]
+        assign(self._session, [(self._handles.objective.unit, self._unit), *values])
 
     def step(self, iteration: int) -> dict[str, float]:
+        if not self._chosen:
+            self._begin(iteration)
+            return self._losses
+        before, image = self._losses, self.iterate() if self._still else None
+        self._losses = self._train(iteration)
+        if self._losses != before:
+            self._still = 0
+        elif image is None or np.array_equal(image, self.iterate()):
+            self._still += 1
+        return self._losses
+
+    def _begin(self, iteration: int) -> None:
+        """Make the first step of all, with the unit that suits the gradient."""
+        start, steepest = self.iterate(), 0.0
+
+        def largest_in(unit: float) -> float:
+            nonlocal steepest
+            self._unit, self._averaged = unit, 0
+            self.start(start)
+            self._losses = self._train(iteration)
+            gradient = self._session.run(self._handles.moments[0].variable)
+            steepest = float(np.abs(gradient).max()) / (1 - self._options.beta1)
+            return steepest
+
+        self._unit = choose_unit(largest_in)
+        self._chosen = True
+        if 0 < steepest < self._unit * self._options.epsilon:
+            log.warning(
+                "optimizer.epsilon: %g is above the gradient, whose largest value is %.1g, so that "
+                "steps are small; lower it, raise the weights of the loss, or take lbfgs",
+                *(self._options.epsilon, steepest / self._unit),
+            )
+
+    def _train(self, iteration: int) -> dict[str, float]:
+        """Make one iteration and return the losses of the iterate that it started from."""
         steps, feed = self._steps, self._feed(iteration)
         train = steps.train_and_average if self._options.average else steps.train
         if self._evaluation:
@@ -244,6 +302,7 @@ class AdamRun:
         placeholders = self._handles.options
         rate = self._shrunk * learning_rate(self._options, iteration, self._total)
         feed = {each: getattr(self._options, name) for name, each in placeholders.items()}
+        feed[placeholders["epsilon"]] *= self._unit  # in the unit of the moments
         return {**feed, placeholders["learning_rate"]: rate}
 
 

@@ -19,6 +19,7 @@ from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation
 from neural_style.objective.variables import FedVariable, assign, check_state, misfit
 from neural_style.optimizers.lbfgs_graph import LBFGSGraph
+from neural_style.optimizers.unit import choose_unit
 from neural_style.optimizers.vectors import CHUNK, blocks
 from neural_style.system.tensorflow_v1 import tf
 
@@ -55,6 +56,7 @@ class LBFGSRun:
         self._scale = 1.0  # s.y / y.Py of the newest pair
         self._reach = FIRST_STEP  # largest change of a value in a step along the plain gradient
         self._stuck = False  # whether not even the plain gradient leads to a lower loss
+        self._unit = 1.0  # of the gradient
         self._losses: dict[str, float] = {}
         self._tried = self._losses  # of the last trial step
         self._rows = 0  # of a vector
@@ -63,7 +65,7 @@ class LBFGSRun:
         """Start with an empty history: pairs of another scale say nothing about this one."""
         del before
         self._set_image(image)
-        self._losses = self._evaluate()
+        self._unit = choose_unit(self._evaluate_in)
         self._session.run(self._handles.advance)
 
     def iterate(self) -> np.ndarray:
@@ -79,21 +81,25 @@ class LBFGSRun:
         self._stuck = False
         self.start(self.best_image())
 
+    def standstill(self) -> str:
+        return "no step along the gradient lowers the loss any more" if self._stuck else ""
+
     def state(self) -> dict[str, np.ndarray]:
         variables = {name: fed.variable for name, fed in self._variables().items()}
         return {
             **self._session.run(variables),
             "pairs": np.array(self._pairs, int),
             "least": self._least,
-            "scalars": np.array([self._scale, self._reach, self._stuck], float),
+            "scalars": np.array([self._scale, self._reach, self._stuck, self._unit], float),
             "losses": np.array([*self._losses.values()]),
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self._check(state)
         self._least = np.array(state["least"])
-        scale, reach, stuck = state["scalars"]
-        self._scale, self._reach, self._stuck = float(scale), float(reach), bool(stuck)
+        self._scale, self._reach, stuck, unit = map(float, state["scalars"])
+        self._stuck = bool(stuck)
+        self._set_unit(unit)
         self._losses = dict(zip(self._handles.objective.losses, state["losses"], strict=True))
         self._set_image(state["anchor"])
         assign(self._session, [(fed, state[name]) for name, fed in self._variables().items()])
@@ -104,11 +110,21 @@ class LBFGSRun:
         assign(self._session, [(self._handles.objective.image, image)])
         self._session.run(self._handles.reset)
 
+    def _set_unit(self, unit: float) -> None:
+        self._unit = unit
+        assign(self._session, [(self._handles.objective.unit, unit)])
+
+    def _evaluate_in(self, unit: float) -> float:
+        """Evaluate the image with a unit of the gradient; return its largest absolute value."""
+        self._set_unit(unit)
+        self._losses = self._evaluate()
+        return float(self._session.run(self._handles.steepest))
+
     def _check(self, state: Mapping[str, np.ndarray]) -> None:
         """Check that a state fits this run, and set the slots in use to its own."""
         history, terms = len(self._handles.steps), len(self._handles.objective.losses)
         check_state(state, {"pairs": (int, (None,)), "least": (float, (history,))})
-        check_state(state, {"scalars": (float, (3,)), "losses": (float, (terms,))})
+        check_state(state, {"scalars": (float, (4,)), "losses": (float, (terms,))})
         self._pairs = [int(slot) for slot in state["pairs"]]
         if len(self._pairs) > history or sorted(self._pairs) != list(range(len(self._pairs))):
             raise misfit("pairs")
@@ -170,7 +186,7 @@ class LBFGSRun:
             run(handles.move, {handles.length: length})
             losses = self._tried = self._evaluate()
             predicted, pair = run([handles.predicted, handles.pair])
-            rise = float(losses["total"]) - float(self._losses["total"])
+            rise = self._unit * (float(losses["total"]) - float(self._losses["total"]))
             if predicted < 0 and rise <= ARMIJO * predicted:
                 self._accept(losses, pair)
                 return True

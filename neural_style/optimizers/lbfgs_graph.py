@@ -42,6 +42,7 @@ class LBFGSGraph:
         evaluate_tiles: Takes it from an evaluation in tiles; None without tiles.
         pair: s.y, s.s and y.y, [3].
         predicted: g.s.
+        steepest: Largest absolute value in the gradient at the current image.
         precondition_change: d = P y.
         along_change: d.y.
         store: Stores s and y in the slot fed.
@@ -72,6 +73,7 @@ class LBFGSGraph:
     evaluate_tiles: tf.Operation | None
     pair: tf.Tensor
     predicted: tf.Tensor
+    steepest: tf.Tensor
     precondition_change: tf.Operation
     along_change: tf.Tensor
     store: tf.Operation
@@ -166,6 +168,7 @@ def build_lbfgs_graph(
             and new_gradient.assign(in_rows(tiles.gradient.variable.value()), read_value=False),
             pair=tf.stack([dot(s, y), dot(s, s), dot(y, y)]),
             predicted=dot(g, s),
+            steepest=tf.reduce_max(tf.abs(new_gradient.value())),
             precondition_change=direction.assign(smooth(y), read_value=False),
             along_change=dot(d, y),
             store=tf.switch_case(slot, [partial(put, j) for j in range(history)]).op,

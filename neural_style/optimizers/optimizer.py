@@ -52,6 +52,9 @@ class Run(Protocol):
     def recover(self) -> None:
         """Go back to the best image with half the step, after a NaN or infinite loss."""
 
+    def standstill(self) -> str:
+        """Return why further steps would leave the image as it is; empty as long as one moves."""
+
     def state(self) -> dict[str, np.ndarray]:
         """Return all arrays that the next iteration depends on, apart from the targets."""
 

@@ -30,6 +30,7 @@ from neural_style.transfer import Result, Scores
 # Libraries that decide the pixels; OpenCV and TensorFlow are published under several names.
 _OPENCV, _TENSORFLOW = ("opencv-python", "opencv-python-headless"), ("tensorflow", "tensorflow-cpu")
 RECORD, LATEST = "record.json", "latest"
+_ENDINGS = {False: "all iterations are made", True: "a callback stopped the run"}
 _LONGEST_NAME = 80  # bytes; leaves room for the number within the 255 that file systems allow
 
 
@@ -191,6 +192,10 @@ def run_record(
             for key, path in input_files(config).items()
         },
         "image": config.output.image,
+        "ending": {
+            "iterations": history.iterations[-1],
+            "reason": result.standstill or _ENDINGS[result.stopped],
+        },
         "losses": {
             "start": start,
             "lowest": {"iteration": history.iterations[lowest], "total": total},

@@ -72,7 +72,7 @@ def build_tiled_objective(objective: Objective, network: Network, spec: Objectiv
         stages=[builder.build(index) for index in range(len(tile.stages))],
         layers=network.layers,
         statistics=statistics.with_parts(running.sums),
-        **_operations(builder, sums, losses["total"]),
+        **_operations(builder, sums, losses["total"], objective.unit.variable.value()),
     )
 
 
@@ -129,11 +129,11 @@ def _build_losses(
 
 
 def _operations(
-    builder: StageBuilder, sums: Mapping[str, tf.Tensor], total: tf.Tensor
+    builder: StageBuilder, sums: Mapping[str, tf.Tensor], total: tf.Tensor, unit: tf.Tensor
 ) -> dict[str, tf.Operation]:
     """Add the operations between passes to the graph, named as the attributes of `TileGraph`."""
     tile, statistics, normalized = builder.tile, builder.statistics, builder.normalized.values()
-    derivatives = tf.gradients(total, [*sums.values()], unconnected_gradients="zero")
+    derivatives = tf.gradients(total, [*sums.values()], unit, unconnected_gradients="zero")
     return {
         "clear": _assign(
             *((statistics.sums[n].variable, tf.zeros_like(value)) for n, value in sums.items()),

@@ -106,7 +106,7 @@ class NormalizedLayer:
         features: The tile's features, [1, H', W', C]; their gradient is multiplied by the factor.
         factor: Scalar.
         norm: L1 norm of the gradients of the tiles so far, scalar, float64.
-        weight: Weight of the layer's terms, scalar.
+        weight: Weight of the layer's terms in the unit of the gradient, scalar.
     """
 
     features: tf.Tensor
@@ -224,6 +224,7 @@ def normalize_layers(
     for section in spec.normalized:
         for layer in layers[section]:
             weight = weight_of(objective.weights, f"{section}/{layer}")
+            weight *= objective.unit.variable.value()
             factor, norm = (
                 build_fed(f"tiles/{kind}/{section}/{layer}", [], dtype).variable
                 for kind, dtype in (("factor", weight.dtype), ("norm", tf.float64))

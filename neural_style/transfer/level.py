@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -41,6 +41,8 @@ class Level:
     Attributes:
         job: The run; its tile shrinks where memory runs out.
         pictures: The pictures at this scale.
+        done: Iterations made, through all scales.
+        standstill: Why iterations of this scale were left out; empty if none were.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Level:
         self._graph, self._scale, self._watch, self._source = graph, scale, watch, pictures
         self._run: Run | None = before._run if before else None
         self._targets_of: Config | None = None
+        self.done, self.standstill = scale.first, ""
 
     @property
     def begun(self) -> bool:
@@ -119,6 +122,23 @@ class Level:
         image = self.run.best_image() if averaged is None else averaged
         return resize(self._rgb(image), self.pictures.size)
 
+    def iterations(self, done: int) -> Iterator[int]:
+        """Yield the number of each iteration to make, until the image no longer moves.
+
+        Args:
+            done: Iterations made before, through all scales.
+        """
+        self.done = max(self._scale.first, done)
+        while self.done < self._scale.end and not self.standstill:
+            self.standstill = self.run.standstill()
+            if self.standstill:
+                left_out = self._scale.end - self.done
+                message = "[%s] iterate %d: %s; the other %d iterations of this scale are left out"
+                log.warning(message, self.label, self.done, self.standstill, left_out)
+            else:
+                yield self.done
+                self.done += 1
+
     def step(self, iteration: int) -> dict[str, float]:
         """Make an iteration and return the losses of the iterate that it started from.
 
@@ -163,7 +183,7 @@ class Level:
         average = self.run.averaged_image()
         averaged = None if average is None else full_size(average)
         best = full_size(self.run.best_image())
-        how = ending.interrupted, ending.failure, last, ending.stopped
+        how = ending.interrupted, ending.failure, last, ending.stopped, self.standstill
         return Result(best, averaged, history, *how)
 
     def _put(self, put: Callable[[Run], None]) -> None:

@@ -231,6 +231,7 @@ class Result:
         stopped: Whether a callback ended it, with such an image.
         failure: Why the run could not continue, if it could not. The image is the best so far.
         last: The last iteration at this scale, as long as the session holds it.
+        standstill: Why the last scale ended before its last iteration; empty if it did not.
     """
 
     image: np.ndarray
@@ -240,6 +241,7 @@ class Result:
     failure: str = ""
     last: Iteration | None = None
     stopped: bool = False
+    standstill: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ def noting(name: str, order: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
     return same
 
 
-def descend(terms: Terms, layers: Sequence[tf.Tensor]) -> tf.Tensor:
+def descend(terms: Terms, layers: Sequence[tf.Tensor], unit: float = 1.0) -> tf.Tensor:
     """Return the sum of the terms of what is seen of the layers, the image first."""
     seen = [tf.identity(layer) for layer in layers]
-    return layerwise_gradient(terms(*seen), layers, seen)
+    return layerwise_gradient(terms(*seen), layers, seen, tf.constant(unit, layers[0].dtype))
 
 
 def test_gradient_is_tensorflows_own_whatever_layers_depend_on(rng):

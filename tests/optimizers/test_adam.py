@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from graphs import objective_session, picture, set_targets
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.objective import set_image
+from neural_style.objective import set_image, set_weights
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.optimizers.adam import AdamRun, build_adam, learning_rate
 
@@ -123,12 +124,48 @@ def test_a_second_run_of_another_size_equals_a_run_alone(bench):
     np.testing.assert_array_equal(images[0], images[2])
 
 
+@pytest.mark.parametrize("factor", [2.0**-100, 2.0**80, 1e12, 1e30])
+def test_a_factor_of_the_loss_changes_no_step_if_epsilon_has_it_too(factor, bench, caplog):
+    """Powers of two to the last bit; the squares of such gradients are no numbers of float32."""
+    totals = []
+    for each in (1.0, factor):
+        steps = bench.begin(options(epsilon=1e-8 * each))
+        scaled = {name: each * weight for name, weight in WEIGHTS.items()}
+        set_weights(bench.session, bench.objective, scaled)
+        totals.append(np.array([losses["total"] / each for losses in go_on(steps, 12)[1]]))
+        state = steps.state()
+        steps.step(12)
+        wanted, resumed = steps.iterate(), bench.resume(options(epsilon=1e-8 * each), state)
+        resumed.step(12)
+        np.testing.assert_array_equal(resumed.iterate(), wanted)
+    exact = math.frexp(factor)[0] == 0.5
+    np.testing.assert_allclose(*totals, rtol=0 if exact else 1e-3)
+    assert totals[0][-1] < totals[0][0] / 2
+    assert not caplog.messages
+
+
+def test_an_epsilon_above_the_gradient_is_told_and_an_image_that_stands_still(bench, caplog):
+    steps = bench.begin(options())
+    set_weights(bench.session, bench.objective, {n: 1e-25 * w for n, w in WEIGHTS.items()})
+    reasons = []
+    for i in range(14):
+        if i == 6:
+            steps = bench.resume(options(), steps.state())
+        steps.step(i)
+        reasons.append(steps.standstill())
+    assert reasons == [""] * 11 + ["10 steps in succession changed no pixel"] * 3
+    [message] = caplog.messages
+    assert re.match(
+        r"optimizer.epsilon: 1e-08 is above the gradient, whose largest .* \de-2\d, ", message
+    )
+
+
 def test_the_average_has_exponential_weights_that_sum_to_1_and_is_kept_where_asked_for(bench):
     steps = bench.begin(options(average=0.8, iterations=5))
     iterates, _ = go_on(steps, 5)
     expected = np.average(iterates, axis=0, weights=0.8 ** np.arange(5)[::-1])
     np.testing.assert_allclose(steps.averaged_image(), expected, atol=1e-3)
-    below = {**steps.state(), "averaged": np.array(-(10**9))}
+    below = {**steps.state(), "counts": np.array([-(10**9), 0, 1])}
     resumed = bench.resume(options(average=0.8), below)
     assert resumed.averaged_image() is None
     plain = bench.begin(options())
@@ -159,7 +196,8 @@ def test_steps_that_recoveries_halved_stay_so_at_the_next_scale(bench):
         fine = bench.begin(settings, 1, (20, 28), before=coarse)
         start = fine.iterate()
         resumed = bench.resume(settings, fine.state())
-        assert resumed.state()["shrunk"] == fine.state()["shrunk"] == 0.5**recoveries
+        shrunk = [each.state()["scalars"][0] for each in (resumed, fine)]
+        assert shrunk == [0.5**recoveries] * 2
         fine.step(1)
         moved.append(np.abs(fine.iterate() - start).max())
     assert moved[1] < 0.5 * moved[0]
@@ -189,8 +227,9 @@ def test_learning_rate_follows_its_decay(settings, expected):
         ("moment_1", np.zeros((1, 10, 14, 3), int)),
         ("best_loss", np.zeros(1, np.float32)),
         ("power_0", None),
-        ("averaged", np.array(math.nan)),
-        ("shrunk", np.array(["x"])),
+        ("counts", np.array(math.nan)),
+        ("scalars", np.array(["x", "y"])),
+        ("losses", np.zeros(2)),
     ],
 )
 def test_a_state_that_does_not_fit_the_run_is_refused(name, value, bench):

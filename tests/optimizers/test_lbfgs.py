@@ -17,7 +17,8 @@ from graphs import evaluate, objective_session, picture, set_targets
 
 from neural_style.config import make_config
 from neural_style.errors import InputError
-from neural_style.objective import Objective, set_image
+from neural_style.objective import Objective, set_image, set_weights
+from neural_style.objective.gradients import layerwise_gradient
 from neural_style.objective.objective import ImageVariable
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.variables import build_fed
@@ -64,9 +65,11 @@ def minimiser(
     """Yield a session and L-BFGS of a function of an image, in float64."""
     with tf.Graph().as_default():
         image = build_fed("image", [1, None, None, 3], tf.float64)
-        total = function(image.variable.read_value())
-        variable = ImageVariable(**vars(image), region=None, pixels=image.variable.read_value())
-        objective = Objective(variable, {"f": total}, total, *[NOTHING] * 7)
+        unit, pixels = build_fed("unit", [], tf.float64, 1.0), image.variable.read_value()
+        seen = tf.identity(pixels)
+        total = layerwise_gradient([function(seen)], [pixels], [seen], unit.variable.value())
+        variable = ImageVariable(**vars(image), region=None, pixels=pixels)
+        objective = Objective(variable, {"f": total}, total, *[NOTHING] * 7, unit)
         bounds = box and tuple(np.broadcast_to(np.float64(bound), 3) for bound in box)
         handles = LBFGS(build_lbfgs_graph(objective, bounds, history, preconditioned))
         initializer = tf.global_variables_initializer()
@@ -130,7 +133,11 @@ def test_lbfgs_finds_the_minimiser_of_rosenbrock_preconditioned_or_not_and_stays
     with minimiser(rosenbrock, preconditioned=False) as plain:
         for made in (valley, plain):
             np.testing.assert_allclose(minimise(made, start, 150), 1, atol=1e-6)
-    np.testing.assert_array_equal(minimise(valley, np.ones((1, 1, 1, 3)), 3), 1)
+    run = begin(valley, np.ones((1, 1, 1, 3)))
+    assert not run.standstill()
+    run.step(0)
+    np.testing.assert_array_equal(run.best_image(), 1)
+    assert run.standstill() == "no step along the gradient lowers the loss any more"
 
 
 def test_lbfgs_and_scipy_find_the_same_minimiser_of_a_bounded_quadratic(bowl):
@@ -242,6 +249,36 @@ def test_every_step_lowers_the_loss_inside_the_box(rng):
         assert totals[-1] < totals[0] / 30
         set_image(session, objective, run.best_image())
         assert session.run(objective.total) == pytest.approx(totals[-1], rel=1e-6)
+        check_factors(session, objective, handles, weights, content)
+
+
+def check_factors(
+    session: tf.Session,
+    objective: Objective,
+    handles: LBFGS,
+    weights: dict[str, float],
+    start: np.ndarray,
+) -> None:
+    """Check that a common factor of the weights is that of the losses, and changes nothing else.
+
+    Powers of two change no bit, whether squares of the gradient are numbers of float32 or not.
+    """
+    found = {}
+    for factor in (1.0, 2.0**-100, 2.0**80, 1e-30, 1e-12, 1e6, 1e12, 1e30):
+        set_weights(session, objective, {n: factor * w for n, w in weights.items()})
+        run = begin((session, handles), start)
+        first = run.finish()["total"]
+        for i in range(30):
+            if i == 15:
+                state, run = run.state(), handles.run(session, OPTIONS, 30)
+                run.restore(state)
+            run.step(i)
+        found[factor] = run.finish()["total"] / first, run.best_image()
+    for factor in (2.0**-100, 2.0**80):
+        np.testing.assert_array_equal(found[factor][1], found[1.0][1])
+    ratios = [ratio for ratio, _ in found.values()]
+    assert max(ratios) / min(ratios) < 1.02
+    assert run.state()["scalars"][3] < 1e-20
 
 
 def test_a_loss_that_turns_infinite_is_stepped_back_from():
@@ -282,7 +319,7 @@ def test_losses_that_are_nan_everywhere_are_returned_and_recovered_from(valley, 
         ("pairs", np.array([0, 0]), "pairs"),
         ("pairs", np.arange(6), "pairs"),
         ("least", np.zeros(2), "least"),
-        ("scalars", np.zeros(2), "scalars"),
+        ("scalars", np.zeros(3), "scalars"),
         ("losses", np.zeros(3), "losses"),
         ("anchor", np.zeros((1, 4, 3)), "anchor"),
         ("slope", np.zeros((1, CHUNK - 1)), "slope"),

@@ -1,6 +1,7 @@
 """The loop over iterations: losses that become NaN or infinite, and how it ends."""
 
 import itertools
+import json
 import math
 import re
 from pathlib import Path
@@ -91,6 +92,31 @@ def test_a_run_that_diverges_ends_with_1_and_its_best_image(optimizer, experimen
     assert best == f" is inf from the start; {advice} {run}/pastiche.png"
     assert (run / "pastiche.png").exists()
     assert not (run / "record.json").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_run_that_stands_still_ends_and_says_why_in_a_line_and_in_its_record(
+    optimizer, experiment, run, caplog
+):
+    """The content image has no content loss: nothing moves at the first scale."""
+    settings = ["style.weight=0", "total_variation.weight=0", "init.noise=0", "image.scales=[32]"]
+    more = [f"optimizer.name={optimizer}", "optimizer.iterations=20"]
+    assert style_transfer.main(command(experiment, *settings, *more)) == 0
+    made, reason = {
+        "adam": (11, "10 steps in succession changed no pixel"),
+        "lbfgs": (1, "no step along the gradient lowers the loss any more"),
+    }[optimizer]
+    told = f"{reason}; the other {20 - made} iterations of this scale are left out"
+    found = [each for each in caplog.messages if "left out" in each]
+    assert found[0] == f"[32x26] iterate {made}: {told}"
+    ending = json.loads((run / "record.json").read_text(encoding="utf-8"))["ending"]
+    assert ending["reason"] in (reason if found[1:] else "all iterations are made")
+    rows = (run / "losses.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[:2] for row in rows[made + 1 : made + 3]] == [
+        ["32x26", str(made)],
+        ["48x38", "20"],
+    ]
+    assert rows[-1].startswith(f"48x38,{ending['iterations']},")
 
 
 @pytest.mark.parametrize(("bad", "code"), [(26, 0), (10_000, 1)])
