@@ -13,24 +13,52 @@ from neural_style.images import gaussian_blur
 from neural_style.images.color import luminance
 
 BORDER = 16  # pixels
+BAND = 8  # pixels of a strip whose mean colour is taken
 GRAIN = 1.0  # sigma in pixels: what is finer than that counts
 WINDOW, SIGMA = 11, 1.5  # pixels: of the Gaussian window (Wang et al. 2004, section III.C)
 STABILITY = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)  # C1, C2 for values of 0..255 (the same)
 
 
 def border_score(image: np.ndarray) -> float | None:
-    """Return the mean absolute difference of neighbours in the outer 16 pixels over that inside.
+    """Return how much the outer 16 pixels differ from the inside: the larger of two ratios.
 
-    1 is an even picture. Above it a frame shows, which zero padding leaves and `network.padding:
-    replicate` does not. None where the picture has no interior, or a plain one.
+    The first is the mean absolute difference of neighbours there over that inside; above 1 a frame
+    shows, which zero padding leaves and `network.padding: replicate` does not. The second is that
+    of `_largest_step`; above 1 a strip of another brightness or colour shows along an edge.
+
+    Returns:
+        About 1 for an even picture; None where the picture has no interior, or a plain one.
     """
     values = image.astype(np.float64)
-    steps = np.abs(np.diff(values, axis=0))[:, :-1] + np.abs(np.diff(values, axis=1))[:-1]
-    inner = steps[BORDER:-BORDER, BORDER:-BORDER]
+    slopes = np.abs(np.diff(values, axis=0))[:, :-1] + np.abs(np.diff(values, axis=1))[:-1]
+    inner = slopes[BORDER:-BORDER, BORDER:-BORDER]
     if not inner.size or not inner.any():
         return None
-    outer = (steps.sum() - inner.sum()) / (steps.size - inner.size)
-    return float(outer / inner.mean())
+    outer = (slopes.sum() - inner.sum()) / (slopes.size - inner.size)
+    steps = max(_largest_step(values), _largest_step(values.swapaxes(0, 1)))
+    return float(max(outer / inner.mean(), steps))
+
+
+def _largest_step(values: np.ndarray) -> float:
+    """Return the largest step of the mean colour at the upper or lower edge over that inside.
+
+    A step is the distance of the mean colours of two strips of 8 rows, the second 16 rows below the
+    first. At an edge, one of them begins with the picture or ends with it; inside, both are.
+
+    Args:
+        values: A picture [H, W, 3] with an interior.
+
+    Returns:
+        0 if there are fewer than 96 rows, too few for a comparison, or no steps inside.
+    """
+    if len(values) < 6 * BORDER:
+        return 0.0
+    rows = values[:, BORDER:-BORDER].mean(axis=1)  # without the other two edges
+    sums = np.cumsum(np.concatenate([np.zeros((1, 3)), rows]), axis=0)
+    means = (sums[BAND:] - sums[:-BAND]) / BAND
+    steps = np.linalg.norm(means[BORDER:] - means[:-BORDER], axis=1)
+    inside = steps[BORDER:-BORDER].max()
+    return float(max(steps[0], steps[-1]) / inside) if inside > 0 else 0.0
 
 
 def ssim(image: np.ndarray, reference: np.ndarray) -> float | None:

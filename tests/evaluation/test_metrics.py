@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import skimage.color
 import skimage.filters
 import skimage.metrics
@@ -31,10 +32,11 @@ def pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_border_score_is_the_ratio_of_slopes(rng):
-    steps = np.full(99, 1.0)
+    """Of pictures that are too small to compare strips, or that have none."""
+    steps = np.full(89, 1.0)
     steps[:BORDER] = steps[-BORDER:] = 3.0
     line = np.concatenate([[0], np.cumsum(steps)])
-    ramp = np.broadcast_to(line[:, None, None] + line[None, :, None], (100, 100, 3))
+    ramp = np.broadcast_to(line[:, None, None] + line[None, :, None], (90, 90, 3))
     slopes = steps[:, None] + steps[None, :]
     inner = slopes[BORDER:-BORDER, BORDER:-BORDER]
     outer = (slopes.sum() - inner.sum()) / (slopes.size - inner.size)
@@ -43,6 +45,24 @@ def test_border_score_is_the_ratio_of_slopes(rng):
     assert border_score(rng.uniform(0, 255, (200, 220, 3))) == pytest.approx(1, abs=0.02)
     assert border_score(np.full((64, 64, 3), 9.0)) is None  # it is plain
     assert border_score(np.zeros((33, 200, 3))) is None  # it is small
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_border_score_sees_a_dark_strip_at_any_edge_which_slopes_do_not(turns, rng):
+    noise = rng.normal(0, 40, (120, 160, 3))
+    even = 128 + scipy.ndimage.gaussian_filter(noise, (3, 3, 0)) * 8
+    strip = even.copy()
+    strip[-12:] -= 30
+    assert border_score(np.rot90(even, turns)) == pytest.approx(1, abs=0.2)
+
+    def band(first: int) -> np.ndarray:
+        return strip[first : first + 8, 16:-16].mean(axis=(0, 1))
+
+    edge = np.linalg.norm(band(112) - band(96))
+    inside = max(np.linalg.norm(band(k + 16) - band(k)) for k in range(16, 120 - 16 - 24 + 1))
+    found = border_score(np.rot90(strip, turns))
+    assert found == pytest.approx(edge / inside)
+    assert found > 1.5
 
 
 def test_similarities_match_scikit_image(pair):

@@ -103,7 +103,7 @@ def test_a_run_that_stands_still_ends_and_says_why_in_a_line_and_in_its_record(
     more = [f"optimizer.name={optimizer}", "optimizer.iterations=20"]
     assert style_transfer.main(command(experiment, *settings, *more)) == 0
     made, reason = {
-        "adam": (11, "10 steps in succession changed no pixel"),
+        "adam": (12, "10 steps in succession changed no pixel"),
         "lbfgs": (1, "no step along the gradient lowers the loss any more"),
     }[optimizer]
     told = f"{reason}; the other {20 - made} iterations of this scale are left out"
