@@ -43,7 +43,7 @@ LBFGS = {
     "image": {"scales": None},
     "optimizer": {"name": "lbfgs", "iterations": 100},
 }
-COLUMNS = ("before", "default", "L-BFGS, 100 from the content", "style-transfer-pytorch")
+COLUMNS = ("before", "default", "L-BFGS 100 from the content", "style-transfer-pytorch")
 MEASURES = ("style_held_out", "self_similarity", "grain")
 
 
@@ -79,27 +79,29 @@ def main() -> None:
     parser.add_argument("pairs", nargs="+", metavar="CONTENT:STYLE")
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--columns", default=",".join(COLUMNS), help="some of the columns")
     parser.add_argument("--out", type=Path, default=Path("looks.jpg"))
     given = parser.parse_args()
     folder = given.out.with_suffix("")
     folder.mkdir(exist_ok=True)
+    columns = [column for column in COLUMNS if column in given.columns.split(",")]
     pairs = [tuple(map(Path, pair.split(":"))) for pair in given.pairs]
     images = {path: read_image(path, "pair").rgb for pair in pairs for path in pair}
-    for column in COLUMNS:
+    for column in columns:
         config = settings_of(column, given.size, given.weights)
         for content, style in pairs:
             path = folder / f"{column} {content.stem} {style.stem}.png"
             make(path, images[content], images[style], config)
             print(path.stem, flush=True)
-    figure = Figure(figsize=(3 * (len(COLUMNS) + 1), 2.5 * len(pairs)), layout="constrained")
-    axes = figure.subplots(len(pairs), len(COLUMNS) + 1, squeeze=False)
+    figure = Figure(figsize=(3 * (len(columns) + 1), 2.5 * len(pairs)), layout="constrained")
+    axes = figure.subplots(len(pairs), len(columns) + 1, squeeze=False)
     evaluator = open_evaluator(load_weights(given.weights), open_device(precision="float32"))
     for row, (content, style) in zip(axes, pairs, strict=True):
         shape = images[content].shape
         small = resize(images[content].astype(np.float32), fit_size(shape[:2], given.size))
         row[0].imshow(small / 255)
         row[0].set_title(f"{content.stem}, {style.stem}", fontsize=8)
-        for cell, column in zip(row[1:], COLUMNS, strict=True):
+        for cell, column in zip(row[1:], columns, strict=True):
             path = folder / f"{column} {content.stem} {style.stem}.png"
             picture = read_image(path, "picture").rgb
             score = evaluator.score(
