@@ -64,6 +64,9 @@ class MadeUp:
             self.values |= {"best_image": self.values["image"], "best_loss": loss}
         return dict.fromkeys(self.columns, float(loss))
 
+    def standstill(self) -> str:
+        return ""
+
     def recover(self) -> None:
         self.values["image"] = self.values["best_image"]
 
