@@ -111,7 +111,8 @@ def _store(ray: Any, sent: RemoteRun, stored: dict[Any, Any]) -> tuple[RemoteRun
     for key, value in zip(keys, (job.pictures, job.weights), strict=True):
         if key not in stored:
             stored[key] = ray.put(value)
-    small = replace(job, pictures=None, weights=None)  # type: ignore[arg-type]
+    bare = replace(job.weights, layers=())
+    small = replace(job, pictures=None, weights=bare)  # type: ignore[arg-type]
     return replace(sent, job=small), stored[keys[0]], stored[keys[1]]
 
 
