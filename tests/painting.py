@@ -139,8 +139,9 @@ def content(path: Path) -> Any:
         return {key: record_of(path.parent)[key] for key in ("fingerprint", "losses", "metrics")}
     if path.name == "config.yaml":
         return path.read_text(encoding="utf-8").partition("relative_paths:")[0]
-    named = ("losses.png", "summary.csv", "contact_sheet.png", "trade_off.png", "index.html")
-    return None if path.name in (*named, "log.txt") else path.read_bytes()
+    named = ("losses.png", "contact_sheet.png", "trade_off.png", "index.html")
+    timed = ("summary.csv", "seeds.csv", "log.txt")
+    return None if path.name in (*named, *timed) else path.read_bytes()
 
 
 def record_of(folder: Path) -> dict[str, Any]:

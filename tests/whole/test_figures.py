@@ -22,6 +22,7 @@ from neural_style.evaluation.metrics import ssim
 from neural_style.images import read_image, resize
 from neural_style.inputs import JobReader
 from neural_style.inputs import weights as supply
+from neural_style.network.weights import with_remainder
 from neural_style.sweeps.estimate import check_inputs
 from neural_style.sweeps.plan import Plan, plan_sweep
 from neural_style.sweeps.report.results import read_summary
@@ -151,7 +152,7 @@ def test_every_figure_makes_its_first_and_its_last_picture(path, tiny_mat, tmp_p
 def test_the_activations_in_the_heads_are_those_of_the_trained_network(trained_weights):
     import tensorflow.compat.v1 as tf
 
-    weights = vgg.load_weights(trained_weights)
+    weights = with_remainder(vgg.load_weights(trained_weights), False)
     with tf.Graph().as_default(), tf.Session() as session:
         pixels = tf.placeholder(tf.float32, [1, None, None, 3])
         inputs = vgg.network_input(pixels, weights.mean, 255.0)
