@@ -37,10 +37,16 @@ def gram_reference(by: Callable[[int, int], float], shift: float = 0.0) -> Refer
 mean_gram = gram_reference(lambda c, m: c * c * m)
 
 
+def covariance(x: np.ndarray) -> np.ndarray:
+    """Covariance of the columns; numpy.cov before 2.2 takes a single row for a column."""
+    centred = x - x.mean(0)
+    return centred.T @ centred / len(x)
+
+
 def wasserstein_reference(f: np.ndarray, s: np.ndarray, added: float = 1e-4) -> float:
     channels = f.shape[1]
     more = added * np.eye(channels)
-    sigma, sigma_s = (np.cov(x, rowvar=False, bias=True) + more for x in (f, s))
+    sigma, sigma_s = (covariance(x) + more for x in (f, s))
     root = scipy.linalg.sqrtm(sigma_s)
     overlap = np.trace(scipy.linalg.sqrtm(root @ sigma @ root)).real
     shift = np.sum((f.mean(0) - s.mean(0)) ** 2)
