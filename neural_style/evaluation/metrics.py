@@ -13,18 +13,21 @@ from neural_style.images import gaussian_blur
 from neural_style.images.color import luminance
 
 BORDER = 16  # pixels
-BAND = 8  # pixels of a strip whose mean colour is taken
+BAND = 8  # pixels of a strip whose mean colour and mean contrast are taken
+FEWEST = 6 * BORDER  # rows that can be compared
+COARSE = 4.0  # sigma in pixels: what is finer than that is the contrast of a strip
 GRAIN = 1.0  # sigma in pixels: what is finer than that counts
 WINDOW, SIGMA = 11, 1.5  # pixels: of the Gaussian window (Wang et al. 2004, section III.C)
 STABILITY = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)  # C1, C2 for values of 0..255 (the same)
 
 
 def border_score(image: np.ndarray) -> float | None:
-    """Return how much the outer 16 pixels differ from the inside: the larger of two ratios.
+    """Return how much the outer 16 pixels differ from the inside: the largest of three ratios.
 
     The first is the mean absolute difference of neighbours there over that inside; above 1 a frame
-    shows, which zero padding leaves and `network.padding: replicate` does not. The second is that
-    of `_largest_step`; above 1 a strip of another brightness or colour shows along an edge.
+    shows, which zero padding leaves and `network.padding: replicate` does not. The others are those
+    of `_largest_step`; above 1 a strip of another brightness or colour shows along an edge, or one
+    without detail, which pooling leaves where it drops the last rows and columns.
 
     Returns:
         About 1 for an even picture; None where the picture has no interior, or a plain one.
@@ -35,15 +38,19 @@ def border_score(image: np.ndarray) -> float | None:
     if not inner.size or not inner.any():
         return None
     outer = (slopes.sum() - inner.sum()) / (slopes.size - inner.size)
-    steps = max(_largest_step(values), _largest_step(values.swapaxes(0, 1)))
-    return float(max(outer / inner.mean(), steps))
+    detail = values - gaussian_blur(values, COARSE)
+    ratios = [
+        max(_largest_step(picture), _largest_fall(details))
+        for picture, details in (
+            (values, detail),
+            (values.swapaxes(0, 1), detail.swapaxes(0, 1)),
+        )
+    ]
+    return float(max(outer / inner.mean(), *ratios))
 
 
 def _largest_step(values: np.ndarray) -> float:
     """Return the largest step of the mean colour at the upper or lower edge over that inside.
-
-    A step is the distance of the mean colours of two strips of 8 rows, the second 16 rows below the
-    first. At an edge, one of them begins with the picture or ends with it; inside, both are.
 
     Args:
         values: A picture [H, W, 3] with an interior.
@@ -51,14 +58,41 @@ def _largest_step(values: np.ndarray) -> float:
     Returns:
         0 if there are fewer than 96 rows, too few for a comparison, or no steps inside.
     """
-    if len(values) < 6 * BORDER:
-        return 0.0
     rows = values[:, BORDER:-BORDER].mean(axis=1)  # without the other two edges
-    sums = np.cumsum(np.concatenate([np.zeros((1, 3)), rows]), axis=0)
+    steps = np.linalg.norm(_steps(rows), axis=1)
+    return _ratio(max(steps[0], steps[-1]), steps) if len(values) >= FEWEST else 0.0
+
+
+def _largest_fall(detail: np.ndarray) -> float:
+    """Return the fall of contrast towards the upper or lower edge over the largest step inside.
+
+    Args:
+        detail: A picture [H, W, 3] without what is coarse; a row's contrast is its root mean
+            square.
+
+    Returns:
+        As for `_largest_step`; below 0 where the contrast rises towards both edges.
+    """
+    rows = np.sqrt((detail[:, BORDER:-BORDER] ** 2).mean(axis=(1, 2), keepdims=True)[:, 0])
+    steps = _steps(rows)[:, 0]
+    return _ratio(max(steps[0], -steps[-1]), np.abs(steps)) if len(detail) >= FEWEST else 0.0
+
+
+def _steps(rows: np.ndarray) -> np.ndarray:
+    """Return the differences of the means of two strips of 8 rows, one 16 rows below the other.
+
+    The first strip of the first difference begins with the picture; the second strip of the last
+    one ends with it.
+    """
+    sums = np.cumsum(np.concatenate([np.zeros((1, rows.shape[1])), rows]), axis=0)
     means = (sums[BAND:] - sums[:-BAND]) / BAND
-    steps = np.linalg.norm(means[BORDER:] - means[:-BORDER], axis=1)
+    return means[BORDER:] - means[:-BORDER]
+
+
+def _ratio(edge: float, steps: np.ndarray) -> float:
+    """Return an edge's step over the largest one between strips that both lie inside."""
     inside = steps[BORDER:-BORDER].max()
-    return float(max(steps[0], steps[-1]) / inside) if inside > 0 else 0.0
+    return float(edge / inside) if inside > 0 else 0.0
 
 
 def ssim(image: np.ndarray, reference: np.ndarray) -> float | None:

@@ -65,6 +65,23 @@ def test_border_score_sees_a_dark_strip_at_any_edge_which_slopes_do_not(turns, r
     assert found > 1.5
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_border_score_sees_a_flat_strip_at_any_edge_which_brightness_does_not(turns, rng):
+    noise = rng.normal(0, 40, (120, 160, 3))
+    even = 128 + scipy.ndimage.gaussian_filter(noise, (1, 1, 0)) * 3
+    strip = even.copy()
+    strip[-12:] = 128 + (strip[-12:] - 128) / 2
+    assert border_score(np.rot90(even, turns)) < 1.1
+    blurred = scipy.ndimage.gaussian_filter(strip, (4, 4, 0), mode="reflect", truncate=4)
+    contrast = np.sqrt(((strip - blurred)[:, 16:-16] ** 2).mean(axis=(1, 2)))
+    steps = [
+        contrast[row + 16 : row + 24].mean() - contrast[row : row + 8].mean() for row in range(97)
+    ]
+    found = border_score(np.rot90(strip, turns))
+    assert found == pytest.approx(-steps[-1] / np.abs(steps[16:-16]).max(), rel=1e-3)
+    assert found > 1.5
+
+
 def test_similarities_match_scikit_image(pair):
     """Which leaves out half a window a side as well."""
     luminances = [each @ BT601 for each in pair]
