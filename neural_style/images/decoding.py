@@ -98,7 +98,7 @@ def by_pillow_heif(encoded: np.ndarray, max_pixels: int) -> Raster:
     try:
         image = pillow_heif.open_heif(io.BytesIO(encoded.data), convert_hdr_to_8bit=False)
         check_size((image.size[1], image.size[0]), encoded.size, max_pixels)
-        pixels = np.asarray(image)
+        pixels = np.array(image)  # a copy: older versions lend memory that ends with the image
     except (HeaderError, MemoryError):
         raise
     except Exception as error:

@@ -175,10 +175,17 @@ def session_options(device: Device) -> tf.ConfigProto:
 
 
 def build_session(graph: tf.Graph, device: Device) -> tf.Session:
-    """Finalise a graph and open a session on it."""
+    """Finalise a graph and open a session on it.
+
+    Older versions of TensorFlow print a line when they first run a graph, whatever the log level.
+    """
+    with graph.as_default():
+        nothing = tf.no_op()
     graph.finalize()
     with captured_stderr():
-        return tf.Session(graph=graph, config=session_options(device))
+        session = tf.Session(graph=graph, config=session_options(device))
+        session.run(nothing)
+    return session
 
 
 def _set_threads(wanted: int | None) -> int:

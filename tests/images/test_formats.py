@@ -103,10 +103,10 @@ LIBTIFF = {"jpeg": ("L", "RGB", "RGBA", "CMYK", "YCbCr"), "group4": ("1",), "raw
 def test_tiff_files_of_jpeg_fax_and_chroma_are_what_pillow_shows(tmp_path, packed, imagecodecs):
     colour = Image.fromarray(np.dstack([GRADIENT, GRADIENT[..., 0]]))
     for mode in LIBTIFF[packed]:
-        path = tmp_path / f"{mode}.tif"
-        colour.convert(mode).save(path, compression=packed)
-        with Image.open(path) as opened:
-            expected = np.asarray(opened.convert("RGB"))
+        path, stored = tmp_path / f"{mode}.tif", colour.convert(mode)
+        stored.save(path, compression=packed)
+        with Image.open(path) as opened:  # Pillow 12.0 writes raw YCbCr and cannot read it
+            expected = np.asarray((stored if packed == "raw" else opened).convert("RGB"))
         assert_allclose(read_image(path, "k").rgb, expected, atol=2)
 
 

@@ -104,8 +104,15 @@ class Trap:
 
 WHOLE = encoded(a_checkpoint())
 ARCHIVE = WHOLE.partition(b"\n")[2]
-FLAGS = b"PK\1\2-\3-\0\x08"  # the last of which tells of encryption
 FLIPPED = WHOLE[:900] + bytes([WHOLE[900] ^ 1]) + WHOLE[901:]
+
+
+def encrypted(flag: int) -> bytes:
+    """The archive with a flag of encryption in its list of files."""
+    place = ARCHIVE.index(b"PK\1\2") + 8
+    return ARCHIVE[:place] + bytes([ARCHIVE[place] | flag]) + ARCHIVE[place + 1 :]
+
+
 BROKEN = [WHOLE[:-7], FLIPPED, b"", WHOLE + b"x", b"no checkpoint\nat all"]
 TOLD = {
     "done": [-1, True, 10**30, 2],
@@ -144,8 +151,8 @@ NONSENSE = {
     "no archive": digested(b""),
     "an empty archive": digested(b"PK\5\6" + bytes(18)),
     "half an archive": digested(ARCHIVE[: len(ARCHIVE) // 2]),
-    "a password": digested(ARCHIVE.replace(FLAGS, FLAGS[:-1] + b"\x09")),
-    "strong encryption": digested(ARCHIVE.replace(FLAGS, FLAGS[:-1] + b"\x49")),
+    "a password": digested(encrypted(0x01)),
+    "strong encryption": digested(encrypted(0x41)),
 }
 
 

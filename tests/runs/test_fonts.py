@@ -20,12 +20,11 @@ from neural_style.runs.fonts import drawable
 from neural_style.sweeps.report.sheet import Sheet, Text, text_width
 
 SUN, ORIGIN = "\u65e5", "\u672c"
-NAME = "Noto Sans Made Up"
+NAME, LAST = "Noto Sans Made Up", "Last Resort High-Efficiency"
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install a font in which one kanji is a full square of one em."""
+def made_font(path: Path, family: str, characters: str) -> Path:
+    """A font in which some characters are a full square of one em."""
     pen = TTGlyphPen(None)
     pen.moveTo((0, 0))
     for corner in ((0, 1000), (1000, 1000), (1000, 0)):
@@ -33,17 +32,25 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     pen.closePath()
     made = FontBuilder(1000, isTTF=True)
     made.setupGlyphOrder([".notdef", "square"])
-    made.setupCharacterMap({ord(SUN): "square"})
+    made.setupCharacterMap({ord(each): "square" for each in characters})
     made.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": pen.glyph()})
     made.setupHorizontalMetrics({".notdef": (500, 0), "square": (1000, 0)})
     made.setupHorizontalHeader(ascent=1000, descent=0)
-    made.setupNameTable({"familyName": NAME, "styleName": "Regular"})
+    made.setupNameTable({"familyName": family, "styleName": "Regular"})
     made.setupOS2(sTypoAscender=1000, usWeightClass=400)
     made.setupPost()
-    made.save(tmp_path / "made.ttf")
+    made.save(path)
+    return path
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install matplotlib's own fonts, one that has a kanji, and one of last resort."""
     manager = font_manager.fontManager
-    monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
-    manager.addfont(tmp_path / "made.ttf")
+    own = [entry for entry in manager.ttflist if entry.name.startswith("DejaVu Sans")]
+    monkeypatch.setattr(manager, "ttflist", own)
+    manager.addfont(made_font(tmp_path / "made.ttf", NAME, SUN))
+    manager.addfont(made_font(tmp_path / "last.ttf", LAST, SUN + ORIGIN))
     fonts._others.cache_clear()
     yield
     fonts._others.cache_clear()
@@ -85,10 +92,9 @@ def test_characters_that_no_font_has_are_escaped_and_not_boxes(installed, monkey
         assert text_width(SUN, 9, 120) == text_width("\\u65e5", 9, 120)
 
 
-def test_a_font_of_last_resort_which_has_boxes_is_not_taken():
+def test_a_font_of_last_resort_which_has_boxes_is_not_taken(installed):
     names = [name for name, _ in fonts._others()]
-    assert any("Last Resort" in entry.name for entry in font_manager.fontManager.ttflist)
-    assert not any("Last Resort" in name for name in names)
-    mono = dict(fonts._others())["DejaVu Sans Mono"]
-    assert ord("\u2312") in mono
+    assert NAME in names
+    assert LAST not in names
+    assert ord("\u2312") in dict(fonts._others())["DejaVu Sans Mono"]
     assert dark("\u2312", drawable("\u2312")[1]) > 0

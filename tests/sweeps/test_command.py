@@ -81,9 +81,12 @@ def test_the_summary_has_a_row_for_every_run_with_what_its_record_has(folder, do
 def test_the_contact_sheet_the_page_and_the_plot_show_every_run(folder, done):
     sheet, places = cv2.imread(str(folder / "contact_sheet.png")), []
     for path in (*done, folder / "0003-bad" / "pastiche.png"):
-        differences = cv2.matchTemplate(sheet, cv2.imread(str(path)), cv2.TM_SQDIFF)
-        assert (differences.min() < 1) == (path in done)
-        places.append(np.unravel_index(differences.argmin(), differences.shape))
+        picture = cv2.imread(str(path))
+        differences = cv2.matchTemplate(sheet, picture, cv2.TM_SQDIFF)
+        top, left = np.unravel_index(differences.argmin(), differences.shape)
+        there = sheet[top : top + picture.shape[0], left : left + picture.shape[1]]
+        assert np.array_equal(there, picture) == (path in done)
+        places.append((top, left))
     assert places[0][0] == places[1][0]
     assert places[0][1] < places[1][1]
     assert (folder / "contact_sheet.pdf").read_bytes().startswith(b"%PDF-")

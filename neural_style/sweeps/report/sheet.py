@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +66,13 @@ class Sheet:
         """Return the sheet as a PNG in which each tile has exactly its own pixels."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        canvas = FigureCanvasAgg(self._figure())
+        canvas = FigureCanvasAgg(self._figure(()))
         with missing_glyphs_ignored():
             canvas.draw()  # type: ignore[no-untyped-call]
-        rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return cv2.imencode(".png", rgba[..., 2::-1])[1].tobytes()
+        rgb = np.array(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+        for left, top, tile in self.tiles:  # matplotlib may resample, by a pixel more
+            rgb[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+        return cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
 
     def pdf(self) -> bytes:
         """Return the sheet as a PDF: text as text, each tile with all of its pixels."""
@@ -78,11 +81,11 @@ class Sheet:
         pdf = io.BytesIO()
         with missing_glyphs_ignored(), rc_context({"pdf.fonttype": 42}):
             metadata = {"CreationDate": None, "Creator": None, "Producer": None}
-            self._figure().savefig(pdf, format="pdf", dpi=self.dpi, metadata=metadata)
+            self._figure(self.tiles).savefig(pdf, format="pdf", dpi=self.dpi, metadata=metadata)
         return pdf.getvalue()
 
-    def _figure(self) -> Figure:
-        """Return the sheet as a figure whose data coordinates are the sheet's pixels."""
+    def _figure(self, tiles: Sequence[tuple[int, int, np.ndarray]]) -> Figure:
+        """Return the sheet, with some tiles, as a figure whose data coordinates are its pixels."""
         from matplotlib.figure import Figure  # not pyplot, which looks for a display
         from matplotlib.patches import Rectangle
 
@@ -92,7 +95,7 @@ class Sheet:
         figure.suppressComposite = True  # else a PDF has one raster of all tiles
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        for left, top, tile in self.tiles:  # not by `figimage`, which cuts rows off in a PDF
+        for left, top, tile in tiles:  # not by `figimage`, which cuts rows off in a PDF
             extent = (left, left + tile.shape[1], top + tile.shape[0], top)
             axes.imshow(tile, extent=extent, interpolation="none")
         axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
