@@ -35,9 +35,13 @@ PICTURES = EXPERIMENTS / "figures" / "pictures"
 QUICK = ("image.size=64", "image.scales=null", "optimizer.iterations=2")
 QUICK_OF = {  # where these are swept themselves
     "optimizers": ("sweep.grid.optimizer.iterations=[1, 2, 3, 4]",),
-    "presets": ("sweep.grid.image.size=[64]", "sweep.grid.optimizer.iterations=[3]"),
+    "presets": (
+        "sweep.grid.image.size=[64]",
+        "sweep.grid.image.scales=[null]",
+        "sweep.grid.optimizer.iterations=[3]",
+    ),
 }
-SAME = ("content.image", "style.images", "image.size", "image.scales", "optimizer.iterations")
+SAME = ("image.size", "image.scales", "optimizer.iterations")
 AXES = {
     "box": {"optimizer.name": 2, "optimizer.box": 2},
     "filters": {"run": 2, "content.weight": 3},
@@ -53,7 +57,7 @@ AXES = {
     "gatys2017_scales": {"run": 4},
     "optimizers": {"optimizer.name": 2, "optimizer.iterations": 4},
     "pooling": {"content.weight": 2, "network.pooling": 2},
-    "presets": {"file": 17} | dict.fromkeys(SAME, 1),
+    "presets": {"file": 17, "run": 2} | dict.fromkeys(SAME, 1),
 }
 # Mean activations that the heads of the files give: over the photograph and the painting of 224 px.
 ACTIVATIONS = {"relu1_1": 33, "relu2_1": 156, "relu3_1": 132, "relu4_1": 368, "relu5_1": 20}
