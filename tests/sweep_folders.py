@@ -13,6 +13,9 @@ from neural_style.sweeps.report.results import Axis, RunResult, SweepResults
 
 Color = tuple[int, int, int]
 SIZE = (40, 60)  # height and width of every picture
+HOSTILE = (
+    "\"><script>alert(1)</script><img src=x onerror=alert(2)> 'q' &amp; \x1b[31m \u202e \xe9\u3042"
+)
 TWO = {"style.weight": ["100", "5", "20"], "content.weight": ["1", "3"]}
 
 
