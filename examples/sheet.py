@@ -2,7 +2,7 @@
 
     python examples/sheet.py --columns 3 --height 200 --out sheet.jpg PICTURE ...
 
-Each is scaled to one height and lies in the middle of its cell, which is as wide as the widest.
+Each is scaled to one height and lies in the middle of its column, as wide as its widest picture.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, height: int) -> np.ndarr
         )
         for each in pictures
     ]
-    width = max(each.shape[1] for each in scaled)
+    columns = min(columns, len(scaled))
+    widths = [max(each.shape[1] for each in scaled[i::columns]) for i in range(columns)]
     rows = -(-len(scaled) // columns)
-    size = rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3
+    size = rows * (height + GAP) - GAP, sum(widths) + GAP * (columns - 1), 3
     page = np.full(size, 255, np.uint8)
     for number, each in enumerate(scaled):
-        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
-        left += (width - each.shape[1]) // 2
+        row, column = divmod(number, columns)
+        top, left = row * (height + GAP), sum(widths[:column]) + GAP * column
+        left += (widths[column] - each.shape[1]) // 2
         page[top : top + height, left : left + each.shape[1]] = each
     return page
 
