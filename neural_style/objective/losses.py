@@ -68,6 +68,7 @@ class StyleStatistics:
             not add over parts of an image.
         matched: Replaces `ordered` in parts of an image, whose values are matched with the style's
             beforehand: the sum of (F - remap(F))^2, scalar.
+        root: Of a style, its `covariance_root` if that was measured beforehand, [C, C], float64.
     """
 
     products: Any
@@ -75,6 +76,7 @@ class StyleStatistics:
     features: Any = None
     ordered: Any = None
     matched: Any = None
+    root: Any = None
 
     @property
     def channels(self) -> int:
@@ -218,15 +220,26 @@ def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tenso
     (mean, covariance), (target_mean, target_covariance) = _moments(sums), _moments(target)
     between_means = tf.reduce_mean(tf.square(mean - target_mean))
     sigma, sigma_s = (tf.cast(each, tf.float64) for each in (covariance, target_covariance))
-    noise = NOISE[kind.name] * tf.reduce_max(tf.linalg.diag_part(sigma_s))
-    diagonal = (VARIANCE + noise) * tf.eye(sums.channels, dtype=tf.float64)
+    diagonal = _margin(sigma_s, kind)
     sigma, sigma_s = sigma + diagonal, sigma_s + diagonal
-    values, vectors = tf.linalg.eigh(sigma_s)
-    root = tf.matmul(vectors * tf.sqrt(tf.maximum(values, 0.0)), vectors, transpose_b=True)
-    root = tf.stop_gradient(root)
+    root = covariance_root(target) if target.root is None else target.root
     overlap = _trace_of_root(tf.matmul(root, tf.matmul(sigma, root)))
     bures = tf.linalg.trace(sigma) + tf.linalg.trace(sigma_s) - 2 * overlap
     return between_means + tf.cast(bures / sums.channels, kind)
+
+
+def covariance_root(target: StyleStatistics) -> tf.Tensor:
+    """Return Sigma_s^1/2 of `wasserstein_loss`, [C, C], float64; it has no gradient."""
+    sigma_s = tf.cast(_moments(target)[1], tf.float64)
+    values, vectors = tf.linalg.eigh(sigma_s + _margin(sigma_s, target.products.dtype))
+    root = tf.matmul(vectors * tf.sqrt(tf.maximum(values, 0.0)), vectors, transpose_b=True)
+    return tf.stop_gradient(root)
+
+
+def _margin(sigma_s: tf.Tensor, kind: tf.DType) -> tf.Tensor:
+    """Return what is added to both covariances of sums of a type, [C, C]: a diagonal."""
+    noise = NOISE[kind.name] * tf.reduce_max(tf.linalg.diag_part(sigma_s))
+    return (VARIANCE + noise) * tf.eye(int(sigma_s.shape[-1]), dtype=tf.float64)
 
 
 def histogram_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:

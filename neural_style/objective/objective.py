@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
-from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.losses import StyleStatistics, covariance_root
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.terms import TermInputs, build_statistics, build_terms
 from neural_style.objective.total_variation import pad_image
@@ -62,6 +62,8 @@ class Objective:
         weights: Weight of each term.
         unit: Factor of every gradient by the image, but not of the losses: a power of two, 1 unless
             the optimiser needs another one to keep products of gradients in the range of float32.
+        derived: Measures what depends on the sums of the style alone, the roots of their
+            covariances; to be run when these change. None if nothing does.
     """
 
     image: ImageVariable
@@ -75,6 +77,7 @@ class Objective:
     shares: FedVariable
     weights: Mapping[str, FedVariable]
     unit: FedVariable
+    derived: tf.Operation | None = None
 
     @property
     def losses(self) -> dict[str, tf.Tensor]:
@@ -182,7 +185,7 @@ def build_objective(
         pixels=pad_image(pixels),
     )
     sums = build_statistics(spec, inputs)
-    style_targets = _build_style_targets(sums.style, number)
+    style_targets = _build_style_targets(sums.style, number, "wasserstein" in spec.statistics)
     unweighted = build_terms(spec, sums, read_targets(style_targets), shares.variable.value())
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     layers, seen_layers = [image.pixels, *features.values()], [pixels, *seen.values()]
@@ -199,6 +202,7 @@ def build_objective(
         shares=shares,
         weights=weights,
         unit=unit,
+        derived=_build_derived(style_targets),
     )
 
 
@@ -243,16 +247,32 @@ def read_targets(
     return {name: tuple(map(values, targets)) for name, targets in style_targets.items()}
 
 
+def _build_derived(
+    style_targets: Mapping[str, Sequence[StyleStatistics]],
+) -> tf.Operation | None:
+    """Add what measures the roots of the style's covariances, if they are held."""
+    values = read_targets(style_targets)
+    roots = [
+        held.root.variable.assign(covariance_root(each), read_value=False)
+        for name, targets in style_targets.items()
+        for held, each in zip(targets, values[name], strict=True)
+        if held.root is not None
+    ]
+    return tf.group(*roots) if roots else None
+
+
 def _build_style_targets(
-    style: Mapping[str, Sequence[StyleStatistics]], number: tf.DType
+    style: Mapping[str, Sequence[StyleStatistics]], number: tf.DType, rooted: bool
 ) -> dict[str, tuple[StyleStatistics, ...]]:
-    """Add variables for the sums of the style, shaped like those of the image."""
+    """Add variables for the sums of the style, shaped like those of the image, and their roots."""
 
     def variables(sums: StyleStatistics, scope: str) -> StyleStatistics:
         shapes = {name: value.shape for name, value in sums.present().items()}
         if "ordered" in shapes:
             shapes["ordered"] = [None, sums.channels]
         made = {name: build_fed(f"{scope}/{name}", shape, number) for name, shape in shapes.items()}
+        if rooted:
+            made["root"] = build_fed(f"{scope}/root", [sums.channels] * 2, tf.float64)
         return StyleStatistics(**made)
 
     return {

@@ -21,7 +21,7 @@ from neural_style.transfer.product_rate import ProductRate, product_rate
 
 START_SECONDS = 6.5  # the import, the graph, the first run at a size, the scores
 ITERATION_SECONDS = 0.01  # fixed cost of an iteration, however small the image
-EIGEN_SECONDS = 1.1e-9  # of the eigenvalues of a C x C covariance, over C^3
+EIGEN_SECONDS = 6e-10  # of the eigenvalues of a C x C covariance, over C^3
 SORT_SECONDS = 9e-8  # of sorting, for each value
 
 # Operations a second of the convolutions over those of a float32 matrix product; of bfloat16 on a

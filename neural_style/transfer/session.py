@@ -179,6 +179,8 @@ def assign_targets(session: tf.Session, objective: Objective, targets: Targets) 
                 for n, value in sums.present().items()
             ]
     assign(session, pairs)
+    if objective.derived is not None:
+        session.run(objective.derived)
 
 
 def measure_targets(

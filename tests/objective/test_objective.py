@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from graphs import LAYERS, ancestors, objective_session, picture, set_targets
+from numpy.testing import assert_allclose
 
 from neural_style.config import make_config
 from neural_style.inputs.terms import spec_of
@@ -204,6 +205,23 @@ def test_several_statistics_are_terms_of_their_own_weights_and_the_shift_is_of_t
     for layer in LAYERS:
         gap = gram(made[layer] - 1) - gram(painted[layer] - 1)
         assert together[f"style/{layer}/gram"] == pytest.approx(2 * np.mean(gap**2), rel=1e-3)
+
+
+def test_roots_of_the_style_are_measured_when_it_is_set_and_not_at_each_evaluation(rng):
+    content, *styles = (picture(rng, 6, 8) for _ in range(3))
+    with objective_session(ObjectiveSpec((), LAYERS, statistics=("wasserstein",))) as opened:
+        session, objective, _ = opened
+        for style in styles:
+            set_targets(session, objective, {}, content, style)
+            [features] = features_at(session, objective, style)
+            for layer in LAYERS:
+                covariance = np.cov(flat_of(features[layer]).T, bias=True)
+                root = session.run(objective.style_targets[layer][0].root.variable)
+                noise = 1e-4 + 3e-7 * covariance.diagonal().max()
+                expected = covariance + noise * np.eye(len(covariance))
+                assert_allclose(root @ root, expected, rtol=1e-3, atol=1e-4 * expected.max())
+        kinds = [op.type for op in ancestors(objective.total)]
+        assert kinds.count("SelfAdjointEigV2") == len(LAYERS)
 
 
 def test_total_variation_multiplies_each_channel_by_its_own_number(rng):
