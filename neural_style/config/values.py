@@ -39,7 +39,11 @@ class Section(BaseModel):
     """Frozen; unknown keys are refused; docstrings of attributes are the schema's descriptions."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",  # what is swept may be anything, until it is set
     )
 
     @model_validator(mode="before")

@@ -106,7 +106,11 @@ def test_to_yaml_writes_every_key_in_order_and_loads_to_equal_settings(load, tmp
     )
     names = ["1e3", "0o17", "off", "010", "null", "~", "1:30", ".nan", "- a"]  # all in quotes
     path = tmp_path / "elsewhere.yaml"
-    for settings in (config, guided, *(load("", f"output.name='{name}'") for name in names)):
+    infinite = load("sweep: {runs: {a: {style.weight: 1e999}, b: {init.noise: -.inf}}}")
+    for settings in (
+        *(config, guided, infinite),
+        *(load("", f"output.name='{name}'") for name in names),
+    ):
         text = to_yaml(settings)
         path.write_text(text, encoding="utf-8")
         assert load_config(path) == settings
