@@ -233,11 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     both = hardware.bfloat16_cpu()
     rows = figures(("float32", "bfloat16") if both else ("float32",))
     parts = [headline(begun), table([(row, measure(row, given.weights)) for row in rows])]
+    print("\n\n".join(parts), flush=True)  # whatever becomes of the rest
     if importlib.util.find_spec("torch"):
         parts.append(against_torch(given.weights, given.out))
+        print(f"\n{parts[-1]}")
     else:
         print("PyTorch is missing, so it is left out", file=sys.stderr)
-    print("\n\n".join(parts))
     if given.page:
         given.page.write_text(put(text, "\n\n".join(parts)), encoding="utf-8")
     return 0

@@ -63,7 +63,12 @@ class Task:
                 },
                 "total_variation": {"weight": VARIATION_WEIGHT, "norm": "l1"},
                 "init": {"from": "noise", "noise_std": 20, "seed": 0},
-                "network": {"weights": self.weights, "pooling": "max", "padding": "zeros"},
+                "network": {
+                    "weights": self.weights,
+                    "pooling": "max",
+                    "pooling_remainder": "drop",  # as PyTorch's poolings do
+                    "padding": "zeros",
+                },
                 "image": {"size": self.size, "scales": scales},
                 "optimizer": optimizer,
                 "runtime": {"device": "cpu", "threads": usable_cpus(), "precision": precision},
