@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_a_lock_on_a_file_that_its_holder_has_just_removed_is_taken_anew(tmp_pat
 
 def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
     def flock(*_: object) -> None:
-        raise OSError(38, "Function not implemented")
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with locked(tmp_path), locked(Path(tmp_path)):
