@@ -16,6 +16,11 @@ Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
 SUPPORTED = "a PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF file"
+READABLE = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".avif", ".heic", ".heif"),
+)
+"""Endings of the files that are taken as images in a folder."""
 DAMAGED = "is truncated or damaged; give a whole file"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 

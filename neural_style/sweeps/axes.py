@@ -20,13 +20,10 @@ from neural_style.config.paths import told_apart
 from neural_style.config.source import Location
 from neural_style.config.sweep import Pairs, RandomDraws, plain
 from neural_style.errors import InputError
+from neural_style.images.headers import READABLE
 from neural_style.sweeps.report import Axis
 from neural_style.text import SHOWN, printable
 
-_READABLE = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".avif", ".heic", ".heif"),
-)
 log = logging.getLogger(__name__)
 
 _DIGITS = 6  # significant ones of a drawn number
@@ -132,7 +129,7 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
         found = sorted(
             path
             for path in given.iterdir()
-            if path.suffix.lower() in _READABLE and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:
         raise InputError(
@@ -142,7 +139,7 @@ def _images(pairs: Pairs, name: str) -> Sequence[Path]:
     if not found:
         raise InputError(
             f"sweep.pairs.{name}: found no image in {folder}, expected files that end in "
-            f"{', '.join(_READABLE)}"
+            f"{', '.join(READABLE)}"
         )
     return found
 
@@ -151,7 +148,7 @@ def _tell_left_out(given: Path | Sequence[Path], key: str) -> None:
     """Log how many files of a folder are left out, as their names do not end as images do."""
     if isinstance(given, Path) and given.is_dir():
         files = (path for path in given.iterdir() if path.is_file() and path.name[:1] != ".")
-        others = [path.suffix.lower() for path in files if path.suffix.lower() not in _READABLE]
+        others = [path.suffix.lower() for path in files if path.suffix.lower() not in READABLE]
         if others:
             endings = printable(", ".join(sorted({each or "no ending" for each in others})), SHOWN)
             number = f"{len(others)} file{'s' * (len(others) != 1)}"
@@ -224,7 +221,7 @@ def labels_of(values: Sequence[Any]) -> list[str]:
 
 
 def _names_image(value: Any) -> bool:
-    return isinstance(value, str | Path) and Path(value).suffix.lower() in _READABLE
+    return isinstance(value, str | Path) and Path(value).suffix.lower() in READABLE
 
 
 def text_of(value: Any) -> str:
