@@ -21,7 +21,7 @@ from neural_style.config import packaged, paths, values
 from neural_style.config.messages import first_error
 from neural_style.config.source import Source
 from neural_style.config.sweep import Sweep, plain
-from neural_style.config.terms import ColorControl, Content, Style, TotalVariation
+from neural_style.config.terms import ColorControl, Content, Style, TotalVariation, Video
 from neural_style.config.values import (
     OneOf,
     Section,
@@ -253,6 +253,7 @@ class Config(Section):
     optimizer: Optimizer = Field(default_factory=Optimizer)
     runtime: Runtime = Field(default_factory=Runtime)
     output: Output = Field(default_factory=Output)
+    video: Video = Field(default_factory=Video)
     sweep: Sweep | None = None
     """What varies from run to run; null makes one run."""
 
@@ -296,6 +297,7 @@ class Config(Section):
     def _check_together(self) -> Config:
         """Check what no key decides alone, with and without the block of the packaged network."""
         self._check_terms()
+        self._check_film()
         if self.network.packaged_settings:
             self.settled("packaged")._check_terms()
         return self
@@ -327,6 +329,19 @@ class Config(Section):
                 sibling="style.normalization",
             )
 
+    def _check_film(self) -> None:
+        """Check that a film has no setting that only a still can have."""
+        if self.video.input is None:
+            return
+        of_stills = ("output.save_every", "output.animation", "output.tensorboard")
+        for key in (*of_stills, "output.keep_checkpoint", "optimizer.average", "image.aspect"):
+            if self.at(key) not in (None, False, 0, 0.0, "none"):
+                raise mistake(
+                    f"found {values.found(self.at(key))} with video.input, but only a still can "
+                    "have it; leave it out, or set video.input: null",
+                    sibling=key,
+                )
+
 
 Decided = Literal[
     "identity",
@@ -343,7 +358,7 @@ Decided = Literal[
 _RESULT = (
     "content style total_variation init network image.aspect image.size image.scales "
     "image.color_management color optimizer runtime.precision output.image output.quality "
-    "output.depth"
+    "output.depth video"
 )
 DECIDING: Mapping[Decided, str] = {
     # The bytes of the result, of which the fingerprint is taken.
@@ -352,14 +367,16 @@ DECIDING: Mapping[Decided, str] = {
     "metadata": f"{_RESULT} output.save_every output.checkpoint_every output.keep_checkpoint "
     "output.show output.tensorboard output.animation",
     # The images and masks as they are read.
-    "pictures": "content.image style.images init.from image.max_megapixels image.color_management",
+    "pictures": "content.image style.images init.from image.max_megapixels image.color_management "
+    "video.input video.start video.end video.every video.rate",
     # The network as it is read or downloaded.
     "weights": "network.weights network.url network.if_missing",
     # Random filters, together with the images over which they are normalised.
     "filters": "init.seed",
     # Whether scales and layers fit the images, together with the layers of weight above 0.
     "scales": "content.image content.layers style.images style.layers style.guidance style.feather "
-    "init.from image network.weights network.if_missing optimizer.iterations",
+    "init.from image network.weights network.if_missing optimizer.iterations video.input "
+    "video.start",
     # The graph and its session, together with the specification of the objective.
     "graph": "network.weights network.if_missing network.pooling network.pooling_remainder "
     "network.transpose_kernels network.padding network.white optimizer.name optimizer.box "
@@ -369,7 +386,7 @@ DECIDING: Mapping[Decided, str] = {
     # The loss of a given picture, together with the filters of the network.
     "objective": "content style total_variation network.pooling network.pooling_remainder "
     "network.transpose_kernels network.padding network.white image.aspect image.size "
-    "image.color_management color",
+    "image.color_management color video",
 }
 """Which settings decide what: sections and dotted keys, in the order of the models.
 

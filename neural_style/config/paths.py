@@ -103,6 +103,30 @@ def start_image(value: object) -> str | Path:
     return str(value) if keyword else absolute_path(value)
 
 
+_Flow = Literal["dis", "frames", "none"]
+FLOWS = get_args(_Flow)
+_FIELD = re.compile(r"\{(from|to)(:0?[0-9]{1,2}d?)?\}")
+
+
+def flow_source(value: object) -> str | Path:
+    """Return a keyword, or else the absolute path of a pattern with `{from}` and `{to}` in its name.
+
+    Raises:
+        PydanticCustomError: The name of the file has other fields, or lacks one.
+        ValueError: The value cannot be a path.
+    """
+    if isinstance(value, str) and value in FLOWS:
+        return str(value)
+    path = absolute_path(value)
+    fields = sorted({match[1] for match in _FIELD.finditer(path.name)})
+    if fields != ["from", "to"] or re.search(r"[{}]", _FIELD.sub("", path.name)):
+        raise mistake(
+            f"found '{printable(path.name, SHOWN)}', expected dis, frames, none, or a path with "
+            "{from} and {to} for the numbers of two frames, such as flow/{from:06d}-{to:06d}.flo"
+        )
+    return path
+
+
 AbsolutePath = Annotated[Path, BeforeValidator(absolute_path), expected("a path")]
 OutputFolder = Annotated[Path, BeforeValidator(output_folder), expected("a path")]
 WeightsPath = Annotated[Path, BeforeValidator(weights_path), expected("a path")]
@@ -111,6 +135,13 @@ StartImage = Annotated[
     PlainValidator(start_image),
     WithJsonSchema({"anyOf": [{"enum": list(STARTS)}, {"type": "string"}]}),
     expected("content, style, noise or the path of an image"),
+]
+
+FlowSource = Annotated[
+    _Flow | Path,
+    PlainValidator(flow_source),
+    WithJsonSchema({"anyOf": [{"enum": list(FLOWS)}, {"type": "string"}]}),
+    expected("dis, frames, none, or the path of .flo files with {from} and {to} in its name"),
 ]
 
 

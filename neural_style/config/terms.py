@@ -1,4 +1,4 @@
-"""The settings of the terms of the loss, with masks and colours."""
+"""The settings of the terms of the loss, with masks, colours and films."""
 
 from __future__ import annotations
 
@@ -237,3 +237,56 @@ class ColorControl(Section):
     """Colour space of the luminance."""
     match: OneOf[Literal["cholesky", "pca", "transport", "histogram"]] = "transport"
     """How style images are given the content's colours."""
+
+
+class Temporal(Section):
+    """How firmly each frame of a film keeps to the ones before it."""
+
+    weight: values.Weight = 1000.0
+    """Weight of the temporal term in the total loss; 0 omits it."""
+    long_term: values.Distances = (1,)
+    """How many frames back the frames lie that count, the nearest first. Those further back count
+    where nothing nearer shows the same."""
+
+
+class Video(Section):
+    """A film in place of a content image."""
+
+    input: paths.AbsolutePath | None = None
+    """Path of a film, or of a folder of frames; null makes a still of the content image."""
+    start: values.Weight = 0.0
+    """Seconds of the film that are left out at its beginning."""
+    end: values.Seconds = None
+    """Seconds from the film's beginning at which the result ends; null is the film's end."""
+    every: values.Count = 1
+    """Of how many frames one is taken."""
+    rate: values.Positive = 25.0
+    """Frames a second of a folder of frames; a film has its own times."""
+    temporal: Temporal = Field(default_factory=Temporal)
+    """How firmly each frame keeps to the ones before it."""
+    flow: paths.FlowSource = "dis"
+    """How frames follow the motion: by optical flow that is computed (dis) or read from .flo files
+    (a path with {from} and {to} in its name), by the change of the film's frames (frames), or not
+    at all (none)."""
+    iterations: values.Count = 12
+    """Most iterations of a frame after the first; fewer if the loss stands still."""
+    learning_rate: values.Positive = 4.0
+    """Adam's size of the first steps of a frame after the first, in pixel values."""
+    output: values.FilmName = "film.mp4"
+    """File name of the resulting film, whose ending decides the format; frames writes none."""
+    preview: values.Switch = False
+    """Make the first, the middle and the last frame at a small size, and no film."""
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: float | None, info: ValidationInfo) -> float | None:
+        start = info.data.get("start", 0.0)
+        if end is not None and end <= start:
+            raise mistake(f"found {end:g}, expected more than video.start, which is {start:g}")
+        return end
+
+    @property
+    def coherent(self) -> bool:
+        """Whether the frames of a film are compared with those before."""
+        follows = self.input is not None and self.flow != "none" and not self.preview
+        return follows and self.temporal.weight > 0

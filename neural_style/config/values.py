@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -28,6 +29,7 @@ from pydantic_core import PydanticCustomError
 from neural_style.text import printable
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+FILM_ENDINGS = (".mp4", ".webm", ".gif")
 DEEP_ENDINGS = (".png", ".tif", ".tiff")  # of formats that hold 16 bits a channel
 _SHOWN = 60  # characters of a wrong value
 
@@ -155,6 +157,20 @@ def image_name(value: str) -> str:
     return value
 
 
+def film_name(value: str) -> str:
+    """Return `frames`, or a file name with the ending of a film; any other raises ValueError."""
+    if value != "frames" and Path(file_name(value)).suffix.lower() not in FILM_ENDINGS:
+        raise ValueError
+    return value
+
+
+def growing(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Return numbers of which each is larger than the one before; any others raise ValueError."""
+    if any(low >= high for low, high in pairwise(numbers)):
+        raise ValueError
+    return numbers
+
+
 def free_name(value: str) -> str:
     """Return an image's name that no other image in a run's folder has."""
     if value.lower() == "losses.png":
@@ -207,6 +223,14 @@ Channels = Annotated[
 _Count = Annotated[_Integer, Field(ge=1), _Exact]
 _Pixels = Annotated[_Integer, Field(ge=1, le=65535), _Exact]  # the longest side that JPEG can hold
 Count = Annotated[_Count, expected("a whole number of at least 1")]
+Seconds = Annotated[
+    Annotated[_Number, Field(gt=0)] | None, expected("a number of seconds above 0, or null")
+]
+Distances = Annotated[
+    _List[_Count],
+    AfterValidator(growing),
+    expected("a list of growing whole numbers of at least 1"),
+]
 Interval = Annotated[_Integer, Field(ge=0), _Exact, expected("a whole number of at least 0")]
 Quality = Annotated[_Integer, Field(ge=1, le=100), _Exact, expected("a whole number from 1 to 100")]
 History = Annotated[
@@ -256,6 +280,11 @@ WebAddress = Annotated[
 RunName = Annotated[
     Annotated[str, AfterValidator(file_name)] | None,
     expected("a name without slashes (a number in quotes), or null"),
+]
+FilmName = Annotated[
+    str,
+    AfterValidator(film_name),
+    expected(f"frames, or a file name without a folder, ending in {', '.join(FILM_ENDINGS)}"),
 ]
 ImageName = Annotated[
     str,

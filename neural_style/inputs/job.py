@@ -37,6 +37,7 @@ from neural_style.system.lru import LRUCache
 from neural_style.text import printable
 
 _KEPT_NETWORKS = 4
+PREVIEW = 256  # px, longest side of the frames of a preview
 _KEPT_BYTES = 1 << 30  # of pictures, so that the runs of a sweep need not read them again
 
 
@@ -94,7 +95,7 @@ class Job:
     @cached_property
     def grey(self) -> bool:
         """Whether all pictures that take part are grey, and so is the result; see `is_grey`."""
-        return is_grey(self.config, self.pictures)
+        return self.pictures.film is None and is_grey(self.config, self.pictures)
 
     @property
     def columns(self) -> list[str]:
@@ -191,6 +192,7 @@ class JobReader:
         Raises:
             InputError: One of its inputs cannot be used.
         """
+        config = previewed(config)
         pictures, network = self._read_pictures(config), self._find_weights(config)
         settled = config.settled(network.weights.origin)
         notices = (
@@ -235,7 +237,7 @@ class JobReader:
     def _digest(self, path: Path) -> str:
         key = _stamp(path)
         if key not in self._digests:
-            self._digests[key] = digest(path)
+            self._digests[key] = _folder_digest(path) if path.is_dir() else digest(path)
         return self._digests[key]
 
 
@@ -259,9 +261,26 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
     return path, status.st_mtime_ns, status.st_size
 
 
+def _folder_digest(folder: Path) -> str:
+    """Return the digest of the names and digests of the files in a folder."""
+    names = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+
+def previewed(config: Config) -> Config:
+    """Return the settings of a preview of a film, at a small size; any others as they are."""
+    if config.video.input is None or not config.video.preview:
+        return config
+    return config.having({"image.size": min(config.image.size or PREVIEW, PREVIEW)})
+
+
 def input_files(config: Config) -> dict[str, Path]:
     """Return the files that a run reads, but for the network, by their keys."""
     files = {"content.image": config.content.image}
+    if config.video.input:
+        files = {"video.input": config.video.input}
+    if isinstance(config.video.flow, Path):
+        files["video.flow"] = config.video.flow.parent
     files |= {f"style.images[{i}]": style.path for i, style in enumerate(config.style.images)}
     for i, style in enumerate(config.style.images):
         for name in ("mask", "from_mask"):
@@ -277,6 +296,8 @@ def input_files(config: Config) -> dict[str, Path]:
 def _naming_file(message: str, config: Config) -> str:
     """Return a message about the picture of a key, with the picture's file after the key."""
     key, colon, rest = message.partition(": ")
+    if key == "content.image" and config.video.input:
+        key = "video.input"
     path = input_files(config).get(key)
     return f"{key}: {printable(path)}: {rest}" if path and colon else message
 

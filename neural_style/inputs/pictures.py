@@ -20,6 +20,7 @@ from neural_style.config.terms import Mask
 from neural_style.errors import InputError
 from neural_style.inputs.segmentation import TOLERANCE, find_regions
 from neural_style.text import printable
+from neural_style.video import Expected, Selection, Source, open_source
 
 COLOURED = 48.0  # difference of the channels of a pixel that no grey mask has
 
@@ -56,6 +57,8 @@ class Pictures:
         masks: For each style, where in the pastiche it is painted and which part of its image is
             taken, [H, W], 0..1; None is everywhere. Empty if there are no masks. The transparency
             of a style image is part of the latter.
+        film: The film whose first frame is the content image; None for a still.
+        expected: What earlier frames of a film make of this one; None for the first and for stills.
     """
 
     content: np.ndarray
@@ -64,6 +67,8 @@ class Pictures:
     alphas: Alphas = Alphas()
     fine: _Optional = ()
     masks: Masks = ()
+    film: Source | None = None
+    expected: Expected | None = None
 
     @property
     def nbytes(self) -> int:
@@ -94,9 +99,7 @@ def read_pictures(config: Config) -> Pictures:
     Raises:
         ImageError: One cannot be read; the message begins with its key.
     """
-    most, managed = config.image.max_pixels, config.image.color_management
-    content = images.read_image(config.content.image, "content.image", most, managed)
-    rgb = content.rgb if content.alpha is None else images.fill_hidden(content.rgb, content.alpha)
+    rgb, alpha, film = _read_content(config)
     styles, style_alphas = zip(
         *(
             _read_visible(config, style.path, f"style.images[{i}]")
@@ -108,9 +111,22 @@ def read_pictures(config: Config) -> Pictures:
     if path:
         start, start_alpha = _read_visible(config, path, "init.from")
     fine, fine_alphas = _read_fine(config)
-    alphas = Alphas(content.alpha, _some(style_alphas), start_alpha, fine_alphas)
+    alphas = Alphas(alpha, _some(style_alphas), start_alpha, fine_alphas)
     masks = seen_through(_read_masks(config, rgb, styles), style_alphas)
-    return Pictures(rgb, styles, start, alphas, fine, masks)
+    return Pictures(rgb, styles, start, alphas, fine, masks, film)
+
+
+def _read_content(config: Config) -> tuple[np.ndarray, np.ndarray | None, Source | None]:
+    """Read the content image and its opacity, or the first frame of a film."""
+    most, managed, video = config.image.max_pixels, config.image.color_management, config.video
+    if video.input is not None:
+        chosen = Selection(video.start, video.end, video.every, video.rate)
+        film = open_source(video.input, chosen, most, managed)
+        return next(film.frames()), None, film
+    content = images.read_image(config.content.image, "content.image", most, managed)
+    if content.alpha is None:
+        return content.rgb, None, None
+    return images.fill_hidden(content.rgb, content.alpha), content.alpha, None
 
 
 def _read_visible(config: Config, path: Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -19,6 +19,7 @@ from neural_style.config import Config, StyleImage, layers_in_use
 from neural_style.errors import InputError
 from neural_style.inputs.pictures import Pictures
 from neural_style.network import VGGWeights, WeightsError, smallest_side
+from neural_style.video import Expected
 
 SMALLEST = 128  # px, the longest side at which `auto` begins
 NARROWEST = 32  # px, the shortest side of any picture there
@@ -150,12 +151,14 @@ class ScaledPictures:
         start: The start image before blur and noise; None for noise alone.
         masks: For each style, where it is painted and which part of its image is taken, [H, W],
             0..1. Empty if there are no masks.
+        expected: What earlier frames of a film make of this one; None for stills.
     """
 
     content: np.ndarray
     styles: tuple[tuple[np.ndarray, float], ...]
     start: np.ndarray | None
     masks: Masks = ()
+    expected: Expected | None = None
 
     @property
     def painted(self) -> np.ndarray:
@@ -224,7 +227,8 @@ def at_scale(config: Config, pictures: Pictures, longest: int | None) -> ScaledP
     if named is not None and alphas.start is not None:
         named = images.fill(named, sizes.content, alphas.start)
     start = starts.get(str(config.init.source), named)
-    return ScaledPictures(content, styles, start, masks_at(config, pictures, sizes))
+    masks = masks_at(config, pictures, sizes)
+    return ScaledPictures(content, styles, start, masks, pictures.expected)
 
 
 def masks_at(config: Config, pictures: Pictures, sizes: Sizes) -> Masks:

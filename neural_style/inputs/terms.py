@@ -26,6 +26,7 @@ def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
         variation_norm=variation.norm if variation.weight else None,
         variation_exponent=variation.exponent,
         variation_channels=variation.channels,
+        temporal=config.video.coherent,
     )
 
 
@@ -48,4 +49,5 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
         for statistic in spec.statistics:
             weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
             weights[spec.style_term(name, statistic)] = weight
-    return weights | {"total_variation": config.total_variation.weight}
+    temporal = config.video.temporal.weight
+    return weights | {"total_variation": config.total_variation.weight, "temporal": temporal}

@@ -1,6 +1,6 @@
 """The losses of the papers and the graph of their sum; no settings, no network, no files.
 
-`spec` selects layers and formulas, `losses` and `total_variation` define the formulas, `terms`
+`spec` selects layers and formulas; `losses`, `total_variation` and `temporal` define them; `terms`
 applies them to the features, `objective` adds up the total, `gradients` differentiates it, and
 `variables` holds the image, targets and weights.
 """
@@ -14,6 +14,7 @@ from neural_style.objective.objective import (
     set_guides,
     set_image,
     set_region,
+    set_temporal,
     set_weights,
 )
 from neural_style.objective.spec import ObjectiveSpec
@@ -28,5 +29,6 @@ __all__ = [
     "set_guides",
     "set_image",
     "set_region",
+    "set_temporal",
     "set_weights",
 ]

@@ -1,7 +1,7 @@
 """The graph of the total loss: image variable, weighted terms, their sum.
 
     total = content.weight * sum_l w_l content_l + style.weight * sum_l u_l style_l +
-    total_variation.weight * variation
+    total_variation.weight * variation + video.temporal.weight * temporal
 
 (Gatys et al. 2016, eq. 7, with the denoising term of later work). The shares u_l sum to 1. With
 mixed losses or masks there are several style targets, and style_l is the sum of their losses
@@ -23,6 +23,7 @@ import numpy as np
 from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
 from neural_style.objective.losses import StyleStatistics, covariance_root
 from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective.temporal import TemporalTarget, build_temporal_target
 from neural_style.objective.terms import TermInputs, build_statistics, build_terms
 from neural_style.objective.total_variation import pad_image
 from neural_style.objective.variables import FedVariable, assign, build_fed
@@ -64,6 +65,7 @@ class Objective:
             the optimiser needs another one to keep products of gradients in the range of float32.
         derived: Measures what depends on the sums of the style alone, the roots of their
             covariances; to be run when these change. None if nothing does.
+        temporal: What earlier frames of a film make of the image; None for stills.
     """
 
     image: ImageVariable
@@ -78,6 +80,7 @@ class Objective:
     weights: Mapping[str, FedVariable]
     unit: FedVariable
     derived: tf.Operation | None = None
+    temporal: TemporalTarget | None = None
 
     @property
     def losses(self) -> dict[str, tf.Tensor]:
@@ -168,6 +171,7 @@ def build_objective(
     }
     shares = build_fed("shares", [spec.targets], number)
     unit = build_fed("unit", [], number, value=1.0)
+    temporal = build_temporal_target(number) if spec.temporal else None
     pixels = tf.identity(image.pixels, "seen/pixels")
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
@@ -183,6 +187,7 @@ def build_objective(
         guides={name: guide.variable.value() for name, guide in guides.items()},
         matches=None,
         pixels=pad_image(pixels),
+        temporal=temporal.rows() if temporal else None,
     )
     sums = build_statistics(spec, inputs)
     style_targets = _build_style_targets(sums.style, number, "wasserstein" in spec.statistics)
@@ -203,6 +208,7 @@ def build_objective(
         weights=weights,
         unit=unit,
         derived=_build_derived(style_targets),
+        temporal=temporal,
     )
 
 
@@ -223,6 +229,20 @@ def set_guides(
     """Set the weights of the positions of each layer, [H', W'], for each target."""
     stacked = {n: np.stack([each[n] for each in guides], axis=-1)[None] for n in objective.guides}
     assign(session, [(guide, stacked[name]) for name, guide in objective.guides.items()])
+
+
+def set_temporal(
+    session: tf.Session, objective: Objective, frames: np.ndarray, weights: np.ndarray
+) -> None:
+    """Set the earlier frames of a film, warped, RGB minus the mean, [J, H, W, 3], and the weights
+    of their pixels, [J, H, W].
+    """
+    if objective.temporal:
+        pairs = (
+            (objective.temporal.images, frames),
+            (objective.temporal.weights, weights[..., None]),
+        )
+        assign(session, pairs)
 
 
 def set_weights(session: tf.Session, objective: Objective, weights: Mapping[str, float]) -> None:

@@ -23,6 +23,7 @@ class ObjectiveSpec:
         normalized: Sections (`content`, `style`) whose layers' gradients are normalised.
         variation_norm: Key of `VARIATIONS`, or None for no total variation.
         variation_exponent, variation_channels: Its settings.
+        temporal: Whether the image is compared with earlier frames of a film.
         tiled: Whether the objective can also be evaluated in tiles.
         grey: Whether the image is kept grey.
         float64_sums: Whether Gram matrices are summed in float64, so that the number of threads
@@ -41,6 +42,7 @@ class ObjectiveSpec:
     variation_norm: str | None = None
     variation_exponent: float = 1.25
     variation_channels: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    temporal: bool = False
     tiled: bool = False
     float64_sums: bool = False
     grey: bool = False
@@ -57,6 +59,7 @@ class ObjectiveSpec:
             *(f"content/{name}" for name in self.content_layers),
             *(self.style_term(n, s) for n in self.style_layers for s in self.statistics),
             *(["total_variation"] if self.variation_norm else []),
+            *(["temporal"] if self.temporal else []),
         )
 
     def style_term(self, layer: str, statistic: str) -> str:

@@ -9,6 +9,12 @@ from typing import Any
 from neural_style.objective import losses, total_variation
 from neural_style.objective.losses import ContentStatistics, StyleStatistics
 from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective.temporal import (
+    TemporalStatistics,
+    TemporalTarget,
+    temporal_loss,
+    temporal_statistics,
+)
 from neural_style.objective.total_variation import PaddedImage, VariationStatistics
 from neural_style.system.tensorflow_v1 import tf
 
@@ -25,6 +31,7 @@ class TermInputs:
         matches: For a part, the value that each value is matched with where histograms are
             compared, [M, C] for each target, by layer. None for a whole image.
         pixels: The image, RGB minus the mean, with its padding.
+        temporal: What the pixels are compared with of earlier frames; None without them.
         so_far: For a part, returns the raw Gram matrix of the parts above, given the name of the
             sum and the number of channels; needed for sums in float64.
     """
@@ -34,6 +41,7 @@ class TermInputs:
     guides: Mapping[str, tf.Tensor]
     matches: Mapping[str, Sequence[tf.Tensor]] | None
     pixels: PaddedImage
+    temporal: TemporalTarget | None = None
     so_far: Callable[[str, int], tf.Tensor] | None = None
 
 
@@ -45,11 +53,13 @@ class Statistics:
         content: Sums of each content layer.
         style: Sums of each style layer for each target.
         variation: Sums of the total variation; empty without it.
+        temporal: Sums of the temporal term; None without it.
     """
 
     content: Mapping[str, ContentStatistics]
     style: Mapping[str, tuple[StyleStatistics, ...]]
     variation: tuple[VariationStatistics, ...]
+    temporal: TemporalStatistics | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return every sum by name, such as `style/relu1_1/0/products`."""
@@ -72,6 +82,7 @@ class Statistics:
                 for layer, each in self.style.items()
             },
             tuple(new[f"total_variation/{i}"] for i in range(len(self.variation))),
+            new.get("temporal"),
         )
 
     def _records(self) -> dict[str, Any]:
@@ -83,6 +94,7 @@ class Statistics:
                 for i, each in enumerate(targets)
             },
             **{f"total_variation/{i}": part for i, part in enumerate(self.variation)},
+            **({"temporal": self.temporal} if self.temporal else {}),
         }
 
 
@@ -112,7 +124,11 @@ def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -
                 image = replace(image, pixels=image.pixels * factors)
             form = total_variation.VARIATIONS[spec.variation_norm]
             variation = total_variation.variation_statistics(form, image, spec.variation_exponent)
-    return Statistics(content, style, tuple(variation))
+    temporal = None
+    if spec.temporal and inputs.temporal:
+        with tf.name_scope(f"{scope}temporal/"):
+            temporal = temporal_statistics(inputs.pixels.inner, inputs.temporal)
+    return Statistics(content, style, tuple(variation), temporal)
 
 
 def build_terms(
@@ -151,6 +167,9 @@ def build_terms(
     if sums.variation:
         with tf.name_scope(f"{scope}total_variation/"):
             terms["total_variation"] = total_variation.variation_loss(sums.variation)
+    if sums.temporal:
+        with tf.name_scope(f"{scope}temporal/"):
+            terms["temporal"] = temporal_loss(sums.temporal)
     return terms
 
 

@@ -40,6 +40,11 @@ class PaddedImage:
         height, width = tf.unstack(tf.shape(self.pixels)[1:3])
         return height - 2, width - 2
 
+    @property
+    def inner(self) -> tf.Tensor:
+        """The pixels without the padding, [1, H, W, 3]."""
+        return self.pixels[:, 1:-1, 1:-1]
+
     def end(self, axis: int, omitted: Any) -> Any:
         """Return the end of a slice of the padded pixels that omits the last ones."""
         if isinstance(omitted, int):

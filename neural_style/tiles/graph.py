@@ -114,6 +114,9 @@ def _term_inputs(
             for name in (spec.style_layers if "histogram" in spec.statistics else ())
         },
         pixels=tile.rows.padded,
+        temporal=objective.temporal.rows(*tf.unstack(tile.stages[0].rows[0]))
+        if objective.temporal
+        else None,
         so_far=so_far,
     )
 

@@ -179,10 +179,13 @@ class StageBuilder:
         begin, end = tf.unstack(tile.stages[0].rows[0])
         if by_input is not None:
             gradients += tf.gradients(tile.stages[0].values[0], tile.pixels, by_input)
-        if self.statistics.parts_of([PIXELS]):
+        if own := {n: p for n, p in self.statistics.parts.items() if n.startswith("temporal/")}:
+            gradient = self.statistics.gradient_by(tile.rows.pixels, own)
+            gradients.append(gradient[:, begin - tile.rows.first : end - tile.rows.first])
+        if self.spec.variation_norm:
             # The variation of the rows above and below depends on the tile's own rows, too.
             rows = build_rows(tile.image, begin - 1, end + 1)
-            alone = replace(self.spec, content_layers=(), style_layers=())
+            alone = replace(self.spec, content_layers=(), style_layers=(), temporal=False)
             parts = build_statistics(alone, replace(self.inputs, pixels=rows.padded), SCOPE).parts()
             gradient = self.statistics.gradient_by(rows.pixels, parts)
             gradients.append(gradient[:, begin - rows.first : end - rows.first])
@@ -235,9 +238,9 @@ def normalize_layers(
 
 
 def _layer_of(name: str) -> str:
-    """Return the layer of a statistic, by its name; `PIXELS` for the total variation."""
+    """Return the layer of a statistic, by its name; `PIXELS` for those of the pixels themselves."""
     section, layer, *_ = name.split("/")
-    return PIXELS if section == "total_variation" else layer
+    return PIXELS if section in ("total_variation", "temporal") else layer
 
 
 def _has_style_image(name: str) -> bool:

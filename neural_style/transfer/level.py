@@ -184,7 +184,9 @@ class Level:
         averaged = None if average is None else full_size(average)
         best = full_size(self.run.best_image())
         how = ending.interrupted, ending.failure, last, ending.stopped, self.standstill
-        return Result(best, averaged, history, *how)
+        film = self.job.pictures.film is not None
+        compared = self._rgb(self.run.best_image()) if film else None
+        return Result(best, averaged, history, *how, compared)
 
     def _put(self, put: Callable[[Run], None]) -> None:
         """Start a run of the optimiser, and put an image and a state in place."""

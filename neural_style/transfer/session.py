@@ -15,7 +15,14 @@ import numpy as np
 from neural_style.config import Config
 from neural_style.inputs import ScaledPictures, Sizes, guides_of, term_weights
 from neural_style.network import Layer, preprocess
-from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
+from neural_style.objective import (
+    Objective,
+    set_guides,
+    set_image,
+    set_region,
+    set_temporal,
+    set_weights,
+)
 from neural_style.objective.losses import StyleStatistics, quantiles
 from neural_style.objective.variables import FedVariable, assign
 from neural_style.optimizers import Optimizer
@@ -33,6 +40,9 @@ from neural_style.tiles import (
     no_callback,
 )
 from neural_style.transfer.memory import spare_bytes, tile_of
+
+
+_KEPT_STYLES = 8  # style images of a film
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,7 @@ class TransferSession:
         used: The layers that the objective needs.
         cache: Targets that were measured, for other runs of the same pictures.
         evaluation: Evaluates the objective tile by tile; None for an image in one piece.
+        styles: Sums of the style images of a film, which are measured once.
     """
 
     mean: np.ndarray
@@ -103,6 +114,7 @@ class TransferSession:
     used: tuple[Layer, ...] = ()
     cache: LRUCache[Targets] = field(default_factory=lambda: target_cache(0))
     evaluation: TiledEvaluation | None = None
+    styles: LRUCache[Any] = field(default_factory=lambda: LRUCache(_KEPT_STYLES))
 
     def set_targets(
         self, config: Config, inputs: ScaledPictures, callback: TileCallback = no_callback
@@ -121,11 +133,11 @@ class TransferSession:
             sizes = Sizes(inputs.size, tuple((s.shape[0], s.shape[1]) for s, _ in inputs.styles))
             spill = Spill(spare_bytes(config, self.used, sizes))
             tiling = Tiling(self.tiles, side, spill, callback)
-        groups = config.style.targets
+        groups, kept = config.style.targets, self.styles if config.video.input else None
         how = (groups, tiling and tiling.side)
         key = target_key(content, sources, how) if self.cache.most else None
         targets = self.cache.get_or_make(
-            key, lambda: measure_targets(run, handles, content, sources, groups, tiling)
+            key, lambda: measure_targets(run, handles, content, sources, groups, tiling, kept)
         )
         assign_targets(run, handles, targets)
         if tiling and not isinstance(targets.content, Mapping):
@@ -133,7 +145,15 @@ class TransferSession:
         if guides:  # the styles of one target are painted alike
             set_guides(run, handles, [guides[first].painted for first, *_ in groups])
         set_region(run, handles, inputs.region)
+        self._set_expected(inputs)
         set_weights(run, handles, term_weights(config, inputs.size))
+
+    def _set_expected(self, inputs: ScaledPictures) -> None:
+        """Set what earlier frames of a film make of this one: nothing for the first."""
+        frames, weights = np.zeros((1, *inputs.size, 3)), np.zeros((1, *inputs.size))
+        if inputs.expected:
+            frames, weights = inputs.expected.images - self.mean, inputs.expected.weights
+        set_temporal(self.session, self.objective, frames, weights)
 
     def evaluate(self, image: np.ndarray) -> dict[str, float]:
         """Return the losses of an image, RGB, 0..255, [H, W, 3], for the targets that are set.
@@ -190,6 +210,7 @@ def measure_targets(
     styles: Sequence[StyleSource],
     groups: Sequence[Sequence[int]] | None = None,
     tiling: Tiling | None = None,
+    kept: LRUCache[Any] | None = None,
 ) -> Targets:
     """Run the network on the content image and the style images. The image variable, region and
     guides are overwritten.
@@ -200,12 +221,23 @@ def measure_targets(
         styles: Style images, each of its own size.
         groups: Style images that make up each target; one target of all if not given.
         tiling: How they are cut into tiles; None for one piece each.
+        kept: Sums of style images that were measured before.
     """
     features = _measure_content(session, objective, content, tiling)
     if not objective.style_targets:
         return Targets(features, {}, ())
     groups = groups or [range(len(styles))]
-    measured = [_measure_style(session, objective, style, len(groups), tiling) for style in styles]
+
+    def measure(style: StyleSource) -> dict[str, StyleStatistics]:
+        return _measure_style(session, objective, style, len(groups), tiling)
+
+    def once(style: StyleSource) -> dict[str, StyleStatistics]:
+        if kept is None:
+            return measure(style)
+        key = target_key(style.image, [style], tiling and tiling.side)
+        return kept.get_or_make(key, lambda: measure(style))
+
+    measured = [once(style) for style in styles]
     weights = [[styles[i].weight for i in group] for group in groups]
     whole = sum(map(sum, weights))
     mixed = {

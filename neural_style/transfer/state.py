@@ -25,6 +25,8 @@ class LossHistory:
         iterations: For each row, the number of the iterate, counted through all scales.
         seconds: For each row, seconds since the run began.
         rows: For each row, the values of the terms in the order of `columns`.
+        counted: What the numbers of `iterations` count: `iteration`, or `frame` for a film, of
+            each frame of which there is the row of its result.
     """
 
     columns: Sequence[str]
@@ -32,6 +34,7 @@ class LossHistory:
     iterations: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     rows: list[tuple[float, ...]] = field(default_factory=list)
+    counted: str = "iteration"
 
     def append(
         self,
@@ -63,7 +66,7 @@ class LossHistory:
         """Return the history as a CSV file, with nine digits: as many as tell two float32 apart."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["scale", "iteration", "seconds", *self.columns])
+        writer.writerow(["scale", self.counted, "seconds", *self.columns])
         columns = self.scales, self.iterations, self.seconds, self.rows
         for scale, iteration, seconds, row in zip(*columns, strict=True):
             writer.writerow([scale, iteration, *(f"{value:.9g}" for value in (seconds, *row))])
@@ -229,6 +232,9 @@ class Result:
         interrupted: Whether Ctrl-C ended the run. The image is then the best so far, enlarged to
             the final size where needed.
         stopped: Whether a callback ended it, with such an image.
+        compared: The image as the losses compare it, before the content's colours are restored, of
+            a frame of a film.
+        metrics: Measures of a whole film, by name.
         failure: Why the run could not continue, if it could not. The image is the best so far.
         last: The last iteration at this scale, as long as the session holds it.
         standstill: Why the last scale ended before its last iteration; empty if it did not.
@@ -242,6 +248,8 @@ class Result:
     last: Iteration | None = None
     stopped: bool = False
     standstill: str = ""
+    compared: np.ndarray | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,23 @@ coherence  frames that are made already -> what the next one shall look like
 measures   how steady a film is
 """
 
-from neural_style.video.film import Selection, Source, open_source, source_files
-from neural_style.video.writing import FILM_ENDINGS, write_film
+from neural_style.video.coherence import Earlier, Expected, expect
+from neural_style.video.film import Selection, Source, open_source
+from neural_style.video.flow import FlowPair, dis_flow, read_flows
+from neural_style.video.measures import GAPS, Steadiness
+from neural_style.video.writing import write_film
 
-__all__ = ["FILM_ENDINGS", "Selection", "Source", "open_source", "source_files", "write_film"]
+__all__ = [
+    "GAPS",
+    "Earlier",
+    "Expected",
+    "FlowPair",
+    "Selection",
+    "Source",
+    "Steadiness",
+    "dis_flow",
+    "expect",
+    "open_source",
+    "read_flows",
+    "write_film",
+]

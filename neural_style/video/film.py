@@ -137,11 +137,6 @@ def open_source(
     return Source(path, tuple(numbers), timing, base, aspect, whole, max_pixels, managed)
 
 
-def source_files(path: Path) -> list[Path]:
-    """Return the files that a film or a folder of frames consists of."""
-    return frame_paths(path) if path.is_dir() else [path]
-
-
 def frame_paths(folder: Path) -> list[Path]:
     """Return the images of a folder in the order of the numbers in their names.
 

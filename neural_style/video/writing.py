@@ -26,7 +26,6 @@ _ENCODERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     ".webm": {"libvpx-vp9": {"crf": "20", "b": "0"}, "libvpx": {"crf": "8", "b": "8M"}},
 }
-FILM_ENDINGS = (*_ENCODERS, ".gif")
 _BT709 = 1  # by the numbers of ITU-T H.273
 
 
@@ -38,7 +37,7 @@ def write_film(path: Path, frames: Iterable[np.ndarray], source: Source) -> None
     has no sound, and one rate for all frames.
 
     Args:
-        path: The film, whose ending is one of `FILM_ENDINGS`; an existing one is replaced.
+        path: The film, whose ending is one of `config.values.FILM_ENDINGS`; an existing one is replaced.
         frames: [H, W, 3], RGB, 0..255, from the first of the source's frames on; there may be
             fewer than the source has, and the sound then ends with them.
         source: Where they come from.

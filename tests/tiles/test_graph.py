@@ -31,6 +31,7 @@ from neural_style.objective import (
     set_guides,
     set_image,
     set_region,
+    set_temporal,
     set_weights,
 )
 from neural_style.objective.spec import ObjectiveSpec
@@ -111,6 +112,9 @@ class Both:
         assign_targets(session, objective, targets)
         set_guides(session, objective, [guide(mask) for mask in masks])
         set_region(session, objective, np.pad(masks[1][4:], ((4, 0), (0, 0))))
+        frames = rng.uniform(-120, 130, (2, *size, 3)).astype(np.float32)
+        weighed = np.float32(rng.uniform(0, 1, (2, *size)) > 0.5)
+        set_temporal(session, objective, frames, weighed)
         set_weights(session, objective, {n: 10.0 ** (i % 3) for i, n in enumerate(spec.terms)})
         tiling = Tiling(self.tiles, side, Spill(1e12))
         assert len(tiling.tiles(image)[0]) > 1
@@ -206,7 +210,8 @@ def a_spec(**extra: Any) -> ObjectiveSpec:
         },
         {"style_normalization": "raw", "variation_norm": "l2", **MASKED},
         {"style_layers": (), "content_layers": ()},
-        {"grey": True, "normalized": ("style",), **MASKED},
+        {"grey": True, "normalized": ("style",), "temporal": True, **MASKED},
+        {"style_layers": (), "variation_norm": None, "temporal": True},
     ],
     ids=lambda extra: "-".join(map(str, extra.values())),
 )
