@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def run(job: Job, graphs: GraphCache, folder: runs.RunFolder, watch: Watch) -> R
             pictures = graphs.pictures(job, build_graph, optimise, watch)  # content, styles, masks
             graph = graphs.open(job, build_graph)  # network, objective, optimiser; finalised
         with watch.clock("optimise"):
-            result = optimise(graph, job, pictures, watched, folder.checkpoint)
+            result, job = runs.paint(partial(optimise, graph), job, pictures, watched, folder)
         with watch.clock("write"):
             folder.write(result)  # pastiche, losses, plot, film
         if not result.interrupted:

@@ -109,7 +109,7 @@ _FIELD = re.compile(r"\{(from|to)(:0?[0-9]{1,2}d?)?\}")
 
 
 def flow_source(value: object) -> str | Path:
-    """Return a keyword, or else the absolute path of a pattern with `{from}` and `{to}` in its name.
+    """Return a keyword, or else an absolute path with `{from}` and `{to}` in the name of the file.
 
     Raises:
         PydanticCustomError: The name of the file has other fields, or lacks one.

@@ -17,9 +17,9 @@ from neural_style.config import Config, load_config, to_yaml
 from neural_style.errors import FailedRunError, InputError
 from neural_style.inputs import Job, JobReader, Provenance
 from neural_style.inputs.job import check_present
-from neural_style.inputs.scales import work
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs import checkpoint, record, window
+from neural_style.runs.frames import iterations_of, outlook
 from neural_style.runs.log import RunLog
 from neural_style.runs.outputs import RunFolder
 from neural_style.runs.progress import Progress
@@ -54,7 +54,9 @@ def conduct(config: Config, run: Run, options: Namespace) -> int:
     finished = path is not None and (path / record.RECORD).exists()
     if path and finished and not options.set:
         log.info("%s: finished already", printable(path))
-        print_path(path / config.output.image)
+        film = path / config.video.output
+        there = config.video.input and film.is_file()
+        print_path(film if there else path / config.output.image)
         return 0
     if path:
         check_present(config, "if it was moved, add --set {key}=PATH")
@@ -86,7 +88,7 @@ def _show(job: Job) -> None:
     """Print the settings of a run, and predict its time and memory."""
     print_bytes(to_yaml(job.config).encode())
     prediction = predict(job)
-    log.info("%s", describe(prediction))
+    log.info("%s", outlook(job) if job.pictures.film else describe(prediction))
     if prediction.shortage:
         log.warning("%s", prediction.shortage)
 
@@ -97,6 +99,11 @@ def extension(job: Job, folder: Path) -> Job:
     Raises:
         InputError: Other settings or inputs differ, or the iterates depend on their number.
     """
+    if job.pictures.film:
+        raise InputError(
+            f"{printable(folder)}: finished; a film has no more iterations; make a run of its own "
+            "with --config"
+        )
     before = load_config(folder / "config.yaml")
     counts = {"optimizer.iterations": job.config.optimizer.iterations}
     same = before.having(counts)
@@ -139,12 +146,14 @@ def _make(job: Job, run: Run, clock: Stopwatch, options: Namespace, said: RunLog
         job = prepare(job, device)
     folder = RunFolder(path, job, said=said) if path else None
     log.info("%s", _headline(job, device))
+    if job.pictures.film:
+        log.info("%s", outlook(job))
     with held_back() as pressed, ExitStack() as held:
         if not folder:
             new = _new_folder(job, options.resume)
             held.enter_context(locked(new))
             folder = RunFolder(new, job, said=said)
-        last, up_to = job.scales[-1].end, partial(work, job.scales)
+        last, up_to = iterations_of(job)
         bar = Progress(last, up_to, quiet=options.quiet, begun=folder.done)
         with bar, _resumable(folder.path):
             result = run(job, GraphCache(device), folder, _watch(bar, pressed, clock))
@@ -171,13 +180,14 @@ def _report(job: Job, folder: RunFolder, clock: Stopwatch, interrupted: bool) ->
     if notice := NOTICES.get(job.weights.origin):
         log.warning("made with %s", notice)
     if interrupted:
-        message = "interrupted; the best image so far is saved; continue with --resume %s"
-        log.warning(message, printable(folder.path))
-        print_path(folder.picture)
+        what = "the film of the frames" if job.pictures.film else "the best image"
+        message = "interrupted; %s so far is saved; continue with --resume %s"
+        log.warning(message, what, printable(folder.path))
+        print_path(folder.product)
         return 130
     loss, seconds = record.saved_loss(folder.path), sum(clock.seconds.values())
     log.info("done in %s, loss %.4g", human_seconds(seconds), loss)
-    print_path(folder.picture)
+    print_path(folder.product)
     if job.config.output.show and not window.show(folder.picture):
         log.warning("output.show: there is no display to open a window on")
     return 0

@@ -70,7 +70,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     right = 1 - (_LEGEND_LINE + _LEGEND_LETTER * max(map(len, history.columns), default=0))
     figure = Figure(figsize=(10, 5.6), dpi=_PIXELS_AN_INCH)
     figure.subplots_adjust(left=0.08, right=right, bottom=0.1, top=0.91)
-    axes = figure.add_subplot(xlabel="iteration", ylabel="weighted loss", yscale="log")
+    axes = figure.add_subplot(xlabel=history.counted, ylabel="weighted loss", yscale="log")
     shown, look = drawable(printable(title))
     axes.set_title(shown, loc="left", y=1, fontweight="bold", parse_math=False, **look)
     axes.locator_params(axis="x", integer=True)

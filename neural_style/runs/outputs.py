@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from neural_style import __version__, images
 from neural_style.config import to_yaml
 from neural_style.errors import DivergedError, FailedRunError, InputError, is_out_of_memory
 from neural_style.inputs import Job
-from neural_style.inputs.scales import work
 from neural_style.inputs.weights import NOTICES
 from neural_style.runs.checkpoint import CheckpointManager, find_checkpoint, remove_checkpoints
+from neural_style.runs.frames import frames_done, iterations_of, remove_state
 from neural_style.runs.log import RunLog
 from neural_style.runs.loss_plot import plot_losses
 from neural_style.runs.progress import Progress
@@ -63,11 +62,18 @@ class RunFolder:
         self.path, self.picture, self._job, self._said = path, path / output.image, job, said
         self._home = home or path
         self.checkpoint = find_checkpoint(path, job.identity)
-        self.done = self.checkpoint.done if self.checkpoint else 0
+        self.done = self.checkpoint.done if self.checkpoint else frames_done(path, job)
+        every = 0 if job.pictures.film else output.checkpoint_every
         self._snapshots = Snapshots(path, output.save_every)
         last = job.scales[-1].end if output.keep_checkpoint else None
-        self._checkpoints = CheckpointManager(path, output.checkpoint_every, job.identity, last)
+        self._checkpoints = CheckpointManager(path, every, job.identity, last)
         self._board = TensorBoardWriter(path, output.tensorboard, job.provenance.values, self.done)
+
+    @property
+    def product(self) -> Path:
+        """Path of the film, or of the picture where there is none."""
+        film = self.path / self._job.config.video.output
+        return film if self._job.pictures.film and film.is_file() else self.picture
 
     @contextmanager
     def open(self, watch: Watch) -> Iterator[Watch]:
@@ -80,7 +86,7 @@ class RunFolder:
             FailedRunError: In place of an error from inside a library, which is in `error.log`.
         """
 
-        last, work_to = self._job.scales[-1].end, partial(work, self._job.scales)
+        last, work_to = iterations_of(self._job)
         lines = Progress(last, work_to, self._said, quiet=not self._said, begun=self.done)
 
         def iteration(each: Iteration) -> None:
@@ -133,8 +139,10 @@ class RunFolder:
     def finish(self, result: Result, scores: Scores, device: Device, watch: Watch) -> None:
         """Write the record, the last file of a finished run, and remove its checkpoints."""
         self._board.score(scores.losses, scores.metrics)
+        scores = replace(scores, metrics={**scores.metrics, **result.metrics})
         record = run_record(self._job, device, result, scores, watch.clock.seconds)
         write_record(self.path, record)
+        remove_state(self.path)
         remove_checkpoints(self.path, kept=int(self._job.config.output.keep_checkpoint))
 
 

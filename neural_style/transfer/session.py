@@ -41,7 +41,6 @@ from neural_style.tiles import (
 )
 from neural_style.transfer.memory import spare_bytes, tile_of
 
-
 _KEPT_STYLES = 8  # style images of a film
 
 

@@ -180,32 +180,36 @@ def import_av() -> Any:
 
 
 def _decoded(path: Path) -> Iterator[Any]:
-    """Yield the frames of a film as PyAV has them.
+    """Yield the frames of a film as PyAV has them; of a damaged one those before the damage.
 
     Raises:
-        InputError: It cannot be opened, or not be decoded any further.
+        InputError: It cannot be opened, or no frame be decoded.
     """
     av = import_av()
     if not path.exists():
         raise InputError(f"{KEY}: no such file: {printable(path)}")
-    done = 0
+    done, reason = 0, "it has no frame"
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"{KEY}: {printable(path)} has no pictures, only sound")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                yield frame
-                done += 1
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError as error:
+                    reason = error.strerror or str(error)
+                    frames = stream.codec_context.decode(None)
+                for frame in frames:
+                    done += 1
+                    yield frame
+                if reason != "it has no frame":
+                    break
     except av.error.FFmpegError as error:
-        reason = printable(error.strerror or str(error))
-        if not done:
-            raise InputError(f"{KEY}: {printable(path)} is no film: {reason}") from error
-        raise InputError(
-            f"{KEY}: {printable(path)} is damaged after frame {done}: {reason}; repair it, or set "
-            "video.end before that"
-        ) from error
+        reason = error.strerror or str(error)
+    if not done:
+        raise InputError(f"{KEY}: {printable(path)} is no film: {printable(reason)}")
 
 
 def _times_in_film(path: Path, max_pixels: int) -> tuple[list[Timing], Fraction, Fraction]:

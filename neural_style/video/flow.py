@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,8 +45,9 @@ def dis_flow(frame: np.ndarray, earlier: np.ndarray) -> FlowPair:
     if min(small) < 16:  # too small for its pyramid
         still = np.zeros((*size, 2), np.float32)
         return FlowPair(still, still)
+    no_flow: Any = None
     pairs = ((first, second), (second, first))
-    return FlowPair(*(scaled(np.array(search.calc(a, b, None)), size) for a, b in pairs))
+    return FlowPair(*(scaled(np.array(search.calc(a, b, no_flow)), size) for a, b in pairs))
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ def write_film(path: Path, frames: Iterable[np.ndarray], source: Source) -> None
     has no sound, and one rate for all frames.
 
     Args:
-        path: The film, whose ending is one of `config.values.FILM_ENDINGS`; an existing one is replaced.
+        path: The film, whose ending is one of `config.values.FILM_ENDINGS`; it is replaced.
         frames: [H, W, 3], RGB, 0..255, from the first of the source's frames on; there may be
             fewer than the source has, and the sound then ends with them.
         source: Where they come from.

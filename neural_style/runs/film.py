@@ -1,0 +1,250 @@
+"""A film, frame after frame: each is a transfer from what the frames before make of it.
+
+Ruder, Dosovitskiy and Brox 2016, sections 4 and 5. The first frame is a still, and so is one after
+a cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from neural_style import images
+from neural_style.inputs import Job, Pictures
+from neural_style.runs.frames import FrameStore, following, frame_numbers
+from neural_style.runs.outputs import RunFolder, image_metadata
+from neural_style.system.files import write_atomically
+from neural_style.text import printable
+from neural_style.transfer.state import Checkpoint, Iteration, LossHistory, Result, Stopped, Watch
+from neural_style.video import (
+    GAPS,
+    Earlier,
+    Expected,
+    FlowPair,
+    Source,
+    Steadiness,
+    dis_flow,
+    expect,
+    read_flows,
+    write_film,
+)
+
+log = logging.getLogger(__name__)
+
+Paint = Callable[[Job, Pictures, Watch, Checkpoint | None], Result]
+"""Makes the pastiche of a job on its open graph."""
+
+LEAST_ITERATIONS = 6  # of a frame, before its loss can stand still
+PATIENCE = 3  # iterations within which the loss must fall
+STANDS_STILL = 2e-3  # relative fall of the loss below which a frame is done
+SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 12, 4, 320  # of the contact sheet; pixels
+
+
+def paint(
+    painter: Paint, job: Job, pictures: Pictures, watch: Watch, folder: RunFolder
+) -> tuple[Result, Job]:
+    """Make the pastiche of a still, or all frames of a film and the film.
+
+    Returns:
+        The result, of a film that of its last frame with the losses of all, and the job it is of.
+
+    Raises:
+        InputError: The film cannot be read any further, or the run not be continued.
+    """
+    film = pictures.film
+    if film is None:
+        return painter(job, pictures, watch, folder.checkpoint), job
+    store = FrameStore(
+        folder.path,
+        job.fingerprint,
+        max(job.config.video.temporal.long_term),
+        encoding=images.Encoding(100, 8, image_metadata(job)),
+    )
+    return _FilmRun(painter, job, pictures, film, watch, store).make()
+
+
+@dataclass
+class _FilmRun:
+    """The frames of a film while they are made.
+
+    Attributes:
+        recent: The frames before the next one, the nearest last: input and result.
+        history: The losses of each frame's result.
+    """
+
+    painter: Paint
+    job: Job
+    pictures: Pictures
+    film: Source
+    watch: Watch
+    store: FrameStore
+    recent: deque[tuple[np.ndarray, np.ndarray]] = field(init=False)
+    history: LossHistory = field(init=False)
+
+    def make(self) -> tuple[Result, Job]:
+        """Make the frames that are missing, and the film of all; see `paint`."""
+        self.recent = deque(maxlen=self.store.kept)
+        self.history = LossHistory(self.job.columns, counted="frame")
+        numbers = frame_numbers(self.job)
+        # The last frame of a film is made again where only the film is missing, for its result.
+        done = min(self.store.done(numbers), len(numbers) - 1)
+        self._begun, self._count = time.perf_counter(), len(numbers)
+        result, job = None, self.job
+        for index, (number, content) in enumerate(self._contents(numbers, done)):
+            place = max(0, done - self.store.kept) + index
+            if place < done:
+                self.recent.append((content, self.store.load(number, self.history)))
+                continue
+            made, frame_job = self._frame(place, number, content)
+            if made.interrupted and result is None and not place:
+                return replace(made, last=None), frame_job
+            if made.interrupted or made.failure:
+                result = self._early(numbers[:place], made)
+                break
+            result, job = replace(made, losses=self.history, last=None, stopped=False), frame_job
+        assert result is not None
+        made_numbers = [n for n in numbers if self.store.picture(n).exists()]
+        self._write(made_numbers)
+        if not result.interrupted and not result.failure:
+            measures = self._measures() if not self.job.config.video.preview else {}
+            result = replace(result, metrics=measures)
+        return result, job
+
+    def _contents(self, numbers: Sequence[int], done: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield number and input of the frames from those on that the next one depends on."""
+        first = numbers[max(0, done - self.store.kept)]
+        wanted = set(numbers)
+        size = self.job.sizes(self.job.scales[-1]).content
+        for number, content in enumerate(self.film.frames(first), first):
+            if number in wanted:
+                yield number, images.resize(content, size)
+
+    def _frame(self, place: int, number: int, content: np.ndarray) -> tuple[Result, Job]:
+        """Make a frame and write it, unless it ended early."""
+        expected = self._expected(number, content)
+        job = self.job if expected is None else following(self.job)
+        start = self.pictures.start if expected is None else expected.images[0]
+        pictures = replace(self.pictures, content=content, start=start, expected=expected)
+        job = replace(job, pictures=pictures)
+        watch = replace(self.watch, iteration=partial(self._iteration, place, expected is not None))
+        made = self.painter(job, pictures, watch, None)
+        if made.interrupted or made.failure:
+            return made, job
+        compared = made.image if made.compared is None else made.compared
+        before = self.history.seconds[-1] if self.history.seconds else 0.0
+        seconds = before + time.perf_counter() - self._begun
+        self._begun = time.perf_counter()
+        best = min(made.losses.rows, key=lambda row: row[-1])
+        self.history.append(number, seconds, best, made.losses.scales[-1])
+        self.store.save(number, compared, made.image, self.history)
+        write_atomically(self.store.folder / "losses.csv", self.history.to_csv())
+        self.recent.append((content, compared))
+        return made, job
+
+    def _expected(self, number: int, content: np.ndarray) -> Expected | None:
+        """Return what earlier frames make of one; None for a still."""
+        video = self.job.config.video
+        if not video.coherent:
+            return None
+        earlier = [
+            Earlier(before, result, self._flows(number, back, content, before))
+            for back in video.temporal.long_term
+            if back <= len(self.recent)
+            for before, result in [self.recent[-back]]
+        ]
+        expected = expect(content, earlier)
+        if earlier and expected is None:
+            log.info("frame %d: a cut, so it is made as a still", number + 1)
+        return expected
+
+    def _flows(
+        self, number: int, back: int, content: np.ndarray, before: np.ndarray
+    ) -> FlowPair | None:
+        """Return the flow of a frame to one that is `back` before it, and its return."""
+        flow = self.job.config.video.flow
+        if isinstance(flow, Path):
+            size = (content.shape[0], content.shape[1])
+            return read_flows(flow, number + 1, number + 1 - back, size)
+        return None if flow == "frames" else dis_flow(content, before)
+
+    def _iteration(self, place: int, follows: bool, each: Iteration) -> None:
+        """Show an iteration among those of the film; end the frame once its loss stands still."""
+        first = self.job.scales[-1].end
+        most = self.job.config.video.iterations if self.job.config.video.coherent else first
+        done = each.done if not place else first + (place - 1) * most + min(each.done, most)
+        label = f"frame {place + 1} of {self._count}, {each.scale}"
+        self.watch.iteration(replace(each, scale=label, done=done))
+        if follows and stands_still([row[-1] for row in each.history.rows]):
+            raise Stopped
+
+    def _early(self, numbers: Sequence[int], made: Result) -> Result:
+        """Return the result of a film that ended before its last frame: the last one made."""
+        if not numbers:
+            return replace(made, last=None)
+        path = self.store.picture(numbers[-1])
+        last = images.read_image(path, "video.output", self.job.config.image.max_pixels).rgb
+        return replace(made, image=last, losses=self.history, last=None, averaged=None)
+
+    def _write(self, numbers: Sequence[int]) -> None:
+        """Write the film and the contact sheet of the frames that are made."""
+        video, folder = self.job.config.video, self.store.folder
+        if not numbers:
+            return
+        write_sheet(folder / "frames.png", [self.store.picture(each) for each in numbers])
+        if video.output != "frames" and not video.preview:
+            write_film(folder / video.output, self._made(numbers), self.film)
+
+    def _made(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        most = self.job.config.image.max_pixels
+        for number in numbers:
+            yield images.read_image(self.store.picture(number), "video.output", most).rgb
+
+    def _measures(self) -> dict[str, float | None]:
+        """Return how steady the film is, beside its input."""
+        steady = Steadiness()
+        before: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=max(GAPS))
+        numbers = frame_numbers(self.job)
+        for (_, content), frame in zip(
+            self._contents(numbers, 0), self._made(numbers), strict=True
+        ):
+            for gap in GAPS:
+                if gap <= len(before):
+                    then, painted = before[-gap]
+                    flows = dis_flow(content, then)
+                    steady.compare(gap, (frame, painted), (content, then), flows)
+            before.append((content, frame))
+        return steady.metrics()
+
+
+def stands_still(totals: Sequence[float]) -> bool:
+    """Return whether the lowest loss has not fallen for a few iterations, after the least number.
+
+    Args:
+        totals: The total losses of the iterates so far.
+    """
+    if len(totals) < LEAST_ITERATIONS:
+        return False
+    before, now = min(totals[:-PATIENCE]), min(totals)
+    return before - now <= STANDS_STILL * before
+
+
+def write_sheet(path: Path, pictures: Sequence[Path]) -> None:
+    """Write a contact sheet of equally spaced pictures, in rows from left to right."""
+    count = min(SHEET_FRAMES, len(pictures))
+    chosen = [pictures[round(i * (len(pictures) - 1) / max(count - 1, 1))] for i in range(count)]
+    tiles = [images.read_image(each, printable(each), images.LARGEST).rgb for each in chosen]
+    longest = min(SHEET_SIDE, max(tiles[0].shape[:2]))
+    size = images.fit_size((tiles[0].shape[0], tiles[0].shape[1]), longest)
+    tiles = [images.resize(each, size) for each in tiles]
+    columns = min(SHEET_COLUMNS, count)
+    blank = np.full((*size, 3), 255, np.float32)
+    tiles += [blank] * (-count % columns)
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    images.write_image(path, np.concatenate(rows))

@@ -1,0 +1,176 @@
+"""The frames of a film on the disk, and how much there is to do for them.
+
+Each frame is a picture in `frames/` as soon as it is made. What the next one depends on, the frame
+as the losses compare it, was written to `state/` just before, so that a run continues with the
+frame after the last one there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from neural_style import images
+from neural_style.errors import InputError
+from neural_style.inputs import Job
+from neural_style.inputs.scales import work
+from neural_style.system import files
+from neural_style.text import human_bytes, human_range, printable
+from neural_style.transfer.prediction import LEAST, MOST, START_SECONDS, predict
+from neural_style.transfer.state import LossHistory
+
+PIXEL_BYTES = 2.0  # of a frame and its share of the film, for each pixel
+STATE_BYTES = 12  # of a pixel of the state of a frame
+
+
+def frame_numbers(job: Job) -> tuple[int, ...]:
+    """Return the numbers of the frames to make, counted from 0 among those that are taken."""
+    film = job.pictures.film
+    count = len(film.numbers) if film else 0
+    if job.config.video.preview:
+        return tuple(sorted({0, count // 2, count - 1}))
+    return tuple(range(count))
+
+
+def following(job: Job) -> Job:
+    """Return the job of a frame after the first: at the last scale, from a given start."""
+    video = job.config.video
+    changes = {"init.from": Path("earlier"), "init.noise": 0.0, "init.blur": 0.0}
+    changes |= {"image.scales": None, "optimizer.iterations": video.iterations}
+    return job.having({**changes, "optimizer.learning_rate": video.learning_rate})
+
+
+def iterations_of(job: Job) -> tuple[int, Callable[[int], float]]:
+    """Return the most iterations of a run, of all its frames, and the work up to each of them."""
+    first, up_to = job.scales[-1].end, partial(work, job.scales)
+    numbers = frame_numbers(job)
+    if not numbers:
+        return first, up_to
+    coherent = job.config.video.coherent
+    each = job.config.video.iterations if coherent else first
+    of_each = each * float(job.scales[-1].longest) ** 2 if coherent else up_to(first)
+
+    def whole(done: int) -> float:
+        return up_to(min(done, first)) + max(done - first, 0) / each * of_each
+
+    return first + (len(numbers) - 1) * each, whole
+
+
+def outlook(job: Job) -> str:
+    """Return how many frames a film has, and the time, memory and disk that they take."""
+    numbers, (height, width) = frame_numbers(job), job.sizes(job.scales[-1]).content
+    still = predict(job)
+    first = each = still.seconds
+    if job.config.video.coherent:
+        next_job = following(job)
+        many, one = (
+            predict(next_job.having({"optimizer.iterations": n})).seconds
+            for n in (job.config.video.iterations + 1, 1)
+        )
+        each = many - one
+    else:
+        each -= START_SECONDS
+    total = first + (len(numbers) - 1) * each
+    disk = len(numbers) * height * width * PIXEL_BYTES + STATE_BYTES * height * width
+    within = human_range(LEAST * total, MOST * still.load * total)
+    return (
+        f"{len(numbers)} frames of {width} x {height} px: {first:.0f} s for the first, "
+        f"{each:.1f} s for each other, {within} in all; {still.peak_bytes / 1e9:.1f} GB of memory, "
+        f"{human_bytes(disk)} of disk"
+    )
+
+
+@dataclass
+class FrameStore:
+    """The frames in a run's folder.
+
+    Attributes:
+        folder: The run's folder.
+        fingerprint: Of the run; frames of another are not continued.
+        kept: How many frames back a frame depends on.
+        ending: Of the pictures.
+    """
+
+    folder: Path
+    fingerprint: str
+    kept: int
+    ending: str = ".png"
+    encoding: images.Encoding = field(default_factory=images.Encoding)
+
+    def picture(self, number: int) -> Path:
+        """Return the path of the picture of a frame, numbered from 1 in its name."""
+        return self.folder / "frames" / f"{number + 1:06d}{self.ending}"
+
+    def _state(self, number: int) -> Path:
+        return self.folder / "state" / f"{number + 1:06d}.npz"
+
+    def done(self, numbers: tuple[int, ...]) -> int:
+        """Return how many frames are made, from the first on."""
+        missing = (count for count, n in enumerate(numbers) if not self.picture(n).exists())
+        return next(missing, len(numbers))
+
+    def save(self, number: int, compared: np.ndarray, shown: np.ndarray, rows: LossHistory) -> None:
+        """Write a frame, and before it all that the next one depends on."""
+        self.picture(number).parent.mkdir(exist_ok=True)
+        self._state(number).parent.mkdir(exist_ok=True)
+        history = json.dumps([rows.scales, rows.iterations, rows.seconds, rows.rows])
+        arrays: dict[str, np.ndarray] = {
+            "compared": np.asarray(compared, np.float32),
+            "history": np.frombuffer(history.encode(), np.uint8),
+            "fingerprint": np.frombuffer(self.fingerprint.encode(), np.uint8),
+        }
+        state = self._state(number)
+        files.write_atomically(state, lambda file: files.write_arrays(file, arrays, len))
+        images.write_image(self.picture(number), shown, None, self.encoding)
+        for old in sorted(state.parent.glob("*.npz"))[: -self.kept - 1]:
+            old.unlink()
+
+    def load(self, number: int, rows: LossHistory) -> np.ndarray:
+        """Return a frame as the losses compare it, and set the losses up to it.
+
+        Raises:
+            InputError: The state is missing or damaged, or that of other settings or inputs.
+        """
+        path = self._state(number)
+        try:
+            with path.open("rb") as file:
+                arrays = files.read_arrays(file)
+            found = arrays["fingerprint"].tobytes().decode()
+            history = json.loads(arrays["history"].tobytes())
+            compared = np.array(arrays["compared"], np.float32)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{printable(path)}: cannot be read, so the film cannot continue; make a run of "
+                "its own with --config"
+            ) from error
+        if found != self.fingerprint:
+            raise InputError(
+                f"{printable(self.folder)}: its frames were made with other settings or inputs; "
+                "leave --set out, or make a run of its own with --config"
+            )
+        rows.scales, rows.iterations, rows.seconds, values = (list(each) for each in history)
+        rows.rows = [tuple(row) for row in values]
+        return compared
+
+
+def frames_done(folder: Path, job: Job) -> int:
+    """Return the iterations behind a film that is continued, as if each frame had taken all."""
+    numbers = frame_numbers(job)
+    made = FrameStore(folder, job.fingerprint, 1).done(numbers)
+    last, _ = iterations_of(job)
+    each = (last - job.scales[-1].end) // max(len(numbers) - 1, 1)
+    return job.scales[-1].end + (made - 1) * each if made else 0
+
+
+def remove_state(folder: Path) -> None:
+    """Remove what only the next frame of a film would need."""
+    state = folder / "state"
+    for path in state.glob("*.npz"):
+        path.unlink()
+    if state.is_dir():
+        state.rmdir()
