@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -188,28 +189,30 @@ def _decoded(path: Path) -> Iterator[Any]:
     av = import_av()
     if not path.exists():
         raise InputError(f"{KEY}: no such file: {printable(path)}")
-    done, reason = 0, "it has no frame"
+    done, reason = 0, ""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"{KEY}: {printable(path)} has no pictures, only sound")
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type = "SLICE"  # threads that each take a frame lose those before damage
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError as error:
                     reason = error.strerror or str(error)
-                    frames = stream.codec_context.decode(None)
+                    with suppress(av.error.FFmpegError):
+                        for frame in stream.codec_context.decode(None):
+                            done += 1
+                            yield frame
+                    break
                 for frame in frames:
                     done += 1
                     yield frame
-                if reason != "it has no frame":
-                    break
     except av.error.FFmpegError as error:
         reason = error.strerror or str(error)
     if not done:
-        raise InputError(f"{KEY}: {printable(path)} is no film: {printable(reason)}")
+        raise InputError(f"{KEY}: {printable(path)} is no film: {printable(reason or 'no frame')}")
 
 
 def _times_in_film(path: Path, max_pixels: int) -> tuple[list[Timing], Fraction, Fraction]:

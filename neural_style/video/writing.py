@@ -157,7 +157,8 @@ class _Sound:
                 continue
             time = (packet.pts - shift) * Fraction(audio.time_base)
             length = (packet.duration or 0) * Fraction(audio.time_base)
-            if self._span and (time + length <= 0 or time >= self._span[1] - self._span[0]):
+            before = self._span is not None and self._span[0] > 0 and time + length <= 0
+            if before or (self._span and time >= self._span[1] - self._span[0]):
                 continue
             packet.pts -= shift
             packet.dts = packet.pts if packet.dts is None else packet.dts - shift

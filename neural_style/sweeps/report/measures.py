@@ -56,6 +56,30 @@ _MEASURES: Mapping[str, Measure] = {
     "color_distance": Measure(
         _STYLE, "Distance of the colours from the style's, in L*a*b*; about 2 is just visible."
     ),
+    "warp_error_1": Measure(
+        "↓ steadier",
+        "Mean squared difference of a film's frames from the ones before, moved by the flow of "
+        "the input, with white as 1. Read it beside input_warp_error_1.",
+    ),
+    "warp_error_10": Measure(
+        "↓ steadier", "The same for frames that lie ten apart. Read it beside input_warp_error_10."
+    ),
+    "input_warp_error_1": Measure(
+        "of the input", "warp_error_1 of the input film, which its noise and the flow decide."
+    ),
+    "input_warp_error_10": Measure(
+        "of the input", "warp_error_10 of the input film, which its noise and the flow decide."
+    ),
+    "drift_mean": Measure(
+        "0 is steady",
+        "How far the mean of the pixels that never move has gone from the first frame to the last, "
+        "in pixel values.",
+    ),
+    "drift_deviation": Measure(
+        "0 is steady",
+        "How far the deviation of the pixels that never move has gone from the first frame to the "
+        "last, in pixel values.",
+    ),
     "grain": Measure(
         "↑ grainier",
         "Fine contrast in grey levels. Grain raises it, and so do sharp edges: neither end is "
