@@ -78,7 +78,7 @@ def test_a_film_has_a_picture_a_row_and_a_place_in_the_result_for_each_frame(fil
     assert [row["frame"] for row in rows] == [str(n) for n in range(COUNT)]
     record = json.loads((folder / "record.json").read_text())
     assert record["metrics"]["warp_error_1"] > 0
-    assert record["metrics"]["input_warp_error_1"] > 0
+    assert record["metrics"]["input_warp_error_1"] is not None
     assert list(record["inputs"]) == ["video.input", "style.images[0]"]
     last = read_image(folder / "frames" / f"{COUNT:06d}.png", "", 10**6).rgb
     np.testing.assert_array_equal(read_image(folder / "pastiche.png", "", 10**6).rgb, last)
