@@ -265,9 +265,8 @@ class Video(Section):
     temporal: Temporal = Field(default_factory=Temporal)
     """How firmly each frame keeps to the ones before it."""
     flow: paths.FlowSource = "dis"
-    """How frames follow the motion: by optical flow that is computed (dis) or read from .flo files
-    (a path with {from} and {to} in its name), by the change of the film's frames (frames), or not
-    at all (none)."""
+    """How frames follow the motion: by optical flow (dis), by the change of the film's frames
+    (frames), or not at all (none). A path with {from} and {to} in its name reads .flo files."""
     iterations: values.Count = 12
     """Most iterations of a frame after the first; fewer if the loss stands still."""
     learning_rate: values.Positive = 4.0

@@ -104,7 +104,9 @@ def kill() -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("number", [1, 3, 4])
+@pytest.mark.parametrize(
+    "number", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_a_killed_film_continues_with_the_next_frame_to_the_same_bytes(
     film_config, monkeypatch, number
 ):
