@@ -182,9 +182,16 @@ def test_the_dry_run_tells_frames_time_memory_and_disk(film_config, caplog):
     assert not (film_config.parent / "out").exists()
 
 
-def test_what_only_a_still_can_have_is_refused(film_config, capsys):
-    assert run(film_config, "output.tensorboard=true") == 2
-    assert "output.tensorboard" in capsys.readouterr().err
+@pytest.mark.slow
+def test_a_sweep_makes_a_film_for_each_value(film_config):
+    assert run(film_config, "sweep.grid.video.flow=[dis, none]") == 0
+    sweep = only(film_config.parent / "out")
+    films = sorted(sweep.glob("*/film.mp4"))
+    assert [len(open_source(path, Selection()).numbers) for path in films] == [COUNT, COUNT]
+    with (sweep / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert all("warp_error_1" in " ".join(row) for row in rows)
 
 
 def test_a_loss_stands_still_after_a_few_iterations_without_a_fall():
