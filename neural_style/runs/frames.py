@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from neural_style.errors import InputError
 from neural_style.inputs import Job
 from neural_style.inputs.scales import work
 from neural_style.system import files
-from neural_style.text import human_bytes, human_range, printable
-from neural_style.transfer.prediction import LEAST, MOST, START_SECONDS, predict
+from neural_style.system.hardware import usable_cpus
+from neural_style.text import human_bytes, printable
+from neural_style.transfer.prediction import START_SECONDS, Prediction, duration, predict
+from neural_style.transfer.product_rate import ProductRate, product_rate
 from neural_style.transfer.state import LossHistory
 
 PIXEL_BYTES = 2.0  # of a frame and its share of the film, for each pixel
@@ -61,27 +63,44 @@ def iterations_of(job: Job) -> tuple[int, Callable[[int], float]]:
     return first + (len(numbers) - 1) * each, whole
 
 
+def seconds_of_frames(job: Job, still: Prediction, rate: ProductRate | None) -> float:
+    """Return the seconds that each frame of a film after the first takes.
+
+    Args:
+        job: The film.
+        still: Prediction of the same job as a still.
+        rate: See `predict`.
+    """
+    if not job.config.video.coherent:
+        return still.seconds - START_SECONDS
+    frame, count = following(job), job.config.video.iterations
+    ends = (frame.having({"optimizer.iterations": number}) for number in (count + 1, 1))
+    many, one = (predict(each, rate).seconds for each in ends)
+    return many - one
+
+
+def predict_run(job: Job, rate: ProductRate | None = None) -> Prediction:
+    """Return the memory and time of a run, of a film those of all frames; see `predict`."""
+    still = predict(job, rate)
+    others = max(len(frame_numbers(job)) - 1, 0)
+    if not others:
+        return still
+    seconds = still.seconds + others * seconds_of_frames(job, still, rate)
+    return replace(still, seconds=seconds)
+
+
 def outlook(job: Job) -> str:
     """Return how many frames a film has, and the time, memory and disk that they take."""
     numbers, (height, width) = frame_numbers(job), job.sizes(job.scales[-1]).content
-    still = predict(job)
-    first = each = still.seconds
-    if job.config.video.coherent:
-        next_job = following(job)
-        many, one = (
-            predict(next_job.having({"optimizer.iterations": n})).seconds
-            for n in (job.config.video.iterations + 1, 1)
-        )
-        each = many - one
-    else:
-        each -= START_SECONDS
-    total = first + (len(numbers) - 1) * each
+    rate = product_rate(job.config.runtime.threads or usable_cpus())
+    still = predict(job, rate)
+    each = seconds_of_frames(job, still, rate)
+    total = still.seconds + (len(numbers) - 1) * each
     disk = len(numbers) * height * width * PIXEL_BYTES + STATE_BYTES * height * width
-    within = human_range(LEAST * total, MOST * still.load * total)
     return (
-        f"{len(numbers)} frames of {width} x {height} px: {first:.0f} s for the first, "
-        f"{each:.1f} s for each other, {within} in all; {still.peak_bytes / 1e9:.1f} GB of memory, "
-        f"{human_bytes(disk)} of disk"
+        f"{len(numbers)} frames of {width} x {height} px: {still.seconds:.0f} s for the first, "
+        f"{each:.1f} s for each other, {duration(total, still.load)} in all; "
+        f"{still.peak_bytes / 1e9:.1f} GB of memory, {human_bytes(disk)} of disk"
     )
 
 

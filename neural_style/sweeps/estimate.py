@@ -13,10 +13,11 @@ from neural_style.config.sweep import Pairs
 from neural_style.errors import InputError
 from neural_style.inputs import Job, JobReader, Pictures, spec_of
 from neural_style.inputs.job import shape_key
+from neural_style.runs.frames import frame_numbers, predict_run
 from neural_style.sweeps.plan import Plan
 from neural_style.text import human_bytes
 from neural_style.transfer.graph_cache import group
-from neural_style.transfer.prediction import START_SECONDS, Prediction, duration, predict
+from neural_style.transfer.prediction import START_SECONDS, Prediction, duration
 from neural_style.transfer.product_rate import ProductRate
 
 GRAPH_SECONDS = 2.0  # to build a graph and open its session
@@ -122,11 +123,11 @@ def estimate_sweep(jobs: Sequence[Job], reader: JobReader, rate: ProductRate) ->
     known: dict[str, tuple[Prediction, float]] = {}  # runs of one shape have one prediction
     taken = []
     for config in _of_one_seed([job.config for job in jobs]):
-        parts = spec_of(config), config.optimizer, config.output, config.runtime
+        parts = spec_of(config), config.optimizer, config.output, config.runtime, config.video
         key = shape_key(config) + repr(parts)
         if key not in known:
             whole = reader.job(config)
-            known[key] = predict(whole, rate), disk_bytes(whole)
+            known[key] = predict_run(whole, rate), disk_bytes(whole)
         taken.append(known[key])
     graphs = len(group(jobs))
     making = sum(each.seconds - START_SECONDS + RUN_SECONDS for each, _ in taken)
@@ -145,5 +146,5 @@ def disk_bytes(job: Job) -> float:
     """Return the approximate size of a run's files."""
     height, width = job.sizes(job.scales[-1]).content
     every, iterations = job.config.output.save_every, job.scales[-1].end
-    pictures = 1 + (iterations // every if every else 0)
+    pictures = 1 + (iterations // every if every else 0) + len(frame_numbers(job))
     return RUN_BYTES + ROW_BYTES * iterations + PIXEL_BYTES * height * width * pictures

@@ -63,7 +63,7 @@ def test_memory_is_that_of_the_largest_run_and_time_of_all(look, monkeypatch):
         short = "too little" if number == 400 else ""
         return Prediction(seconds=START_SECONDS + number, peak_bytes=number, shortage=short)
 
-    monkeypatch.setattr(estimate, "predict", known)
+    monkeypatch.setattr(estimate, "predict_run", known)
     one = look("optimizer.iterations: [100]")
     found = look("optimizer.iterations: [100, 400, 1600], network.pooling: [max, average]")
     assert re.match(r"1 run, 1 graph; [\d.]+ to [\d.]+ (s|min), ", str(one))
