@@ -286,6 +286,5 @@ class Video(Section):
 
     @property
     def coherent(self) -> bool:
-        """Whether the frames of a film are compared with those before."""
-        follows = self.input is not None and self.flow != "none" and not self.preview
-        return follows and self.temporal.weight > 0
+        """Whether each frame of a film starts from the ones before."""
+        return self.input is not None and self.flow != "none" and not self.preview

@@ -31,20 +31,22 @@ def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
     """Return the pictures in the colours that the optimisation uses.
 
     `match` gives the style images the content's colours. `luminance_only` turns all pictures grey;
-    the styles' luminance gets the content's mean and deviation.
+    the styles' luminance gets the content's mean and deviation. In a film both are those of the
+    frame with which a shot begins, so that the styles do not flicker.
     """
     content, seen = pictures.content, pictures.alphas.content
+    giver = content if pictures.palette is None else pictures.palette
     if seen is not None and seen.min() == 1:
         seen = None
     if control.preserve == "match":
         matched = (
-            color.match_colors(style, content, control.match, alpha, seen)
+            color.match_colors(style, giver, control.match, alpha, seen)
             for style, alpha in zip(pictures.styles, pictures.style_alphas, strict=True)
         )
         return replace(pictures, styles=tuple(matched))
     if control.preserve != "luminance_only":
         return pictures
-    light = color.luminance(content, control.space)
+    light = color.luminance(giver, control.space)
     own = (color.luminance(style, control.space) for style in pictures.styles)
     styles = (
         color.match_luminance(each, light, alpha, seen)
@@ -52,7 +54,7 @@ def recolor(control: ColorControl, pictures: Pictures) -> Pictures:
     )
     return replace(
         pictures,
-        content=color.grey(light, control.space),
+        content=as_compared(control, content),
         styles=tuple(color.grey(style, control.space) for style in styles),
         start=None if pictures.start is None else as_compared(control, pictures.start),
     )

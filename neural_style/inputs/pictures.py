@@ -20,7 +20,7 @@ from neural_style.config.terms import Mask
 from neural_style.errors import InputError
 from neural_style.inputs.segmentation import TOLERANCE, find_regions
 from neural_style.text import printable
-from neural_style.video import Expected, Selection, Source, open_source
+from neural_style.video import Expected, Selection, Source, import_av, open_source
 
 COLOURED = 48.0  # difference of the channels of a pixel that no grey mask has
 
@@ -59,6 +59,8 @@ class Pictures:
             of a style image is part of the latter.
         film: The film whose first frame is the content image; None for a still.
         expected: What earlier frames of a film make of this one; None for the first and for stills.
+        palette: The frame of a film whose colours the styles are given, the first of its shot, so
+            that they stay the same from frame to frame; None for the content image.
     """
 
     content: np.ndarray
@@ -69,6 +71,7 @@ class Pictures:
     masks: Masks = ()
     film: Source | None = None
     expected: Expected | None = None
+    palette: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -99,6 +102,8 @@ def read_pictures(config: Config) -> Pictures:
     Raises:
         ImageError: One cannot be read; the message begins with its key.
     """
+    if config.video.input and config.video.output != "frames":
+        import_av("video.output")  # before hours of work, not after
     rgb, alpha, film = _read_content(config)
     styles, style_alphas = zip(
         *(

@@ -26,7 +26,7 @@ def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
         variation_norm=variation.norm if variation.weight else None,
         variation_exponent=variation.exponent,
         variation_channels=variation.channels,
-        temporal=config.video.coherent,
+        temporal=config.video.coherent and config.video.temporal.weight > 0,
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from neural_style import images
 from neural_style.inputs import Job, Pictures
+from neural_style.inputs.controls import as_compared
 from neural_style.runs.frames import FrameStore, following, frame_numbers
 from neural_style.runs.outputs import RunFolder, image_metadata
 from neural_style.system.files import write_atomically
@@ -75,7 +76,9 @@ class _FilmRun:
     """The frames of a film while they are made.
 
     Attributes:
-        recent: The frames before the next one, the nearest last: input and result.
+        recent: The frames before the next one, the nearest last: input and result, as the losses
+            compare them. No frame is held that the next one does not depend on.
+        shot: The number of the frame with which the last shot began, and its input.
         history: The losses of each frame's result.
     """
 
@@ -86,6 +89,7 @@ class _FilmRun:
     watch: Watch
     store: FrameStore
     recent: deque[tuple[np.ndarray, np.ndarray]] = field(init=False)
+    shot: tuple[int, np.ndarray] = field(init=False)
     history: LossHistory = field(init=False)
 
     def make(self) -> tuple[Result, Job]:
@@ -95,12 +99,13 @@ class _FilmRun:
         numbers = frame_numbers(self.job)
         # The last frame of a film is made again where only the film is missing, for its result.
         done = min(self.store.done(numbers), len(numbers) - 1)
+        begin = max(0, done - self.store.kept)
         self._begun, self._count = time.perf_counter(), len(numbers)
         result, job = None, self.job
-        for index, (number, content) in enumerate(self._contents(numbers, done)):
-            place = max(0, done - self.store.kept) + index
+        for place, content in enumerate(self._contents(numbers[begin:]), begin):
+            number = numbers[place]
             if place < done:
-                self.recent.append((content, self.store.load(number, self.history)))
+                self._recall(number, content)
                 continue
             made, frame_job = self._frame(place, number, content)
             if made.interrupted and result is None and not place:
@@ -117,21 +122,31 @@ class _FilmRun:
             result = replace(result, metrics=measures)
         return result, job
 
-    def _contents(self, numbers: Sequence[int], done: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield number and input of the frames from those on that the next one depends on."""
-        first = numbers[max(0, done - self.store.kept)]
-        wanted = set(numbers)
+    def _contents(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the input of frames, [H, W, 3], at the size of the result."""
         size = self.job.sizes(self.job.scales[-1]).content
-        for number, content in enumerate(self.film.frames(first), first):
-            if number in wanted:
-                yield number, images.resize(content, size)
+        return (images.resize(content, size) for content in self.film.frames(numbers))
+
+    def _recall(self, number: int, content: np.ndarray) -> None:
+        """Read a frame that was made before the run was interrupted."""
+        result, shot = self.store.load(number, self.history)
+        self.recent.append((self._compared(content), result))
+        self.shot = shot, next(self._contents([shot]))
+
+    def _compared(self, content: np.ndarray) -> np.ndarray:
+        return as_compared(self.job.config.color, content)
 
     def _frame(self, place: int, number: int, content: np.ndarray) -> tuple[Result, Job]:
         """Make a frame and write it, unless it ended early."""
-        expected = self._expected(number, content)
-        job = self.job if expected is None else following(self.job)
-        start = self.pictures.start if expected is None else expected.images[0]
-        pictures = replace(self.pictures, content=content, start=start, expected=expected)
+        expected = self._expected(number, self._compared(content))
+        job, start = self.job, self.pictures.start
+        if expected is None:
+            self.shot = number, content
+        else:
+            job, start = following(job), expected.images[0]
+        pictures = replace(
+            self.pictures, content=content, start=start, palette=self.shot[1], expected=expected
+        )
         job = replace(job, pictures=pictures)
         watch = replace(self.watch, iteration=partial(self._iteration, place, expected is not None))
         made = self.painter(job, pictures, watch, None)
@@ -141,11 +156,11 @@ class _FilmRun:
         before = self.history.seconds[-1] if self.history.seconds else 0.0
         seconds = before + time.perf_counter() - self._begun
         self._begun = time.perf_counter()
-        best = min(made.losses.rows, key=lambda row: row[-1])
-        self.history.append(number, seconds, best, made.losses.scales[-1])
-        self.store.save(number, compared, made.image, self.history)
+        scale, losses = lowest(made.losses)
+        self.history.append(number, seconds, losses, scale)
+        self.store.save(number, compared, made.image, self.shot[0], self.history)
         write_atomically(self.store.folder / "losses.csv", self.history.to_csv())
-        self.recent.append((content, compared))
+        self.recent.append((self._compared(content), compared))
         return made, job
 
     def _expected(self, number: int, content: np.ndarray) -> Expected | None:
@@ -199,7 +214,7 @@ class _FilmRun:
             return
         write_sheet(folder / "frames.png", [self.store.picture(each) for each in numbers])
         if video.output != "frames" and not video.preview:
-            write_film(folder / video.output, self._made(numbers), self.film)
+            write_film(folder / video.output, self._made(numbers), len(numbers), self.film)
 
     def _made(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         most = self.job.config.image.max_pixels
@@ -207,20 +222,21 @@ class _FilmRun:
             yield images.read_image(self.store.picture(number), "video.output", most).rgb
 
     def _measures(self) -> dict[str, float | None]:
-        """Return how steady the film is, beside its input."""
-        steady = Steadiness()
-        before: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=max(GAPS))
-        numbers = frame_numbers(self.job)
-        for (_, content), frame in zip(
-            self._contents(numbers, 0), self._made(numbers), strict=True
-        ):
-            for gap in GAPS:
-                if gap <= len(before):
-                    then, painted = before[-gap]
-                    flows = dis_flow(content, then)
-                    steady.compare(gap, (frame, painted), (content, then), flows)
-            before.append((content, frame))
+        """Return how steady the film is, beside its input. Two frames of each are held."""
+        steady, numbers = Steadiness(), frame_numbers(self.job)
+        for gap in GAPS:
+            nows, thens = numbers[gap:], numbers[:-gap]
+            frames = (self._contents(nows), self._contents(thens), self._made(nows))
+            for now, then, made, before in zip(*frames, self._made(thens), strict=True):
+                steady.compare(gap, (made, before), (now, then), dis_flow(now, then))
         return steady.metrics()
+
+
+def lowest(history: LossHistory) -> tuple[str, tuple[float, ...]]:
+    """Return the last scale of a frame, and the losses of its best iterate there."""
+    scale = history.scales[-1]
+    rows = [row for row, at in zip(history.rows, history.scales, strict=True) if at == scale]
+    return scale, min((row for row in rows if np.isfinite(row).all()), key=lambda row: row[-1])
 
 
 def stands_still(totals: Sequence[float]) -> bool:

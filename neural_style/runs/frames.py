@@ -133,13 +133,24 @@ class FrameStore:
         missing = (count for count, n in enumerate(numbers) if not self.picture(n).exists())
         return next(missing, len(numbers))
 
-    def save(self, number: int, compared: np.ndarray, shown: np.ndarray, rows: LossHistory) -> None:
-        """Write a frame, and before it all that the next one depends on."""
+    def save(
+        self, number: int, compared: np.ndarray, shown: np.ndarray, shot: int, rows: LossHistory
+    ) -> None:
+        """Write a frame as it is shown, and before it all that the next one depends on.
+
+        Args:
+            number: Of the frame.
+            compared: The frame as the losses compare it.
+            shown: The frame with the content's colours where they are restored.
+            shot: Number of the frame with which its shot began.
+            rows: The losses of the frames so far.
+        """
         self.picture(number).parent.mkdir(exist_ok=True)
         self._state(number).parent.mkdir(exist_ok=True)
         history = json.dumps([rows.scales, rows.iterations, rows.seconds, rows.rows])
         arrays: dict[str, np.ndarray] = {
             "compared": np.asarray(compared, np.float32),
+            "shot": np.array(shot),
             "history": np.frombuffer(history.encode(), np.uint8),
             "fingerprint": np.frombuffer(self.fingerprint.encode(), np.uint8),
         }
@@ -149,8 +160,9 @@ class FrameStore:
         for old in sorted(state.parent.glob("*.npz"))[: -self.kept - 1]:
             old.unlink()
 
-    def load(self, number: int, rows: LossHistory) -> np.ndarray:
-        """Return a frame as the losses compare it, and set the losses up to it.
+    def load(self, number: int, rows: LossHistory) -> tuple[np.ndarray, int]:
+        """Return a frame as the losses compare it, and the number of the frame with which its shot
+        began; set the losses up to it.
 
         Raises:
             InputError: The state is missing or damaged, or that of other settings or inputs.
@@ -161,7 +173,7 @@ class FrameStore:
                 arrays = files.read_arrays(file)
             found = arrays["fingerprint"].tobytes().decode()
             history = json.loads(arrays["history"].tobytes())
-            compared = np.array(arrays["compared"], np.float32)
+            compared, shot = np.array(arrays["compared"], np.float32), int(arrays["shot"])
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{printable(path)}: cannot be read, so the film cannot continue; make a run of "
@@ -174,7 +186,7 @@ class FrameStore:
             )
         rows.scales, rows.iterations, rows.seconds, values = (list(each) for each in history)
         rows.rows = [tuple(row) for row in values]
-        return compared
+        return compared, shot
 
 
 def frames_done(folder: Path, job: Job) -> int:

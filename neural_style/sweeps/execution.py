@@ -213,7 +213,7 @@ def _result_of(experiment: Experiment, folder: Path, shown: Sequence[int]) -> Ru
         metrics=metadata.get("metrics", {}),
         seconds=sum(metadata["seconds"].values()) if metadata else None,
         error="" if metadata else _text(folder / FAILURE).strip(),
-        content=config.content.image,
+        content=config.video.input or config.content.image,
         styles=tuple(style.path for style in config.style.images),
         image=folder / config.output.image if metadata else None,
         curve=_curve(folder / "losses.csv") if metadata else (),

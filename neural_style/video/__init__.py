@@ -8,7 +8,7 @@ measures   how steady a film is
 """
 
 from neural_style.video.coherence import Earlier, Expected, expect
-from neural_style.video.film import Selection, Source, open_source
+from neural_style.video.film import Selection, Source, first_frame, import_av, open_source
 from neural_style.video.flow import FlowPair, dis_flow, read_flows
 from neural_style.video.measures import GAPS, Steadiness
 from neural_style.video.writing import write_film
@@ -23,6 +23,8 @@ __all__ = [
     "Steadiness",
     "dis_flow",
     "expect",
+    "first_frame",
+    "import_av",
     "open_source",
     "read_flows",
     "write_film",

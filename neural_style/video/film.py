@@ -82,26 +82,27 @@ class Source:
         last = self.timing[-1]
         return float((last.begin + last.duration - self.timing[0].begin) * self.time_base)
 
-    def frames(self, first: int = 0) -> Iterator[np.ndarray]:
-        """Yield the frames from one on, [H, W, 3], RGB, 0..255, float32.
+    def frames(self, places: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        """Yield frames, [H, W, 3], RGB, 0..255, float32, one by one.
+
+        Args:
+            places: Growing places among those that are taken, from 0; all if not given.
 
         Raises:
             InputError: The film ended early, or a frame cannot be read.
         """
-        wanted = self.numbers[first:]
+        wanted = [self.numbers[i] for i in places] if places is not None else self.numbers
         if self.path.is_dir():
             paths = frame_paths(self.path)
             for number in wanted:
                 yield _read(paths[number], self.max_pixels, self.managed)
             return
-        waiting = list(wanted)
-        for number, frame in enumerate(_decoded(self.path)):
-            if waiting and number == waiting[0]:
-                waiting.pop(0)
-                yield upright(frame)
-            if not waiting:
-                return
-        raise InputError(f"{KEY}: {printable(self.path)} has changed since the run began")
+        decoded = enumerate(_decoded(self.path))
+        for each in wanted:
+            found = next((frame for number, frame in decoded if number == each), None)
+            if found is None:
+                raise InputError(f"{KEY}: {printable(self.path)} has changed since the run began")
+            yield upright(found)
 
 
 def open_source(
@@ -138,6 +139,17 @@ def open_source(
     return Source(path, tuple(numbers), timing, base, aspect, whole, max_pixels, managed)
 
 
+def first_frame(path: Path) -> np.ndarray:
+    """Return the first frame of a film or of a folder, [H, W, 3], RGB, 0..255, float32.
+
+    Raises:
+        InputError: There is none.
+    """
+    if path.is_dir():
+        return _read(frame_paths(path)[0], images.LARGEST, managed=True)
+    return upright(next(_decoded(path)))
+
+
 def frame_paths(folder: Path) -> list[Path]:
     """Return the images of a folder in the order of the numbers in their names.
 
@@ -163,8 +175,11 @@ def upright(frame: Any) -> np.ndarray:
     return np.ascontiguousarray(turned, np.float32)
 
 
-def import_av() -> Any:
+def import_av(key: str = KEY) -> Any:
     """Return PyAV.
+
+    Args:
+        key: The setting that needs it, for the message.
 
     Raises:
         InputError: It is not installed.
@@ -172,9 +187,9 @@ def import_av() -> Any:
     try:
         import av
     except ImportError as error:
+        other = "give a folder of frames" if key == KEY else f"set {key}: frames"
         raise InputError(
-            f"{KEY}: films need PyAV; pip install -r requirements-video.txt, or give a folder of "
-            "frames"
+            f"{key}: films need PyAV; pip install -r requirements-video.txt, or {other}"
         ) from error
     av.logging.set_level(av.logging.PANIC)
     return av

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neural_style.images.animation import write_animation
 from neural_style.system.files import replacing
 from neural_style.text import printable
-from neural_style.video.film import Source, import_av
+from neural_style.video.film import Source, Timing, import_av
 
 log = logging.getLogger(__name__)
 
@@ -25,74 +28,154 @@ _ENCODERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "mpeg4": {"qscale": "2"},
     },
     ".webm": {"libvpx-vp9": {"crf": "20", "b": "0"}, "libvpx": {"crf": "8", "b": "8M"}},
+    ".gif": {"gif": {}},
 }
+_GIF_BASE = Fraction(1, 100)  # seconds in which GIF counts
 _BT709 = 1  # by the numbers of ITU-T H.273
 
 
-def write_film(path: Path, frames: Iterable[np.ndarray], source: Source) -> None:
+@dataclass(frozen=True)
+class _Times:
+    """When the frames of the new film are shown.
+
+    Attributes:
+        base: Seconds of a unit of time.
+        begins: Of each frame, growing from 0.
+        end: Of the last frame.
+    """
+
+    base: Fraction
+    begins: Sequence[int]
+    end: int
+
+    @classmethod
+    def of(cls, timing: Sequence[Timing], source: Fraction, base: Fraction) -> _Times:
+        """Return times of the source, of its own base, in another base."""
+        origin, last = timing[0].begin, timing[-1]
+        times = [each.begin for each in timing] + [last.begin + last.duration]
+        found: list[int] = []
+        for time in times:
+            begin = round((time - origin) * source / base)
+            found.append(max(begin, found[-1] + 1) if found else 0)
+        return cls(base, found[:-1], found[-1])
+
+    @cached_property
+    def durations(self) -> dict[int, int]:
+        """Of each frame, by its begin."""
+        return {a: b - a for a, b in pairwise([*self.begins, self.end])}
+
+
+def write_film(path: Path, frames: Iterable[np.ndarray], count: int, source: Source) -> None:
     """Write frames with the times, the shape of pixels and the sound of their source.
 
     Sound is copied as it is where the format takes its codec; else it is left out with a warning.
-    Odd sides get one more row or column, as the codecs store colour at half the resolution. GIF
-    has no sound, and one rate for all frames.
+    Odd sides get one more row or column, as video codecs store colour at half the resolution. GIF
+    keeps them, has no sound, and counts in hundredths of a second.
 
     Args:
         path: The film, whose ending is one of `config.values.FILM_ENDINGS`; it is replaced.
-        frames: [H, W, 3], RGB, 0..255, from the first of the source's frames on; there may be
-            fewer than the source has, and the sound then ends with them.
+        frames: [H, W, 3], RGB, 0..255, for the first frames of the source; they are taken one by
+            one, and none is kept.
+        count: How many there are. The sound ends with them.
         source: Where they come from.
 
     Raises:
         OSError: The file cannot be written.
     """
-    if path.suffix.lower() == ".gif":
-        pictures = [np.asarray(frame, np.float32) for frame in frames]
-        rate = len(source.timing) / max(source.seconds, 1e-3)
-        write_animation(path, pictures, (pictures[0].shape[0], pictures[0].shape[1]), rate)
-        return
-    av = import_av()
+    av = import_av("video.output")
     try:
         with replacing(path) as partial, av.open(str(partial), "w") as film:
-            _write(av, film, list(frames), source)
+            _write(av, film, iter(frames), source, source.timing[:count])
     except av.error.FFmpegError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-def _write(av: Any, film: Any, frames: Sequence[np.ndarray], source: Source) -> None:
+def _write(
+    av: Any, film: Any, frames: Iterator[np.ndarray], source: Source, timing: Sequence[Timing]
+) -> None:
     """Write frames and sound into an open container."""
-    timing = source.timing[: len(frames)]
-    origin, until = timing[0].begin, timing[-1].begin + timing[-1].duration
-    stream = _add_video(av, film, _even(frames[0]).shape, source)
-    complete = len(frames) == len(source.timing) and source.whole
-    base = source.time_base
-    span = None if complete else (origin * base, until * base)
+    gif = Path(film.name).suffix.lower() == ".gif"
+    times = _Times.of(timing, source.time_base, _GIF_BASE if gif else source.time_base)
+    first = next(frames)
+    stream = _add_video(av, film, (first if gif else _even(first)).shape, source, times.base)
+    begin, end = timing[0].begin, timing[-1].begin + timing[-1].duration
+    complete = len(timing) == len(source.timing) and source.whole
+    span = None if complete else (begin * source.time_base, end * source.time_base)
+    pictures = (_in_palettes if gif else _in_yuv)(av, chain([first], frames), times)
     with _Sound(av, film, source, span) as sound:
-        durations = {each.begin - origin: each.duration for each in timing}
-        for pixels, each in zip(frames, timing, strict=True):
-            picture = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
-            frame = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
-            frame.colorspace, frame.color_range = _BT709, 1
-            frame.pts, frame.time_base = each.begin - origin, base
-            _mux(film, stream.encode(frame), durations)
-            sound.copy(until=(each.begin - origin) * base)
-        _mux(film, stream.encode(None), durations)
+        for picture in pictures:
+            _mux(film, stream.encode(picture), times)
+            sound.copy(until=picture.pts * times.base)
+        _mux(film, stream.encode(None), times)
         sound.copy(until=None)
 
 
-def _add_video(av: Any, film: Any, shape: Sequence[int], source: Source) -> Any:
+def _add_video(av: Any, film: Any, shape: Sequence[int], source: Source, base: Fraction) -> Any:
     """Add the stream of pictures to a container, by the first encoder that this build has."""
     encoders = _ENCODERS[Path(film.name).suffix.lower()]
     name = next(each for each in encoders if _is_there(av, each))
     rate = Fraction(len(source.timing)) / Fraction(max(source.seconds, 1e-3))
     options = dict(encoders[name])
     stream = film.add_stream(name, rate=rate.limit_denominator(1001), options=options)
-    stream.width, stream.height, stream.pix_fmt = shape[1], shape[0], "yuv420p"
+    stream.width, stream.height = shape[1], shape[0]
     context = stream.codec_context
-    context.time_base = stream.time_base = source.time_base
+    context.time_base = stream.time_base = base
     context.sample_aspect_ratio = source.aspect
+    if name == "gif":
+        stream.pix_fmt = "pal8"
+        return stream
+    stream.pix_fmt = "yuv420p"
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = 1
     return stream
+
+
+def _in_yuv(av: Any, frames: Iterable[np.ndarray], times: _Times) -> Iterator[Any]:
+    """Yield frames with even sides in Y'CbCr, with their times."""
+    for pixels, begin in zip(frames, times.begins, strict=True):
+        picture = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
+        frame = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.colorspace, frame.color_range = _BT709, 1
+        frame.pts, frame.time_base = begin, times.base
+        yield frame
+
+
+def _in_palettes(av: Any, frames: Iterable[np.ndarray], times: _Times) -> Iterator[Any]:
+    """Yield frames with their times, each with a palette of its own and error diffusion."""
+    graph = None
+    for pixels, begin in zip(frames, times.begins, strict=True):
+        frame = av.VideoFrame.from_ndarray(_in_bytes(pixels), format="rgb24")
+        frame.pts, frame.time_base = begin, times.base
+        graph = graph or _palette_graph(av, frame)
+        graph.push(frame)
+        yield from _pulled(av, graph)
+    assert graph is not None
+    graph.push(None)
+    yield from _pulled(av, graph)
+
+
+def _palette_graph(av: Any, frame: Any) -> Any:
+    """Return FFmpeg's filters that give frames like this one a palette each."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    copies, colors = graph.add("split"), graph.add("palettegen", "stats_mode=single")
+    mapped = graph.add("paletteuse", "new=1:dither=floyd_steinberg")
+    source.link_to(copies)
+    copies.link_to(mapped, 0, 0)
+    copies.link_to(colors, 1, 0)
+    colors.link_to(mapped, 0, 1)
+    mapped.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _pulled(av: Any, graph: Any) -> Iterator[Any]:
+    """Yield the frames that filters have finished."""
+    with suppress(av.error.BlockingIOError, av.error.EOFError):
+        while True:
+            yield graph.pull()
 
 
 def _is_there(av: Any, name: str) -> bool:
@@ -103,17 +186,20 @@ def _is_there(av: Any, name: str) -> bool:
     return True
 
 
-def _mux(film: Any, packets: Iterable[Any], durations: Mapping[int, int]) -> None:
+def _mux(film: Any, packets: Iterable[Any], times: _Times) -> None:
     for packet in packets:
-        packet.duration = durations.get(packet.pts, packet.duration)
+        packet.duration = times.durations.get(packet.pts, packet.duration)
         film.mux(packet)
 
 
 def _even(frame: np.ndarray) -> np.ndarray:
     """Return a frame in 8 bits with even sides, [H, W, 3], uint8."""
-    pixels = np.clip(np.rint(frame), 0, 255).astype(np.uint8)
-    height, width = pixels.shape[:2]
-    return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+    height, width = frame.shape[:2]
+    return np.pad(_in_bytes(frame), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+
+
+def _in_bytes(frame: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
 
 
 class _Sound:

@@ -6,6 +6,7 @@ import pytest
 
 from neural_style.config import ConfigError, make_config
 from neural_style.config.values import FILM_ENDINGS
+from neural_style.inputs import spec_of
 from neural_style.video.writing import _ENCODERS
 
 
@@ -19,11 +20,18 @@ def test_every_ending_of_a_film_can_be_written():
         assert made(output=f"film{ending}").video.output == f"film{ending}"
 
 
-def test_frames_are_compared_with_earlier_ones_unless_it_is_a_still_or_made_without_flow():
+def test_frames_start_from_earlier_ones_unless_it_is_a_still_or_made_without_flow():
     assert made().video.coherent
     assert not make_config({}).video.coherent
-    for change in ({"flow": "none"}, {"preview": True}, {"temporal": {"weight": 0}}):
+    for change in ({"flow": "none"}, {"preview": True}):
         assert not made(**change).video.coherent
+
+
+def test_a_weight_of_0_leaves_the_temporal_term_out_but_not_the_start():
+    config = made(temporal={"weight": 0})
+    assert config.video.coherent
+    assert not spec_of(config).temporal
+    assert spec_of(made()).temporal
 
 
 def test_flow_is_a_keyword_or_a_pattern_of_two_numbers():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from neural_style import images
+from neural_style.errors import InputError
+from neural_style.images.headers import READABLE
+from neural_style.video import first_frame
 
 # A lower quality shows blocks in flat paint.
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 82, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
@@ -21,23 +25,33 @@ def read_thumbnail(path: Path, box: tuple[int, int]) -> np.ndarray | None:
     """Read a picture, shrunk to fit into a box if need be, transparency over white.
 
     Args:
-        path: The file.
+        path: The file, or a film or a folder of frames, of which the first is read.
         box: Height and width, pixels.
 
     Returns:
         [h, w, 3], RGB, uint8, or None if the file is no readable picture.
     """
-    try:
-        picture = images.read_image(path, "sweep", max_pixels=images.LARGEST)
-    except images.ImageError:
+    rgb = _read(path)
+    if rgb is None:
         return None
-    rgb = picture.rgb
-    if picture.alpha is not None:
-        rgb = 255 + (rgb - 255) * picture.alpha[..., np.newaxis]
     height, width = rgb.shape[:2]
     longest = max(height, width)
     fitting = min(longest, box[0] * longest // height, box[1] * longest // width)
     return _resized(rgb, max(1, fitting))
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """Return a picture or the first frame of a film, [H, W, 3], RGB, 0..255; None if it is none."""
+    if path.suffix.lower() not in READABLE:
+        with suppress(InputError):
+            return first_frame(path)
+    try:
+        picture = images.read_image(path, "sweep", max_pixels=images.LARGEST)
+    except images.ImageError:
+        return None
+    if picture.alpha is None:
+        return picture.rgb
+    return 255 + (picture.rgb - 255) * picture.alpha[..., np.newaxis]
 
 
 def jpeg_within(path: Path, longest: int, most_bytes: int) -> tuple[bytes, tuple[int, int]] | None:
