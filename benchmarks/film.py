@@ -2,6 +2,7 @@
 
     python benchmarks/film.py --weights FILE
     python benchmarks/film.py --weights FILE --speed
+    python benchmarks/film.py --weights FILE --kills 3
 
 The film of `examples/moving_film.py` is made three times with the same settings and seed: as ever
 (`steady`), without the temporal term but with the same starts (`free`), and each frame by itself
@@ -13,15 +14,19 @@ input. Its floor is that of a film without any flicker: the first frame of `stea
 known motion.
 
 With `--speed` a film of 384 x 216 pixels is made, which tells the seconds of a frame and the
-memory.
+memory. With `--kills` small films are killed (SIGKILL) at random moments and resumed; the exit code
+is 1 if the frames or the film then have other bytes than those of a film that was not killed.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import random
 import subprocess
 import sys
+import tempfile
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -48,6 +53,8 @@ PIECES = {
     "alone": ("video.flow=none",),
 }
 SPEED_SIZE, SPEED_FRAMES = (216, 384), 8
+KILLED_SIZE, KILLED_FRAMES = 64, 6
+KILLED = ("optimizer.iterations=4", "video.iterations=6", "runtime.threads=1")
 STRIP = (9, 10, 11, 12)  # numbers of the frames in the strip, from 0
 GAPS = (1, 10)
 
@@ -61,16 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=192, help="longest side of the result (192)")
     parser.add_argument("--frames", type=int, default=moving_film.COUNT, help="how many (24)")
     parser.add_argument("--speed", action="store_true", help="measure seconds and memory instead")
+    parser.add_argument(
+        "--kills", type=int, default=0, help="kill and resume so many films instead"
+    )
     options = parser.parse_args(arguments)
-    home = options.out / "film"
+    home = (options.out / "film").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    found = speed(options, home) if options.speed else steadiness(options, home)
-    name = "film_speed.json" if options.speed else "film.json"
-    text = json.dumps({**found, **report.machine()}, indent=1)
-    write_atomically(options.out / name, text.encode())
+    name, measure = "film", steadiness
+    if options.speed:
+        name, measure = "film_speed", speed
+    if options.kills:
+        name, measure = "film_kills", kill_all
+    before, found = report.machine(), measure(options, home)
+    text = json.dumps({**found, "machine": before}, indent=1, default=str)
+    write_atomically(options.out / f"{name}.json", text.encode())
     for key, value in found.items():
-        print(f"{key:42s} {value:.4g}" if isinstance(value, float) else f"{key:42s} {value}")
-    return 0
+        print(f"{key:46s} {value:.4g}" if isinstance(value, float) else f"{key:46s} {value}")
+    return int(options.kills and found["the same bytes"] < found["kills"])
 
 
 def steadiness(options: Namespace, home: Path) -> dict[str, Any]:
@@ -126,23 +140,65 @@ def speed(options: Namespace, home: Path) -> dict[str, Any]:
     }
 
 
+def kill_all(options: Namespace, home: Path) -> dict[str, Any]:
+    """Kill and resume films at moments that are the same in each call, and count the same bytes."""
+    film, rng = home / "short.mp4", random.Random(0)
+    if not film.exists():
+        moving_film.write_film(film, moving_film.frames(KILLED_FRAMES))
+    options.size = KILLED_SIZE
+    with tempfile.TemporaryDirectory(dir=home) as place:
+        whole = made(Path(place), film, options, "whole", *KILLED)
+        same = [kill(Path(place), film, options, whole, rng) for _ in range(options.kills)]
+    return {"kills": len(same), "the same bytes": sum(same)}
+
+
+def kill(home: Path, film: Path, options: Namespace, whole: Path, rng: random.Random) -> bool:
+    """Kill a film at a random moment, and return whether it ends with the same bytes."""
+    name = f"killed-{rng.randrange(10**6)}"
+    process = subprocess.Popen(command(home, film, options, name, *KILLED))
+    frames, pause = rng.randrange(1, KILLED_FRAMES), rng.random()
+    while process.poll() is None and len(list(home.glob(f"0*-{name}*/frames/*.png"))) < frames:
+        time.sleep(0.001)
+    each = np.diff([float(row["seconds"]) for row in rows(whole)]).mean()
+    time.sleep(pause * each)
+    process.kill()
+    process.wait()
+    return product(made(home, film, options, name, *KILLED)) == product(whole)
+
+
+def product(run: Path) -> dict[str, bytes]:
+    """Return the bytes of a run's frames and its film, by name."""
+    paths = [*run.glob("frames/*"), run / "film.mp4", run / "frames.png"]
+    return {path.name: path.read_bytes() for path in paths}
+
+
 def made(home: Path, film: Path, options: Namespace, name: str, *more: str) -> Path:
     """Return the folder of a finished run, which is made, or continued, if need be."""
-    name = f"{name}-{options.size}-{film.stem}"
-    found = sorted(home.glob(f"0*-{name}"))
+    full = f"{name}-{options.size}-{film.stem}"
+    found = sorted(home.glob(f"0*-{full}"))
     if found and (found[-1] / "record.json").exists():
         return found[-1]
-    command = [sys.executable, str(PROJECT / "style_transfer.py"), "-q"]
+    call = command(home, film, options, name, *more)
     if found:
-        command += ["--resume", str(found[-1])]
-    else:
-        command += ["--config", str(PROJECT / "config.yaml")]
-        places = (f"output.folder={home}", f"output.name={name}", f"video.input={film}")
-        weights = f"network.weights={options.weights.resolve()}"
-        for setting in (*SETTINGS, f"image.size={options.size}", weights, *places, *more):
-            command += ["--set", setting]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return sorted(home.glob(f"0*-{name}"))[-1]
+        call = [*call[:3], "--resume", str(found[-1])]
+    subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+    return sorted(home.glob(f"0*-{full}"))[-1]
+
+
+def command(home: Path, film: Path, options: Namespace, name: str, *more: str) -> list[str]:
+    """Return the command that makes a run."""
+    settings = (
+        *SETTINGS,
+        f"image.size={options.size}",
+        f"network.weights={options.weights.resolve()}",
+        f"output.folder={home}",
+        f"output.name={name}-{options.size}-{film.stem}",
+        f"video.input={film}",
+        *more,
+    )
+    begin = [sys.executable, str(PROJECT / "style_transfer.py"), "-q"]
+    begin += ["--config", str(PROJECT / "config.yaml")]
+    return begin + [part for setting in settings for part in ("--set", setting)]
 
 
 class Inputs:

@@ -107,7 +107,8 @@ def write_film(path: Path, pictures: list[np.ndarray], sound: bool = True) -> No
 
     with av.open(str(path), "w") as film:
         video = film.add_stream("libx264", rate=RATE, options={"crf": "4"})
-        video.width, video.height, video.pix_fmt = SIZE[1], SIZE[0], "yuv444p"
+        video.height, video.width = pictures[0].shape[:2]
+        video.pix_fmt = "yuv444p"
         audio = film.add_stream("aac", rate=SAMPLING, layout="mono") if sound else None
         for pixels in pictures:
             film.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

@@ -49,5 +49,5 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
         for statistic in spec.statistics:
             weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
             weights[spec.style_term(name, statistic)] = weight
-    temporal = config.video.temporal.weight
-    return weights | {"total_variation": config.total_variation.weight, "temporal": temporal}
+    temporal = {"temporal": config.video.temporal.weight} if spec.temporal else {}
+    return weights | {"total_variation": config.total_variation.weight} | temporal

@@ -157,7 +157,7 @@ class _FilmRun:
         seconds = before + time.perf_counter() - self._begun
         self._begun = time.perf_counter()
         scale, losses = lowest(made.losses)
-        self.history.append(number, seconds, losses, scale)
+        self.history.append(number + 1, seconds, losses, scale)
         self.store.save(number, compared, made.image, self.shot[0], self.history)
         write_atomically(self.store.folder / "losses.csv", self.history.to_csv())
         self.recent.append((self._compared(content), compared))

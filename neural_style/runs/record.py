@@ -172,7 +172,7 @@ def run_record(
     lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
     elapsed = history.seconds[last[-1]] - history.seconds[last[0]]
     start = dict(zip(history.columns, map(finite, history.rows[0]), strict=True))
-    total = finite(history.rows[lowest][-1])
+    total, counted = finite(history.rows[lowest][-1]), history.counted
     return {
         "name": config.output.name,
         **({"extends": job.provenance.extends} if job.provenance.extends else {}),
@@ -193,17 +193,17 @@ def run_record(
         },
         "image": config.output.image,
         "ending": {
-            "iterations": history.iterations[-1],
+            f"{counted}s": history.iterations[-1],
             "reason": result.standstill or _ENDINGS[result.stopped],
         },
         "losses": {
             "start": start,
-            "lowest": {"iteration": history.iterations[lowest], "total": total},
+            "lowest": {counted: history.iterations[lowest], "total": total},
             "saved": {name: finite(value) for name, value in scores.losses.items()},
         },
         "metrics": dict(scores.metrics),
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
-        "seconds_per_iteration": round(elapsed / max(len(last) - 1, 1), 4),
+        f"seconds_per_{counted}": round(elapsed / max(len(last) - 1, 1), 4),
         "peak_memory_bytes": peak_memory_bytes(),
         "environment": environment(),
     }

@@ -25,8 +25,8 @@ class LossHistory:
         iterations: For each row, the number of the iterate, counted through all scales.
         seconds: For each row, seconds since the run began.
         rows: For each row, the values of the terms in the order of `columns`.
-        counted: What the numbers of `iterations` count: `iteration`, or `frame` for a film, of
-            each frame of which there is the row of its result.
+        counted: What the numbers of `iterations` count: `iteration`, or `frame` for a film, which
+            has a row for the result of each frame, from 1.
     """
 
     columns: Sequence[str]

@@ -51,6 +51,18 @@ def pictures(rng: np.random.Generator) -> Pictures:
     return Pictures(colours(24, 30, 40, 200), styles, colours(10, 10, 0, 255), alphas=Alphas(alpha))
 
 
+@pytest.mark.parametrize("preserve", ["match", "luminance_only"])
+def test_the_styles_of_a_film_get_the_colours_of_the_first_frame(pictures, preserve):
+    first, later = pictures, replace(pictures, content=255 - pictures.content)
+    followed = recolor(control(preserve=preserve), replace(later, palette=first.content))
+    expected = recolor(control(preserve=preserve), first)
+    alone = recolor(control(preserve=preserve), later)
+    for found, still, other in zip(followed.styles, expected.styles, alone.styles, strict=True):
+        assert_array_equal(found, still)
+        assert np.abs(found - other).max() > 1
+    assert_array_equal(followed.content, alone.content)
+
+
 TEXTURE = {"content": {"weight": 0}, "init": {"from": "noise"}}
 
 

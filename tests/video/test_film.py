@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -101,7 +103,8 @@ def test_a_film_of_fewer_frames_has_as_much_less_sound(film, tmp_path):
     assert 0 < len(kept) < len(whole)
 
 
-def test_uneven_times_are_kept(tmp_path):
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_uneven_times_are_kept(tmp_path, ending):
     picture = np.full((16, 16, 3), 90, np.uint8)
     times = [0, 40, 100, 120, 300]
     with av.open(str(tmp_path / "uneven.mkv"), "w") as container:
@@ -115,10 +118,36 @@ def test_uneven_times_are_kept(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     source = open_source(tmp_path / "uneven.mkv", Selection())
-    write_film(tmp_path / "made.mp4", source.frames(), 5, source)
-    again = open_source(tmp_path / "made.mp4", Selection())
+    write_film(tmp_path / f"made.{ending}", source.frames(), 5, source)
+    again = open_source(tmp_path / f"made.{ending}", Selection())
     found = [float(each.begin * again.time_base) for each in again.timing]
     assert found == pytest.approx([each / 1000 for each in times], abs=1e-3)
+
+
+def test_frames_are_taken_one_by_one_and_none_is_kept(film, tmp_path):
+    source = open_source(film, Selection())
+    for ending in ("mp4", "gif"):
+        held: list[weakref.ref[Any]] = []
+
+        def frames(held: list[Any] = held) -> Iterator[np.ndarray]:
+            for number, _ in enumerate(source.timing):
+                assert sum(each() is not None for each in held) <= 2
+                frame = np.full((16, 16, 3), number, np.float32)
+                held.append(weakref.ref(frame))
+                yield frame
+
+        write_film(tmp_path / f"made.{ending}", frames(), 6, source)
+        assert len(held) == 6
+
+
+def test_a_gif_has_the_colours_of_each_frame(film, tmp_path, caplog):
+    source = open_source(film, Selection())
+    write_film(tmp_path / "made.gif", source.frames(), 6, source)
+    again = open_source(tmp_path / "made.gif", Selection())
+    for found, made in zip(again.frames(), source.frames(), strict=True):
+        assert np.abs(found - made).mean() < 4
+    assert again.seconds == pytest.approx(source.seconds, abs=0.01)
+    assert ".gif cannot hold the sound of" in caplog.text
 
 
 def test_a_turned_film_is_read_upright_and_its_pixels_keep_their_shape(rng, tmp_path):
