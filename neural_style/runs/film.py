@@ -43,8 +43,8 @@ Paint = Callable[[Job, Pictures, Watch, Checkpoint | None], Result]
 """Makes the pastiche of a job on its open graph."""
 
 LEAST_ITERATIONS = 6  # of a frame, before its loss can stand still
-PATIENCE = 3  # iterations within which the loss must fall
-STANDS_STILL = 2e-3  # relative fall of the loss below which a frame is done
+PATIENCE = 3  # iterations within which the loss must change
+STANDS_STILL = 2e-3  # relative change of the loss below which a frame is done
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_SIDE = 12, 4, 320  # of the contact sheet; pixels
 
 
@@ -143,7 +143,7 @@ class _FilmRun:
         if expected is None:
             self.shot = number, content
         else:
-            job, start = following(job), expected.images[0]
+            job, start = following(job), expected.start
         pictures = replace(
             self.pictures, content=content, start=start, palette=self.shot[1], expected=expected
         )
@@ -240,15 +240,17 @@ def lowest(history: LossHistory) -> tuple[str, tuple[float, ...]]:
 
 
 def stands_still(totals: Sequence[float]) -> bool:
-    """Return whether the lowest loss has not fallen for a few iterations, after the least number.
+    """Return whether the loss has hardly changed for a few iterations, after the least number.
+
+    While it rises, as in Adam's first steps from a good start, it does not stand still.
 
     Args:
         totals: The total losses of the iterates so far.
     """
     if len(totals) < LEAST_ITERATIONS:
         return False
-    before, now = min(totals[:-PATIENCE]), min(totals)
-    return before - now <= STANDS_STILL * before
+    recent = totals[-PATIENCE - 1 :]
+    return bool(np.ptp(recent) <= STANDS_STILL * np.min(recent))
 
 
 def write_sheet(path: Path, pictures: Sequence[Path]) -> None:

@@ -40,10 +40,13 @@ class Expected:
     Attributes:
         images: The result of each earlier frame, carried to this one, RGB, 0..255, [J, H, W, 3].
         weights: How far each counts, [J, H, W], 0..1.
+        start: What the frame starts from, [H, W, 3]: the carried results where they count, and
+            the content where no earlier frame shows the same, so that nothing is smeared over it.
     """
 
     images: np.ndarray
     weights: np.ndarray
+    start: np.ndarray
 
 
 def expect(content: np.ndarray, earlier: Sequence[Earlier]) -> Expected | None:
@@ -57,10 +60,12 @@ def expect(content: np.ndarray, earlier: Sequence[Earlier]) -> Expected | None:
     carried = [_carry(content, each) for each in earlier]
     if not carried or _is_cut(content, *carried[0][1:]):
         return None
-    weights: list[np.ndarray] = []
-    for _, seen, _ in carried:
-        weights.append(np.maximum(seen - sum(seen for _, seen, _ in carried[: len(weights)]), 0))
-    return Expected(np.stack([image for image, _, _ in carried]), np.stack(weights))
+    images = np.stack([image for image, _, _ in carried])
+    seen = np.stack([seen for _, seen, _ in carried])
+    weights = np.maximum(seen - (np.cumsum(seen, axis=0) - seen), 0)
+    shares = weights[..., np.newaxis]
+    start = (shares * images).sum(axis=0) + (1 - shares.sum(axis=0)) * content
+    return Expected(images, weights, start)
 
 
 def _carry(content: np.ndarray, earlier: Earlier) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,8 +74,8 @@ def _carry(content: np.ndarray, earlier: Earlier) -> tuple[np.ndarray, np.ndarra
         image = np.clip(earlier.result + (content - earlier.content), 0, 255)
         return image, np.ones(content.shape[:2], np.float32), earlier.content
     back = earlier.flows.back
-    image, before = warp(earlier.result, back), warp(earlier.content, back)
-    return image, visibility(earlier.flows), before
+    image = np.clip(warp(earlier.result, back, sharp=True), 0, 255)
+    return image, visibility(earlier.flows), warp(earlier.content, back)
 
 
 def _is_cut(content: np.ndarray, seen: np.ndarray, before: np.ndarray) -> bool:

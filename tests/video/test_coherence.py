@@ -30,8 +30,24 @@ def test_a_frame_further_back_counts_where_no_nearer_one_does(frames):
     seen = [visibility(each.flows) for each in earlier]
     found = expect(frames[3], earlier)
     for j in range(3):
-        np.testing.assert_allclose(found.weights[j], np.maximum(seen[j] - sum(seen[:j]), 0))
+        expected = np.maximum(seen[j] - sum(seen[:j]), 0)
+        np.testing.assert_allclose(found.weights[j], expected, atol=1e-6)
     assert found.weights[1].any()
+
+
+def test_a_frame_starts_from_what_counts_and_elsewhere_from_the_content(frames):
+    painted = [255 - each for each in frames]
+    earlier = [Earlier(frames[3 - gap], painted[3 - gap], known(3, 3 - gap)) for gap in (1, 2)]
+    found = expect(frames[3], earlier)
+    for y, x in zip(*np.nonzero(found.weights[1] > 0.1), strict=True):
+        first, second = found.weights[:, y, x]
+        expected = first * found.images[0, y, x] + second * found.images[1, y, x]
+        expected += (1 - first - second) * frames[3][y, x]
+        np.testing.assert_allclose(found.start[y, x], expected, atol=1e-3)
+    found = expect(frames[3], earlier[:1])
+    unseen = found.weights[0] < 0.05
+    assert unseen.any()
+    np.testing.assert_allclose(found.start[unseen], frames[3][unseen], atol=0.05 * 255)
 
 
 def test_without_flow_the_change_of_the_film_is_added(frames):

@@ -27,6 +27,17 @@ def test_warp_by_whole_pixels_moves_an_image(rng):
     np.testing.assert_array_equal(flow.warp(image, way)[1:, :-2], image[:-1, 2:])
 
 
+def test_many_sharp_warps_keep_the_contrast_that_bilinear_ones_take(rng):
+    image = np.float32(gaussian_filter(rng.uniform(0, 255, (40, 40)), 1))
+    step = np.full((40, 40, 2), 0.5, np.float32)
+    moved = {False: image, True: image}
+    for _ in range(4):
+        moved = {sharp: flow.warp(each, step, sharp) for sharp, each in moved.items()}
+    expected = image[12:-8, 12:-8]  # two pixels further
+    error = {s: np.abs(each[10:-10, 10:-10] - expected).mean() for s, each in moved.items()}
+    assert error[True] < 0.6 * error[False]
+
+
 def test_flow_of_a_film_is_near_its_known_motion():
     first, second = (np.float32(each) for each in moving_film.frames(2))
     found = flow.dis_flow(second, first).back
