@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neural_style.video.flow import FlowPair, visibility, warp
+from neural_style.images import gaussian_blur
+from neural_style.video.flow import SOFT, FlowPair, visibility, warp
 
 CUT_SEEN = 0.2  # share of a frame that must be seen in the one before, else there is a cut
+ALIKE = 20.0  # mean change of pixel values along the flow, above which a pixel shows something else
 CUT_CHANGE = 40.0  # mean change of pixel values along the flow, above which there is a cut
 
 
@@ -40,8 +42,8 @@ class Expected:
     Attributes:
         images: The result of each earlier frame, carried to this one, RGB, 0..255, [J, H, W, 3].
         weights: How far each counts, [J, H, W], 0..1.
-        start: What the frame starts from, [H, W, 3]: the carried results where they count, and
-            the content where no earlier frame shows the same, so that nothing is smeared over it.
+        start: What the frame starts from, [H, W, 3]: the carried results, and the content where
+            these would smear something else over it.
     """
 
     images: np.ndarray
@@ -64,8 +66,22 @@ def expect(content: np.ndarray, earlier: Sequence[Earlier]) -> Expected | None:
     seen = np.stack([seen for _, seen, _ in carried])
     weights = np.maximum(seen - (np.cumsum(seen, axis=0) - seen), 0)
     shares = weights[..., np.newaxis]
-    start = (shares * images).sum(axis=0) + (1 - shares.sum(axis=0)) * content
+    rest = _where_alike(content, carried[0][2])
+    nearest = rest * images[0] + (1 - rest) * content
+    start = (shares * images).sum(axis=0) + (1 - shares.sum(axis=0)) * nearest
     return Expected(images, weights, start)
+
+
+def _where_alike(content: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return 1 where the input of an earlier frame, carried to this one, looks like it, else 0.
+
+    Weights are 0 in broad bands along the boundaries of motion, most of which both frames show.
+
+    Returns:
+        [H, W, 1], softened.
+    """
+    change = gaussian_blur(np.abs(content - before).mean(axis=2), SOFT)
+    return gaussian_blur((change < ALIKE).astype(np.float32), SOFT)[..., np.newaxis]
 
 
 def _carry(content: np.ndarray, earlier: Earlier) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
