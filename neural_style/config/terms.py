@@ -269,7 +269,7 @@ class Video(Section):
     (frames), or not at all (none). A path with {from} and {to} in its name reads .flo files."""
     iterations: values.Count = 12
     """Most iterations of a frame after the first; fewer if the loss stands still."""
-    learning_rate: values.Positive = 4.0
+    learning_rate: values.Positive = 2.0
     """Adam's size of the first steps of a frame after the first, in pixel values."""
     output: values.FilmName = "film.mp4"
     """File name of the resulting film, whose ending decides the format; frames writes none."""

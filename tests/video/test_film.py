@@ -154,6 +154,8 @@ def test_a_turned_film_is_read_upright_and_its_pixels_keep_their_shape(rng, tmp_
     picture = rng.uniform(0, 255, (16, 32, 3)).astype(np.uint8)
 
     def turn(stream: Any) -> None:
+        if not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV cannot write a turned film")
         stream.set_display_rotation(-90)
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
 
