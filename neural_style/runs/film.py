@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -257,10 +258,11 @@ def write_sheet(path: Path, pictures: Sequence[Path]) -> None:
     """Write a contact sheet of equally spaced pictures, in rows from left to right."""
     count = min(SHEET_FRAMES, len(pictures))
     chosen = [pictures[round(i * (len(pictures) - 1) / max(count - 1, 1))] for i in range(count)]
-    tiles = [images.read_image(each, printable(each), images.LARGEST).rgb for each in chosen]
-    longest = min(SHEET_SIDE, max(tiles[0].shape[:2]))
-    size = images.fit_size((tiles[0].shape[0], tiles[0].shape[1]), longest)
-    tiles = [images.resize(each, size) for each in tiles]
+    frames = (images.read_image(each, printable(each), images.LARGEST).rgb for each in chosen)
+    first = next(frames)
+    size = (first.shape[0], first.shape[1])
+    size = images.fit_size(size, min(SHEET_SIDE, max(size)))
+    tiles = [images.resize(each, size) for each in chain([first], frames)]
     columns = min(SHEET_COLUMNS, count)
     blank = np.full((*size, 3), 255, np.float32)
     tiles += [blank] * (-count % columns)

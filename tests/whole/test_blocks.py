@@ -22,6 +22,7 @@ from pages import DOCS, README, Block
 from references import ROOT
 
 import style_transfer
+from examples import moving_film
 from neural_style.config import load_config
 
 SMALL = ("image.size=48", "optimizer.iterations=2", "runtime.precision=float32")
@@ -108,6 +109,8 @@ class Project:
             path = folder / name if "." in name else folder / name / "one.png"
             path.parent.mkdir(exist_ok=True)
             cv2.imwrite(str(path), cv2.resize(cv2.imread(str(source)), (96, 64)))
+        frames = [frame[14:62, 100:172] for frame in moving_film.frames(2)]
+        moving_film.write_film(folder / "holiday.mp4", frames)
         regions = np.zeros((64, 96, 3), np.uint8)
         regions[:, 48:] = (40, 40, 220)  # '#dc2828', and black
         cv2.imwrite(str(folder / "regions.png"), regions)
