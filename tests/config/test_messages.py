@@ -17,7 +17,7 @@ content: {seed: 1} => content.seed (line 1): unknown key; did you mean 'init.see
 image: {x: 5} => image.x (line 1): unknown key; the keys here are aspect, size, scales, ...
 init: {source: noise} => init.source (line 1): unknown key; the keys here are from, noise...
 "a\nb\e[31m": 5 => a\nb\x1b[31m (line 1): unknown key; the keys here are content, style,
-    total_variation, init, network, image, color, optimizer, runtime, output, sweep
+    total_variation, init, network, image, color, optimizer, runtime, output, video, sweep
 init: // seed: 5 // seed: 6 => init.seed (line 3): repeated key, first written at line 2; keep one
 init: {} //image: {} //init: {} => init (line 3): repeated key, first written at line 1; keep one
 ? [a] //: 5 => ? (line 1): found a list or a mapping as a key, expected text
