@@ -165,6 +165,8 @@ class Optimizer(Section):
     """Decay of the average of Adam's iterates, saved as a second image; 0 saves none."""
     history: values.History = 8
     """Number of pairs of vectors in the memory of L-BFGS."""
+    first_step: values.Positive = 100.0
+    """Largest change of a pixel value in the first step of L-BFGS."""
     precondition: values.Switch = True
     """Let L-BFGS take longer steps in broad changes of the image than in fine ones."""
     max_recoveries: values.Interval = 5

@@ -242,7 +242,7 @@ class ColorControl(Section):
 class Temporal(Section):
     """How firmly each frame of a film keeps to the ones before it."""
 
-    weight: values.Weight = 1000.0
+    weight: values.Weight = 20000.0
     """Weight of the temporal term in the total loss; 0 omits it."""
     long_term: values.Distances = (1,)
     """How many frames back the frames lie that count, the nearest first. Those further back count
@@ -270,7 +270,7 @@ class Video(Section):
     iterations: values.Count = 12
     """Most iterations of a frame after the first; fewer if the loss stands still."""
     learning_rate: values.Positive = 2.0
-    """Adam's size of the first steps of a frame after the first, in pixel values."""
+    """Size of the first steps of a frame after the first, in pixel values."""
     output: values.FilmName = "film.mp4"
     """File name of the resulting film, whose ending decides the format; frames writes none."""
     preview: values.Switch = False

@@ -23,8 +23,7 @@ from neural_style.optimizers.unit import choose_unit
 from neural_style.optimizers.vectors import CHUNK, blocks
 from neural_style.system.tensorflow_v1 import tf
 
-FIRST_STEP = 100.0  # largest change of a pixel value in the first step along the plain gradient
-GROWTH = 3.0  # factor of that after a step without a usable pair
+GROWTH = 3.0  # factor of the first step after one without a usable pair
 ARMIJO = 1e-4  # least share of the predicted decrease (Nocedal and Wright, eq. 3.4)
 CURVATURE = 1e-8  # least cosine of the angle between the two vectors of a pair
 BACKTRACKS = 12
@@ -40,21 +39,25 @@ class LBFGS:
         self, session: tf.Session, options: Options, total: int, tiled: Evaluation | None = None
     ) -> LBFGSRun:
         """Return a new run; see `Optimizer.run`."""
-        del options, total
-        return LBFGSRun(session, self.graph, tiled)
+        del total
+        return LBFGSRun(session, self.graph, options.first_step, tiled)
 
 
 class LBFGSRun:
     """A run of L-BFGS at one scale; `Run` describes the methods."""
 
     def __init__(
-        self, session: tf.Session, handles: LBFGSGraph, evaluation: Evaluation | None = None
+        self,
+        session: tf.Session,
+        handles: LBFGSGraph,
+        first_step: float,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self._session, self._handles, self._evaluation = session, handles, evaluation
         self._pairs: list[int] = []  # slots in use, the oldest first
         self._least = np.zeros(len(handles.steps))  # lower bound of s.y over the free variables
         self._scale = 1.0  # s.y / y.Py of the newest pair
-        self._reach = FIRST_STEP  # largest change of a value in a step along the plain gradient
+        self._reach = first_step  # largest change of a value in a step along the plain gradient
         self._stuck = False  # whether not even the plain gradient leads to a lower loss
         self._unit = 1.0  # of the gradient
         self._losses: dict[str, float] = {}

@@ -44,7 +44,8 @@ def following(job: Job) -> Job:
     video = job.config.video
     changes = {"init.from": Path("earlier"), "init.noise": 0.0, "init.blur": 0.0}
     changes |= {"image.scales": None, "optimizer.iterations": video.iterations}
-    return job.having({**changes, "optimizer.learning_rate": video.learning_rate})
+    changes |= dict.fromkeys(("optimizer.learning_rate", "optimizer.first_step"), video.learning_rate)
+    return job.having(changes)
 
 
 def iterations_of(job: Job) -> tuple[int, Callable[[int], float]]:
