@@ -52,7 +52,6 @@ def config(tmp_path_factory, small_mat) -> Path:
         f"network: {{weights: {small_mat}}}\n"
         "image: {size: 54, scales: null}\n"
         "optimizer: {iterations: 3}\n"
-        "runtime: {threads: 1}\n"
     )
     return path
 
