@@ -41,10 +41,10 @@ def frame_numbers(job: Job) -> tuple[int, ...]:
 
 def following(job: Job) -> Job:
     """Return the job of a frame after the first: at the last scale, from a given start."""
-    video = job.config.video
+    video, rate = job.config.video, job.config.video.learning_rate
     changes = {"init.from": Path("earlier"), "init.noise": 0.0, "init.blur": 0.0}
     changes |= {"image.scales": None, "optimizer.iterations": video.iterations}
-    changes |= dict.fromkeys(("optimizer.learning_rate", "optimizer.first_step"), video.learning_rate)
+    changes |= {"optimizer.learning_rate": rate, "optimizer.first_step": rate}
     return job.having(changes)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neural_style.images import gaussian_blur
+from neural_style.images.color import match_colors
 from neural_style.video.flow import SOFT, FlowPair, visibility, warp
 
 CUT_SEEN = 0.2  # share of a frame that must be seen in the one before, else there is a cut
@@ -42,8 +43,8 @@ class Expected:
     Attributes:
         images: The result of each earlier frame, carried to this one, RGB, 0..255, [J, H, W, 3].
         weights: How far each counts, [J, H, W], 0..1.
-        start: What the frame starts from, [H, W, 3]: the carried results, and the content where
-            these would smear something else over it.
+        start: What the frame starts from, [H, W, 3]: the carried results, and where these would
+            smear something else over it, the content in the colours of the nearest result.
     """
 
     images: np.ndarray
@@ -67,7 +68,8 @@ def expect(content: np.ndarray, earlier: Sequence[Earlier]) -> Expected | None:
     weights = np.maximum(seen - (np.cumsum(seen, axis=0) - seen), 0)
     shares = weights[..., np.newaxis]
     rest = _where_alike(content, carried[0][2])
-    nearest = rest * images[0] + (1 - rest) * content
+    recoloured = np.clip(match_colors(content, earlier[0].result, "transport"), 0, 255)
+    nearest = rest * images[0] + (1 - rest) * recoloured
     start = (shares * images).sum(axis=0) + (1 - shares.sum(axis=0)) * nearest
     return Expected(images, weights, start)
 

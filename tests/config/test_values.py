@@ -101,6 +101,7 @@ optimizer.beta2 | a number of at least 0 and below 1 | 1
 optimizer.decay_rate | a number above 0 and up to 1 | 2
 optimizer.decay_steps | a whole number of at least 1 | 0
 optimizer.history | a whole number from 1 to 1000 | 0 | 1001
+optimizer.first_step | a number above 0 | 0
 optimizer.box | true or false | off => 'off'
 runtime.threads | a whole number from 1 to 1024, or null | 0
 runtime.tile | auto, none, or a whole number of pixels from 64 to 65535 | 63 | 'small'

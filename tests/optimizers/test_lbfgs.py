@@ -86,8 +86,8 @@ def minimise(made: Minimiser, start: np.ndarray, steps: int) -> np.ndarray:
     return run.best_image()
 
 
-def begin(made: Minimiser, start: np.ndarray) -> LBFGSRun:
-    run = made[1].run(made[0], OPTIONS, 1)
+def begin(made: Minimiser, start: np.ndarray, first_step: float = 100) -> LBFGSRun:
+    run = made[1].run(made[0], OPTIONS.model_copy(update={"first_step": first_step}), 1)
     run.start(start)
     return run
 
@@ -287,13 +287,14 @@ def test_a_loss_that_turns_infinite_is_stepped_back_from():
     np.testing.assert_allclose(found, 1, atol=1e-6)
 
 
-def test_steps_along_which_nothing_bends_are_three_times_as_long_next_time():
+@pytest.mark.parametrize("first", [100, 2])
+def test_the_first_step_is_as_long_as_set_and_those_along_which_nothing_bends_grow_by_three(first):
     with minimiser(tf.reduce_sum, history=2) as made:
-        run, reached = begin(made, np.zeros((1, 1, 1, 3))), []
+        run, reached = begin(made, np.zeros((1, 1, 1, 3)), first), []
         for i in range(3):
             run.step(i)
             reached.append(run.best_image().ravel())
-    np.testing.assert_allclose(reached, np.outer([-100, -400, -1300], np.ones(3)))
+    np.testing.assert_allclose(reached, first * np.outer([-1, -4, -13], np.ones(3)))
 
 
 def test_losses_that_are_nan_everywhere_are_returned_and_recovered_from(valley, monkeypatch):
