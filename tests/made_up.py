@@ -28,7 +28,7 @@ class MadeUp:
     def __init__(self, job: Job, *_: Any) -> None:
         self.columns, self.mean, self.layers = job.columns, job.weights.mean, ()
         self.session = self.optimizer = self
-        self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"))
+        self.objective = SimpleNamespace(image=SimpleNamespace(variable="image"), draw=None)
         self.target: Any = None
         self.values: dict[str, np.ndarray] = {}
 

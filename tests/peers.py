@@ -31,12 +31,16 @@ class Scene:
     Attributes:
         image: The image made, [H, W, 3], RGB, 0..255.
         made, kept, painted: Features of the image made, of the content and of the style image.
+        photo: The content image, [H, W, 3], RGB, 0..255.
+        directions: The random directions of the layers, [directions, C].
     """
 
     image: np.ndarray
     made: Maps
     kept: Maps
     painted: Maps
+    photo: np.ndarray
+    directions: Maps
 
 
 Part = Callable[[Scene], Terms]
@@ -55,15 +59,18 @@ def of_content(error: Callable[[np.ndarray], float]) -> Callable[..., Part]:
 def of_style(
     error: Callable[[np.ndarray, np.ndarray], float],
 ) -> Callable[..., Part]:
-    """Make an error of F and S a part of layers with one weight, or with one for each."""
+    """Make an error of F and S a part of layers with one weight, or with one for each.
 
-    def make(weight: object, layers: Sequence[str] = FIRST) -> Part:
+    Where it is one of several statistics, its terms end with its name.
+    """
+
+    def make(weight: object, layers: Sequence[str] = FIRST, name: str = "") -> Part:
         weights = dict(zip(layers, np.broadcast_to(weight, len(layers)), strict=True))
 
         def part(scene: Scene) -> Terms:
             pairs = {n: (scene.made[n], scene.painted[n]) for n in layers}
             flat = {n: [m.reshape(-1, m.shape[2]) for m in pair] for n, pair in pairs.items()}
-            return {f"style/{n}": weights[n] * error(*flat[n]) for n in layers}
+            return {f"style/{n}{name}": weights[n] * error(*flat[n]) for n in layers}
 
         return part
 
@@ -96,6 +103,40 @@ by_channels = of_style(
 # (R / C M - R_s / C M_s)^2: A is its mean, then its sum.
 per_value = of_style(lambda f, s: np.mean((f.T @ f / f.size - s.T @ s / s.size) ** 2))
 summed = of_style(lambda f, s: np.sum((f.T @ f / f.size - s.T @ s / s.size) ** 2))
+
+
+# mean (mu - mu_s)^2 + mean (sigma - sigma_s)^2, over channels.
+moments = of_style(lambda f, s: np.mean((f.mean(0) - s.mean(0)) ** 2 + (f.std(0) - s.std(0)) ** 2))
+
+
+def sliced(weights: Mapping[str, float]) -> Part:
+    """mean over directions u and positions of (sorted F u - sorted S u)^2, of as many positions."""
+
+    def loss(f: np.ndarray, s: np.ndarray, directions: np.ndarray) -> float:
+        f, s = (np.sort(each.reshape(-1, each.shape[2]) @ directions.T, axis=0) for each in (f, s))
+        return np.mean((f - s) ** 2)
+
+    def part(scene: Scene) -> Terms:
+        maps = (scene.made, scene.painted, scene.directions)
+        return {f"style/{n}": w * loss(*(each[n] for each in maps)) for n, w in weights.items()}
+
+    return part
+
+
+def edges(weight: float, side: int, white: float = 255) -> Part:
+    """weight * mean (D x - D c)^2; D is 4 v - its neighbours, v the sum of a square's channels."""
+
+    def laplacian(x: np.ndarray) -> np.ndarray:
+        h, w = x.shape[0] // side, x.shape[1] // side
+        v = x[: h * side, : w * side].reshape(h, side, w, side, 3).mean((1, 3)).sum(-1)
+        around = v[2:, 1:-1] + v[:-2, 1:-1] + v[1:-1, 2:] + v[1:-1, :-2]
+        return 4 * v[1:-1, 1:-1] - around
+
+    def part(scene: Scene) -> Terms:
+        gap = laplacian(scene.image * white / 255) - laplacian(scene.photo * white / 255)
+        return {"content/laplacian": weight * np.mean(gap**2)}
+
+    return part
 
 
 @of_style
@@ -154,13 +195,21 @@ class Peer:
     def objective(self, scene: Scene) -> Terms:
         """The weighted terms of the loss, of features that are smaller by the unit."""
         maps = (scene.made, scene.kept, scene.painted)
-        seen = Scene(scene.image, *({n: f / self.unit for n, f in each.items()} for each in maps))
+        maps = ({n: f / self.unit for n, f in each.items()} for each in maps)
+        seen = Scene(scene.image, *maps, scene.photo, scene.directions)
         return {name: value for part in self.parts for name, value in part(seen).items()}
 
 
 CROWSON = np.array([256, 64, 16, 4, 1]) / 341
 D2L = [*FIRST[:4], "conv5_1"]
 NOT_RELU = ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
+HEITZ = {  # the inverse squares of the mean activations of VGG-19 by blocks
+    f"relu{block}_{i}": 1e-6 * weight
+    for block, weights in enumerate(
+        [[1310, 61.3], [63, 49], [91.7, 74.5, 16.9, 6.83], [16.4, 34.9, 157, 2510]], 1
+    )
+    for i, weight in enumerate(weights, 1)
+}
 MEAN, AVERAGE = mean("relu4_2", 5), {"pooling": "average"}
 DROP = {"pooling_remainder": "drop"}  # as in PyTorch and Keras
 
@@ -189,6 +238,20 @@ PEERS: Mapping[str, Peer] = {
         *(mean("relu4_4", 1), per_value(1e4, D2L), mean_absolute(10 / 2, white=1 / DEVIATION)),
         **{"unit": TORCHVISION} | DROP,
     ),
+    "lapstyle": Peer(
+        mean("relu4_2", 20),
+        edges(100, 2**2, 256),
+        per_value(100),
+        on_the_grid(1e-3 / 2, 256, exponent=1),
+        white=256,
+    ),
+    "spst": Peer(
+        mean("relu4_2", 1),
+        by_channels(1e3, name="/gram"),
+        moments(1e4, name="/mean_std"),
+        **DROP,
+    ),
+    "sliced-wasserstein": Peer(sliced(HEITZ), padding="replicate", **AVERAGE, **DROP),
     "tf1-gaussian-base": Peer(
         squares("relu2_2", 1 / 2), paper(1e3 / 3, FIRST[2:]), absolute(629), **AVERAGE
     ),

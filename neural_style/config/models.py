@@ -46,7 +46,7 @@ class Init(Section):
     blur: values.Blur = 0.0
     """Standard deviation in pixels of the Gaussian filter over the image; 0 is no filter."""
     seed: values.Seed = 0
-    """Seed of the noise, and of random filters."""
+    """Seed of the noise, of random filters, and of the directions of `sliced`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -306,17 +306,19 @@ class Config(Section):
 
     def _check_terms(self) -> None:
         content = self.content.weight * sum(self.content.layers.values())
+        content += self.content.laplacian_weight
         if not (content or self.style.weight or self.total_variation.weight):
             raise mistake(
                 "every term of the loss has weight 0, expected at least one above 0",
                 sibling="content.weight",
             )
-        if self.image.aspect and self.content.weight:
+        if self.image.aspect and (self.content.weight or self.content.laplacian_weight):
             raise mistake(
                 "found an aspect with a content weight above 0, but the content fixes the shape; "
                 "set content.weight: 0, or aspect: null",
                 sibling="image.aspect",
             )
+        self._check_statistics()
         normalized = self.content.normalize_gradients or self.style.normalize_gradients
         if normalized and self.optimizer.name == "lbfgs":
             raise mistake(
@@ -343,6 +345,28 @@ class Config(Section):
                     "have it; leave it out, or set video.input: null",
                     sibling=key,
                 )
+
+    def _check_statistics(self) -> None:
+        """Check what the statistics of the style, and regions, cannot do."""
+        if self.color.match_result and self.style.guided:
+            raise mistake(
+                "found true with masks, each of which has colours of its own; set match_result: "
+                "false, or leave the masks out",
+                sibling="color.match_result",
+            )
+        whole = self.style.of_one_piece
+        if whole and self.optimizer.name == "lbfgs":
+            raise mistake(
+                f"found lbfgs with {whole}, whose directions are drawn anew for each iterate, but "
+                "its line search needs one loss; set optimizer.name: adam",
+                sibling="optimizer.name",
+            )
+        if whole and isinstance(self.runtime.tile, int):
+            raise mistake(
+                f"found {self.runtime.tile} with {whole}, which needs all positions at once; set "
+                "runtime.tile: none, or another statistic",
+                sibling="runtime.tile",
+            )
 
 
 Decided = Literal[
@@ -376,7 +400,7 @@ DECIDING: Mapping[Decided, str] = {
     # Random filters, together with the images over which they are normalised.
     "filters": "init.seed",
     # Whether scales and layers fit the images, together with the layers of weight above 0.
-    "scales": "content.image content.layers style.images style.layers style.guidance style.feather "
+    "scales": "content style.images style.layers style.guidance style.feather "
     "init.from image network.weights network.if_missing optimizer.iterations video.input "
     "video.start",
     # The graph and its session, together with the specification of the objective.

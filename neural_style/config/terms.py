@@ -35,6 +35,11 @@ class Content(Section):
     sum divided by 2 sqrt(C M) (root)."""
     normalize_gradients: values.Switch = False
     """Divide the gradient with respect to each layer's features by its L1 norm."""
+    laplacian_weight: values.Weight = 0.0
+    """Weight of the edges in the total loss: the mean squared difference of the Laplacians (Li et
+    al. 2017)."""
+    laplacian_side: values.Count = 4
+    """Side in pixels of the squares over which the image is averaged before its Laplacian."""
 
 
 class Mask(Section):
@@ -114,8 +119,11 @@ StyleImages = Annotated[
 ]
 
 
-_Statistic = Literal["gram", "mean_covariance", "wasserstein", "histogram"]
+_Statistic = Literal["gram", "mean_covariance", "wasserstein", "histogram", "mean_std", "sliced"]
 _STATISTICS = get_args(_Statistic)
+# Those that count every position alike, which masks do not.
+_OF_ALL: tuple[_Statistic, ...] = ("histogram", "sliced")
+_OF_ONE_PIECE: tuple[_Statistic, ...] = ("sliced",)
 
 
 def statistic_weights(value: object) -> object:
@@ -179,15 +187,29 @@ class Style(Section):
         """Whether any image has a mask."""
         return any(image.mask or image.from_mask for image in self.images)
 
+    def uses(self, statistic: _Statistic) -> bool:
+        """Return whether a statistic is compared."""
+        return bool(self.weight and self.statistic.get(statistic))
+
+    @property
+    def counts_all(self) -> str | None:
+        """A statistic in use that counts every position alike, so that no mask can weight it."""
+        return next(filter(self.uses, _OF_ALL), None)
+
+    @property
+    def of_one_piece(self) -> str | None:
+        """A statistic in use that needs all features at once, so that no image can be cut."""
+        return next(filter(self.uses, _OF_ONE_PIECE), None)
+
     @field_validator("statistic")
     @classmethod
     def _fits(cls, statistic: Mapping[str, float], info: ValidationInfo) -> Mapping[str, float]:
         if not any(statistic.values()):
             raise mistake("every statistic has weight 0, expected at least one above 0")
-        if statistic.get("histogram"):
-            images = info.data.get("images", ())
-            if any(image.mask or image.from_mask for image in images):
-                raise mistake("found histogram with masks, which only other statistics support")
+        counting = next((name for name in _OF_ALL if statistic.get(name)), None)
+        images = info.data.get("images", ())
+        if counting and any(image.mask or image.from_mask for image in images):
+            raise mistake(f"found {counting} with masks, which only other statistics support")
         return statistic
 
     @field_validator("weight")
@@ -237,6 +259,20 @@ class ColorControl(Section):
     """Colour space of the luminance."""
     match: OneOf[Literal["cholesky", "pca", "transport", "histogram"]] = "transport"
     """How style images are given the content's colours."""
+    match_result: values.Switch = False
+    """Give the pastiche, at the end, the content's hues in the style's palette: a and b of Oklab
+    with the style's mean and covariance (Kolkin et al. 2022)."""
+
+    @field_validator("match_result")
+    @classmethod
+    def _one_source(cls, match_result: bool, info: ValidationInfo) -> bool:
+        preserve = info.data.get("preserve", "none")
+        if match_result and preserve != "none":
+            raise mistake(
+                f"found true with color.preserve: {preserve}, of which each sets the colours; set "
+                "preserve: none, or match_result: false"
+            )
+        return match_result
 
 
 class Temporal(Section):

@@ -96,7 +96,9 @@ def is_grey(config: Config, pictures: Pictures) -> bool:
     """
     source, content, style = config.init.source, config.content, config.style
     used = [] if pictures.start is None else [pictures.start]
-    if content.weight or source == "content" or style.guided or config.color.preserve != "none":
+    kept = content.weight or content.laplacian_weight
+    coloring = config.color.preserve != "none" or config.color.match_result
+    if kept or coloring or source == "content" or style.guided:
         used.append(pictures.content)
     for i, picture in enumerate(pictures.styles):
         if style.images[i].weight * style.weight or (source == "style" and i == 0):

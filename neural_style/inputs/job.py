@@ -23,7 +23,7 @@ from neural_style.inputs.guidance import guides_of
 from neural_style.inputs.pictures import (
     Alphas,
     Pictures,
-    check_histogram,
+    check_visible,
     read_pictures,
     seen_through,
 )
@@ -203,7 +203,7 @@ class JobReader:
         )
         warn_once(*notices, said=self._notices)
         config = settled
-        check_histogram(config, pictures)
+        check_visible(config, pictures)
         job = Job(config, pictures, network.weights)
         try:
             self._check(job)

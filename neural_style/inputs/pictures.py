@@ -162,16 +162,16 @@ def _read_fine(config: Config) -> tuple[_Optional, _Optional]:
     return fine, _some(alphas)
 
 
-def check_histogram(config: Config, pictures: Pictures) -> None:
-    """Check that no style image whose histograms are compared is transparent anywhere.
+def check_visible(config: Config, pictures: Pictures) -> None:
+    """Check that no style image of which every position counts is transparent anywhere.
 
     Raises:
         InputError: One is; the message begins with its key.
     """
     seen = [i for i, alpha in enumerate(pictures.style_alphas) if alpha is not None]
-    if seen and config.style.weight and config.style.statistic.get("histogram"):
+    if seen and (statistic := config.style.counts_all):
         raise InputError(
-            f"style.images[{seen[0]}]: found transparency with style.statistic: histogram, which "
+            f"style.images[{seen[0]}]: found transparency with style.statistic: {statistic}, which "
             "counts every pixel; save it on a background, or set another statistic"
         )
 

@@ -262,6 +262,7 @@ def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
                 raise WeightsError(f"{key}.layers: {error}") from None
             if layer in layers_in_use(section):
                 sides[layer] = side
+    _check_squares(config, sizes.content)
     if not sides:
         return  # total variation alone needs no network
     least, deepest = max((side, layer) for layer, side in sides.items())
@@ -273,6 +274,16 @@ def check_layers(config: Config, sizes: Sizes, weights: VGGWeights) -> None:
                 f"{key}: {width} x {height} px at this size, expected at least {least} px a side "
                 f"for {deepest}; raise {_size_key(key)}, or leave the deepest layers out"
             )
+
+
+def _check_squares(config: Config, size: tuple[int, int]) -> None:
+    """Check that the content image, (height, width), has three squares of the Laplacian a side."""
+    least = 3 * config.content.laplacian_side
+    if config.content.laplacian_weight and min(size) < least:
+        raise InputError(
+            f"content.image: {size[1]} x {size[0]} px at this size, expected at least {least} px a "
+            "side for the Laplacian; raise image.size, or lower content.laplacian_side"
+        )
 
 
 def fit_mask(mask: np.ndarray, size: tuple[int, int], feather: float) -> np.ndarray:

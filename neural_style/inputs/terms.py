@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neural_style.config import Config, layers_in_use
-from neural_style.objective.spec import ObjectiveSpec, in_depth_order
+from neural_style.objective.spec import LAPLACIAN, ObjectiveSpec, in_depth_order
 
 
 def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
@@ -18,6 +18,7 @@ def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
         style_layers=in_depth_order(layers_in_use(style)),
         content_normalization=content.normalization,
         style_normalization=style.normalization,
+        laplacian=content.laplacian_side if content.laplacian_weight else None,
         statistics=tuple(name for name, weight in style.statistic.items() if weight),
         activation_shift=style.activation_shift,
         targets=len(style.targets),
@@ -50,4 +51,6 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
             weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
             weights[spec.style_term(name, statistic)] = weight
     temporal = {"temporal": config.video.temporal.weight} if spec.temporal else {}
+    if content.laplacian_weight:
+        weights[LAPLACIAN] = content.laplacian_weight
     return weights | {"total_variation": config.total_variation.weight} | temporal

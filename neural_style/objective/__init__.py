@@ -1,8 +1,8 @@
 """The losses of the papers and the graph of their sum; no settings, no network, no files.
 
-`spec` selects layers and formulas; `losses`, `total_variation` and `temporal` define them; `terms`
-applies them to the features, `objective` adds up the total, `gradients` differentiates it, and
-`variables` holds the image, targets and weights.
+`spec` selects layers and formulas; `losses`, `laplacian`, `total_variation` and `temporal` define
+them; `mixture` blends several styles, `terms` applies the formulas to the features, `objective`
+adds up the total, `gradients` differentiates it, and `variables` holds image, targets and weights.
 """
 
 from neural_style.objective.objective import (
@@ -11,6 +11,7 @@ from neural_style.objective.objective import (
     Objective,
     build_image,
     build_objective,
+    set_draw,
     set_guides,
     set_image,
     set_region,
@@ -26,6 +27,7 @@ __all__ = [
     "ObjectiveSpec",
     "build_image",
     "build_objective",
+    "set_draw",
     "set_guides",
     "set_image",
     "set_region",

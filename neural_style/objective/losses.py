@@ -18,6 +18,10 @@ separately, or whole histograms.
   used here.
 - Novak and Nikulin, "Improving the Neural Algorithm of Artistic Style", 2016 (arXiv:1605.04603):
   the activation shift.
+- Galerne, Raad, Lezama and Morel, "Scaling Painting Style Transfer", EGSR 2024 (arXiv:2212.13459):
+  means and standard deviations beside the Gram matrix.
+- Heitz, Vanhoey, Chambon and Belcour, "A Sliced Wasserstein Loss for Neural Texture Synthesis",
+  CVPR 2021 (arXiv:2006.07229).
 - Risser, Wilmot and Barnes, "Stable and Controllable Neural Texture Synthesis and Style Transfer
   Using Histogram Losses", 2017 (arXiv:1701.08893).
 """
@@ -27,11 +31,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 
 from neural_style.objective.gradients import recompute_gradient
-from neural_style.system.determinism import count, gram_matrix, over, sum_of, total_of, wide
+from neural_style.system.determinism import (
+    count,
+    gram_matrix,
+    over,
+    sum_of,
+    total_of,
+    wide,
+    with_even_rows,
+)
 from neural_style.system.tensorflow_v1 import tf
 
 VARIANCE = 1e-4  # added to the variance of every channel, as in crowsonkb/style-transfer-pytorch
@@ -39,6 +52,8 @@ VARIANCE = 1e-4  # added to the variance of every channel, as in crowsonkb/style
 # that variances below 1e-7 of the largest are noise.
 NOISE: Mapping[str, float] = {"float32": 3e-7, "float64": 0.0}
 SMALLEST_RATIO = 1e-14  # of an eigenvalue to the largest; smaller ones have no digit in float64
+# Share of the mean square of a channel under which a variance is the rounding of their difference.
+ROUNDING: Mapping[str, float] = {"float32": 3e-7, "float64": 1e-14}
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,7 @@ class StyleStatistics:
         matched: Replaces `ordered` in parts of an image, whose values are matched with the style's
             beforehand: the sum of (F - remap(F))^2, scalar.
         root: Of a style, its `covariance_root` if that was measured beforehand, [C, C], float64.
+        values: The features themselves, [M, C], or None. They do not add over parts either.
     """
 
     products: Any
@@ -77,6 +93,7 @@ class StyleStatistics:
     ordered: Any = None
     matched: Any = None
     root: Any = None
+    values: Any = None
 
     @property
     def channels(self) -> int:
@@ -124,6 +141,7 @@ def style_statistics(
     *,
     with_means: bool = False,
     ordered: bool = False,
+    with_values: bool = False,
     float64_sums: bool = False,
     before: tf.Tensor | None = None,
 ) -> StyleStatistics:
@@ -135,6 +153,7 @@ def style_statistics(
             al. 2017, eq. 5). None for ones.
         with_means: Whether to sum the features themselves as well.
         ordered: Whether to sort them as well, regardless of weights.
+        with_values: Whether to keep them as well, regardless of weights.
         float64_sums: Whether to sum in float64 and make the gradient of the products independent
             of the number of threads.
         before: With `float64_sums`, the products of the rows above, which these are added to. The
@@ -155,6 +174,7 @@ def style_statistics(
         positions=tf.cast(positions, kept),
         features=means,
         ordered=tf.sort(wide(flat), axis=0) if ordered else None,
+        values=wide(flat) if with_values else None,
     )
 
 
@@ -206,6 +226,14 @@ def mean_covariance_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.T
     (mean, covariance), (target_mean, target_covariance) = _moments(sums), _moments(target)
     difference = (covariance - target_covariance) / sums.channels
     return tf.reduce_mean(tf.square(mean - target_mean)) + tf.reduce_mean(tf.square(difference))
+
+
+def mean_std_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
+    """Mean over C of (mu - mu_s)^2 plus mean over C of (sigma - sigma_s)^2 (Galerne et al. 2024,
+    section 4), with the standard deviations sigma of the channels over all positions.
+    """
+    (mean, sigma), (target_mean, target_sigma) = _deviations(sums), _deviations(target)
+    return tf.reduce_mean(tf.square(mean - target_mean) + tf.square(sigma - target_sigma))
 
 
 def wasserstein_loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
@@ -262,6 +290,42 @@ def match_error(features: tf.Tensor, match: tf.Tensor) -> tf.Tensor:
     return sum_of(tf.square(flat - match))
 
 
+def sliced_loss(sums: StyleStatistics, target: StyleStatistics, directions: tf.Tensor) -> tf.Tensor:
+    """Mean over directions u and positions of (sorted F u - sorted S u)^2 (Heitz et al. 2021).
+
+    This is the mean squared 1-D Wasserstein distance of the projections. Ranks are matched as by
+    `histogram_loss`.
+
+    Args:
+        sums: With the features F of the pastiche.
+        target: With the features S of the style, of any number of positions.
+        directions: The unit vectors u, [directions, C].
+    """
+
+    def projected(values: tf.Tensor) -> tf.Tensor:
+        number = tf.shape(values)[0]
+        product = tf.matmul(with_even_rows(values), directions, transpose_b=True)
+        return tf.sort(product[:number], axis=0)
+
+    found = projected(sums.values)
+    expected = _quantiles_in_graph(projected(target.values), tf.shape(found)[0])
+    return over(total_of(tf.square(found - expected)), tf.cast(count(found), found.dtype))
+
+
+def draw_directions(draw: tf.Tensor, name: str, channels: int, number: tf.DType) -> tf.Tensor:
+    """Return as many unit vectors as there are channels, uniform on the sphere, [C, C].
+
+    Args:
+        draw: Seed and number of the draw, [2], int64; the same numbers give the same vectors.
+        name: Name of the layer, each of which has vectors of its own.
+        channels: C.
+        number: Their type.
+    """
+    seed = tf.stack([draw[0], draw[1] * 2**32 + crc32(name.encode())])
+    normal = tf.random.stateless_normal([channels, channels], seed, dtype=number)
+    return tf.stop_gradient(normal / tf.norm(normal, axis=1, keepdims=True))
+
+
 def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
     """Return interpolated quantiles along the ascending last axis, at `number` shares' middles."""
     last = ordered.shape[-1] - 1
@@ -273,6 +337,7 @@ def quantiles(ordered: np.ndarray, number: int) -> np.ndarray:
 
 
 StyleLoss: TypeAlias = "Callable[[StyleStatistics, StyleStatistics], tf.Tensor]"
+DrawnLoss: TypeAlias = "Callable[[StyleStatistics, StyleStatistics, tf.Tensor], tf.Tensor]"
 CONTENT_LOSSES: Mapping[str, Callable[[ContentStatistics], tf.Tensor]] = {
     "mean": mean_squared_error,
     "paper": half_squared_error,
@@ -289,9 +354,12 @@ DISTRIBUTION_LOSSES: Mapping[str, StyleLoss] = {
     "mean_covariance": mean_covariance_loss,
     "wasserstein": wasserstein_loss,
     "histogram": histogram_loss,
+    "mean_std": mean_std_loss,
 }
-OF_MEANS = frozenset({"mean_covariance", "wasserstein"})
+OF_MEANS = frozenset({"mean_covariance", "wasserstein", "mean_std"})
 """Those of DISTRIBUTION_LOSSES that need the sums of the features."""
+DRAWN_LOSSES: Mapping[str, DrawnLoss] = {"sliced": sliced_loss}
+"""Losses of the features themselves and of directions that are drawn for each iteration."""
 
 
 def _quantiles_in_graph(ordered: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
@@ -313,6 +381,16 @@ def _moments(sums: StyleStatistics) -> tuple[tf.Tensor, tf.Tensor]:
     """Return mu [C] and Sigma [C, C]."""
     mean = sums.features / sums.positions
     return mean, sums.products / sums.positions - mean[:, None] * mean[None, :]
+
+
+def _deviations(sums: StyleStatistics) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mu and sigma, [C] each; a variance that is only rounding is 0, and has no gradient."""
+    mean, square = sums.features / sums.positions, tf.linalg.diag_part(sums.products)
+    square /= sums.positions
+    variance = square - tf.square(mean)
+    varies = variance > ROUNDING[variance.dtype.name] * square
+    root = tf.sqrt(tf.where(varies, variance, tf.ones_like(variance)))
+    return mean, tf.where(varies, root, tf.zeros_like(root))
 
 
 def _trace_of_root(matrix: tf.Tensor) -> tf.Tensor:

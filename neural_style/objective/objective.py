@@ -20,11 +20,17 @@ from typing import Protocol
 
 import numpy as np
 
+from neural_style.objective import laplacian
 from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
-from neural_style.objective.losses import StyleStatistics, covariance_root
+from neural_style.objective.losses import DRAWN_LOSSES, StyleStatistics, covariance_root
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.temporal import TemporalTarget, build_temporal_target
-from neural_style.objective.terms import TermInputs, build_statistics, build_terms
+from neural_style.objective.terms import (
+    StyleTargets,
+    TermInputs,
+    build_statistics,
+    build_terms,
+)
 from neural_style.objective.total_variation import pad_image
 from neural_style.objective.variables import FedVariable, assign, build_fed
 from neural_style.system.tensorflow_v1 import tf
@@ -46,6 +52,14 @@ class ImageVariable(FedVariable):
 
 
 @dataclass(frozen=True)
+class Edges:
+    """The Laplacian of the image, [H', W'], and the variable that holds the content image's."""
+
+    own: tf.Tensor
+    target: FedVariable
+
+
+@dataclass(frozen=True)
 class Objective:
     """Handles of the objective's graph.
 
@@ -63,6 +77,8 @@ class Objective:
         weights: Weight of each term.
         unit: Factor of every gradient by the image, but not of the losses: a power of two, 1 unless
             the optimiser needs another one to keep products of gradients in the range of float32.
+        edges: The Laplacian of the image and of the content image; None if it is not compared.
+        draw: Seed and number of the draw of random directions, [2]; None if there are none.
         derived: Measures what depends on the sums of the style alone, the roots of their
             covariances; to be run when these change. None if nothing does.
         temporal: What earlier frames of a film make of the image; None for stills.
@@ -79,6 +95,8 @@ class Objective:
     shares: FedVariable
     weights: Mapping[str, FedVariable]
     unit: FedVariable
+    edges: Edges | None = None
+    draw: FedVariable | None = None
     derived: tf.Operation | None = None
     temporal: TemporalTarget | None = None
 
@@ -173,6 +191,8 @@ def build_objective(
     unit = build_fed("unit", [], number, value=1.0)
     temporal = build_temporal_target(number) if spec.temporal else None
     pixels = tf.identity(image.pixels, "seen/pixels")
+    rows = laplacian.whole_image(pixels)
+    edges = _build_edges(rows, spec)
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
@@ -188,10 +208,14 @@ def build_objective(
         matches=None,
         pixels=pad_image(pixels),
         temporal=temporal.rows() if temporal else None,
+        rows=rows,
+        edges=edges and edges.target.variable.value(),
     )
     sums = build_statistics(spec, inputs)
     style_targets = _build_style_targets(sums.style, number, "wasserstein" in spec.statistics)
-    unweighted = build_terms(spec, sums, read_targets(style_targets), shares.variable.value())
+    drawn = not DRAWN_LOSSES.keys().isdisjoint(spec.statistics) and style_targets
+    draw = build_fed("draw", [2], tf.int64, value=0) if drawn else None
+    unweighted = build_terms(spec, sums, read_targets(style_targets, shares, draw))
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     layers, seen_layers = [image.pixels, *features.values()], [pixels, *seen.values()]
     total = layerwise_gradient(list(terms.values()), layers, seen_layers, unit.variable.value())
@@ -207,9 +231,18 @@ def build_objective(
         shares=shares,
         weights=weights,
         unit=unit,
+        edges=edges,
+        draw=draw,
         derived=_build_derived(style_targets),
         temporal=temporal,
     )
+
+
+def _build_edges(rows: laplacian.ImageRows, spec: ObjectiveSpec) -> Edges | None:
+    if not spec.laplacian:
+        return None
+    target = build_fed("target/content/laplacian", [None, None], rows.pixels.dtype)
+    return Edges(laplacian.laplacian(rows, spec.laplacian), target)
 
 
 def set_image(session: tf.Session, objective: Objective, image: np.ndarray) -> None:
@@ -245,6 +278,12 @@ def set_temporal(
         assign(session, pairs)
 
 
+def set_draw(session: tf.Session, objective: Objective, seed: int, number: int) -> None:
+    """Set which random directions are drawn, where there are any; see `draw_directions`."""
+    if objective.draw:
+        assign(session, [(objective.draw, [seed, number])])
+
+
 def set_weights(session: tf.Session, objective: Objective, weights: Mapping[str, float]) -> None:
     """Set the weight of each term, 0 where none is given."""
     assign(session, [(each, weights.get(name, 0.0)) for name, each in objective.weights.items()])
@@ -258,9 +297,18 @@ def weight_of(weights: Mapping[str, FedVariable], prefix: str) -> tf.Tensor:
 
 def read_targets(
     style_targets: Mapping[str, Sequence[StyleStatistics]],
-) -> dict[str, tuple[StyleStatistics, ...]]:
-    """Return the values of the variables that hold the sums of the style."""
+    shares: FedVariable,
+    draw: FedVariable | None,
+) -> StyleTargets:
+    """Return the values of the variables that hold the targets of the style."""
 
+    sums = _read_sums(style_targets)
+    return StyleTargets(sums, shares.variable.value(), draw and draw.variable.value())
+
+
+def _read_sums(
+    style_targets: Mapping[str, Sequence[StyleStatistics]],
+) -> dict[str, tuple[StyleStatistics, ...]]:
     def values(target: StyleStatistics) -> StyleStatistics:
         return StyleStatistics(**{n: fed.variable.value() for n, fed in target.present().items()})
 
@@ -271,7 +319,7 @@ def _build_derived(
     style_targets: Mapping[str, Sequence[StyleStatistics]],
 ) -> tf.Operation | None:
     """Add what measures the roots of the style's covariances, if they are held."""
-    values = read_targets(style_targets)
+    values = _read_sums(style_targets)
     roots = [
         held.root.variable.assign(covariance_root(each), read_value=False)
         for name, targets in style_targets.items()
@@ -288,8 +336,8 @@ def _build_style_targets(
 
     def variables(sums: StyleStatistics, scope: str) -> StyleStatistics:
         shapes = {name: value.shape for name, value in sums.present().items()}
-        if "ordered" in shapes:
-            shapes["ordered"] = [None, sums.channels]
+        for name in shapes.keys() & {"ordered", "values"}:
+            shapes[name] = [None, sums.channels]
         made = {name: build_fed(f"{scope}/{name}", shape, number) for name, shape in shapes.items()}
         if rooted:
             made["root"] = build_fed(f"{scope}/root", [sums.channels] * 2, tf.float64)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+LAPLACIAN = "content/laplacian"  # the name of its term
+
 
 @dataclass(frozen=True)
 class ObjectiveSpec:
@@ -16,7 +18,9 @@ class ObjectiveSpec:
     Attributes:
         content_layers, style_layers: Layers of non-zero weight, by paper name, shallow to deep.
         content_normalization, style_normalization: Keys of `CONTENT_LOSSES` and `GRAM_LOSSES`.
-        statistics: Statistics compared of a style layer: `gram`, keys of `DISTRIBUTION_LOSSES`.
+        laplacian: Side in pixels of the squares whose Laplacian is compared, or None for none.
+        statistics: Statistics compared of a style layer: `gram`, keys of `DISTRIBUTION_LOSSES` and
+            `DRAWN_LOSSES`.
         activation_shift: Added to the features before the Gram matrix.
         targets: Number of style targets.
         guided: Whether positions are weighted by masks.
@@ -34,6 +38,7 @@ class ObjectiveSpec:
     style_layers: tuple[str, ...]
     content_normalization: str = "mean"
     style_normalization: str = "mean"
+    laplacian: int | None = None
     statistics: tuple[str, ...] = ("gram",)
     activation_shift: float = 0.0
     targets: int = 1
@@ -57,6 +62,7 @@ class ObjectiveSpec:
         """Names of the terms of the loss, in their order."""
         return (
             *(f"content/{name}" for name in self.content_layers),
+            *([LAPLACIAN] if self.laplacian else []),
             *(self.style_term(n, s) for n in self.style_layers for s in self.statistics),
             *(["total_variation"] if self.variation_norm else []),
             *(["temporal"] if self.temporal else []),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neural_style.objective import losses, total_variation
+from neural_style.objective import laplacian, losses, total_variation
+from neural_style.objective.laplacian import ImageRows, LaplacianStatistics
 from neural_style.objective.losses import ContentStatistics, StyleStatistics
-from neural_style.objective.spec import ObjectiveSpec
+from neural_style.objective.spec import LAPLACIAN, ObjectiveSpec
 from neural_style.objective.temporal import (
     TemporalStatistics,
     TemporalTarget,
@@ -32,6 +33,8 @@ class TermInputs:
             compared, [M, C] for each target, by layer. None for a whole image.
         pixels: The image, RGB minus the mean, with its padding.
         temporal: What the pixels are compared with of earlier frames; None without them.
+        rows: Its rows, with the neighbours that the Laplacian needs; None if it is not compared.
+        edges: The Laplacian of the whole content image, [H', W']; None if it is not compared.
         so_far: For a part, returns the raw Gram matrix of the parts above, given the name of the
             sum and the number of channels; needed for sums in float64.
     """
@@ -42,7 +45,24 @@ class TermInputs:
     matches: Mapping[str, Sequence[tf.Tensor]] | None
     pixels: PaddedImage
     temporal: TemporalTarget | None = None
+    rows: ImageRows | None = None
+    edges: tf.Tensor | None = None
     so_far: Callable[[str, int], tf.Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class StyleTargets:
+    """What the sums of the style layers are compared with.
+
+    Attributes:
+        sums: Of each style layer, for each target.
+        shares: Share of each target, [targets].
+        draw: Seed and number of the draw of random directions, [2], int64; None if there are none.
+    """
+
+    sums: Mapping[str, Sequence[StyleStatistics]]
+    shares: tf.Tensor
+    draw: tf.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +74,14 @@ class Statistics:
         style: Sums of each style layer for each target.
         variation: Sums of the total variation; empty without it.
         temporal: Sums of the temporal term; None without it.
+        edges: Sums of the Laplacian; None without it.
     """
 
     content: Mapping[str, ContentStatistics]
     style: Mapping[str, tuple[StyleStatistics, ...]]
     variation: tuple[VariationStatistics, ...]
     temporal: TemporalStatistics | None = None
+    edges: LaplacianStatistics | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return every sum by name, such as `style/relu1_1/0/products`."""
@@ -83,11 +105,13 @@ class Statistics:
             },
             tuple(new[f"total_variation/{i}"] for i in range(len(self.variation))),
             new.get("temporal"),
+            new.get(LAPLACIAN),
         )
 
     def _records(self) -> dict[str, Any]:
         return {
             **{f"content/{layer}": each for layer, each in self.content.items()},
+            **({LAPLACIAN: self.edges} if self.edges else {}),
             **{
                 f"style/{layer}/{i}": each
                 for layer, targets in self.style.items()
@@ -128,14 +152,21 @@ def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -
     if spec.temporal and inputs.temporal:
         with tf.name_scope(f"{scope}temporal/"):
             temporal = temporal_statistics(inputs.pixels.inner, inputs.temporal)
-    return Statistics(content, style, tuple(variation), temporal)
+    edges = _edges(spec, inputs, scope)
+    return Statistics(content, style, tuple(variation), temporal, edges)
+
+
+def _edges(spec: ObjectiveSpec, inputs: TermInputs, scope: str) -> LaplacianStatistics | None:
+    if not spec.laplacian or inputs.rows is None or inputs.edges is None:
+        return None
+    with tf.name_scope(f"{scope}{LAPLACIAN}/"):
+        return laplacian.laplacian_statistics(inputs.rows, inputs.edges, spec.laplacian)
 
 
 def build_terms(
     spec: ObjectiveSpec,
     sums: Statistics,
-    targets: Mapping[str, Sequence[StyleStatistics]],
-    shares: tf.Tensor,
+    targets: StyleTargets,
     scope: str = "",
 ) -> dict[str, tf.Tensor]:
     """Add the unweighted terms to the graph.
@@ -143,25 +174,27 @@ def build_terms(
     Args:
         spec: Layers and formulas.
         sums: Sums of the whole image; they are rounded to the type of the shares.
-        targets: Sums that those of each style layer are compared with, for each target.
-        shares: Share of each target, [targets].
+        targets: What those of the style layers are compared with.
         scope: Prefix of the name scopes.
 
     Returns:
         Scalars by name, in the order of `ObjectiveSpec.terms`.
     """
-    terms = {}
+    terms, shares = {}, targets.shares
     with tf.name_scope(f"{scope}rounded/"):
         parts = sums.parts().items()
         sums = sums.with_parts({name: tf.cast(part, shares.dtype) for name, part in parts})
     for name, content in sums.content.items():
         with tf.name_scope(f"{scope}content/{name}/"):
             terms[f"content/{name}"] = losses.CONTENT_LOSSES[spec.content_normalization](content)
+    if sums.edges:
+        with tf.name_scope(f"{scope}{LAPLACIAN}/"):
+            terms[LAPLACIAN] = laplacian.laplacian_loss(sums.edges)
     for name, style in sums.style.items():
         with tf.name_scope(f"{scope}style/{name}/"):
             for statistic in spec.statistics:
-                loss = _style_loss(spec, statistic)
-                each = [loss(*pair) for pair in zip(style, targets[name], strict=True)]
+                loss = _style_loss(spec, statistic, name, targets.draw)
+                each = [loss(*pair) for pair in zip(style, targets.sums[name], strict=True)]
                 mixed = each[0] if len(each) == 1 else tf.reduce_sum(shares * tf.stack(each))
                 terms[spec.style_term(name, statistic)] = mixed
     if sums.variation:
@@ -190,6 +223,7 @@ def _style_statistics(
             guide,
             with_means=with_means,
             ordered="histogram" in compared and inputs.matches is None,
+            with_values=not losses.DRAWN_LOSSES.keys().isdisjoint(compared),
             float64_sums=spec.float64_sums,
             before=before,
         )
@@ -206,7 +240,17 @@ def _style_statistics(
     )
 
 
-def _style_loss(spec: ObjectiveSpec, statistic: str) -> losses.StyleLoss:
+def _style_loss(
+    spec: ObjectiveSpec, statistic: str, layer: str, draw: tf.Tensor | None
+) -> losses.StyleLoss:
+    if statistic in losses.DRAWN_LOSSES:
+        drawn = losses.DRAWN_LOSSES[statistic]
+
+        def loss(sums: StyleStatistics, target: StyleStatistics) -> tf.Tensor:
+            kind = sums.values.dtype
+            return drawn(sums, target, losses.draw_directions(draw, layer, sums.channels, kind))
+
+        return loss
     if statistic != "gram":
         return losses.DISTRIBUTION_LOSSES[statistic]
     formula, shift = losses.GRAM_LOSSES[spec.style_normalization], spec.activation_shift

@@ -15,6 +15,7 @@ from typing import Any
 from neural_style.network import Layer
 from neural_style.objective import LeftGradient, Objective, ObjectiveSpec
 from neural_style.objective.gradients import norm_factor
+from neural_style.objective.laplacian import ImageRows
 from neural_style.objective.objective import read_targets
 from neural_style.objective.terms import Statistics, TermInputs, build_statistics, build_terms
 from neural_style.objective.variables import FedVariable, build_fed
@@ -27,7 +28,7 @@ from neural_style.tiles.stage import (
     build_running_statistics,
     normalize_layers,
 )
-from neural_style.tiles.tile import Tile, build_tile
+from neural_style.tiles.tile import Tile, build_rows, build_tile
 from vgg19_matconvnet import Network
 
 
@@ -117,16 +118,27 @@ def _term_inputs(
         temporal=objective.temporal.rows(*tf.unstack(tile.stages[0].rows[0]))
         if objective.temporal
         else None,
+        rows=_rows_of_edges(objective, spec, tile),
+        edges=objective.edges and objective.edges.target.variable.value(),
         so_far=so_far,
     )
+
+
+def _rows_of_edges(objective: Objective, spec: ObjectiveSpec, tile: Tile) -> ImageRows | None:
+    """Return the tile's rows of the image with the neighbours that the Laplacian needs."""
+    if not spec.laplacian:
+        return None
+    begin, end = tf.unstack(tile.stages[0].rows[0])
+    halo = 2 * spec.laplacian
+    return build_rows(objective.image, begin - halo, end + halo).meaning(begin, end)
 
 
 def _build_losses(
     objective: Objective, spec: ObjectiveSpec, statistics: Statistics
 ) -> dict[str, tf.Tensor]:
     """Add the weighted terms and their `total` to the graph, of the whole image's statistics."""
-    targets, shares = read_targets(objective.style_targets), objective.shares.variable.value()
-    unweighted = build_terms(spec, statistics, targets, shares, SCOPE)
+    targets = read_targets(objective.style_targets, objective.shares, objective.draw)
+    unweighted = build_terms(spec, statistics, targets, SCOPE)
     terms = {name: objective.weights[name].variable * loss for name, loss in unweighted.items()}
     return {**terms, "total": tf.reduce_sum(tf.stack([*terms.values()]), name="tiles/total")}
 

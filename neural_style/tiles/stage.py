@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from neural_style.objective import Objective, ObjectiveSpec
 from neural_style.objective.gradients import absolute_sum, scale_gradient
 from neural_style.objective.objective import weight_of
+from neural_style.objective.spec import LAPLACIAN
 from neural_style.objective.terms import TermInputs, build_statistics
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.determinism import wide
@@ -179,16 +180,8 @@ class StageBuilder:
         begin, end = tf.unstack(tile.stages[0].rows[0])
         if by_input is not None:
             gradients += tf.gradients(tile.stages[0].values[0], tile.pixels, by_input)
-        if own := {n: p for n, p in self.statistics.parts.items() if n.startswith("temporal/")}:
-            gradient = self.statistics.gradient_by(tile.rows.pixels, own)
-            gradients.append(gradient[:, begin - tile.rows.first : end - tile.rows.first])
-        if self.spec.variation_norm:
-            # The variation of the rows above and below depends on the tile's own rows, too.
-            rows = build_rows(tile.image, begin - 1, end + 1)
-            alone = replace(self.spec, content_layers=(), style_layers=(), temporal=False)
-            parts = build_statistics(alone, replace(self.inputs, pixels=rows.padded), SCOPE).parts()
-            gradient = self.statistics.gradient_by(rows.pixels, parts)
-            gradients.append(gradient[:, begin - rows.first : end - rows.first])
+        if self.statistics.parts_of([PIXELS]):
+            gradients += self._pixel_gradients(begin, end)
         if not gradients:
             return None
         region = tile.image.region
@@ -196,6 +189,32 @@ class StageBuilder:
         if tile.image.mean is not None:
             gradient = tf.reduce_mean(gradient, -1, keepdims=True) + tf.zeros_like(gradient)
         return gradient if region is None else gradient * region.variable[:, begin:end]
+
+    def _pixel_gradients(self, begin: tf.Tensor, end: tf.Tensor) -> list[tf.Tensor]:
+        """Return the gradients of the terms of the pixels alone at some rows of the image."""
+        image, gradients = self.tile.image, []
+        alone = replace(self.spec, content_layers=(), style_layers=(), temporal=False)
+        if self.spec.variation_norm:
+            # The variation of the rows above and below depends on the tile's own rows, too.
+            rows = build_rows(image, begin - 1, end + 1)
+            inputs = replace(self.inputs, pixels=rows.padded, rows=None)
+            gradients.append((rows, build_statistics(alone, inputs, SCOPE)))
+        if side := self.spec.laplacian:
+            # So does that of the squares above and below.
+            above, below = (begin // side - 1) * side, ((end - 1) // side + 1) * side + 1
+            rows = build_rows(image, above - 2 * side, below + 2 * side)
+            inputs = replace(self.inputs, rows=rows.meaning(above, below))
+            plain = replace(alone, variation_norm=None)
+            gradients.append((rows, build_statistics(plain, inputs, SCOPE)))
+        pairs = [(rows, sums.parts()) for rows, sums in gradients]
+        if own := {n: p for n, p in self.statistics.parts.items() if n.startswith("temporal/")}:
+            pairs.append((self.tile.rows, own))
+        return [
+            self.statistics.gradient_by(rows.pixels, parts)[
+                :, begin - rows.first : end - rows.first
+            ]
+            for rows, parts in pairs
+        ]
 
 
 def build_running_statistics(
@@ -238,9 +257,10 @@ def normalize_layers(
 
 
 def _layer_of(name: str) -> str:
-    """Return the layer of a statistic, by its name; `PIXELS` for those of the pixels themselves."""
+    """Return the layer of a statistic, by its name; `PIXELS` for one of the image itself."""
     section, layer, *_ = name.split("/")
-    return PIXELS if section in ("total_variation", "temporal") else layer
+    of_pixels = section in ("total_variation", "temporal") or name.startswith(f"{LAPLACIAN}/")
+    return PIXELS if of_pixels else layer
 
 
 def _has_style_image(name: str) -> bool:

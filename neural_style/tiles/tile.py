@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neural_style.objective.laplacian import ImageRows
 from neural_style.objective.objective import ImageVariable, grey_pixels
 from neural_style.objective.total_variation import PaddedImage
 from neural_style.objective.variables import build_fed
@@ -21,12 +22,18 @@ class TileRows:
         pixels: The rows and one more above and below, where the image has them, with no gradient
             outside the region, [1, H, W, 3].
         first: The image's row that `pixels` begins with.
+        height: Of the image, in pixels.
         padded: The rows, padded with their neighbours.
     """
 
     pixels: tf.Tensor
     first: tf.Tensor
+    height: tf.Tensor
     padded: PaddedImage
+
+    def meaning(self, begin: tf.Tensor, end: tf.Tensor) -> ImageRows:
+        """Return those from `begin` to before `end`, with the others as their neighbours."""
+        return ImageRows(self.pixels, self.first, begin, end, self.height)
 
 
 @dataclass(frozen=True)
@@ -116,4 +123,4 @@ def build_rows(image: ImageVariable, begin: tf.Tensor, end: tf.Tensor) -> TileRo
         inside = image.region.variable[:, first:last]
         pixels = pixels * inside + tf.stop_gradient(pixels) * (1 - inside)
     padded = tf.pad(pixels, [[0, 0], [above, below], [1, 1], [0, 0]], "SYMMETRIC")
-    return TileRows(pixels, first, PaddedImage(padded, bottom=below))
+    return TileRows(pixels, first, height, PaddedImage(padded, bottom=below))

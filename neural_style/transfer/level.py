@@ -14,9 +14,17 @@ import numpy as np
 from neural_style.config import Config
 from neural_style.errors import DivergedError, is_out_of_memory
 from neural_style.images import resize
-from neural_style.inputs import Job, Pictures, Scale, ScaledPictures, at_scale, restore_color
+from neural_style.inputs import (
+    Job,
+    Pictures,
+    Scale,
+    ScaledPictures,
+    at_scale,
+    match_result,
+    restore_color,
+)
 from neural_style.network import deprocess, preprocess
-from neural_style.objective import set_image
+from neural_style.objective import set_draw, set_image
 from neural_style.objective.variables import misfit
 from neural_style.optimizers import Run
 from neural_style.transfer.memory import smaller_tile
@@ -96,7 +104,7 @@ class Level:
         style is painted. The optimiser's state of the scale before is carried over.
         """
         pixels = preprocess(settle(start, self.pictures), self._graph.mean)
-        self._put(lambda run: run.start(pixels, self._run))
+        self._put(lambda run: run.start(pixels, self._run), self._scale.first)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, whose state is handed over.
@@ -111,7 +119,7 @@ class Level:
             if run.iterate().shape != (1, *self.pictures.size, 3):
                 raise misfit("image")
 
-        self._put(put)
+        self._put(put, checkpoint.done)
 
     def enlarged(self) -> np.ndarray:
         """Return the image of the scale before at this size, RGB, 0..255, [H, W, 3].
@@ -157,7 +165,9 @@ class Level:
                 self.run.use(self._graph.evaluation)
             return self.run.step(iteration)
 
-        return self._within_memory(attempt)
+        losses = self._within_memory(attempt)
+        self._draw(iteration + 1)
+        return losses
 
     def iteration(self, done: int, losses: Mapping[str, float], history: LossHistory) -> Iteration:
         """Return the run after an iteration, as callbacks see it."""
@@ -188,8 +198,14 @@ class Level:
         compared = self._rgb(self.run.best_image()) if film else None
         return Result(best, averaged, history, *how, compared)
 
-    def _put(self, put: Callable[[Run], None]) -> None:
+    def _draw(self, done: int) -> None:
+        """Draw the random directions of the iterate after so many iterations."""
+        graph = self._graph
+        set_draw(graph.session, graph.objective, self.job.config.init.seed, done)
+
+    def _put(self, put: Callable[[Run], None], done: int) -> None:
         """Start a run of the optimiser, and put an image and a state in place."""
+        self._draw(done)
         graph, total = self._graph, self.job.scales[-1].end
 
         def attempt() -> Run:
@@ -229,6 +245,8 @@ class Level:
 
     def _restored(self, image: np.ndarray) -> np.ndarray:
         own = self.job.pictures
+        if not self.job.grey:
+            image = match_result(self.job.config, image, own)
         return restore_color(self.job.config.color, image, own.content, own.alphas.content)
 
 

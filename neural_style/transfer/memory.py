@@ -64,6 +64,7 @@ def resolve(job: Job, device: tensorflow_v1.Device) -> Job:
             "runtime.device": device.kind,
             "runtime.threads": device.threads,
             "runtime.precision": precision_of(job.config, device),
+            "runtime.tile": "none" if job.config.style.of_one_piece else job.config.runtime.tile,
         }
     )
 
@@ -89,13 +90,14 @@ def fit(job: Job) -> Job:
 
     One piece is chosen if twice its need is available, else the largest tile that fits with some
     room to spare. Where the history leaves too little for any tile, it is shortened. Where nothing
-    fits, the choice with the least need is returned. Only a tile of `auto` is chosen.
+    fits, the choice with the least need is returned. Only a tile of `auto` is chosen, and one piece
+    where a statistic needs it.
     """
     if job.config.runtime.tile != "auto":
         return job
     there = available_bytes(job.config.runtime.memory)
     whole = job.having({"runtime.tile": "none"})
-    if AMPLE * peak_bytes(whole) <= there:
+    if job.config.style.of_one_piece or AMPLE * peak_bytes(whole) <= there:
         return whole
     longest = max(max(size) for size in _largest_sizes(job))
     sides = [max(longest, SHORTEST_TILE), *(side for side in SIDES if side < longest)]
@@ -289,7 +291,7 @@ def values_of(stage: Stage, width: int, tile: Spans, layers: Collection[str] | N
 
 
 def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]) -> int:
-    """Return how many values of an image (height, width) are sorted for histograms."""
+    """Return how many values of an image (height, width) are sorted."""
     ((stage, (whole,)),) = cut_image(layers, size, None)
     compared = _sorted_layers(config)
     return values_of(stage, size[1], whole, compared) if compared else 0
@@ -297,7 +299,7 @@ def sorted_values(config: Config, layers: Sequence[Layer], size: tuple[int, int]
 
 def _sorted_layers(config: Config) -> set[str]:
     style = config.style
-    compared = style.weight and style.statistic.get("histogram")
+    compared = style.uses("histogram") or style.uses("sliced")
     return {name for name, weight in style.layers.items() if weight} if compared else set()
 
 

@@ -102,7 +102,7 @@ def _tile_passes(config: Config) -> int:
     It runs forward for the sums, forward and back for the gradient, and forward once more for each
     thing that must be known before either.
     """
-    histogram = bool(config.style.weight and config.style.statistic.get("histogram"))
+    histogram = config.style.uses("histogram")
     norms = config.content.normalize_gradients or config.style.normalize_gradients
     return 3 + histogram + norms
 
@@ -111,7 +111,7 @@ def statistic_seconds(config: Config, layers: Sequence[Layer], size: tuple[int, 
     """Return the seconds that statistics besides the Gram matrix add to an iteration."""
     style = config.style
     seconds = SORT_SECONDS * memory.sorted_values(config, layers, size)
-    if not (style.weight and style.statistic.get("wasserstein")):
+    if not style.uses("wasserstein"):
         return seconds
     for layer, (_, _, channels) in output_shapes(layers, size):
         if style.layers.get(layer.name):

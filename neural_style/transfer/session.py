@@ -23,7 +23,8 @@ from neural_style.objective import (
     set_temporal,
     set_weights,
 )
-from neural_style.objective.losses import StyleStatistics, quantiles
+from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.mixture import mixture
 from neural_style.objective.variables import FedVariable, assign
 from neural_style.optimizers import Optimizer
 from neural_style.system.lru import LRUCache
@@ -68,11 +69,13 @@ class Targets:
             those of each tile of each stage.
         style: Statistics by layer, for each target; of several styles in one, their mixture.
         shares: Share of each target, summing to 1.
+        edges: The Laplacian of the content image, [H', W']; None if it is not compared.
     """
 
     content: Mapping[str, np.ndarray] | TiledFeatures
     style: Mapping[str, tuple[StyleStatistics, ...]]
     shares: tuple[float, ...]
+    edges: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +84,8 @@ class Targets:
         content = self.content
         tiles = [[content]] if isinstance(content, Mapping) else content
         features = [array for stage in tiles for each in stage for array in each.values()]
-        return sum(array.nbytes for array in [*features, *map(np.asarray, sums)])
+        edges = [] if self.edges is None else [self.edges]
+        return sum(array.nbytes for array in [*features, *edges, *map(np.asarray, sums)])
 
 
 def target_cache(most_bytes: int) -> LRUCache[Targets]:
@@ -187,6 +191,8 @@ def assign_targets(session: tf.Session, objective: Objective, targets: Targets) 
     content = targets.content if isinstance(targets.content, Mapping) else {}
     features = objective.content_targets.items()
     assign(session, [(held, content.get(name, _nothing(held))) for name, held in features])
+    if objective.edges:
+        assign(session, [(objective.edges.target, targets.edges)])
     if not objective.style_targets:
         return
     pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]
@@ -223,8 +229,9 @@ def measure_targets(
         kept: Sums of style images that were measured before.
     """
     features = _measure_content(session, objective, content, tiling)
+    edges = session.run(objective.edges.own) if objective.edges else None
     if not objective.style_targets:
-        return Targets(features, {}, ())
+        return Targets(features, {}, (), edges)
     groups = groups or [range(len(styles))]
 
     def measure(style: StyleSource) -> dict[str, StyleStatistics]:
@@ -241,19 +248,23 @@ def measure_targets(
     whole = sum(map(sum, weights))
     mixed = {
         name: tuple(
-            _mixture([measured[i][name] for i in group], shares)
+            mixture([measured[i][name] for i in group], shares)
             for group, shares in zip(groups, weights, strict=True)
         )
         for name in objective.style_targets
     }
-    return Targets(features, mixed, tuple(sum(shares) / whole for shares in weights))
+    shares = tuple(sum(shares) / whole for shares in weights)
+    return Targets(features, mixed, shares, edges)
 
 
 def _measure_content(
     session: tf.Session, objective: Objective, content: np.ndarray, tiling: Tiling | None
 ) -> Mapping[str, np.ndarray] | TiledFeatures:
-    """Return the features of the content image by layer, or those of each tile."""
-    if objective.content_targets:
+    """Return the features of the content image by layer, or those of each tile.
+
+    It is left in the image variable.
+    """
+    if objective.content_targets or objective.edges:
         set_region(session, objective, np.ones(content.shape[1:3], np.float32))
         set_image(session, objective, content)
     if tiling and tiling.tiles(content):
@@ -284,28 +295,3 @@ def _nothing(held: FedVariable) -> np.ndarray:
     """Return a value without positions."""
     sides = [side or 0 for side in held.variable.shape.as_list()]
     return np.zeros(sides, held.variable.dtype.as_numpy_dtype)
-
-
-def _mixture(sums: Sequence[StyleStatistics], weights: Sequence[float]) -> StyleStatistics:
-    """Return the mixture of several images' sums, each taken per position.
-
-    Of one image they are its own. Ordered values are averaged at equal quantiles, which gives the
-    Wasserstein barycentre of the histograms.
-    """
-    if len(sums) == 1:
-        return sums[0]
-    shares = np.divide(weights, np.sum(weights))
-    positions = sum(share * each.positions for share, each in zip(shares, sums, strict=True))
-    mixed: dict[str, Any] = {"positions": positions}
-    for name in sums[0].present():
-        values = [getattr(each, name) for each in sums]
-        if name == "ordered":
-            values = [quantiles(np.float64(each.T), len(values[0])).T for each in values]
-            mixed[name] = sum(s * v for s, v in zip(shares, values, strict=True))
-        elif name != "positions":
-            per_position = (
-                share * value / each.positions
-                for share, value, each in zip(shares, values, sums, strict=True)
-            )
-            mixed[name] = sum(per_position) * positions
-    return StyleStatistics(**mixed)

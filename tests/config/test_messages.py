@@ -22,7 +22,7 @@ init: // seed: 5 // seed: 6 => init.seed (line 3): repeated key, first written a
 init: {} //image: {} //init: {} => init (line 3): repeated key, first written at line 1; keep one
 ? [a] //: 5 => ? (line 1): found a list or a mapping as a key, expected text
 content: photo.png => content (line 1): found 'photo.png', expected a mapping with keys among
-    image, layers, weight, normalization, normalize_gradients
+    image, layers, weight, normalization, normalize_gradients, laplacian_weight, laplacian_side
 image: [384] => image (line 1): found a list, expected a mapping with keys among...
 style: // //  weight: x => style.weight (line 3): found 'x', expected a number of at least 0
 style: {weight: '1e-3'}
@@ -68,6 +68,19 @@ style: {statistic: {gram: -1}} => style.statistic.gram (line 1): found -1, expec
 style: // images: [{path: a, mask: m.png}] // statistic: {gram: 1, histogram: 0.1}
     => style.statistic (line 3): found histogram with masks, which only other statistics support
 style: {images: [{path: a, from_mask: m}], statistic: histogram} => style.statistic (line 1): ...
+style: {images: [{path: a, from_mask: m}], statistic: sliced}
+    => style.statistic (line 1): found sliced with masks, which only other statistics support
+style: {statistic: sliced} //optimizer: {name: lbfgs} => optimizer.name (line 2): found lbfgs with
+    sliced, whose directions are drawn anew for each iterate, but its line search needs one loss;
+    set optimizer.name: adam
+style: {statistic: {gram: 1, sliced: 2}} //runtime: {tile: 512} => runtime.tile (line 2): found 512
+    with sliced, which needs all positions at once; set runtime.tile: none, or another statistic
+color: {match_result: true, preserve: luminance} => color.match_result (line 1): found true with
+    color.preserve: luminance, of which each sets the colours; set preserve: none, or match_result:
+    false
+style: {images: [{path: a, mask: m}]} //color: {match_result: true} => color.match_result (line 2):
+    found true with masks, each of which has colours of its own; set match_result: false, or leave
+    the masks out
 total_variation: {channels: [0, 0, 0]} => total_variation.channels (line 1): every factor is 0,
     expected at least one above 0
 output: {animation: gif} => output.animation (line 1): found 'gif' without intermediate...

@@ -16,7 +16,7 @@ from neural_style.images.profiles import srgb_profile
 from neural_style.inputs.pictures import (
     Alphas,
     Pictures,
-    check_histogram,
+    check_visible,
     read_mask,
     read_pictures,
     take_pictures,
@@ -283,17 +283,18 @@ def test_colours_that_other_styles_ask_of_the_same_file_are_labels_of_it(tmp_pat
     assert_array_equal(right[:, 18:], 1)
 
 
-def test_histograms_of_a_transparent_style_image_are_refused(tmp_path):
+@pytest.mark.parametrize("statistic", ["histogram", "sliced"])
+def test_ranks_of_a_transparent_style_image_are_refused(statistic, tmp_path):
     picture, alpha = left_and_right()
     save_hidden(tmp_path / "style.png", picture, alpha, (9, 9, 9))
     config = masked(tmp_path, [{"path": "style"}], content=(20, 30))
-    check_histogram(config, read_pictures(config))
-    config = config.having({"style.statistic": {"gram": 1, "histogram": 0.1}})
-    assert refusal(InputError, check_histogram, config, read_pictures(config)) == (
-        "style.images[0]: found transparency with style.statistic: histogram, which counts every "
-        "pixel; save it on a background, or set another statistic"
+    check_visible(config, read_pictures(config))
+    config = config.having({"style.statistic": {"gram": 1, statistic: 0.1}})
+    assert refusal(InputError, check_visible, config, read_pictures(config)) == (
+        f"style.images[0]: found transparency with style.statistic: {statistic}, which counts "
+        "every pixel; save it on a background, or set another statistic"
     )
-    check_histogram(config.having({"style.weight": 0.0}), read_pictures(config))
+    check_visible(config.having({"style.weight": 0.0}), read_pictures(config))
 
 
 @pytest.mark.parametrize("size", [20, 64, 150])

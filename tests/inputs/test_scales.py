@@ -221,6 +221,17 @@ def test_a_picture_too_small_for_the_deepest_layer_in_use_is_named():
         check_layers(config, fits(config, pictures((6, 9), ((9, 8),))), vgg19())
 
 
+def test_a_picture_too_small_for_three_squares_of_the_laplacian_is_named():
+    content = {"layers": {}, "weight": 0, "laplacian_weight": 1, "laplacian_side": 6}
+    config = make_config({"content": content, "style": {"weight": 0}, "image": {"size": 40}})
+    found = refusal(InputError, check_layers, config, fits(config, pictures((17, 40))), vgg19())
+    assert found == (
+        "content.image: 40 x 17 px at this size, expected at least 18 px a side for the Laplacian; "
+        "raise image.size, or lower content.laplacian_side"
+    )
+    check_layers(config, fits(config, pictures((18, 40))), vgg19())
+
+
 def test_a_picture_that_would_not_fit_into_memory_and_an_unknown_layer_are_named():
     for size, scale, found, cure in (
         (65535, 1, "content.image: 65535 x 43690", "image.size"),

@@ -63,6 +63,7 @@ def test_settings_that_make_the_graph_are_in_the_spec():
     style = {"images": ["a.png", "b.png"], "mix": "losses", "statistic": statistic}
     style |= {"activation_shift": -1, "normalization": "paper", "normalize_gradients": True}
     content = {"normalization": "root", "normalize_gradients": True}
+    content |= {"laplacian_weight": 2, "laplacian_side": 3}
     powers = {"norm": "power", "exponent": 0.5, "channels": [1, 2, 3]}
     found = alone(content=content, style=style, total_variation=powers)
     first = tuple(f"relu{block}_1" for block in range(1, 6))
@@ -71,6 +72,7 @@ def test_settings_that_make_the_graph_are_in_the_spec():
         ("relu4_2",), first, "root", "paper", variation_norm="power", **variation
     )
     expected = replace(expected, statistics=("gram", "wasserstein"), activation_shift=-1, targets=2)
+    expected = replace(expected, laplacian=3)
     assert found == replace(expected, normalized=("content", "style"))
 
 
@@ -92,6 +94,10 @@ def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(style,
 
 def test_one_part_alone_has_no_other_term():
     none, one = {"weight": 0}, {"layers": ["relu1_1"]}
+    edges = {"weight": 0, "laplacian_weight": 7}
+    run = config(content=edges, style=none, total_variation=none)
+    assert (spec_of(run).terms, spec_of(run).layers) == (("content/laplacian",), ())
+    assert term_weights(run, SIZE)["content/laplacian"] == 7
     assert alone(style=none, total_variation=none).terms == ("content/relu4_2",)
     assert alone(content=none, total_variation=none, style=one).terms == ("style/relu1_1",)
     assert alone(content=none, style=none).terms == ("total_variation",)
@@ -111,7 +117,7 @@ style: {statistic: wasserstein} | style: {statistic: {gram: 1, histogram: 1}}
 style: {activation_shift: 1} | style: {images: [a, b], mix: losses}
 style: {images: [{path: a, mask: m}]} | style: {normalize_gradients: true}
 total_variation: {norm: l2} | total_variation: {exponent: 2}
-total_variation: {channels: [1, 1, 0]}
+total_variation: {channels: [1, 1, 0]} | content: {laplacian_weight: 1}
 """
 
 
@@ -163,4 +169,4 @@ def test_the_settings_name_every_formula_of_the_objective_and_no_other():
     assert named("Style", "normalization") == {*losses.GRAM_LOSSES}
     assert named("TotalVariation", "norm") == {*total_variation.VARIATIONS}
     names, _ = schema["Style"]["properties"]["statistic"]["anyOf"]
-    assert {*names["enum"]} == {"gram", *losses.DISTRIBUTION_LOSSES}
+    assert {*names["enum"]} == {"gram", *losses.DISTRIBUTION_LOSSES, *losses.DRAWN_LOSSES}

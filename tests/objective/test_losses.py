@@ -19,6 +19,8 @@ from neural_style.system import determinism
 
 CHANNELS = 8
 SHIFT = -1.0
+DIRECTIONS = np.random.default_rng(5).standard_normal((CHANNELS, CHANNELS))
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 
 
 def mean_covariance_reference(f: np.ndarray, s: np.ndarray) -> float:
@@ -31,6 +33,20 @@ def histogram_reference(f: np.ndarray, s: np.ndarray) -> float:
     ranks = (np.arange(len(f)) + 0.5) / len(f)
     target = np.quantile(s, ranks, axis=0, method="hazen")
     return np.mean((np.sort(f, axis=0) - target) ** 2)
+
+
+def mean_std_reference(f: np.ndarray, s: np.ndarray) -> float:
+    return np.mean((f.mean(0) - s.mean(0)) ** 2) + np.mean((f.std(0) - s.std(0)) ** 2)
+
+
+def sliced_reference(f: np.ndarray, s: np.ndarray) -> float:
+    """Both projections against the same quantiles, direction by direction."""
+    return np.mean([histogram_reference(f @ u[:, None], s @ u[:, None]) for u in DIRECTIONS])
+
+
+def sliced_loss(sums: losses.StyleStatistics, target: losses.StyleStatistics) -> Any:
+    directions = tf.constant(DIRECTIONS, sums.values.dtype)
+    return losses.sliced_loss(sums, target, directions)
 
 
 def shifted_gram_loss(sums: losses.StyleStatistics, target: losses.StyleStatistics) -> Any:
@@ -47,9 +63,11 @@ STATISTICS: dict[str, tuple[Callable[..., Any], Reference]] = {
     "mean_covariance": (losses.mean_covariance_loss, mean_covariance_reference),
     "wasserstein": (losses.wasserstein_loss, wasserstein_reference),
     "histogram": (losses.histogram_loss, histogram_reference),
+    "mean_std": (losses.mean_std_loss, mean_std_reference),
+    "sliced": (sliced_loss, sliced_reference),
 }
 every_statistic = pytest.mark.parametrize("name", STATISTICS)
-OF_SUMS = [name for name in STATISTICS if name != "histogram"]
+OF_SUMS = [name for name in STATISTICS if name not in ("histogram", "sliced")]
 
 
 class Laboratory:
@@ -60,7 +78,7 @@ class Laboratory:
         with self.graph.as_default():
             self.features, self.style = (tf.placeholder(number, [None, CHANNELS]) for _ in range(2))
             self.weights = tf.placeholder(number, [None]) if weighted else None
-            wanted = {"with_means": True, "ordered": True}
+            wanted = {"with_means": True, "ordered": True, "with_values": True}
             guide = self.weights[None, :, None, None] if weighted else None
             made = losses.style_statistics(self.features[None, :, None], guide, **wanted)
             target = losses.style_statistics(self.style[None, :, None], **wanted)
@@ -324,3 +342,17 @@ def test_weighted_sums_are_those_of_numpy_and_of_the_papers_guided_features(feat
     assert [*found.present()] == [*names]
     for name, value in found.present().items():
         assert_allclose(value, of_shifted[name], rtol=1e-12)
+
+
+def test_directions_are_units_even_on_the_sphere_and_new_in_each_draw_layer_and_seed():
+    def drawn(seed: int, number: int, layer: str) -> np.ndarray:
+        draw = np.array([seed, number], np.int64)
+        return evaluate(lambda d: losses.draw_directions(d, layer, 64, tf.float64), draw)
+
+    found = {key: drawn(*key) for key in itertools.product((0, 2**32 - 1), (0, 9), ("a", "b"))}
+    assert len({each.tobytes() for each in found.values()}) == 8
+    vectors = np.concatenate([*found.values()])  # 512
+    assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(drawn(0, 9, "b"), found[0, 9, "b"])
+    assert np.abs(vectors.mean(0)).max() < 5 / np.sqrt(64 * 512)  # of a deviation of 1 / 8
+    assert np.abs(vectors.T @ vectors / 512 - np.eye(64) / 64).max() < 5 * np.sqrt(2 / 512) / 64

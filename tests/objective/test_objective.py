@@ -12,7 +12,14 @@ from numpy.testing import assert_allclose
 
 from neural_style.config import make_config
 from neural_style.inputs.terms import spec_of
-from neural_style.objective import Objective, set_guides, set_image, set_region, set_weights
+from neural_style.objective import (
+    Objective,
+    set_draw,
+    set_guides,
+    set_image,
+    set_region,
+    set_weights,
+)
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
@@ -91,6 +98,22 @@ def test_loss_is_zero_where_the_image_is_its_own_target_and_no_other_branch_is_b
             assert tuple(objective.terms) == spec.terms
             set_targets(session, objective, WEIGHTS, image, image)
             assert session.run(objective.total) < 1e-6
+
+
+def test_the_sliced_loss_is_zero_at_its_own_target_and_a_new_one_in_each_draw(rng):
+    spec = ObjectiveSpec((), LAYERS, statistics=("sliced",))
+    with objective_session(spec) as (session, objective, _):
+        image, style = picture(rng, 12, 10), picture(rng, 8, 14)
+        set_targets(session, objective, STYLE, image, image)
+        assert session.run(objective.total) < 1e-6
+        set_targets(session, objective, STYLE, image, style)
+        found = []
+        for draw in [(0, 0), (0, 1), (1, 0), (0, 1)]:
+            set_draw(session, objective, *draw)
+            found.append(float(session.run(objective.total)))
+        assert len({*found}) == 3
+        assert found[1] == found[3]
+        assert found == pytest.approx([np.mean(found)] * 4, rel=0.5)
 
 
 @pytest.mark.parametrize("normalized", [("content",), ("style",), ("content", "style")])

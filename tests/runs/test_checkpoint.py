@@ -26,6 +26,7 @@ from neural_style.images import io as images
 from neural_style.images import resize
 from neural_style.runs import checkpoint
 from neural_style.runs.checkpoint import CheckpointManager, read_checkpoint, write_checkpoint
+from neural_style.transfer import level
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
 
 DECISIVE = {"settings": {"style": {"weight": 500.0}}, "inputs": {"content.image": "1"}}
@@ -281,6 +282,27 @@ def test_a_run_killed_after_any_iteration_is_resumed_to_the_same_bytes(experimen
         assert names(run) == ["00000005.npz", "00000010.npz"][: done // 5]
         assert resume(run) == 0
         check_same(run, whole)
+
+
+def test_directions_are_drawn_anew_for_each_iterate_and_so_by_a_run_that_is_resumed(
+    experiment, monkeypatch
+):
+    draws: list[tuple[int, ...]] = []
+    set_draw = level.set_draw
+
+    def recorded(session: Any, objective: Any, *draw: int) -> None:
+        draws.append(draw)
+        set_draw(session, objective, *draw)
+
+    monkeypatch.setattr(level, "set_draw", recorded)
+    sliced = ("style.statistic=sliced", "init.seed=7")
+    whole = made(experiment, "whole", *sliced)
+    assert {*draws} == {(7, done) for done in range(12)}
+    run = killed(experiment, 8, *sliced)
+    draws.clear()
+    assert resume(run) == 0
+    assert {*draws} == {(7, done) for done in range(5, 12)}
+    check_same(run, whole)
 
 
 LBFGS = "optimizer.name=lbfgs"

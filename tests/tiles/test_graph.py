@@ -209,9 +209,10 @@ def a_spec(**extra: Any) -> ObjectiveSpec:
             "variation_channels": (0.5, 1.0, 2.0),
         },
         {"style_normalization": "raw", "variation_norm": "l2", **MASKED},
-        {"style_layers": (), "content_layers": ()},
+        {"style_layers": (), "content_layers": (), "laplacian": 3},
+        {"laplacian": 4, "variation_norm": None, **MASKED},
         {"grey": True, "normalized": ("style",), "temporal": True, **MASKED},
-        {"style_layers": (), "variation_norm": None, "temporal": True},
+        {"style_layers": (), "variation_norm": None, "temporal": True, "laplacian": 2},
     ],
     ids=lambda extra: "-".join(map(str, extra.values())),
 )

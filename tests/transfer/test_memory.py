@@ -23,6 +23,7 @@ from neural_style.config import load_config, make_config
 from neural_style.errors import OutOfMemoryError, is_out_of_memory
 from neural_style.inputs import Job, Pictures
 from neural_style.runs import checkpoint, outputs
+from neural_style.system.tensorflow_v1 import Device
 from neural_style.tiles.passes import TilePass
 from neural_style.transfer import memory, session
 from neural_style.transfer.graph_cache import GraphCache
@@ -107,6 +108,16 @@ def test_a_tile_that_is_asked_for_is_kept_and_one_that_is_chosen_could_be_asked_
     config = make_config({"image": {"size": 40, "scales": None}, "runtime": {"memory": "1GB"}})
     tile = memory.fit(Job(config, small, vgg19())).config.runtime.tile
     assert make_config({"runtime": {"tile": tile}}).runtime.tile == tile
+
+
+def test_a_statistic_of_all_positions_at_once_keeps_an_image_in_one_piece():
+    own = {"style.statistic": {"sliced": 1.0}, "optimizer.name": "adam"}
+    job = asked("1GB").having(own)
+    assert memory.fit(job).config.runtime.tile == "none"
+    assert "predicted to need" in memory.shortage(job, memory.fit(job))
+    card = Device("gpu", "card", 2)
+    assert memory.resolve(job, card).config.runtime.tile == "none"
+    assert memory.resolve(asked("1GB"), card).config.runtime.tile == "auto"
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from neural_style.inputs import Pictures, at_scale
 from neural_style.network.weights import Relu
 from neural_style.objective import set_image, set_weights
 from neural_style.objective.losses import StyleStatistics, _moments
+from neural_style.objective.mixture import mixture
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.transfer import session as transfer
 from neural_style.transfer.session import (
     StyleSource,
     Targets,
     TransferSession,
-    _mixture,
     assign_targets,
     measure_targets,
     target_cache,
@@ -72,7 +72,7 @@ def test_target_of_one_style_is_the_sums_of_its_features(opened, rng):
 def test_a_mixture_by_size_is_that_of_all_positions_together(rng):
     """Its moments are those of the pooled features, the variance between the styles included."""
     first, second = rng.standard_normal((12, 5)), 3 + rng.standard_normal((30, 5))
-    mixed, pooled = _mixture([sums_of(first), sums_of(second)], [12, 30]), [*first, *second]
+    mixed, pooled = mixture([sums_of(first), sums_of(second)], [12, 30]), [*first, *second]
     mean, covariance = _moments(mixed)
     assert_allclose(mean, np.mean(pooled, 0), rtol=1e-12)
     assert_allclose(covariance, np.cov(pooled, rowvar=False, bias=True), rtol=1e-9)
@@ -81,12 +81,19 @@ def test_a_mixture_by_size_is_that_of_all_positions_together(rng):
 @pytest.mark.parametrize("sizes", [(20, 20, 9), (20, 33, 9), (20, 7, 9)])
 def test_a_mixture_has_the_shares_asked_for_and_averages_histograms_at_equal_quantiles(sizes, rng):
     styles = [rng.exponential(2, (m, 5)) for m in sizes]
-    mixed = _mixture([sums_of(style) for style in styles], [1, 3, 0])
+    mixed = mixture([sums_of(style) for style in styles], [1, 3, 0])
     ranks = (np.arange(20) + 0.5) / 20
     first, second, _ = (np.quantile(style, ranks, axis=0, method="hazen") for style in styles)
     assert_allclose(mixed.ordered, 0.25 * first + 0.75 * second, rtol=1e-12)
     expected = 0.25 * styles[0].mean(0) + 0.75 * styles[1].mean(0)
     assert_allclose(mixed.features / mixed.positions, expected, rtol=1e-12)
+
+
+def test_a_mixture_of_features_has_of_each_style_its_share_at_regular_steps():
+    styles = [np.arange(m, dtype=float)[:, None] for m in (8, 3)]
+    sums = [replace(sums_of(style), values=100 * i + style) for i, style in enumerate(styles)]
+    assert mixture(sums, [1, 1]).values[:, 0].tolist() == [1, 3, 5, 7, 100, 101, 101, 102]
+    assert mixture(sums, [1, 0]).values[:, 0].tolist() == [*range(8)]
 
 
 def test_several_styles_make_one_target_or_the_weighted_sum_of_the_losses_of_each(opened, rng):
@@ -96,7 +103,7 @@ def test_several_styles_make_one_target_or_the_weighted_sum_of_the_losses_of_eac
     each = [measure_targets(*opened, styles[0].image, [style]) for style in styles]
     assert both.shares == (1.0,)
     for layer, (sums,) in both.style.items():
-        expected = _mixture([alone.style[layer][0] for alone in each], [3, 1])
+        expected = mixture([alone.style[layer][0] for alone in each], [3, 1])
         assert_equal(sums, expected, rtol=1e-6)
 
     def losses(session: Any, objective: Any, *sources: StyleSource, **groups: Any) -> Any:
