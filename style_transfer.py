@@ -188,7 +188,7 @@ def optimise(
     with transfer.Ending() as ending:
         for scale in (each for each in job.scales if each.end >= done):
             level = Level(graph, job, pictures, scale, watch, before=level)
-            level.set_targets()  # content features, Gram matrices
+            level.set_targets(resumed)  # content features, Gram matrices, neighbours
             if resumed:
                 level.resume(resumed)
             elif level.begun:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.linalg import sqrtm
 
@@ -33,6 +34,7 @@ class Scene:
         made, kept, painted: Features of the image made, of the content and of the style image.
         photo: The content image, [H, W, 3], RGB, 0..255.
         directions: The random directions of the layers, [directions, C].
+        turned: Features of the style image turned by 0, 90, 180 and 270 degrees.
     """
 
     image: np.ndarray
@@ -41,6 +43,7 @@ class Scene:
     painted: Maps
     photo: np.ndarray
     directions: Maps
+    turned: Sequence[Maps] = ()
 
 
 Part = Callable[[Scene], Terms]
@@ -123,6 +126,30 @@ def sliced(weights: Mapping[str, float]) -> Part:
     return part
 
 
+def nearest(layers: Sequence[str]) -> Part:
+    """mean (1 - cosine of a hypercolumn with the style's nearest to the content's at that place).
+
+    Nearest is what has the largest cosine after each set's own mean is subtracted.
+    """
+
+    def columns(maps: Maps) -> np.ndarray:
+        height, width = maps[layers[0]].shape[:2]  # the picture's
+        size = width // 4, height // 4
+        parts = [cv2.resize(maps[n], size) / maps[n].shape[2] for n in layers]
+        return np.concatenate(parts, 2).reshape(size[0] * size[1], -1)
+
+    def unit(f: np.ndarray) -> np.ndarray:
+        return f / np.linalg.norm(f, axis=1, keepdims=True)
+
+    def part(scene: Scene) -> Terms:
+        pool, kept = np.concatenate([*map(columns, scene.turned)]), columns(scene.kept)
+        cosines = unit(kept - kept.mean(0)) @ unit(pool - pool.mean(0)).T
+        target, made = pool[np.argmax(cosines, 1)], columns(scene.made)
+        return {"style/nearest": np.mean(1 - np.sum(unit(made) * unit(target), 1))}
+
+    return part
+
+
 def edges(weight: float, side: int, white: float = 255) -> Part:
     """weight * mean (D x - D c)^2; D is 4 v - its neighbours, v the sum of a square's channels."""
 
@@ -196,7 +223,7 @@ class Peer:
         """The weighted terms of the loss, of features that are smaller by the unit."""
         maps = (scene.made, scene.kept, scene.painted)
         maps = ({n: f / self.unit for n, f in each.items()} for each in maps)
-        seen = Scene(scene.image, *maps, scene.photo, scene.directions)
+        seen = Scene(scene.image, *maps, scene.photo, scene.directions, scene.turned)
         return {name: value for part in self.parts for name, value in part(seen).items()}
 
 
@@ -212,6 +239,10 @@ HEITZ = {  # the inverse squares of the mean activations of VGG-19 by blocks
 }
 MEAN, AVERAGE = mean("relu4_2", 5), {"pooling": "average"}
 DROP = {"pooling_remainder": "drop"}  # as in PyTorch and Keras
+
+KOLKIN = [
+    f"relu{block}_{i}" for block, last in enumerate([2, 2, 3, 3], 1) for i in range(1, last + 1)
+]
 
 PEERS: Mapping[str, Peer] = {
     "gatys2016": Peer(squares("relu4_2", 1 / 2), paper(1e3 / 5), **AVERAGE),
@@ -252,6 +283,7 @@ PEERS: Mapping[str, Peer] = {
         **DROP,
     ),
     "sliced-wasserstein": Peer(sliced(HEITZ), padding="replicate", **AVERAGE, **DROP),
+    "nnst": Peer(nearest(KOLKIN), **DROP),
     "tf1-gaussian-base": Peer(
         squares("relu2_2", 1 / 2), paper(1e3 / 3, FIRST[2:]), absolute(629), **AVERAGE
     ),

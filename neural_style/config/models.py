@@ -348,16 +348,22 @@ class Config(Section):
 
     def _check_statistics(self) -> None:
         """Check what the statistics of the style, and regions, cannot do."""
+        self.style.check_nearest()
+        if self.style.uses("nearest") and self.image.aspect:
+            raise mistake(
+                "found an aspect with nearest, but the content fixes the shape; set aspect: null",
+                sibling="image.aspect",
+            )
         if self.color.match_result and self.style.guided:
             raise mistake(
                 "found true with masks, each of which has colours of its own; set match_result: "
                 "false, or leave the masks out",
                 sibling="color.match_result",
             )
-        whole = self.style.of_one_piece
-        if whole and self.optimizer.name == "lbfgs":
+        whole, drawn = self.style.of_one_piece, self.style.drawn
+        if drawn and self.optimizer.name == "lbfgs":
             raise mistake(
-                f"found lbfgs with {whole}, whose directions are drawn anew for each iterate, but "
+                f"found lbfgs with {drawn} are drawn anew for each iterate, but "
                 "its line search needs one loss; set optimizer.name: adam",
                 sibling="optimizer.name",
             )

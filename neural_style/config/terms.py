@@ -119,11 +119,13 @@ StyleImages = Annotated[
 ]
 
 
-_Statistic = Literal["gram", "mean_covariance", "wasserstein", "histogram", "mean_std", "sliced"]
+_Statistic = Literal[
+    "gram", "mean_covariance", "wasserstein", "histogram", "mean_std", "sliced", "nearest"
+]
 _STATISTICS = get_args(_Statistic)
 # Those that count every position alike, which masks do not.
-_OF_ALL: tuple[_Statistic, ...] = ("histogram", "sliced")
-_OF_ONE_PIECE: tuple[_Statistic, ...] = ("sliced",)
+_OF_ALL: tuple[_Statistic, ...] = ("histogram", "sliced", "nearest")
+_OF_ONE_PIECE: tuple[_Statistic, ...] = ("sliced", "nearest")
 
 
 def statistic_weights(value: object) -> object:
@@ -161,6 +163,12 @@ class Style(Section):
     """Of several images: blend their statistics into one target, or sum a loss for each."""
     statistic: Statistics = Field(default={"mean_covariance": 1})
     """Statistic of the features that is compared, or a mapping of several to weights."""
+    nearest_content: values.Share = 0.25
+    """Share of the content image, beside the pastiche, in the picture for whose features `nearest`
+    seeks neighbours at the beginning of a scale; at the coarsest it is the content alone."""
+    nearest_renewed: values.Interval = 0
+    """Iterations that follow at full size, with Adam, in which `nearest` seeks new neighbours at
+    every iterate, layer by layer, on a grid that moves."""
     activation_shift: values.Number = 0.0
     """Number added to the features before their Gram matrix is computed."""
     normalization: OneOf[Literal["mean", "paper", "sum", "raw", "pixels"]] = "mean"
@@ -192,6 +200,18 @@ class Style(Section):
         return bool(self.weight and self.statistic.get(statistic))
 
     @property
+    def renewed(self) -> int:
+        """Iterations in which nearest neighbours are sought anew."""
+        return self.nearest_renewed if self.uses("nearest") else 0
+
+    @property
+    def drawn(self) -> str | None:
+        """What is drawn anew for each iterate, so that two of them have different losses."""
+        if self.uses("sliced"):
+            return "sliced, whose directions"
+        return "nearest_renewed, whose places" if self.renewed else None
+
+    @property
     def counts_all(self) -> str | None:
         """A statistic in use that counts every position alike, so that no mask can weight it."""
         return next(filter(self.uses, _OF_ALL), None)
@@ -211,6 +231,25 @@ class Style(Section):
         if counting and any(image.mask or image.from_mask for image in images):
             raise mistake(f"found {counting} with masks, which only other statistics support")
         return statistic
+
+    def check_nearest(self) -> None:
+        """Check what does not go with neighbours among the features of the style."""
+        if not self.uses("nearest"):
+            return
+        why = "nearest, which takes the nearest feature of all style images"
+        if self.mix == "losses" and len(self.images) > 1:
+            raise mistake(f"found losses with {why}; set mix: statistics", sibling="style.mix")
+        if len({image.weight for image in self.images if image.weight}) > 1:
+            raise mistake(
+                f"found weights that differ with {why}; give them one weight, or 0",
+                sibling="style.images",
+            )
+        if self.normalize_gradients:
+            raise mistake(
+                "found true with nearest, which compares all layers at once; set "
+                "normalize_gradients: false",
+                sibling="style.normalize_gradients",
+            )
 
     @field_validator("weight")
     @classmethod

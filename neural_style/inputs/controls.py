@@ -96,7 +96,7 @@ def is_grey(config: Config, pictures: Pictures) -> bool:
     """
     source, content, style = config.init.source, config.content, config.style
     used = [] if pictures.start is None else [pictures.start]
-    kept = content.weight or content.laplacian_weight
+    kept = content.weight or content.laplacian_weight or style.uses("nearest")
     coloring = config.color.preserve != "none" or config.color.match_result
     if kept or coloring or source == "content" or style.guided:
         used.append(pictures.content)

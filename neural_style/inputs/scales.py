@@ -32,13 +32,20 @@ Masks: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], ...]"
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale of a run: the longest side of the content image in pixels, the number of iterations
-    at the scales before, and at this one.
+    """One scale of a run.
+
+    Attributes:
+        longest: Longest side of the content image, pixels.
+        first: Number of iterations at the scales before.
+        iterations: Their number at this one.
+        renewed: Whether nearest neighbours are sought anew at every iterate; see
+            `style.nearest_renewed`.
     """
 
     longest: int
     first: int
     iterations: int
+    renewed: bool = False
 
     @property
     def end(self) -> int:
@@ -56,6 +63,8 @@ def work(scales: Sequence[Scale], done: int) -> float:
 
 def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
     """Return the scales of a run, the coarsest first, the last at `image.size`.
+
+    One more of that size follows where nearest neighbours are sought anew.
 
     Listed scales that are not smaller than the size are left out with their iterations. Of scales
     that are not listed, the last ones have the numbers of `optimizer.iterations`, and those before
@@ -78,7 +87,10 @@ def schedule(config: Config, pictures: Pictures) -> tuple[Scale, ...]:
             f"optimizer.iterations: found {len(counts)} numbers for {len(sides)} scales "
             f"({', '.join(map(str, sides))} px), expected one for each, or a single number for all"
         )
-    return tuple(Scale(side, sum(counts[:i]), counts[i]) for i, side in enumerate(sides))
+    scales = [Scale(side, sum(counts[:i]), counts[i]) for i, side in enumerate(sides)]
+    if config.style.renewed:
+        scales.append(Scale(sides[-1], sum(counts), config.style.renewed, renewed=True))
+    return tuple(scales)
 
 
 def _sides(config: Config, pictures: Pictures) -> list[int]:
@@ -152,6 +164,8 @@ class ScaledPictures:
         masks: For each style, where it is painted and which part of its image is taken, [H, W],
             0..1. Empty if there are no masks.
         expected: What earlier frames of a film make of this one; None for stills.
+        source: Picture whose nearest neighbours are the targets of this scale; None where they are
+            sought anew at every iterate, or not at all.
     """
 
     content: np.ndarray
@@ -159,6 +173,7 @@ class ScaledPictures:
     start: np.ndarray | None
     masks: Masks = ()
     expected: Expected | None = None
+    source: np.ndarray | None = None
 
     @property
     def painted(self) -> np.ndarray:

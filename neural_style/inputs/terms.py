@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from neural_style.config import Config, layers_in_use
-from neural_style.objective.spec import LAPLACIAN, ObjectiveSpec, in_depth_order
+from typing import Final
+
+from neural_style.config import Config, Style, layers_in_use
+from neural_style.objective.spec import LAPLACIAN, NEAREST, ObjectiveSpec, in_depth_order
+
+NEIGHBOURS: Final = "nearest"  # the statistic that is no sum over positions
 
 
 def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
@@ -12,14 +16,16 @@ def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
     Pictures with masks, of files or by their transparency, are `guided`.
     """
     content, style, variation = config.content, config.style, config.total_variation
+    statistics = tuple(n for n, weight in style.statistic.items() if weight and n != NEIGHBOURS)
     normalized = {"content": content.normalize_gradients, "style": style.normalize_gradients}
     return ObjectiveSpec(
         content_layers=in_depth_order(layers_in_use(content)),
-        style_layers=in_depth_order(layers_in_use(style)),
+        style_layers=in_depth_order(layers_in_use(style)) if statistics else (),
         content_normalization=content.normalization,
         style_normalization=style.normalization,
         laplacian=content.laplacian_side if content.laplacian_weight else None,
-        statistics=tuple(name for name, weight in style.statistic.items() if weight),
+        nearest=_matched_layers(style) if style.uses(NEIGHBOURS) else (),
+        statistics=statistics,
         activation_shift=style.activation_shift,
         targets=len(style.targets),
         guided=(guided or style.guided) and style.weight > 0,
@@ -36,10 +42,7 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
     that sum to 1. The normalization `pixels` divides by the (height, width) of the pastiche.
     """
     content, style, spec = config.content, config.style, spec_of(config)
-    raised = {
-        name: weight * style.layer_exponent**i
-        for i, (name, weight) in enumerate(style.layers.items())
-    }
+    raised = _raised(style)
     shares = sum(raised.values()) or 1.0
     compared = {str(name): weight for name, weight in style.statistic.items()}
     divisor = dict.fromkeys(spec.statistics, 1.0)
@@ -51,6 +54,19 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
             weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
             weights[spec.style_term(name, statistic)] = weight
     temporal = {"temporal": config.video.temporal.weight} if spec.temporal else {}
+    if spec.nearest:
+        weights[NEAREST] = style.weight * compared[NEIGHBOURS]
     if content.laplacian_weight:
         weights[LAPLACIAN] = content.laplacian_weight
     return weights | {"total_variation": config.total_variation.weight} | temporal
+
+
+def _raised(style: Style) -> dict[str, float]:
+    """Return the weights of the style layers with their exponent."""
+    weights = enumerate(style.layers.items())
+    return {name: weight * style.layer_exponent**i for i, (name, weight) in weights}
+
+
+def _matched_layers(style: Style) -> tuple[tuple[str, float], ...]:
+    weights = _raised(style)
+    return tuple((name, weights[name]) for name in in_depth_order(layers_in_use(style)))

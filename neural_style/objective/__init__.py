@@ -1,8 +1,9 @@
 """The losses of the papers and the graph of their sum; no settings, no network, no files.
 
-`spec` selects layers and formulas; `losses`, `laplacian`, `total_variation` and `temporal` define
-them; `mixture` blends several styles, `terms` applies the formulas to the features, `objective`
-adds up the total, `gradients` differentiates it, and `variables` holds image, targets and weights.
+`spec` selects layers and formulas; `losses`, `laplacian`, `neighbours`, `total_variation` and
+`temporal` define them. `mixture` blends several styles and `matching` finds nearest neighbours.
+`terms` applies the formulas to the features, `objective` adds up the total, `gradients`
+differentiates it, and `variables` holds the image, targets and weights.
 """
 
 from neural_style.objective.objective import (

@@ -23,6 +23,7 @@ import numpy as np
 from neural_style.objective import laplacian
 from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
 from neural_style.objective.losses import DRAWN_LOSSES, StyleStatistics, covariance_root
+from neural_style.objective.neighbours import Neighbours, build_neighbours
 from neural_style.objective.spec import ObjectiveSpec
 from neural_style.objective.temporal import TemporalTarget, build_temporal_target
 from neural_style.objective.terms import (
@@ -78,7 +79,9 @@ class Objective:
         unit: Factor of every gradient by the image, but not of the losses: a power of two, 1 unless
             the optimiser needs another one to keep products of gradients in the range of float32.
         edges: The Laplacian of the image and of the content image; None if it is not compared.
-        draw: Seed and number of the draw of random directions, [2]; None if there are none.
+        draw: Seed and number of the draw of random directions and places, [2]; None if there are
+            none.
+        neighbours: What finds nearest neighbours, and holds them; None if nothing is matched.
         derived: Measures what depends on the sums of the style alone, the roots of their
             covariances; to be run when these change. None if nothing does.
         temporal: What earlier frames of a film make of the image; None for stills.
@@ -97,6 +100,7 @@ class Objective:
     unit: FedVariable
     edges: Edges | None = None
     draw: FedVariable | None = None
+    neighbours: Neighbours | None = None
     derived: tf.Operation | None = None
     temporal: TemporalTarget | None = None
 
@@ -193,6 +197,9 @@ def build_objective(
     pixels = tf.identity(image.pixels, "seen/pixels")
     rows = laplacian.whole_image(pixels)
     edges = _build_edges(rows, spec)
+    matched = build_neighbours(spec.nearest, pixels, features) if spec.nearest else None
+    drawn = matched or (spec.style_layers and not DRAWN_LOSSES.keys().isdisjoint(spec.statistics))
+    draw = build_fed("draw", [2], tf.int64, value=0) if drawn else None
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
@@ -210,11 +217,10 @@ def build_objective(
         temporal=temporal.rows() if temporal else None,
         rows=rows,
         edges=edges and edges.target.variable.value(),
+        neighbours=matched.targets(draw) if matched and draw else None,
     )
     sums = build_statistics(spec, inputs)
     style_targets = _build_style_targets(sums.style, number, "wasserstein" in spec.statistics)
-    drawn = not DRAWN_LOSSES.keys().isdisjoint(spec.statistics) and style_targets
-    draw = build_fed("draw", [2], tf.int64, value=0) if drawn else None
     unweighted = build_terms(spec, sums, read_targets(style_targets, shares, draw))
     terms = {name: weights[name].variable * loss for name, loss in unweighted.items()}
     layers, seen_layers = [image.pixels, *features.values()], [pixels, *seen.values()]
@@ -233,6 +239,7 @@ def build_objective(
         unit=unit,
         edges=edges,
         draw=draw,
+        neighbours=matched,
         derived=_build_derived(style_targets),
         temporal=temporal,
     )
@@ -279,7 +286,7 @@ def set_temporal(
 
 
 def set_draw(session: tf.Session, objective: Objective, seed: int, number: int) -> None:
-    """Set which random directions are drawn, where there are any; see `draw_directions`."""
+    """Set which random directions and places are drawn, where there are any."""
     if objective.draw:
         assign(session, [(objective.draw, [seed, number])])
 
@@ -301,7 +308,6 @@ def read_targets(
     draw: FedVariable | None,
 ) -> StyleTargets:
     """Return the values of the variables that hold the targets of the style."""
-
     sums = _read_sums(style_targets)
     return StyleTargets(sums, shares.variable.value(), draw and draw.variable.value())
 

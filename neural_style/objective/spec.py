@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-LAPLACIAN = "content/laplacian"  # the name of its term
+LAPLACIAN = "content/laplacian"  # the names of terms that are not of one layer
+NEAREST = "style/nearest"
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class ObjectiveSpec:
         content_layers, style_layers: Layers of non-zero weight, by paper name, shallow to deep.
         content_normalization, style_normalization: Keys of `CONTENT_LOSSES` and `GRAM_LOSSES`.
         laplacian: Side in pixels of the squares whose Laplacian is compared, or None for none.
+        nearest: Layers whose features are matched with their nearest neighbours, each with its
+            weight, shallow to deep; empty for none.
         statistics: Statistics compared of a style layer: `gram`, keys of `DISTRIBUTION_LOSSES` and
             `DRAWN_LOSSES`.
         activation_shift: Added to the features before the Gram matrix.
@@ -39,6 +42,7 @@ class ObjectiveSpec:
     content_normalization: str = "mean"
     style_normalization: str = "mean"
     laplacian: int | None = None
+    nearest: tuple[tuple[str, float], ...] = ()
     statistics: tuple[str, ...] = ("gram",)
     activation_shift: float = 0.0
     targets: int = 1
@@ -55,7 +59,8 @@ class ObjectiveSpec:
     @property
     def layers(self) -> tuple[str, ...]:
         """Every layer whose features are needed, shallow to deep."""
-        return in_depth_order({*self.content_layers, *self.style_layers})
+        matched = (name for name, _ in self.nearest)
+        return in_depth_order({*self.content_layers, *self.style_layers, *matched})
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -64,6 +69,7 @@ class ObjectiveSpec:
             *(f"content/{name}" for name in self.content_layers),
             *([LAPLACIAN] if self.laplacian else []),
             *(self.style_term(n, s) for n in self.style_layers for s in self.statistics),
+            *([NEAREST] if self.nearest else []),
             *(["total_variation"] if self.variation_norm else []),
             *(["temporal"] if self.temporal else []),
         )

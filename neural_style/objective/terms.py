@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from neural_style.objective import laplacian, losses, total_variation
+from neural_style.objective import laplacian, losses, neighbours, total_variation
 from neural_style.objective.laplacian import ImageRows, LaplacianStatistics
 from neural_style.objective.losses import ContentStatistics, StyleStatistics
-from neural_style.objective.spec import LAPLACIAN, ObjectiveSpec
+from neural_style.objective.neighbours import NeighbourStatistics, NeighbourTargets
+from neural_style.objective.spec import LAPLACIAN, NEAREST, ObjectiveSpec
 from neural_style.objective.temporal import (
     TemporalStatistics,
     TemporalTarget,
@@ -35,6 +37,7 @@ class TermInputs:
         temporal: What the pixels are compared with of earlier frames; None without them.
         rows: Its rows, with the neighbours that the Laplacian needs; None if it is not compared.
         edges: The Laplacian of the whole content image, [H', W']; None if it is not compared.
+        neighbours: What positions approach; None for a part, and where nothing is matched.
         so_far: For a part, returns the raw Gram matrix of the parts above, given the name of the
             sum and the number of channels; needed for sums in float64.
     """
@@ -47,6 +50,7 @@ class TermInputs:
     temporal: TemporalTarget | None = None
     rows: ImageRows | None = None
     edges: tf.Tensor | None = None
+    neighbours: NeighbourTargets | None = None
     so_far: Callable[[str, int], tf.Tensor] | None = None
 
 
@@ -75,6 +79,7 @@ class Statistics:
         variation: Sums of the total variation; empty without it.
         temporal: Sums of the temporal term; None without it.
         edges: Sums of the Laplacian; None without it.
+        neighbours: Distances from the nearest neighbours; None without them.
     """
 
     content: Mapping[str, ContentStatistics]
@@ -82,6 +87,7 @@ class Statistics:
     variation: tuple[VariationStatistics, ...]
     temporal: TemporalStatistics | None = None
     edges: LaplacianStatistics | None = None
+    neighbours: NeighbourStatistics | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return every sum by name, such as `style/relu1_1/0/products`."""
@@ -106,12 +112,14 @@ class Statistics:
             tuple(new[f"total_variation/{i}"] for i in range(len(self.variation))),
             new.get("temporal"),
             new.get(LAPLACIAN),
+            new.get(NEAREST),
         )
 
     def _records(self) -> dict[str, Any]:
         return {
             **{f"content/{layer}": each for layer, each in self.content.items()},
             **({LAPLACIAN: self.edges} if self.edges else {}),
+            **({NEAREST: self.neighbours} if self.neighbours else {}),
             **{
                 f"style/{layer}/{i}": each
                 for layer, targets in self.style.items()
@@ -152,8 +160,16 @@ def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -
     if spec.temporal and inputs.temporal:
         with tf.name_scope(f"{scope}temporal/"):
             temporal = temporal_statistics(inputs.pixels.inner, inputs.temporal)
-    edges = _edges(spec, inputs, scope)
-    return Statistics(content, style, tuple(variation), temporal, edges)
+    edges, matched = _edges(spec, inputs, scope), _neighbours(spec, inputs, scope)
+    return Statistics(content, style, tuple(variation), temporal, edges, matched)
+
+
+def _neighbours(spec: ObjectiveSpec, inputs: TermInputs, scope: str) -> NeighbourStatistics | None:
+    if inputs.neighbours is None:
+        return None
+    with tf.name_scope(f"{scope}{NEAREST}/"):
+        features = partial(inputs.features, "style")
+        return neighbours.neighbour_statistics(spec.nearest, features, inputs.neighbours)
 
 
 def _edges(spec: ObjectiveSpec, inputs: TermInputs, scope: str) -> LaplacianStatistics | None:
@@ -197,6 +213,9 @@ def build_terms(
                 each = [loss(*pair) for pair in zip(style, targets.sums[name], strict=True)]
                 mixed = each[0] if len(each) == 1 else tf.reduce_sum(shares * tf.stack(each))
                 terms[spec.style_term(name, statistic)] = mixed
+    if sums.neighbours:
+        with tf.name_scope(f"{scope}{NEAREST}/"):
+            terms[NEAREST] = neighbours.neighbour_loss(sums.neighbours)
     if sums.variation:
         with tf.name_scope(f"{scope}total_variation/"):
             terms["total_variation"] = total_variation.variation_loss(sums.variation)

@@ -77,8 +77,7 @@ def loss_figure(history: LossHistory, title: str) -> Figure:
     axes.margins(x=0.01)
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    scales = history.scales
-    begins = [row for row in range(1, len(scales)) if scales[row] != scales[row - 1]]
+    begins = history.begins
     _draw_terms(axes, history, begins)
     if begins:
         _mark_scales(axes, history, begins)

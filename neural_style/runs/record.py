@@ -168,7 +168,7 @@ def run_record(
     Scores are those of the pastiche as it was saved, in 8 bits; seconds are those of each phase.
     """
     config, weights, history = job.config, job.weights, result.losses
-    last = [i for i, scale in enumerate(history.scales) if scale == history.scales[-1]]
+    last = range([0, *history.begins][-1], len(history.rows))
     lowest = min(last, key=lambda i: (math.isnan(history.rows[i][-1]), history.rows[i][-1]))
     elapsed = history.seconds[last[-1]] - history.seconds[last[0]]
     start = dict(zip(history.columns, map(finite, history.rows[0]), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from neural_style.inputs import (
     at_scale,
     match_result,
     restore_color,
+    source_of,
 )
 from neural_style.network import deprocess, preprocess
 from neural_style.objective import set_draw, set_image
@@ -39,6 +40,8 @@ from neural_style.transfer.state import (
 )
 
 log = logging.getLogger(__name__)
+
+SOURCE = "source"  # the array of a checkpoint that `ScaledPictures.source` is
 
 T = TypeVar("T")
 
@@ -93,10 +96,19 @@ class Level:
         """Size of the pastiche as losses.csv has it, `384x288`."""
         return self.pictures.label
 
-    def set_targets(self) -> None:
-        """Measure and set the content features and style statistics of this scale."""
+    def set_targets(self, resumed: Checkpoint | None = None) -> None:
+        """Measure and set the content features and style statistics of this scale.
+
+        Nearest neighbours also depend on the image of the scale before, or on what a checkpoint
+        that the run is resumed from has of it.
+
+        Raises:
+            InputError: The checkpoint is that of another run.
+        """
         if self._run:
             self._run.use(None)  # releases the targets of its tiles
+        if self.job.config.style.uses("nearest") and not self._scale.renewed:
+            self.pictures = replace(self.pictures, source=self._source_of_neighbours(resumed))
         self._within_memory(self._measure)
 
     def begin(self, start: np.ndarray) -> None:
@@ -113,6 +125,7 @@ class Level:
             InputError: The checkpoint is that of another run.
         """
         state = checkpoint.hand_over()
+        state.pop(SOURCE, None)
 
         def put(run: Run) -> None:
             run.restore(state)
@@ -176,7 +189,7 @@ class Level:
             iterate = self._graph.session.run(self._graph.objective.image.variable)
             return self._restored(self._rgb(iterate))
 
-        return Iteration(self.pictures.label, done, losses, history, image, self.run.state)
+        return Iteration(self.pictures.label, done, losses, history, image, self._state)
 
     def result(self, history: LossHistory, ending: Ending, last: Iteration | None = None) -> Result:
         """Return the best image and the average, at the size of the last scale."""
@@ -198,8 +211,21 @@ class Level:
         compared = self._rgb(self.run.best_image()) if film else None
         return Result(best, averaged, history, *how, compared)
 
+    def _state(self) -> dict[str, np.ndarray]:
+        source = self.pictures.source
+        return {**self.run.state(), **({} if source is None else {SOURCE: source})}
+
+    def _source_of_neighbours(self, resumed: Checkpoint | None) -> np.ndarray:
+        if resumed is None:
+            before = self.enlarged() if self.begun else None
+            return source_of(self.job.config, self.pictures, before)
+        found = resumed.state.get(SOURCE)
+        if found is None or found.shape != self.pictures.content.shape or found.dtype.kind != "f":
+            raise misfit(SOURCE)
+        return found
+
     def _draw(self, done: int) -> None:
-        """Draw the random directions of the iterate after so many iterations."""
+        """Draw the random directions and places of the iterate after so many iterations."""
         graph = self._graph
         set_draw(graph.session, graph.objective, self.job.config.init.seed, done)
 

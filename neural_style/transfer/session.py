@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from neural_style.objective import (
     set_weights,
 )
 from neural_style.objective.losses import StyleStatistics
+from neural_style.objective.matching import measure_neighbours
 from neural_style.objective.mixture import mixture
 from neural_style.objective.variables import FedVariable, assign
 from neural_style.optimizers import Optimizer
@@ -70,12 +71,14 @@ class Targets:
         style: Statistics by layer, for each target; of several styles in one, their mixture.
         shares: Share of each target, summing to 1.
         edges: The Laplacian of the content image, [H', W']; None if it is not compared.
+        neighbours: Features that are approached; see `measure_neighbours`.
     """
 
     content: Mapping[str, np.ndarray] | TiledFeatures
     style: Mapping[str, tuple[StyleStatistics, ...]]
     shares: tuple[float, ...]
     edges: np.ndarray | None = None
+    neighbours: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +88,8 @@ class Targets:
         tiles = [[content]] if isinstance(content, Mapping) else content
         features = [array for stage in tiles for each in stage for array in each.values()]
         edges = [] if self.edges is None else [self.edges]
-        return sum(array.nbytes for array in [*features, *edges, *map(np.asarray, sums)])
+        matched = self.neighbours.values()
+        return sum(array.nbytes for array in [*features, *edges, *matched, *map(np.asarray, sums)])
 
 
 def target_cache(most_bytes: int) -> LRUCache[Targets]:
@@ -137,11 +141,17 @@ class TransferSession:
             spill = Spill(spare_bytes(config, self.used, sizes))
             tiling = Tiling(self.tiles, side, spill, callback)
         groups, kept = config.style.targets, self.styles if config.video.input else None
-        how = (groups, tiling and tiling.side)
-        key = target_key(content, sources, how) if self.cache.most else None
-        targets = self.cache.get_or_make(
-            key, lambda: measure_targets(run, handles, content, sources, groups, tiling, kept)
-        )
+        source = None if inputs.source is None else preprocess(inputs.source, self.mean)
+        seed = config.init.seed
+
+        def measure() -> Targets:
+            found = measure_targets(run, handles, content, sources, groups, tiling, kept)
+            used = [style.image for style in sources if style.weight]
+            return replace(found, neighbours=measure_neighbours(run, handles, source, used, seed))
+
+        how = (groups, tiling and tiling.side, seed if handles.neighbours else None)
+        key = target_key(content, sources, how, source) if self.cache.most else None
+        targets = self.cache.get_or_make(key, measure)
         assign_targets(run, handles, targets)
         if tiling and not isinstance(targets.content, Mapping):
             self.evaluation = tiling.evaluation(run, content, targets.content, targets.style)
@@ -173,9 +183,14 @@ class TransferSession:
         self.session.close()
 
 
-def target_key(content: np.ndarray, styles: Sequence[StyleSource], how: object) -> Hashable:
+def target_key(
+    content: np.ndarray,
+    styles: Sequence[StyleSource],
+    how: object,
+    source: np.ndarray | None = None,
+) -> Hashable:
     """Return a digest of everything that targets are measured on, and of how."""
-    arrays, names = [content], [how]
+    arrays, names = [content, *([] if source is None else [source])], [how]
     for style in styles:
         arrays += [style.image, *style.guides.values()]
         names += [style.weight, [*style.guides]]
@@ -193,6 +208,9 @@ def assign_targets(session: tf.Session, objective: Objective, targets: Targets) 
     assign(session, [(held, content.get(name, _nothing(held))) for name, held in features])
     if objective.edges:
         assign(session, [(objective.edges.target, targets.edges)])
+    if objective.neighbours:
+        matched = objective.neighbours.held.items()
+        assign(session, [(h, targets.neighbours.get(n, _nothing(h))) for n, h in matched])
     if not objective.style_targets:
         return
     pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,12 @@ class LossHistory:
         self.scales.append(scale)
         self.iterations.append(int(iteration))
         self.seconds.append(float(seconds))
+
+    @property
+    def begins(self) -> list[int]:
+        """The rows at which a scale begins, but for the first: a scale's own count up by one."""
+        pairs = enumerate(zip(pairwise(self.scales), pairwise(self.iterations), strict=True), 1)
+        return [i for i, ((a, b), (m, n)) in pairs if a != b or n != m + 1]
 
     def values(self) -> npt.NDArray[np.float64]:
         """Return the terms as an array, [rows, columns], float64."""

@@ -26,7 +26,7 @@ from neural_style.images import io as images
 from neural_style.images import resize
 from neural_style.runs import checkpoint
 from neural_style.runs.checkpoint import CheckpointManager, read_checkpoint, write_checkpoint
-from neural_style.transfer import level
+from neural_style.transfer import level, session
 from neural_style.transfer.state import Checkpoint, Iteration, LossHistory
 
 DECISIVE = {"settings": {"style": {"weight": 500.0}}, "inputs": {"content.image": "1"}}
@@ -303,6 +303,32 @@ def test_directions_are_drawn_anew_for_each_iterate_and_so_by_a_run_that_is_resu
     assert resume(run) == 0
     assert {*draws} == {(7, done) for done in range(5, 12)}
     check_same(run, whole)
+
+
+@pytest.mark.slow
+def test_neighbours_are_those_of_the_image_before_its_scale_for_a_run_that_is_resumed_too(
+    experiment, monkeypatch
+):
+    sources: list[np.ndarray | None] = []
+    measure = session.measure_neighbours
+
+    def recorded(*given: Any) -> Any:
+        sources.append(given[2])
+        return measure(*given)
+
+    monkeypatch.setattr(session, "measure_neighbours", recorded)
+    nearest = ["style.statistic=nearest", "style.nearest_renewed=4", "output.checkpoint_every=4"]
+    whole = made(experiment, "whole", *nearest)
+    first, second, renewed = sources
+    assert np.shape(first) != np.shape(second)
+    assert renewed is None
+    for done, expected in ((10, [second, None]), (13, [None])):  # resumed from 8, and from 12
+        run = killed(experiment, done, *nearest)
+        sources.clear()
+        assert resume(run) == 0
+        assert len(sources) == len(expected)
+        np.testing.assert_array_equal(sources[0], expected[0])
+        check_same(run, whole)
 
 
 LBFGS = "optimizer.name=lbfgs"

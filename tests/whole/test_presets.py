@@ -7,6 +7,7 @@ border and its white is tested elsewhere, here only that presets and tools ask f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from neural_style.config import Config, load_config
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.objective import objective
 from neural_style.objective.losses import draw_directions
+from neural_style.objective.matching import measure_neighbours
 from neural_style.objective.spec import in_depth_order
 from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
@@ -64,6 +66,8 @@ def evaluate(
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())
             found = measure_targets(session, losses, kept, [StyleSource(painted)])
+            matched = measure_neighbours(session, losses, kept, [painted], 0)
+            found = replace(found, neighbours=matched)
             assign_targets(session, losses, found)
             objective.set_weights(session, losses, term_weights(config, image.shape[:2]))
             objective.set_image(session, losses, shown)
@@ -109,7 +113,8 @@ def test_a_preset_has_the_peers_network_objective_and_gradient(name, rng):
     assert {key: getattr(config.network, key) for key in peer.network} == peer.network
     of_ranks = "sliced" in config.style.statistic
     # Positions of the style image.
-    as_many = of_ranks or config.style.normalization in ("paper", "pixels")
+    matched = "nearest" in config.style.statistic
+    as_many = of_ranks or matched or config.style.normalization in ("paper", "pixels")
     shapes = (SIZE, SIZE, SIZE[::-1] if as_many else (64, 48))
     image, content, style = (rng.uniform(0, 255, (*shape, 3)) for shape in shapes)
     layers = spec_of(config).layers
@@ -120,9 +125,10 @@ def test_a_preset_has_the_peers_network_objective_and_gradient(name, rng):
 
     kept, painted = features(content), features(style)
     drawn = directions({n: f.shape[2] for n, f in painted.items()}) if of_ranks else {}
+    turned = [features(np.rot90(style, turn)) for turn in range(4)] if matched else []
 
     def expected(rgb: np.ndarray) -> dict[str, float]:
-        return peer.objective(Scene(rgb, features(rgb), kept, painted, content, drawn))
+        return peer.objective(Scene(rgb, features(rgb), kept, painted, content, drawn, turned))
 
     terms, gradient = evaluate(config, image, content, style)
     exact = 1e-5 if of_ranks else 1e-6  # ranks that change within the step bend the difference

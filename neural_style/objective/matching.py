@@ -1,0 +1,124 @@
+"""The nearest neighbours of a picture among the features of style images: measured targets.
+
+Style images are also seen turned by 90, 180 and 270 degrees. They are measured one view at a time,
+so that one view's features are in memory at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from neural_style.objective.neighbours import TINY, Neighbours
+from neural_style.objective.objective import Objective, set_image
+from neural_style.system.tensorflow_v1 import tf
+
+TURNS = (0, 1, 2, 3)  # of 90 degrees
+
+
+def measure_neighbours(
+    session: tf.Session,
+    objective: Objective,
+    source: np.ndarray | None,
+    styles: Sequence[np.ndarray],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Return the values of `objective.neighbours.held` for its first form or its second.
+
+    The image variable is overwritten.
+
+    Args:
+        session, objective: The session of a graph, and its handles.
+        source: Picture whose neighbours are the hypercolumns' targets, [1, H, W, 3], RGB minus the
+            mean; None for the second form, whose neighbours are found at each iterate.
+        styles: Style images, each of its own size, in the same form.
+        seed: Of the places of the style images whose features are kept for the second form.
+    """
+    handles = objective.neighbours
+    if handles is None:
+        return {}
+    if source is None:
+        return _pools(session, objective, handles, styles, seed)
+    return _joined(session, objective, handles, source, styles)
+
+
+def _joined(
+    session: tf.Session,
+    objective: Objective,
+    handles: Neighbours,
+    source: np.ndarray,
+    styles: Sequence[np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Return for each place of the source the hypercolumn of the style that is nearest to its own,
+    of the length 1, by layer, [H', W', C].
+    """
+
+    def columns(image: np.ndarray) -> np.ndarray:
+        set_image(session, objective, image)
+        return session.run(handles.columns)
+
+    total, number = np.zeros(sum(handles.channels.values())), 0
+    for view in _views(styles):
+        flat = _flat(columns(view))
+        total, number = total + flat.sum(0, dtype=np.float64), number + len(flat)
+    mean = total / number
+    wanted = columns(source)
+    shape, own = wanted.shape[:2], _flat(wanted)
+    own = _lengthened(own, own.mean(0, dtype=np.float64))
+    chosen = np.zeros_like(own)
+    best = np.full(len(own), -np.inf, own.dtype)
+    for view in _views(styles):
+        flat = _flat(columns(view))
+        candidates = _lengthened(flat, mean)
+        fed = {handles.own: own, handles.candidates: candidates}
+        found = session.run(handles.nearest, fed)
+        cosines = _products(own, candidates, found)
+        nearer = cosines > best
+        best[nearer] = cosines[nearer]
+        chosen[nearer] = flat[found[nearer]]
+    target = _lengthened(chosen).reshape(*shape, -1)
+    bounds = np.cumsum([*handles.channels.values()])[:-1]
+    parts = np.split(target, bounds, axis=-1)
+    return {f"joined/{n}": part for n, part in zip(handles.channels, parts, strict=True)}
+
+
+def _pools(
+    session: tf.Session,
+    objective: Objective,
+    handles: Neighbours,
+    styles: Sequence[np.ndarray],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Return features of the style by layer, centred and of the length 1, [N, C]."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in handles.channels}
+    for number, view in enumerate(_views(styles)):
+        set_image(session, objective, view)
+        found = session.run(handles.crossings, {handles.draw: [seed, number]})
+        for name, values in found.items():
+            parts[name].append(values)
+    pools = {name: np.concatenate(values) for name, values in parts.items()}
+    means = {n: each.mean(0, dtype=np.float64) for n, each in pools.items()}
+    return {f"pool/{n}": _lengthened(each, means[n]) for n, each in pools.items()}
+
+
+def _views(styles: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    for style in styles:
+        for turn in TURNS:
+            yield np.ascontiguousarray(np.rot90(style, turn, (1, 2)))
+
+
+def _flat(columns: np.ndarray) -> np.ndarray:
+    return columns.reshape(-1, columns.shape[-1])
+
+
+def _lengthened(values: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
+    """Return features, [M, K], less a mean, [K], each of the length 1."""
+    away = values if mean is None else values - mean.astype(values.dtype)
+    squares = np.einsum("mk,mk->m", away, away)
+    return away / np.sqrt(np.maximum(squares, TINY))[:, None].astype(values.dtype)
+
+
+def _products(own: np.ndarray, candidates: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the product of each of the own with the candidate chosen for it, [M]."""
+    return np.einsum("mk,mk->m", own, candidates[chosen])
