@@ -46,7 +46,8 @@ class Init(Section):
     blur: values.Blur = 0.0
     """Standard deviation in pixels of the Gaussian filter over the image; 0 is no filter."""
     seed: values.Seed = 0
-    """Seed of the noise, of random filters, and of the directions of `sliced`."""
+    """Seed of the noise, of random filters, of the directions of `sliced`, and of the places of
+    `nearest_renewed`."""
 
     @model_validator(mode="before")
     @classmethod

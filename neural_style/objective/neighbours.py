@@ -34,6 +34,7 @@ from neural_style.system.tensorflow_v1 import tf
 FORMS = ("joined", "pool")
 SHRUNK = 4  # times, of the hypercolumns' grid
 MOST = 64  # crossings of the moving grid along the longer side
+MOST_OF_A_VIEW = MOST // 2  # the same of the style, which is seen in four views
 TINY = 1e-12  # the least square of a feature's length
 AT_ONCE = 2**23  # products of a position and a candidate that are held at a time
 
@@ -133,11 +134,11 @@ def build_neighbours(
         held=held,
         columns=tf.concat([column_part(features[n], w, size) for n, w in layers], -1),
         channels=channels,
-        crossings={n: at_crossings(features[n], draw, n) for n, _ in layers},
+        crossings={n: at_crossings(features[n], draw, n, MOST_OF_A_VIEW) for n, _ in layers},
         draw=draw,
         own=own,
         candidates=candidates,
-        nearest=nearest(tf.cast(own, kind), tf.cast(candidates, kind)),
+        nearest=nearest(own, candidates),
     )
 
 
@@ -176,14 +177,14 @@ def resize_linearly(values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.matmul(columns, tf.reshape(down, [size[0], width, channels]))
 
 
-def at_crossings(features: tf.Tensor, draw: tf.Tensor, name: str) -> tf.Tensor:
+def at_crossings(features: tf.Tensor, draw: tf.Tensor, name: str, most: int = MOST) -> tf.Tensor:
     """Return the features, [1, H, W, C], at the crossings of a grid, [N, C].
 
-    Its lines are as far apart as leaves at most `MOST` along the longer side, from a place that is
+    Its lines are as far apart as leaves at most `most` along the longer side, from a place that is
     drawn by the numbers, [2], and the layer's name.
     """
     sides = tf.shape(features)[1:3]
-    stride = -(-tf.reduce_max(sides) // MOST)
+    stride = -(-tf.reduce_max(sides) // most)
     seed = tf.stack([draw[0], draw[1] * 2**32 + crc32(name.encode())])
     first = tf.random.stateless_uniform([2], seed, 0, tf.maximum(stride, 1), tf.int32)
     first %= tf.maximum(sides, 1)
@@ -193,6 +194,8 @@ def at_crossings(features: tf.Tensor, draw: tf.Tensor, name: str) -> tf.Tensor:
 
 def nearest(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     """Return the number of the candidate of the largest product with each of the own, [M], int32.
+
+    The products are not in bfloat16, of which many would be alike.
 
     Args:
         own: [M, K].
@@ -239,8 +242,7 @@ def _renewed(features: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor, name: str) -
     """
     rows = tf.minimum(tf.shape(pool)[0], 1) * tf.shape(features)[1]
     own = centred(at_crossings(features[:, :rows], draw, name))
-    kind = features.dtype
-    chosen = nearest(tf.cast(tf.stop_gradient(own), kind), tf.cast(pool, kind))
+    chosen = nearest(tf.stop_gradient(own), pool)
     distances = 1 - tf.reduce_sum(own * tf.gather(pool, chosen), -1)
     return over(sum_of(distances), tf.maximum(tf.cast(tf.size(distances), tf.float64), 1.0))
 

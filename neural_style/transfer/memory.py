@@ -21,6 +21,7 @@ from neural_style.network.weights import Convolution, Layer, VGGWeights, paramet
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
 from neural_style.tiles.tiling import Spans, Stage, cut_image, is_larger, stored_values
+from neural_style.transfer import neighbours
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +211,7 @@ def scale_bytes(
     image = 12 * math.prod(sizes.content)  # three float32 values a pixel
     step = GRADIENT_OVERHEAD[precision] * content.features + SORTED_COPIES * content.sorted
     step += 2 * content.carried  # and their gradient
+    step += neighbours.target_bytes(config, layers, sizes, 2 if precision == "bfloat16" else 4)
     passes = [
         FORWARD_OVERHEAD[precision] * style.features + SORTED_COPIES * style.sorted + style.carried
         for style in styles
@@ -225,6 +227,8 @@ def scale_bytes(
         held += GRADIENT_IMAGES * image
     else:
         held += sum(style.sorted for style in styles)
+    matching = neighbours.matching_bytes(config, layers, sizes)
+    passes = [each + matching for each in passes]
     shown = image + sum(12 * math.prod(size) for size in sizes.styles)
     return shown + max(held + step, *passes, 0)
 

@@ -75,6 +75,22 @@ style: {statistic: sliced} //optimizer: {name: lbfgs} => optimizer.name (line 2)
     set optimizer.name: adam
 style: {statistic: {gram: 1, sliced: 2}} //runtime: {tile: 512} => runtime.tile (line 2): found 512
     with sliced, which needs all positions at once; set runtime.tile: none, or another statistic
+style: {statistic: nearest, nearest_renewed: 9} //optimizer: {name: lbfgs} => optimizer.name (line
+    2): found lbfgs with nearest_renewed, whose places are drawn anew for each iterate, but its
+    line search needs one loss; set optimizer.name: adam
+style: {statistic: nearest, images: [{path: a, mask: m}]} => style.statistic (line 1): found nearest
+    with masks, which only other statistics support
+style: {statistic: nearest} //runtime: {tile: 512} => runtime.tile (line 2): found 512 with nearest,
+    which needs all positions at once; set runtime.tile: none, or another statistic
+style: {statistic: nearest, mix: losses, images: [a, b]} => style.mix (line 1): found losses with
+    nearest, which takes the nearest feature of all style images; set mix: statistics
+style: {statistic: nearest, images: [a, {path: b, weight: 2}]} => style.images (line 1): found
+    weights that differ with nearest, which takes the nearest feature of all style images; give
+    them one weight, or 0
+style: {statistic: nearest, normalize_gradients: true} => style.normalize_gradients (line 1): found
+    true with nearest, which compares all layers at once; set normalize_gradients: false
+style: {statistic: nearest} //content: {weight: 0} //image: {aspect: 2} => image.aspect (line 3):
+    found an aspect with nearest, but the content fixes the shape; set aspect: null
 color: {match_result: true, preserve: luminance} => color.match_result (line 1): found true with
     color.preserve: luminance, of which each sets the colours; set preserve: none, or match_result:
     false

@@ -74,6 +74,7 @@ TEXTURE = {"content": {"weight": 0}, "init": {"from": "noise"}}
         ("content", TEXTURE, True),
         ("content", TEXTURE | {"color": {"preserve": "luminance"}}, False),
         ("content", TEXTURE | {"init": {"from": "content"}}, False),
+        ("content", TEXTURE | {"style": {"images": ["a", "b"], "statistic": "nearest"}}, False),
         ("first", {}, False),
         ("second", {}, False),
         ("second", {"style": {"images": ["a", {"path": "b", "weight": 0}]}}, True),

@@ -53,6 +53,16 @@ def test_listed_scales_come_before_the_size_each_with_its_iterations():
     assert scales(384, [192], [30, 5]) == (Scale(192, 0, 30), Scale(384, 30, 5))
 
 
+def test_a_last_scale_of_the_same_size_follows_where_neighbours_are_sought_anew():
+    style = {"statistic": {"nearest": 1, "gram": 0}, "nearest_renewed": 4}
+    values = {"image": {"size": 384, "scales": [192]}, "optimizer": {"iterations": [3, 5]}}
+    shown = pictures((400, 600), ((500, 500),))
+    expected = (Scale(192, 0, 3), Scale(384, 3, 5), Scale(384, 8, 4, renewed=True))
+    assert schedule(make_config(values | {"style": style}), shown) == expected
+    other = style | {"statistic": "gram"}
+    assert schedule(make_config(values | {"style": other}), shown) == expected[:2]
+
+
 @pytest.mark.parametrize(
     ("size", "listed", "iterations", "kept", "notice"),
     [

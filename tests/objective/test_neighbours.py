@@ -161,7 +161,7 @@ def test_targets_are_the_nearest_of_all_styles_in_all_four_turns(rng):
 
 
 def test_the_last_iterates_choose_anew_from_the_styles_in_all_turns_as_the_seed_says(rng):
-    image, style = picture(rng, 12, 70), picture(rng, 80, 9)
+    image, style = picture(rng, 12, 70), picture(rng, 60, 9)
     losses = {}
     with objective_session(SPEC) as (session, objective, _):
         for seed in (4, 4, 5):
@@ -177,7 +177,7 @@ def test_the_last_iterates_choose_anew_from_the_styles_in_all_turns_as_the_seed_
     # The second layer has fewer positions than the grid could take: all of them.
     flat = made["relu2_1"].reshape(-1, 6).astype(np.float64)
     pool = found["pool/relu2_1"].astype(np.float64)
-    assert len(pool) == 4 * (80 // 2) * (9 // 2)
+    assert len(pool) == 4 * (60 // 2) * (9 // 2)
     assert_allclose(np.linalg.norm(pool, axis=1), 1, rtol=1e-5)
     second = np.mean(1 - np.max(centred(flat) @ pool.T, 1))
     pool = found["pool/relu1_1"].astype(np.float64)

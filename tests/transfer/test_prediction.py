@@ -9,10 +9,10 @@ import pytest
 from conftest import vgg19
 
 from neural_style.config import make_config
-from neural_style.inputs import Job, Pictures
+from neural_style.inputs import Job, Pictures, Scale, Sizes
 from neural_style.network.weights import layers_needed
 from neural_style.tiles.tiling import cut_image
-from neural_style.transfer import prediction
+from neural_style.transfer import neighbours, prediction
 from neural_style.transfer.memory import PROCESS_BYTES, sorted_values, values_of
 from neural_style.transfer.prediction import (
     ITERATION_SECONDS,
@@ -67,6 +67,30 @@ def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
     sorts = 64 + 128 / 4 + 256 / 16 + 512 / 64 + 512 / 256  # of relu1_1 to relu5_1, for a pixel
     assert sorted_values(compared, LAYERS, (512, 256)) == sorts * 512 * 256
     assert sorted_values(make_config({}), LAYERS, (512, 256)) == 0
+
+
+def test_operations_and_bytes_of_neighbours_are_those_written_out():
+    """A quarter of 512 x 256 px, with a square style in four turns; then 64 crossings a side, and
+    32 of each view of the style.
+    """
+    style = {"statistic": "nearest", "layers": {"relu1_1": 1, "relu4_1": 1}, "nearest_renewed": 7}
+    config, sizes = make_config({"style": style}), Sizes((512, 256), ((512, 512),))
+    joined, renewed = (
+        neighbours.matching_operations(config, LAYERS, sizes, Scale(512, 0, 5, each))
+        for each in (False, True)
+    )
+    assert joined == 2 * (128 * 64) * (4 * 128 * 128) * (64 + 512)
+    assert renewed == 5 * 2 * (64 * 32) * (4 * 32 * 32) * (64 + 512)
+    held = neighbours.target_bytes(config, LAYERS, sizes, 2)
+    assert held == (2 * 128 * 64 + 4 * 4 * 32 * 32) * (64 + 512)
+    values = 4 * (128 * 64 + 128 * 128) * (64 + 512) + 2**23
+    assert neighbours.matching_bytes(config, LAYERS, sizes) == 4 * values
+    other = (make_config({}), LAYERS, sizes)
+    assert neighbours.matching_bytes(*other) == neighbours.target_bytes(*other, 4) == 0
+    assert neighbours.matching_operations(*other, Scale(512, 0, 5)) == 0
+    more, less = (forecast(style=style | {"nearest_renewed": n}) for n in (7, 0))
+    assert more.seconds > less.seconds > forecast(style={"layers": style["layers"]}).seconds
+    assert more.peak_bytes > less.peak_bytes
 
 
 @pytest.mark.parametrize("in_hardware", [True, False])

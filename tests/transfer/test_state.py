@@ -47,6 +47,16 @@ def test_history_takes_terms_by_name_and_in_order_and_as_csv_reads_back(rng):
     )
 
 
+def test_a_scale_begins_where_the_size_or_the_count_of_iterates_does():
+    """The last row of a scale has the number at which the next one begins, if none was left out."""
+    history = LossHistory(("total",))
+    rows = [(0, "6x4"), (1, "6x4"), (1, "9x6"), (2, "9x6"), (2, "9x6"), (3, "9x6"), (9, "9x6")]
+    for iteration, scale in rows:
+        history.append(iteration, 0.0, [1.0], scale)
+    assert history.begins == [2, 4, 6]
+    assert LossHistory(("total",)).begins == []
+
+
 def looks(each: Iterate) -> bool:
     """Use the image twice, which is fetched once."""
     return each.image is each.image

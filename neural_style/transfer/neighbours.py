@@ -1,0 +1,67 @@
+"""The memory and time that nearest neighbours take, predicted from the sizes of the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neural_style.config import Config, layers_in_use
+from neural_style.inputs import Scale, Sizes
+from neural_style.network.weights import Layer, output_shapes
+from neural_style.objective.matching import TURNS
+from neural_style.objective.neighbours import AT_ONCE, MOST, MOST_OF_A_VIEW, SHRUNK
+
+COPIES = 4  # in float32, of the hypercolumns of a picture that is matched, and of a view of a style
+VIEWS = 2 * len(TURNS)  # passes over a style image, whose mean is needed first
+
+
+def target_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, each: int) -> float:
+    """Return the bytes that the targets of a scale take in values of `each` bytes."""
+    channels = _channels(config, layers)
+    joined = _places(sizes.content) * sum(channels) * each
+    pools = 4 * MOST_OF_A_VIEW**2 * len(TURNS) * len(sizes.styles) * sum(channels)
+    return joined + (pools if config.style.renewed else 0)
+
+
+def matching_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
+    """Return the most bytes at once while neighbours are found, besides those of the features."""
+    channels = sum(_channels(config, layers))
+    if not channels:
+        return 0.0
+    largest = max((_places(size) for size in sizes.styles), default=0)
+    return 4 * (COPIES * channels * (_places(sizes.content) + largest) + AT_ONCE)
+
+
+def matching_operations(
+    config: Config, layers: Sequence[Layer], sizes: Sizes, scale: Scale
+) -> float:
+    """Return the multiplications and additions of the products at one scale."""
+    if not scale.renewed:
+        seen = len(TURNS) * sum(map(_places, sizes.styles))
+        return 2.0 * sum(_channels(config, layers)) * _places(sizes.content) * seen
+    each = 0.0
+    shapes = [_crossings(config, layers, sizes.content, MOST)]
+    shapes += [_crossings(config, layers, size, MOST_OF_A_VIEW) for size in sizes.styles]
+    for (own, channels), *styles in zip(*shapes, strict=True):
+        each += 2.0 * channels * own * len(TURNS) * sum(number for number, _ in styles)
+    return scale.iterations * each
+
+
+def _channels(config: Config, layers: Sequence[Layer]) -> list[int]:
+    return [channels for _, channels in _crossings(config, layers, (1, 1), MOST)]
+
+
+def _crossings(
+    config: Config, layers: Sequence[Layer], size: tuple[int, int], most: int
+) -> list[tuple[int, int]]:
+    """Return the crossings of the moving grid, and the channels, of each layer that is matched."""
+    used = layers_in_use(config.style) if config.style.uses("nearest") else ()
+    found = []
+    for layer, (height, width, channels) in output_shapes(layers, size):
+        if layer.name in used:
+            stride = -(-max(height, width) // most) or 1
+            found.append((-(-height // stride) * -(-width // stride), channels))
+    return found
+
+
+def _places(size: tuple[int, int]) -> int:
+    return max(size[0] // SHRUNK, 1) * max(size[1] // SHRUNK, 1)
