@@ -150,6 +150,9 @@ class Optimizer(Section):
     scales that are not listed the last ones have these numbers, and those before the first."""
     learning_rate: values.Positive = 20.0
     """Size of the first steps in pixel values."""
+    parametrization: OneOf[Literal["pixels", "laplacian"]] = "pixels"
+    """What Adam's steps move: each pixel, or each value of each level of a Laplacian pyramid, whose
+    coarse levels change broad areas at once (Kolkin et al. 2022)."""
     beta1: values.Momentum = 0.9
     """Decay of Adam's mean of gradients."""
     beta2: values.Momentum = 0.99
@@ -327,6 +330,12 @@ class Config(Section):
                 "the loss; set optimizer.name: adam",
                 sibling="optimizer.name",
             )
+        if self.optimizer.parametrization != "pixels" and self.optimizer.name == "lbfgs":
+            raise mistake(
+                "found laplacian with lbfgs, which has optimizer.precondition for broad changes; "
+                "set optimizer.name: adam, or parametrization: pixels",
+                sibling="optimizer.parametrization",
+            )
         if self.style.normalize_gradients and self.style.normalization == "pixels":
             raise mistake(
                 "found pixels with normalize_gradients, whose weights are norms of gradients; "
@@ -413,6 +422,7 @@ DECIDING: Mapping[Decided, str] = {
     # The graph and its session, together with the specification of the objective.
     "graph": "network.weights network.if_missing network.pooling network.pooling_remainder "
     "network.transpose_kernels network.padding network.white optimizer.name optimizer.box "
+    "optimizer.parametrization "
     "runtime.device runtime.threads runtime.precision",
     # Style images painted in the fine structure of another.
     "painting": "style.images image network runtime",

@@ -18,6 +18,7 @@ from neural_style import images
 from neural_style.config import Optimizer as Options
 from neural_style.objective import Evaluation, LeftGradient, Objective
 from neural_style.objective.variables import FedVariable, assign, build_fed, check_state, fed_of
+from neural_style.optimizers.pyramid import Pyramid, build_pyramid, level_shapes
 from neural_style.optimizers.unit import choose_unit
 from neural_style.optimizers.vectors import Box
 from neural_style.system.tensorflow_v1 import tf
@@ -51,11 +52,13 @@ class Adam:
     Attributes:
         objective: What is minimised.
         best_image, best_loss: The iterate of the lowest loss, [1, H, W, 3], and its total.
-        moments: Means of the gradient and of its square, [1, H, W, 3].
+        moments: Means of the gradient and of its square, [1, H, W, 3]; of each level, where the
+            image is a pyramid.
         powers: beta1 and beta2 to the power of the number of steps plus one.
         reset_powers: Sets the number of steps to 0.
         whole: Steps by TensorFlow's `minimize`, of an image in one piece.
         tiled: Steps by the gradient that an evaluation leaves; None without tiles.
+        pyramid: Whose levels make the steps; None for pixels.
         average: Exponentially weighted sum of the iterates, [1, H, W, 3], not yet normalised.
         options: Placeholders of learning rate, beta1, beta2, epsilon and decay of the average.
     """
@@ -70,6 +73,12 @@ class Adam:
     tiled: Steps | None
     average: FedVariable
     options: Mapping[str, tf.Tensor]
+    pyramid: Pyramid | None = None
+
+    def shapes(self, image: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the shapes of the moments for an image of a shape, [1, H, W, 3]."""
+        levels = level_shapes(image) if self.pyramid else [image]
+        return [shape for shape in levels for _ in range(len(self.moments) // len(levels))]
 
     def run(
         self, session: tf.Session, options: Options, total: int, tiled: Evaluation | None = None
@@ -90,9 +99,18 @@ class Adam:
         }
 
 
-def build_adam(objective: Objective, box: Box | None, tiles: LeftGradient | None = None) -> Adam:
-    """Add Adam's minimize operation to the graph; without a box, the image has no bounds."""
-    image = objective.image.variable
+def build_adam(
+    objective: Objective,
+    box: Box | None,
+    tiles: LeftGradient | None = None,
+    in_levels: bool = False,
+) -> Adam:
+    """Add Adam's minimize operation to the graph; without a box, the image has no bounds.
+
+    With `in_levels`, the steps are those of the levels of a Laplacian pyramid.
+    """
+    image, region = objective.image.variable, objective.image.region
+    pyramid = build_pyramid(image, region and region.variable) if in_levels else None
     names = ("learning_rate", "beta1", "beta2", "epsilon")
     options = {name: tf.placeholder_with_default(0.5, [], name=name) for name in names}
     optimizer = tf.train.AdamOptimizer(*options.values())
@@ -120,24 +138,39 @@ def build_adam(objective: Objective, box: Box | None, tiles: LeftGradient | None
             train_and_average = average.variable.assign(mean, read_value=False)
         return Steps(losses, compare, train, train_and_average)
 
-    whole = steps(objective.losses, lambda: optimizer.minimize(objective.total, var_list=[image]))
-    tiled = None
+    def minimize() -> tf.Operation:
+        if pyramid is None:
+            return optimizer.minimize(objective.total, var_list=[image])
+        return move(tf.gradients(objective.total, image)[0])
+
+    def move(gradient: tf.Tensor) -> tf.Operation:
+        if pyramid is None:
+            return optimizer.apply_gradients([(gradient, image)])
+        return pyramid.step(gradient, optimizer.apply_gradients)
+
+    whole, tiled = steps(objective.losses, minimize), None
     if tiles is not None:
         gradient = tiles.gradient.variable.value()
-        tiled = steps(tiles.losses, lambda: optimizer.apply_gradients([(gradient, image)]))
+        tiled = steps(tiles.losses, lambda: move(gradient))
+    moved = [level.variable for level in pyramid.levels] if pyramid else [image]
     powers = optimizer._get_beta_accumulators()  # has no public name; they count the steps
     betas = zip(powers, (options["beta1"], options["beta2"]), strict=True)
     return Adam(
         objective=objective,
         best_image=best_image,
         best_loss=best_loss,
-        moments=tuple(fed_of(optimizer.get_slot(image, n), n) for n in optimizer.get_slot_names()),
+        moments=tuple(
+            fed_of(optimizer.get_slot(each, n), n)
+            for each in moved
+            for n in optimizer.get_slot_names()
+        ),
         powers=tuple(fed_of(power, f"power_{i}") for i, power in enumerate(powers)),
         reset_powers=tf.group(*(power.assign(beta, read_value=False) for power, beta in betas)),
         whole=whole,
         tiled=tiled,
         average=average,
         options=options,
+        pyramid=pyramid,
     )
 
 
@@ -163,7 +196,7 @@ class AdamRun:
     def start(self, image: np.ndarray, before: AdamRun | None = None) -> None:
         """Start from an image, with the moments of the run at the scale before, or with none."""
         handles, blank = self._handles, np.zeros_like(image)
-        moments = before.moments_at(image.shape) if before else [blank for _ in handles.moments]
+        moments = before.moments_at(image.shape) if before else self._no_moments(image.shape)
         if before:
             self._shrunk, self._unit, self._chosen = before._shrunk, before._unit, True
         values = [
@@ -173,6 +206,7 @@ class AdamRun:
             (handles.best_loss, math.inf),
             (handles.average, blank),
             *zip(handles.moments, moments, strict=True),
+            *self._no_steps(image.shape),
         ]
         assign(self._session, values)
         if before is None:
@@ -190,8 +224,11 @@ class AdamRun:
         self._shrunk /= 2
         best, handles = self.best_image(), self._handles
         blank = np.zeros_like(best)
-        empty = [(variable, blank) for variable in (handles.average, *handles.moments)]
-        assign(self._session, [(handles.objective.image, best), *empty])
+        moments = zip(handles.moments, self._no_moments(best.shape), strict=True)
+        assign(
+            self._session,
+            [(handles.objective.image, best), (handles.average, blank), *moments],
+        )
         self._averaged = self._still = 0
         self._session.run(handles.reset_powers, self._feed(0))
 
@@ -209,15 +246,19 @@ class AdamRun:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         variables = self._handles.variables
-        forms = {name: fed.form for name, fed in variables.items()}
+        moments = [f"moment_{i}" for i in range(len(self._handles.moments))]
+        forms = {name: fed.form for name, fed in variables.items() if name not in moments}
         names = self._handles.objective.losses
         check_state(state, {**forms, "counts": (int, (3,)), "scalars": (float, (2,))})
+        shapes = self._handles.shapes(state["image"].shape)
+        check_state(state, {n: (float, s) for n, s in zip(moments, shapes, strict=True)})
         check_state(state, {"losses": (float, (len(names),))})
         self._averaged, self._still, chosen = (max(int(each), 0) for each in state["counts"])
         self._chosen = bool(chosen)
         self._shrunk, self._unit = map(float, state["scalars"])
         self._losses = dict(zip(names, map(float, state["losses"]), strict=True))
         values = [(fed, state[name]) for name, fed in variables.items()]
+        values += self._no_steps(state["image"].shape)
         assign(self._session, [(self._handles.objective.unit, self._unit), *values])
 
     def step(self, iteration: int) -> dict[str, float]:
@@ -288,15 +329,29 @@ class AdamRun:
         moments with it. Unscaled, the second moment would shorten the steps for 1 / (1 - beta2)
         iterations.
         """
-        first, second = self._session.run([moment.variable for moment in self._handles.moments])
-        size = (shape[1], shape[2])
-        ratio = first.size / math.prod(shape)
-        mean = images.resize(first[0], size) * ratio
+        found = self._session.run([moment.variable for moment in self._handles.moments])
+        ratio = found[0].size / math.prod(shape)
         region = self._handles.objective.image.region
-        if region:  # enlarged, the mean reaches a little beyond it
-            mean = mean * self._session.run(region.variable)[0]
-        square = np.maximum(images.resize(second[0], size), 0) * ratio**2
-        return [mean[None].astype(np.float32), square[None].astype(np.float32)]
+        moments = []
+        shapes = self._handles.shapes(shape)
+        for first, second, (_, height, width, _) in zip(
+            found[::2], found[1::2], shapes[::2], strict=True
+        ):
+            mean = images.resize(first[0], (height, width)) * ratio
+            if region and not self._handles.pyramid:  # enlarged, it reaches a little beyond it
+                mean = mean * self._session.run(region.variable)[0]
+            square = np.maximum(images.resize(second[0], (height, width)), 0) * ratio**2
+            moments += [mean[None].astype(np.float32), square[None].astype(np.float32)]
+        return moments
+
+    def _no_moments(self, shape: tuple[int, ...]) -> list[np.ndarray]:
+        return [np.zeros(each, np.float32) for each in self._handles.shapes(shape)]
+
+    def _no_steps(self, shape: tuple[int, ...]) -> list[tuple[FedVariable, np.ndarray]]:
+        """Return the levels of a pyramid for an image of a shape, between two iterations."""
+        levels = self._handles.pyramid.levels if self._handles.pyramid else ()
+        shapes = level_shapes(shape)[: len(levels)]
+        return [(e, np.zeros(s, np.float32)) for e, s in zip(levels, shapes, strict=True)]
 
     def _feed(self, iteration: int) -> dict[tf.Tensor, float]:
         placeholders = self._handles.options

@@ -94,6 +94,6 @@ def build_optimizer(
     """
     box = (-mean, 255 - mean) if options.box else None
     if options.name == "adam":
-        return build_adam(objective, box, tiles)
+        return build_adam(objective, box, tiles, options.parametrization == "laplacian")
     history, preconditioned = options.history, options.precondition
     return LBFGS(build_lbfgs_graph(objective, box, history, preconditioned, tiles))

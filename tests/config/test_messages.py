@@ -108,6 +108,9 @@ image: {aspect: 2} => image.aspect (line 1): found an aspect with a content weig
 content: {normalize_gradients: true} //optimizer: // name: lbfgs => optimizer.name (line 3): found
     lbfgs with normalize_gradients, but its line search needs the gradient of the loss; set
     optimizer.name: adam
+optimizer: {name: lbfgs, parametrization: laplacian} => optimizer.parametrization (line 1): found
+    laplacian with lbfgs, which has optimizer.precondition for broad changes; set optimizer.name:
+    adam, or parametrization: pixels
 optimizer: {name: lbfgs} //style: {normalize_gradients: true} => optimizer.name (line 1): found...
 style: {normalize_gradients: true, normalization: pixels} => style.normalization (line 1): found
     pixels with normalize_gradients, whose weights are norms of gradients; set another normalization

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -50,10 +52,10 @@ class Bench:
         return run
 
 
-def bench_in(box: Any) -> Iterator[Bench]:
+def bench_in(box: Any, in_levels: bool = False) -> Iterator[Bench]:
     def add(objective: Any) -> Any:
         slope = tf.gradients(objective.total, objective.image.variable)[0]
-        return build_adam(objective, box), tf.convert_to_tensor(slope)
+        return build_adam(objective, box, in_levels=in_levels), tf.convert_to_tensor(slope)
 
     spec = ObjectiveSpec(("relu2_1",), ("relu1_1",), variation_norm="l2")
     with objective_session(spec, add) as made:
@@ -70,6 +72,11 @@ def unbounded() -> Iterator[Bench]:
     yield from bench_in(None)
 
 
+@pytest.fixture(scope="module")
+def levelled() -> Iterator[Bench]:
+    yield from bench_in((np.full(3, LOW, np.float32), np.full(3, HIGH, np.float32)), in_levels=True)
+
+
 def go_on(run: AdamRun, iterations: int) -> tuple[list[np.ndarray], list[dict[str, float]]]:
     """Return the iterate behind every step, and the losses of the ones before and of the last."""
     iterates, losses = [], []
@@ -77,6 +84,58 @@ def go_on(run: AdamRun, iterations: int) -> tuple[list[np.ndarray], list[dict[st
         losses.append(run.step(i))
         iterates.append(run.iterate())
     return iterates, [*losses, run.finish()]
+
+
+def enlarge(size: tuple[int, int], larger: tuple[int, int]) -> np.ndarray:
+    """The matrix of OpenCV's linear enlargement of images of one channel."""
+    basis = np.eye(size[0] * size[1]).reshape(-1, *size)
+    return np.stack([cv2.resize(each, larger[::-1]).ravel() for each in basis], axis=1)
+
+
+def test_the_steps_of_a_pyramid_are_those_of_its_levels(levelled):
+    """Adam's recursion for each level of 8, whose gradient comes by the transposed enlargements."""
+    sizes = [(10, 14), (5, 7), (2, 3), *[(1, 1)] * 5]
+    to_image = [np.eye(140)]
+    for finer, coarser in pairwise(sizes):
+        to_image.append(to_image[-1] @ enlarge(coarser, finer))
+    steps = levelled.begin(options(learning_rate=3, beta1=0.8, beta2=0.95, epsilon=1e-3))
+    start = steps.iterate()
+    image, m, v = start.astype(np.float64), [0.0] * 8, [0.0] * 8
+    for t in range(1, 6):
+        set_image(levelled.session, levelled.objective, image)
+        g = levelled.session.run(levelled.gradient).astype(np.float64).reshape(-1, 3)
+        rate = 3 * math.sqrt(1 - 0.95**t) / (1 - 0.8**t)
+        for i, matrix in enumerate(to_image):
+            own = matrix.T @ g
+            m[i], v[i] = 0.8 * m[i] + 0.2 * own, 0.95 * v[i] + 0.05 * own**2
+            step = -rate * m[i] / (np.sqrt(v[i]) + 1e-3)
+            image = image + (matrix @ step).reshape(image.shape)
+        image = np.clip(image, LOW, HIGH)
+    set_image(levelled.session, levelled.objective, start)
+    iterates, _ = go_on(steps, 5)
+    assert np.abs(iterates[0] - start).max() > 2 * 3  # several levels at once
+    np.testing.assert_allclose(iterates[-1], image, atol=0.05)
+
+
+def test_the_state_of_a_pyramid_goes_on_to_the_same_bytes_and_to_the_next_scale(levelled):
+    steps = levelled.begin(options())
+    go_on(steps, 2)
+    state = steps.state()
+    expected, _ = go_on(steps, 2)
+    resumed = levelled.resume(options(), state)
+    resumed.step(2)
+    resumed.step(3)
+    np.testing.assert_array_equal(resumed.iterate(), expected[-1])
+    wrong = {**state, "moment_2": state["moment_0"]}
+    with pytest.raises(InputError, match="by its 'moment_2'"):
+        levelled.resume(options(), wrong)
+    fine = levelled.begin(options(), 1, (20, 28), before=resumed)
+    shapes = [(20, 28), (10, 14), (5, 7), (2, 3), *[(1, 1)] * 4]
+    assert [fine.state()[f"moment_{i}"].shape[1:3] for i in range(0, 16, 2)] == shapes
+    fine.step(4)
+    fine.recover()
+    fine.step(5)
+    assert np.isfinite(fine.iterate()).all()
 
 
 @pytest.mark.parametrize("name", ["bench", "unbounded"])
