@@ -23,7 +23,7 @@ from neural_style.system.tensorflow_v1 import Device, build_session, tf
 from vgg19_matconvnet import build_vgg
 
 LARGEST = 1024  # pixels: the longest side at which pictures are scored
-CACHED = 8  # content images, and as many styles; at 1024 px up to 55 and 25 MB each
+CACHED = 8  # content images, and as many styles; at 1024 px up to 55 and 40 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,8 @@ class Evaluator:
             `style_held_out`: the same over five layers that are not usually optimised.
             `wasserstein`: mean over relu1_1 to relu5_1 of `wasserstein/LAYER`, the squared
             2-Wasserstein distance of the Gaussians fitted to the features, over C.
+            `style_local`: of the features at relu3_4 and relu4_4 from the likest of the style's,
+            and the reverse, 0..2; see `scores.local_distance`.
             `self_similarity`: of the layout with the content image's, 0..2; see it in `scores`.
             `ssim` and `edge_ssim`: with the content image; 1 is best.
             `color_distance`: from the styles, in L*a*b*.
@@ -102,7 +104,8 @@ class Evaluator:
     def _content(self, content: np.ndarray, size: tuple[int, int]) -> scores.Content:
         def make() -> scores.Content:
             picture = _resized(content, size)
-            features = self._extract(picture, (), self.features).features
+            compared = [name for name in scores.CONTENT_LAYERS if name in self.features]
+            features = self._extract(picture, (), compared).features
             similar = features.get(scores.SIMILARITY_LAYER)
             distances = None if similar is None else scores.cosine_distances(similar)
             return scores.Content(picture, features.get(scores.CONTENT_LAYER), distances)
@@ -112,14 +115,17 @@ class Evaluator:
     def _style(self, style: np.ndarray, longest: int) -> scores.Style:
         def make() -> scores.Style:
             picture = _resized(style, fit_size((style.shape[0], style.shape[1]), longest))
-            moments = self._extract(picture, self.moments, ()).moments
+            local = [name for name in scores.LOCAL_LAYERS if name in self.features]
+            found = self._extract(picture, self.moments, local)
+            moments = found.moments
             eigh = partial(self.eigen.eigh, self.session)
             factors = {
                 name: gaussians.factorise(moments[name].covariance, eigh)
                 for name in scores.STYLE_LAYERS
                 if name in moments
             }
-            return scores.Style(moments, factors, color_gaussian(picture))
+            places = {n: scores.centred_places(each) for n, each in found.features.items()}
+            return scores.Style(moments, factors, color_gaussian(picture), places)
 
         return self._styles.get_or_make((array_key(style), longest), make)
 
@@ -147,7 +153,7 @@ def open_evaluator(weights: VGGWeights, device: Device) -> Evaluator:
     device is not used.
     """
     known = {layer.name for layer in weights.layers}
-    compared = [name for name in (scores.CONTENT_LAYER, scores.SIMILARITY_LAYER) if name in known]
+    compared = [name for name in (*scores.CONTENT_LAYERS, *scores.LOCAL_LAYERS) if name in known]
     fitted = [name for name in (*scores.STYLE_LAYERS, *scores.HELD_OUT_LAYERS) if name in known]
     with tf.Graph().as_default() as graph:
         pixels = tf.placeholder(tf.float32, [1, None, None, 3])

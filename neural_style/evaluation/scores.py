@@ -18,14 +18,17 @@ from neural_style.text import finite
 CONTENT_LAYER = "relu4_2"
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 HELD_OUT_LAYERS = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_3")
+LOCAL_LAYERS = ("relu3_4", "relu4_4")
 # As deep as the content layer, and not that layer, which most runs optimise.
 SIMILARITY_LAYER = "relu4_1"
+CONTENT_LAYERS = (CONTENT_LAYER, SIMILARITY_LAYER)
 NAMES = (
     "content",
     "style",
     "style_held_out",
     "wasserstein",
     *(f"wasserstein/{name}" for name in STYLE_LAYERS),
+    "style_local",
     "self_similarity",
     "ssim",
     "edge_ssim",
@@ -34,6 +37,8 @@ NAMES = (
     "border",
 )
 POSITIONS = 1024  # at most: the matrix of cosine distances has the square of that
+PLACES = 4096  # at most, of a picture whose features are matched with those of another
+BLOCK = 1024  # of them at a time
 ALIKE = 1e-9  # mean cosine distance under which all features have one direction
 
 Score = dict[str, float | None]
@@ -78,12 +83,14 @@ class Style:
         moments: Of its features by layer.
         factors: Of their covariances at `STYLE_LAYERS`, by `factorise`.
         colors: By `color_gaussian`.
+        places: By `centred_places` of its features at `LOCAL_LAYERS`.
         weight: Its share, before shares are made to sum to 1.
     """
 
     moments: Mapping[str, Gaussian]
     factors: Mapping[str, np.ndarray]
     colors: Gaussian
+    places: Mapping[str, np.ndarray]
     weight: float = 1.0
 
 
@@ -109,25 +116,69 @@ def cosine_distances(features: np.ndarray) -> np.ndarray | None:
     "Style Transfer by Relaxed Optimal Transport and Self-Similarity", CVPR 2019, arXiv:1904.12785).
 
     Args:
-        features: [H, W, C]. Every s-th row and column is taken, from the middle of the first s on,
-            where s is the smallest step that leaves at most `POSITIONS`. A feature of zeros is at
+        features: [H, W, C], of which `on_grid` takes at most `POSITIONS`. A feature of zeros is at
             distance 1 from every other.
 
     Returns:
         [n, n], float64; None where all features have one direction.
     """
-    height, width, channels = features.shape
-    step = 1
-    while math.ceil(height / step) * math.ceil(width / step) > POSITIONS:
-        step += 1
-    rows, columns = (slice(min(step, side) // 2, None, step) for side in (height, width))
-    flat = features[rows, columns].reshape(-1, channels).astype(np.float64)
-    norms = np.sqrt(np.sum(flat**2, axis=1, keepdims=True))
-    flat /= np.where(norms > 0, norms, 1)
+    flat = _lengthened(on_grid(features, POSITIONS).astype(np.float64))
     distances = np.maximum(1 - flat @ flat.T, 0)
     np.fill_diagonal(distances, 0)
     sums = distances.sum(axis=0)
     return distances / sums if sums.min() > ALIKE * len(sums) else None
+
+
+def on_grid(features: np.ndarray, most: int) -> np.ndarray:
+    """Return features, [H, W, C], at the positions of a regular grid, [n, C].
+
+    Every s-th row and column is taken, from the middle of the first s on, where s is the smallest
+    step that leaves at most so many.
+    """
+    height, width, channels = features.shape
+    step = 1
+    while math.ceil(height / step) * math.ceil(width / step) > most:
+        step += 1
+    rows, columns = (slice(min(step, side) // 2, None, step) for side in (height, width))
+    return features[rows, columns].reshape(-1, channels)
+
+
+def centred_places(features: np.ndarray) -> np.ndarray:
+    """Return features, [H, W, C], on a grid of at most `PLACES`, less their mean, of the length 1.
+
+    Returns:
+        [n, C], float32. A feature that is the mean stays 0.
+    """
+    flat = on_grid(features, PLACES).astype(np.float64)
+    return _lengthened(flat - flat.mean(axis=0)).astype(np.float32)
+
+
+def local_distance(own: np.ndarray, other: np.ndarray) -> float:
+    """Return how far places are from the likest of another picture's, 0..2.
+
+    It is the larger of two means: of the cosine distance of each of the own places from the nearest
+    of the others, and of each of the others from the nearest of the own. So neither paint that the
+    style lacks nor motifs of it that are not used go unseen (the relaxed transport of Kolkin et al.
+    2019). A copy has 0.
+
+    Args:
+        own, other: By `centred_places`, [n, C] and [m, C].
+    """
+    return max(_mean_to_nearest(own, other), _mean_to_nearest(other, own))
+
+
+def _mean_to_nearest(own: np.ndarray, other: np.ndarray) -> float:
+    total = 0.0
+    for first in range(0, len(own), BLOCK):
+        nearest = (own[first : first + BLOCK] @ other.T).max(axis=1)
+        total += float(np.maximum(1 - nearest, 0).sum(dtype=np.float64))
+    return total / len(own)
+
+
+def _lengthened(flat: np.ndarray) -> np.ndarray:
+    """Return features, [n, C], divided by their lengths, but for those of 0."""
+    lengths = np.sqrt(np.sum(flat**2, axis=1, keepdims=True))
+    return flat / np.where(lengths > 0, lengths, 1)
 
 
 def self_similarity(distances: np.ndarray, target: np.ndarray) -> float:
@@ -155,7 +206,18 @@ def _content_scores(pastiche: Features, content: Content) -> Score:
 
 
 def _style_scores(pastiche: Features, styles: Sequence[Style], overlap: Overlap) -> Score:
-    """Return the Gram losses and the Wasserstein distances."""
+    """Return the Gram losses, the Wasserstein distances and the local distance."""
+    places = {
+        name: centred_places(pastiche.features[name])
+        for name in LOCAL_LAYERS
+        if name in pastiche.features
+    }
+
+    def local(name: str) -> float | None:
+        if name not in places or any(name not in style.places for style in styles):
+            return None
+        own = places[name]
+        return _by_shares(styles, [local_distance(own, style.places[name]) for style in styles])
 
     def shared(measure: Callable[[Style, str], float], name: str) -> float | None:
         if any(name not in moments for moments in (pastiche.moments, *(s.moments for s in styles))):
@@ -175,6 +237,7 @@ def _style_scores(pastiche: Features, styles: Sequence[Style], overlap: Overlap)
         "style_held_out": _mean(shared(gram, name) for name in HELD_OUT_LAYERS),
         "wasserstein": _mean(distances.values()),
         **{f"wasserstein/{name}": distance for name, distance in distances.items()},
+        "style_local": _mean(map(local, LOCAL_LAYERS)),
     }
 
 

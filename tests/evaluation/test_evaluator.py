@@ -19,7 +19,13 @@ from neural_style.evaluation import evaluator as module
 from neural_style.evaluation import metrics
 from neural_style.evaluation.evaluator import CACHED, Evaluator, open_evaluator
 from neural_style.evaluation.metrics import color_gaussian
-from neural_style.evaluation.scores import CONTENT_LAYER, HELD_OUT_LAYERS, NAMES, STYLE_LAYERS
+from neural_style.evaluation.scores import (
+    CONTENT_LAYER,
+    HELD_OUT_LAYERS,
+    LOCAL_LAYERS,
+    NAMES,
+    STYLE_LAYERS,
+)
 from neural_style.images import read_image, resize
 from neural_style.network.weights import VGGWeights
 from neural_style.system.tensorflow_v1 import Device
@@ -68,6 +74,12 @@ def test_every_measure_is_that_of_its_reference_on_scipys_features(score, pictur
         expected[name] = np.mean([mean_gram(f[layer], s[layer]) for layer in layers])
     each = {f"wasserstein/{name}": wasserstein(f[name], s[name], 0) for name in STYLE_LAYERS}
     expected |= {"wasserstein": np.mean([*each.values()]), **each}
+    local = []
+    for name in LOCAL_LAYERS:
+        one, other = (x[name] - x[name].mean(axis=0) for x in (f, s))
+        apart = cdist(one, other, "cosine")
+        local.append(max(apart.min(axis=0).mean(), apart.min(axis=1).mean()))
+    expected["style_local"] = np.mean(local)
     distances = (cdist(x["relu4_1"], x["relu4_1"], "cosine") for x in (f, p))
     one, other = (each / each.sum(axis=0) for each in distances)
     expected["self_similarity"] = len(one) * np.mean(np.abs(one - other))
@@ -153,7 +165,8 @@ def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_average
         with open_evaluator(replace(shallow, origin=origin), DEVICE) as smaller:
             scores.append(smaller.score(image, content, [(style, 1)]))
     score, averaged = scores
-    missing = ["content", *(f"wasserstein/relu{b}_1" for b in range(3, 6)), "self_similarity"]
+    deep = [f"wasserstein/relu{block}_1" for block in range(3, 6)]
+    missing = ["content", *deep, "style_local", "self_similarity"]
     assert lost_of(score) == missing
     present = [score["wasserstein/relu1_1"], score["wasserstein/relu2_1"]]
     assert present == [whole["wasserstein/relu1_1"], whole["wasserstein/relu2_1"]]
@@ -170,7 +183,7 @@ def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_average
     [
         ((15, 40), {"wasserstein/relu5_1", "border"}),
         ((7, 40), {"content", "wasserstein/relu4_1", "wasserstein/relu5_1", "self_similarity"}),
-        ((1, 1), {"content", "wasserstein/relu2_1", "self_similarity", "ssim", "border"}),
+        ((1, 1), {"content", "wasserstein/relu2_1", "style_local", "self_similarity", "ssim"}),
     ],
 )
 def test_tiny_pictures_lose_the_measures_that_need_more(evaluator, rng, size, lost):
@@ -241,5 +254,5 @@ def test_trained_scores_tell_style_from_content(trained_weights: Path) -> None:
     assert kept["content"] == kept["self_similarity"] == 0
     assert painted["style"] == painted["style_held_out"] == 0
     assert min(painted["content"], painted["self_similarity"]) > 0.01
-    for name in ("style", "style_held_out", "wasserstein", "color_distance"):
+    for name in ("style", "style_held_out", "wasserstein", "style_local", "color_distance"):
         assert painted[name] <= 1e-4 * kept[name]

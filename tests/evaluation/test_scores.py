@@ -5,7 +5,14 @@ import pytest
 import scipy.spatial.distance
 from numpy.testing import assert_allclose
 
-from neural_style.evaluation.scores import POSITIONS, cosine_distances, self_similarity
+from neural_style.evaluation.scores import (
+    PLACES,
+    POSITIONS,
+    centred_places,
+    cosine_distances,
+    local_distance,
+    self_similarity,
+)
 
 
 def by_loops(f: np.ndarray, g: np.ndarray) -> float:
@@ -57,3 +64,19 @@ def test_cosine_distances_of_one_direction_and_of_nothing_finite_are_none_and_of
     with np.errstate(invalid="ignore"):
         assert cosine_distances(np.full((3, 3, 2), np.nan)) is None
     assert_allclose(cosine_distances(np.zeros((2, 2, 3))), (1 - np.eye(4)) / 3)
+
+
+def test_the_local_distance_is_the_larger_of_both_means_and_sees_what_either_lacks(rng):
+    """A picture of one of the other's two motifs lacks a motif, whichever of them is painted."""
+    few, many = rng.normal(0, 1, (40, 50, 6)), rng.normal(0, 1, (64, 65, 6))
+    own, other = (centred_places(each.astype(np.float32)) for each in (few, many))
+    assert len(own) == 2000
+    assert len(other) <= PLACES < 64 * 65
+    apart = scipy.spatial.distance.cdist(own, other, "cosine")
+    means = apart.min(axis=1).mean(), apart.min(axis=0).mean()
+    assert local_distance(own, other) == pytest.approx(max(means), abs=1e-5)
+    assert local_distance(other, own) == local_distance(own, other)
+    assert local_distance(own, own) == pytest.approx(0, abs=1e-6)
+    motifs = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
+    assert local_distance(motifs, motifs[:3]) == local_distance(motifs[:3], motifs) == 0.5
+    assert not centred_places(np.ones((3, 4, 5))).any()

@@ -40,6 +40,12 @@ _MEASURES: Mapping[str, Measure] = {
         "Squared Wasserstein distance between Gaussians fitted to the features of the picture and "
         "of the style images: of one layer, or the mean of five.",
     ),
+    "style_local": Measure(
+        _STYLE,
+        "Distance of each place from the likest of the style images', and the reverse, 0 to 2, at "
+        "relu3_4 and relu4_4. A copy of the style image has 0, so read it beside a measure of "
+        "content.",
+    ),
     "self_similarity": Measure(
         _CONTENT,
         f"Difference of the layout from the content image's, whatever the colours, 0 to 2. "
