@@ -16,6 +16,7 @@ import numpy as np
 
 from neural_style.evaluation import gaussians, scores
 from neural_style.evaluation.metrics import color_gaussian
+from neural_style.evaluation.structure import reduced_size
 from neural_style.images import fit_size, resize
 from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
 from neural_style.system.lru import LRUCache, array_key
@@ -23,7 +24,7 @@ from neural_style.system.tensorflow_v1 import Device, build_session, tf
 from vgg19_matconvnet import build_vgg
 
 LARGEST = 1024  # pixels: the longest side at which pictures are scored
-CACHED = 8  # content images, and as many styles; at 1024 px up to 55 and 40 MB each
+CACHED = 8  # content images, and as many styles; at 1024 px up to 60 and 40 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,7 @@ class Evaluator:
             `style_local`: of the features at relu3_4 and relu4_4 from the likest of the style's,
             and the reverse, 0..2; see `scores.local_distance`.
             `self_similarity`: of the layout with the content image's, 0..2; see it in `scores`.
+            `cfsd`: of the similarities of places at relu3_1 from the content's; see `structure`.
             `ssim` and `edge_ssim`: with the content image; 1 is best.
             `color_distance`: from the styles, in L*a*b*.
             `grain` and `border`: of the pastiche alone.
@@ -83,6 +85,7 @@ class Evaluator:
         longest = min(max(height, width), LARGEST)
         picture = _resized(image, fit_size((height, width), longest))
         pastiche = self._extract(picture, self.moments, self.features)
+        pastiche = replace(pastiche, structure=self._structure(pastiche))
         target = self._content(content, (picture.shape[0], picture.shape[1]))
         targets = [
             replace(self._style(style, longest), weight=float(weight)) for style, weight in styles
@@ -105,10 +108,12 @@ class Evaluator:
         def make() -> scores.Content:
             picture = _resized(content, size)
             compared = [name for name in scores.CONTENT_LAYERS if name in self.features]
-            features = self._extract(picture, (), compared).features
+            found = self._extract(picture, (), compared)
+            features, structure = found.features, self._structure(found)
             similar = features.get(scores.SIMILARITY_LAYER)
             distances = None if similar is None else scores.cosine_distances(similar)
-            return scores.Content(picture, features.get(scores.CONTENT_LAYER), distances)
+            compared_alone = features.get(scores.CONTENT_LAYER)
+            return scores.Content(picture, compared_alone, distances, structure)
 
         return self._contents.get_or_make((array_key(content), size), make)
 
@@ -128,6 +133,14 @@ class Evaluator:
             return scores.Style(moments, factors, color_gaussian(picture), places)
 
         return self._styles.get_or_make((array_key(style), longest), make)
+
+    def _structure(self, found: scores.Features) -> np.ndarray | None:
+        """Return the features that `structure_distance` compares; None where there are none."""
+        layer, size = scores.STRUCTURE_LAYER, found.picture.shape[:2]
+        reduced = reduced_size((size[0], size[1]))
+        if reduced != size and layer in self.features:
+            found = self._extract(_resized(found.picture, reduced), (), [layer])
+        return found.features.get(layer)
 
     def _extract(
         self, picture: np.ndarray, moments: Iterable[str], features: Iterable[str]

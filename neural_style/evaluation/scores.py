@@ -13,6 +13,7 @@ import numpy as np
 
 from neural_style.evaluation import metrics
 from neural_style.evaluation.gaussians import Gaussian, gram_loss, squared_wasserstein
+from neural_style.evaluation.structure import structure_distance
 from neural_style.text import finite
 
 CONTENT_LAYER = "relu4_2"
@@ -21,7 +22,8 @@ HELD_OUT_LAYERS = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_3")
 LOCAL_LAYERS = ("relu3_4", "relu4_4")
 # As deep as the content layer, and not that layer, which most runs optimise.
 SIMILARITY_LAYER = "relu4_1"
-CONTENT_LAYERS = (CONTENT_LAYER, SIMILARITY_LAYER)
+STRUCTURE_LAYER = "relu3_1"
+CONTENT_LAYERS = (CONTENT_LAYER, SIMILARITY_LAYER, STRUCTURE_LAYER)
 NAMES = (
     "content",
     "style",
@@ -30,6 +32,7 @@ NAMES = (
     *(f"wasserstein/{name}" for name in STYLE_LAYERS),
     "style_local",
     "self_similarity",
+    "cfsd",
     "ssim",
     "edge_ssim",
     "color_distance",
@@ -53,11 +56,13 @@ class Features:
         picture: [H, W, 3], RGB, 0..255, float32.
         moments: Of the features of the style layers, optimised and held out.
         features: Of the layers that are compared position by position, [H', W', C], float32.
+        structure: At `STRUCTURE_LAYER`, of the picture at its `reduced_size`, [H', W', C], or None.
     """
 
     picture: np.ndarray
     moments: Mapping[str, Gaussian]
     features: Mapping[str, np.ndarray]
+    structure: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +73,13 @@ class Content:
         picture: [H, W, 3], RGB, 0..255, float32.
         features: At `CONTENT_LAYER`, [H', W', C], float32, or None if that is left out.
         distances: By `cosine_distances` of its features at `SIMILARITY_LAYER`.
+        structure: As that of `Features`.
     """
 
     picture: np.ndarray
     features: np.ndarray | None
     distances: np.ndarray | None
+    structure: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +201,7 @@ def self_similarity(distances: np.ndarray, target: np.ndarray) -> float:
 
 
 def _content_scores(pastiche: Features, content: Content) -> Score:
-    error = similarity = None
+    error = similarity = structure = None
     if content.features is not None:
         gap = pastiche.features[CONTENT_LAYER] - content.features
         error = np.mean(gap**2, dtype=np.float64)
@@ -202,7 +209,9 @@ def _content_scores(pastiche: Features, content: Content) -> Score:
         distances = cosine_distances(pastiche.features[SIMILARITY_LAYER])
         if distances is not None:
             similarity = self_similarity(distances, content.distances)
-    return {"content": error, "self_similarity": similarity}
+    if content.structure is not None and pastiche.structure is not None:
+        structure = structure_distance(content.structure, pastiche.structure)
+    return {"content": error, "self_similarity": similarity, "cfsd": structure}
 
 
 def _style_scores(pastiche: Features, styles: Sequence[Style], overlap: Overlap) -> Score:

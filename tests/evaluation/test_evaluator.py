@@ -13,6 +13,8 @@ from numpy.testing import assert_allclose
 from references import ROOT, mean_gram, reference
 from references import wasserstein_reference as wasserstein
 from scipy.spatial.distance import cdist
+from scipy.special import softmax
+from scipy.stats import entropy
 
 import vgg19_matconvnet as vgg
 from neural_style.evaluation import evaluator as module
@@ -83,6 +85,9 @@ def test_every_measure_is_that_of_its_reference_on_scipys_features(score, pictur
     distances = (cdist(x["relu4_1"], x["relu4_1"], "cosine") for x in (f, p))
     one, other = (each / each.sum(axis=0) for each in distances)
     expected["self_similarity"] = len(one) * np.mean(np.abs(one - other))
+    one, other = (softmax(x["relu3_1"] @ x["relu3_1"].T / 6**2, axis=1) for x in (p, f))
+    assert f["relu3_1"].shape[1] == 6
+    expected["cfsd"] = np.mean(entropy(one, other, axis=1))
     assert {name: score[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     assert score["wasserstein"] == pytest.approx(np.mean([score[name] for name in each]))
     measured = {name: getattr(metrics, name)(image, content) for name in ("ssim", "edge_ssim")}
@@ -166,7 +171,7 @@ def test_a_network_is_scored_on_the_layers_it_has_and_random_filters_are_average
             scores.append(smaller.score(image, content, [(style, 1)]))
     score, averaged = scores
     deep = [f"wasserstein/relu{block}_1" for block in range(3, 6)]
-    missing = ["content", *deep, "style_local", "self_similarity"]
+    missing = ["content", *deep, "style_local", "self_similarity", "cfsd"]
     assert lost_of(score) == missing
     present = [score["wasserstein/relu1_1"], score["wasserstein/relu2_1"]]
     assert present == [whole["wasserstein/relu1_1"], whole["wasserstein/relu2_1"]]

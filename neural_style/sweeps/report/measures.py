@@ -51,6 +51,11 @@ _MEASURES: Mapping[str, Measure] = {
         f"Difference of the layout from the content image's, whatever the colours, 0 to 2. "
         f"{_UNPAINTED}",
     ),
+    "cfsd": Measure(
+        _CONTENT,
+        f"Difference from the content image in which places are alike, at relu3_1 (the structural "
+        f"distance of StyleID). {_UNPAINTED}",
+    ),
     "ssim": Measure(
         "↑ nearer the content",
         f"Structural similarity of brightness to the content image, at most 1. {_UNPAINTED}",
