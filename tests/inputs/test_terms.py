@@ -169,4 +169,4 @@ def test_the_settings_name_every_formula_of_the_objective_and_no_other():
     assert named("Style", "normalization") == {*losses.GRAM_LOSSES}
     assert named("TotalVariation", "norm") == {*total_variation.VARIATIONS}
     names, _ = schema["Style"]["properties"]["statistic"]["anyOf"]
-    assert {*names["enum"]} == {"gram", *losses.DISTRIBUTION_LOSSES, *losses.DRAWN_LOSSES}
+    assert {*names["enum"]} == {"gram", "nearest", *losses.DISTRIBUTION_LOSSES, *losses.DRAWN_LOSSES}

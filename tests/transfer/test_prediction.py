@@ -12,7 +12,7 @@ from neural_style.config import make_config
 from neural_style.inputs import Job, Pictures, Scale, Sizes
 from neural_style.network.weights import layers_needed
 from neural_style.tiles.tiling import cut_image
-from neural_style.transfer import neighbours, prediction
+from neural_style.transfer import memory, neighbours, prediction
 from neural_style.transfer.memory import PROCESS_BYTES, sorted_values, values_of
 from neural_style.transfer.prediction import (
     ITERATION_SECONDS,
@@ -88,9 +88,14 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
     other = (make_config({}), LAYERS, sizes)
     assert neighbours.matching_bytes(*other) == neighbours.target_bytes(*other, 4) == 0
     assert neighbours.matching_operations(*other, Scale(512, 0, 5)) == 0
+    small = Sizes((512, 512), ((64, 32),))
     more, less = (forecast(style=style | {"nearest_renewed": n}) for n in (7, 0))
     assert more.seconds > less.seconds > forecast(style={"layers": style["layers"]}).seconds
-    assert more.peak_bytes > less.peak_bytes
+    taken = [
+        memory.scale_bytes(make_config({"style": style | {"nearest_renewed": n}}), LAYERS, small)
+        for n in (7, 0)
+    ]
+    assert taken[0] == taken[1] + 4 * 4 * 32 * 32 * (64 + 512)
 
 
 @pytest.mark.parametrize("in_hardware", [True, False])
