@@ -1,11 +1,12 @@
-"""How the default looks beside an earlier one, L-BFGS and a preset: a contact sheet of many pairs.
+"""How the default looks beside an earlier one, L-BFGS and presets: a contact sheet of many pairs.
 
     python benchmarks/looks.py --weights FILE [--size 256] [--out FILE] CONTENT:STYLE ...
 
 A row for each pair of pictures, a column for each setting. Under each picture stand the seconds of
 processor time, which other programs hardly change, and the loss of the saved picture as
 neural-style has it: 5 times the content loss, 100 times the style loss of each of five layers.
-Pictures that exist already in the folder beside the sheet are not made again.
+`--columns default,gatys2016,nnst` chooses: any preset is a column. Pictures that exist already in
+the folder beside the sheet are not made again.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from neural_style.system.tensorflow_v1 import open_device
 from vgg19_matconvnet import load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
+PRESETS = ROOT / "experiments" / "presets"
 BEFORE = {  # the default of version 0.1
     "style": {"statistic": "gram"},
     "init": {"noise": 0.7},
@@ -43,20 +45,21 @@ LBFGS = {
     "image": {"scales": None},
     "optimizer": {"name": "lbfgs", "iterations": 100},
 }
-COLUMNS = ("before", "default", "L-BFGS 100 from the content", "style-transfer-pytorch")
-MEASURES = ("style_held_out", "self_similarity", "grain")
+SETTINGS = {"before": BEFORE, "default": {}, "L-BFGS 100 from the content": LBFGS}
+COLUMNS = (*SETTINGS, "style-transfer-pytorch")
+MEASURES = ("style_held_out", "style_local", "self_similarity", "grain")
 
 
 def settings_of(column: str, size: int, weights: Path) -> Config:
     """Return the settings of a column."""
-    if column == "style-transfer-pytorch":
-        preset = ROOT / "experiments" / "presets" / f"{column}.yaml"
+    preset = PRESETS / f"{column}.yaml"
+    if preset.exists():
         return load_config(preset, [f"image.size={size}", f"network.weights={weights}"])
     values: dict[str, dict[str, Any]] = {"image": {"size": size}, "network": {"weights": weights}}
     if column == "before":  # from 128 px by the root of 2
         steps = [round(size / 2 ** (step / 2)) for step in range(8, 0, -1)]
         values["image"]["scales"] = [side for side in steps if side >= 128]
-    chosen: Mapping[str, Mapping[str, Any]] = {"before": BEFORE, "default": {}}.get(column, LBFGS)
+    chosen: Mapping[str, Mapping[str, Any]] = SETTINGS[column]
     for section, changes in chosen.items():
         values[section] = {**values.get(section, {}), **changes}
     return make_config(values)
@@ -79,12 +82,17 @@ def main() -> None:
     parser.add_argument("pairs", nargs="+", metavar="CONTENT:STYLE")
     parser.add_argument("--weights", required=True, type=Path)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--columns", default=",".join(COLUMNS), help="some of the columns")
+    parser.add_argument("--columns", default=",".join(COLUMNS), help="of these, and of the presets")
     parser.add_argument("--out", type=Path, default=Path("looks.jpg"))
     given = parser.parse_args()
     folder = given.out.with_suffix("")
     folder.mkdir(exist_ok=True)
-    columns = [column for column in COLUMNS if column in given.columns.split(",")]
+    columns = given.columns.split(",")
+    presets = [path.stem for path in PRESETS.glob("*.yaml")]
+    if unknown := {*columns} - {*SETTINGS, *presets}:
+        parser.error(
+            f"--columns: {', '.join(unknown)}: expected {', '.join([*SETTINGS, *presets])}"
+        )
     pairs = [tuple(map(Path, pair.split(":"))) for pair in given.pairs]
     images = {path: read_image(path, "pair").rgb for pair in pairs for path in pair}
     for column in columns:
