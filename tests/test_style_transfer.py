@@ -52,6 +52,7 @@ def test_a_run_leaves_picture_losses_plot_config_and_record(finished_run):
     record = json.loads((finished_run / "record.json").read_text())
     assert record["losses"]["lowest"]["total"] == pytest.approx(min(totals))
     assert record["losses"]["saved"]["total"] == pytest.approx(min(totals), rel=0.01)
+    assert "recolored_by" not in record["losses"]
     assert min(totals) < totals[0]
     assert record["size"] == {"height": 38, "width": 48}
     log = (finished_run / "log.txt").read_text()
@@ -306,6 +307,19 @@ def test_saved_luminance_has_the_chroma_of_the_content(experiment, rng):
     pastiche = images.read_image(run / "pastiche.png", "").rgb
     assert np.abs(chroma(pastiche) - chroma(content)).max() < 0.501
     assert np.abs(pastiche - content).mean() > 2
+    assert recolored_by(run) == "color.preserve"
+
+
+def test_the_record_and_the_log_name_what_changed_the_colours_at_the_end(experiment):
+    """The loss of the saved picture is another one then than that of any iterate."""
+    run = only_run(experiment, "color.match_result=true")
+    assert recolored_by(run) == "color.match_result"
+    log = (run / "log.txt").read_text().rstrip()
+    assert log.endswith(", after color.match_result changed its colours")
+
+
+def recolored_by(run):
+    return json.loads((run / "record.json").read_text())["losses"]["recolored_by"]
 
 
 def test_luminance_alone_is_transferred_between_grey_pictures(small_mat, rng):

@@ -163,7 +163,7 @@ class Style(Section):
     """Of several images: blend their statistics into one target, or sum a loss for each."""
     statistic: Statistics = Field(default={"mean_covariance": 1})
     """Statistic of the features that is compared, or a mapping of several to weights."""
-    nearest_content: values.Share = 0.25
+    nearest_content: values.Share = 0.75
     """Share of the content image, beside the pastiche, in the picture for whose features `nearest`
     seeks neighbours at the beginning of a scale; at the coarsest it is the content alone."""
     nearest_renewed: values.Interval = 0
@@ -301,6 +301,13 @@ class ColorControl(Section):
     match_result: values.Switch = False
     """Give the pastiche, at the end, the content's hues in the style's palette: a and b of Oklab
     with the style's mean and covariance (Kolkin et al. 2022)."""
+
+    @property
+    def at_the_end(self) -> str | None:
+        """The setting that changes colours after the optimisation, and the loss with them."""
+        if self.match_result:
+            return "match_result"
+        return "preserve" if self.preserve == "luminance" else None
 
     @field_validator("match_result")
     @classmethod

@@ -186,7 +186,9 @@ def _report(job: Job, folder: RunFolder, clock: Stopwatch, interrupted: bool) ->
         print_path(folder.product)
         return 130
     loss, seconds = record.saved_loss(folder.path), sum(clock.seconds.values())
-    log.info("done in %s, loss %.4g", human_seconds(seconds), loss)
+    recolored = None if job.grey else job.config.color.at_the_end
+    after = f", after color.{recolored} changed its colours" if recolored else ""
+    log.info("done in %s, loss %.4g%s", human_seconds(seconds), loss, after)
     print_path(folder.product)
     if job.config.output.show and not window.show(folder.picture):
         log.warning("output.show: there is no display to open a window on")

@@ -173,6 +173,7 @@ def run_record(
     elapsed = history.seconds[last[-1]] - history.seconds[last[0]]
     start = dict(zip(history.columns, map(finite, history.rows[0]), strict=True))
     total, counted = finite(history.rows[lowest][-1]), history.counted
+    recolored = None if job.grey else config.color.at_the_end
     return {
         "name": config.output.name,
         **({"extends": job.provenance.extends} if job.provenance.extends else {}),
@@ -200,6 +201,7 @@ def run_record(
             "start": start,
             "lowest": {counted: history.iterations[lowest], "total": total},
             "saved": {name: finite(value) for name, value in scores.losses.items()},
+            **({"recolored_by": f"color.{recolored}"} if recolored else {}),
         },
         "metrics": dict(scores.metrics),
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
