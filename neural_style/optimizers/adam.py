@@ -194,9 +194,13 @@ class AdamRun:
         self.use(tiled)
 
     def start(self, image: np.ndarray, before: AdamRun | None = None) -> None:
-        """Start from an image, with the moments of the run at the scale before, or with none."""
+        """Start from an image, with the moments of the run at the scale before, or with none.
+
+        The levels of a pyramid begin anew: the finest one of a larger image was not there before.
+        """
         handles, blank = self._handles, np.zeros_like(image)
-        moments = before.moments_at(image.shape) if before else self._no_moments(image.shape)
+        moved = before if handles.pyramid is None else None
+        moments = moved.moments_at(image.shape) if moved else self._no_moments(image.shape)
         if before:
             self._shrunk, self._unit, self._chosen = before._shrunk, before._unit, True
         values = [
@@ -209,7 +213,7 @@ class AdamRun:
             *self._no_steps(image.shape),
         ]
         assign(self._session, values)
-        if before is None:
+        if moved is None:
             self._session.run(handles.reset_powers, self._feed(0))
 
     def iterate(self) -> np.ndarray:
@@ -323,26 +327,21 @@ class AdamRun:
         return self._session.run(self._handles.average.variable) / np.float32(weight)
 
     def moments_at(self, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """Return both moments for an image of another shape, [1, H, W, 3].
+        """Return both moments of the pixels for an image of another shape, [1, H, W, 3].
 
         The gradient of a loss that is a mean over positions falls with their number, and the
         moments with it. Unscaled, the second moment would shorten the steps for 1 / (1 - beta2)
         iterations.
         """
-        found = self._session.run([moment.variable for moment in self._handles.moments])
-        ratio = found[0].size / math.prod(shape)
+        first, second = self._session.run([moment.variable for moment in self._handles.moments])
+        size = (shape[1], shape[2])
+        ratio = first.size / math.prod(shape)
+        mean = images.resize(first[0], size) * ratio
         region = self._handles.objective.image.region
-        moments = []
-        shapes = self._handles.shapes(shape)
-        for first, second, (_, height, width, _) in zip(
-            found[::2], found[1::2], shapes[::2], strict=True
-        ):
-            mean = images.resize(first[0], (height, width)) * ratio
-            if region and not self._handles.pyramid:  # enlarged, it reaches a little beyond it
-                mean = mean * self._session.run(region.variable)[0]
-            square = np.maximum(images.resize(second[0], (height, width)), 0) * ratio**2
-            moments += [mean[None].astype(np.float32), square[None].astype(np.float32)]
-        return moments
+        if region:  # enlarged, the mean reaches a little beyond it
+            mean = mean * self._session.run(region.variable)[0]
+        square = np.maximum(images.resize(second[0], size), 0) * ratio**2
+        return [mean[None].astype(np.float32), square[None].astype(np.float32)]
 
     def _no_moments(self, shape: tuple[int, ...]) -> list[np.ndarray]:
         return [np.zeros(each, np.float32) for each in self._handles.shapes(shape)]
