@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+from references import from_corner_to_corner
 from scipy.linalg import sqrtm
 
 Maps = Mapping[str, np.ndarray]  # features by layer, [H', W', C]
@@ -134,8 +134,8 @@ def nearest(layers: Sequence[str]) -> Part:
 
     def columns(maps: Maps) -> np.ndarray:
         height, width = maps[layers[0]].shape[:2]  # the picture's
-        size = width // 4, height // 4
-        parts = [cv2.resize(maps[n], size) / maps[n].shape[2] for n in layers]
+        size = height // 4, width // 4
+        parts = [from_corner_to_corner(maps[n], size) / maps[n].shape[2] for n in layers]
         return np.concatenate(parts, 2).reshape(size[0] * size[1], -1)
 
     def unit(f: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
+import scipy.ndimage
 import scipy.signal
 
 from neural_style.network.weights import Convolution, Layer, Relu, VGGWeights
@@ -35,6 +36,12 @@ def gram_reference(by: Callable[[int, int], float], shift: float = 0.0) -> Refer
 
 
 mean_gram = gram_reference(lambda c, m: c * c * m)
+
+
+def from_corner_to_corner(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Values [H, W, C] resized linearly to a size, with the corners where they are."""
+    factors = size[0] / values.shape[0], size[1] / values.shape[1], 1
+    return scipy.ndimage.zoom(values, factors, order=1, mode="nearest")
 
 
 def covariance(x: np.ndarray) -> np.ndarray:

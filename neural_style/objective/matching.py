@@ -90,14 +90,18 @@ def _pools(
     styles: Sequence[np.ndarray],
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Return features of the style by layer, centred and of the length 1, [N, C]."""
+    """Return features of the style by layer, centred and of the length 1, [N, C].
+
+    Their order is random, so that each share of them shows all of the style.
+    """
     parts: dict[str, list[np.ndarray]] = {name: [] for name in handles.channels}
     for number, view in enumerate(_views(styles)):
         set_image(session, objective, view)
         found = session.run(handles.crossings, {handles.draw: [seed, number]})
         for name, values in found.items():
             parts[name].append(values)
-    pools = {name: np.concatenate(values) for name, values in parts.items()}
+    generator = np.random.default_rng(seed)
+    pools = {n: generator.permutation(np.concatenate(values)) for n, values in parts.items()}
     means = {n: each.mean(0, dtype=np.float64) for n, each in pools.items()}
     return {f"pool/{n}": _lengthened(each, means[n]) for n, each in pools.items()}
 

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zlib import crc32
 
-from neural_style.objective.gradients import recompute_gradient
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.determinism import (
     EVEN_ROWS,
@@ -34,7 +33,7 @@ from neural_style.system.tensorflow_v1 import tf
 FORMS = ("joined", "pool")
 SHRUNK = 4  # times, of the hypercolumns' grid
 MOST = 64  # crossings of the moving grid along the longer side
-MOST_OF_A_VIEW = MOST // 2  # the same of the style, which is seen in four views
+SHARES = 4  # of the style's features, of which each iterate is compared with one
 TINY = 1e-12  # the least square of a feature's length
 AT_ONCE = 2**23  # products of a position and a candidate that are held at a time
 
@@ -48,8 +47,8 @@ class NeighbourTargets:
 
     Attributes:
         joined: Hypercolumns of the length 1, by layer, [H', W', C]; empty in the second form.
-        pools: Features of the style by layer, centred and of the length 1, [N, C]; empty in the
-            first form.
+        pools: Features of the style by layer, centred and of the length 1, in random order, [N, C];
+            empty in the first form.
         draw: Seed and number of the iterate, [2], int64, which place the moving grid.
     """
 
@@ -124,7 +123,7 @@ def build_neighbours(
     for name, number_of in channels.items():
         joined, pool = (f"{form}/{name}" for form in FORMS)
         held[joined] = build_fed(f"target/{joined}", [None, None, number_of], kind)
-        held[pool] = build_fed(f"target/{pool}", [None, number_of], number)
+        held[pool] = build_fed(f"target/{pool}", [None, number_of], kind)
     size = tf.maximum(tf.shape(pixels)[1:3] // SHRUNK, 1)
     draw = tf.placeholder(tf.int64, [2], "neighbours/draw")
     own, candidates = (
@@ -132,9 +131,9 @@ def build_neighbours(
     )
     return Neighbours(
         held=held,
-        columns=tf.concat([column_part(features[n], w, size) for n, w in layers], -1),
+        columns=wide(tf.concat([column_part(features[n], w, size) for n, w in layers], -1)),
         channels=channels,
-        crossings={n: at_crossings(features[n], draw, n, MOST_OF_A_VIEW) for n, _ in layers},
+        crossings={n: Crossings.of(features[n], draw, n).values(features[n]) for n, _ in layers},
         draw=draw,
         own=own,
         candidates=candidates,
@@ -146,12 +145,11 @@ def neighbour_statistics(
     layers: Layers, features: Features, targets: NeighbourTargets
 ) -> NeighbourStatistics:
     """Return the distances of an image's features from their targets."""
-    parts = [_joined_part(features(n), targets.joined[n], weight) for n, weight in layers]
-    likeness, squares = (tf.add_n(each) for each in zip(*parts, strict=True))
+    parts = [_layer_part(features(n), targets, n, weight) for n, weight in layers]
+    likeness, squares, renewed = (tf.add_n(each) for each in zip(*parts, strict=True))
     cosines = likeness / tf.sqrt(tf.maximum(squares, TINY))
-    renewed = [_renewed(features(n), targets.pools[n], targets.draw, n) for n, _ in layers]
     positions = tf.cast(tf.size(cosines), tf.float64)
-    return NeighbourStatistics(sum_of(1 - cosines), positions, tf.add_n(renewed))
+    return NeighbourStatistics(sum_of(1 - cosines), positions, renewed)
 
 
 def neighbour_loss(sums: NeighbourStatistics) -> tf.Tensor:
@@ -159,47 +157,110 @@ def neighbour_loss(sums: NeighbourStatistics) -> tf.Tensor:
     return over(sums.distances, tf.maximum(sums.positions, 1.0)) + sums.renewed
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A grid to which maps are resized linearly, from corner to corner, times a factor.
+
+    So its places lie a little more than 4 pixels apart, and their row and column among every 4
+    change along the image. Were these the same everywhere, they would show in the image.
+
+    Attributes:
+        rows, columns: Shares of the rows of a map in those of the grid, times the factor, [H', H],
+            and of its columns, [W', W].
+    """
+
+    rows: tf.Tensor
+    columns: tf.Tensor
+
+    @classmethod
+    def over(cls, features: tf.Tensor, size: tf.Tensor, factor: float) -> Grid:
+        """Return the grid of a size, [2], over features, [1, H, W, C], in their type."""
+        _, height, width, _ = tf.unstack(tf.shape(features))
+        number = wide(features).dtype
+        rows = _interpolation(height, size[0], number, corners=True) * factor
+        columns = _interpolation(width, size[1], number, corners=True)
+        return cls(tf.cast(rows, features.dtype), tf.cast(columns, features.dtype))
+
+    def resized(self, features: tf.Tensor) -> tf.Tensor:
+        """Return features, [1, H, W, C], at the places of the grid, [H', W', C]."""
+        return _product(self.rows, self.columns, tf.squeeze(features, 0))
+
+    def spread(self, slopes: tf.Tensor) -> tf.Tensor:
+        """Return gradients at these places, [H', W', C], as those by the features: transposed."""
+        columns = tf.matmul(self.columns, slopes, transpose_a=True)
+        height, width, channels = tf.unstack(tf.shape(columns))
+        flat = tf.reshape(columns, [height, width * channels])
+        product = tf.matmul(self.rows, flat, transpose_a=True)
+        return tf.reshape(product, [1, -1, width, channels])
+
+
 def column_part(features: tf.Tensor, weight: float, size: tf.Tensor) -> tf.Tensor:
     """Return a layer's part of the hypercolumns, [*size, C].
 
     It is the features, [1, H, W, C], resized linearly, times the weight, over C.
     """
-    factor = weight / int(features.shape[-1])
-    return resize_linearly(wide(features)[0], size) * factor
+    return Grid.over(features, size, weight / int(features.shape[-1])).resized(features)
 
 
 def resize_linearly(values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Return values, [H, W, C], resized to a size, [2]: bilinear, without smoothing before."""
-    height, width, channels = tf.unstack(tf.shape(values))
+    height, width, _ = tf.unstack(tf.shape(values))
     rows = _interpolation(height, size[0], values.dtype)
-    columns = _interpolation(width, size[1], values.dtype)
+    return _product(rows, _interpolation(width, size[1], values.dtype), values)
+
+
+def _product(rows: tf.Tensor, columns: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Return the product of values, [H, W, C], with [H', H] from the left and [W', W]."""
+    height, width, channels = tf.unstack(tf.shape(values))
     down = tf.matmul(rows, tf.reshape(values, [height, width * channels]))
-    return tf.matmul(columns, tf.reshape(down, [size[0], width, channels]))
+    return tf.matmul(columns, tf.reshape(down, [-1, width, channels]))
 
 
-def at_crossings(features: tf.Tensor, draw: tf.Tensor, name: str, most: int = MOST) -> tf.Tensor:
-    """Return the features, [1, H, W, C], at the crossings of a grid, [N, C].
+@dataclass(frozen=True)
+class Crossings:
+    """The crossings of a moving grid over features, at most `MOST` along the longer side.
 
-    Its lines are as far apart as leaves at most `most` along the longer side, from a place that is
-    drawn by the numbers, [2], and the layer's name.
+    Attributes:
+        first: Row and column of the first one, [2].
+        stride: Rows and columns between its lines.
     """
-    sides = tf.shape(features)[1:3]
-    stride = -(-tf.reduce_max(sides) // most)
-    seed = tf.stack([draw[0], draw[1] * 2**32 + crc32(name.encode())])
-    first = tf.random.stateless_uniform([2], seed, 0, tf.maximum(stride, 1), tf.int32)
-    first %= tf.maximum(sides, 1)
-    some = features[0, first[0] :: stride, first[1] :: stride]
-    return wide(tf.reshape(some, [-1, features.shape[-1]]))
+
+    first: tf.Tensor
+    stride: tf.Tensor
+
+    @classmethod
+    def of(cls, features: tf.Tensor, draw: tf.Tensor, name: str) -> Crossings:
+        """Return those over features, [1, H, W, C], as drawn by numbers, [2], and a name."""
+        sides = tf.shape(features)[1:3]
+        stride = -(-tf.reduce_max(sides) // MOST)
+        seed = tf.stack([draw[0], draw[1] * 2**32 + crc32(name.encode())])
+        first = tf.random.stateless_uniform([2], seed, 0, tf.maximum(stride, 1), tf.int32)
+        return cls(first % tf.maximum(sides, 1), stride)
+
+    def values(self, features: tf.Tensor) -> tf.Tensor:
+        """Return the features there, [N, C]."""
+        some = features[0, self.first[0] :: self.stride, self.first[1] :: self.stride]
+        return wide(tf.reshape(some, [-1, features.shape[-1]]))
+
+    def spread(self, slopes: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+        """Return gradients there, [N, C], as those by features, [1, H, W, C]: 0 elsewhere."""
+        shape = tf.shape(features)
+        counts = -(-(shape[1:3] - self.first) // self.stride)
+        return tf.raw_ops.StridedSliceGrad(
+            shape=shape,
+            begin=[0, self.first[0], self.first[1], 0],
+            end=shape,
+            strides=[1, self.stride, self.stride, 1],
+            dy=tf.reshape(slopes, [1, counts[0], counts[1], shape[3]]),
+        )
 
 
 def nearest(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     """Return the number of the candidate of the largest product with each of the own, [M], int32.
 
-    The products are not in bfloat16, of which many would be alike.
-
     Args:
-        own: [M, K].
-        candidates: [N, K].
+        own: [M, K], each of the length 1.
+        candidates: [N, K], the same.
     """
     found = graph_function(_nearest_in_blocks, own, candidates)
     found.set_shape([own.shape[0]])
@@ -207,8 +268,13 @@ def nearest(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
 
 
 def _nearest_in_blocks(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """Find the nearest of a block of rows at a time, so that memory stays bounded."""
+    """Find the nearest of a block of rows at a time, so that memory stays bounded.
+
+    What is compared is the product less 1. In bfloat16, many products near 1 would be alike.
+    """
     count, number = tf.shape(own)[0], tf.shape(candidates)[0]
+    own = tf.pad(own, [[0, 0], [0, 1]], constant_values=1)
+    candidates = tf.pad(candidates, [[0, 0], [0, 1]], constant_values=-1)
     candidates = tf.pad(candidates, [[0, tf.cast(tf.equal(number, 0), tf.int32)], [0, 0]])
     block = EVEN_ROWS * tf.maximum(AT_ONCE // (EVEN_ROWS * tf.maximum(number, 1)), 1)
     parts = tf.maximum(-(-count // block), 1)
@@ -225,40 +291,87 @@ def _nearest_in_blocks(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     return found.concat()[:count]
 
 
-def _joined_part(features: tf.Tensor, target: tf.Tensor, weight: float) -> Sequence[tf.Tensor]:
-    """Return a layer's part of the products of hypercolumns and targets, and of their squares."""
+def _layer_part(
+    features: tf.Tensor, targets: NeighbourTargets, name: str, weight: float
+) -> Sequence[tf.Tensor]:
+    """Return a layer's part of both forms.
 
-    def parts(features: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
-        part = column_part(features, weight, tf.shape(target)[:2])
-        return [tf.reduce_sum(part * wide(target), -1), tf.reduce_sum(tf.square(part), -1)]
-
-    return recompute_gradient(parts, features, target)
-
-
-def _renewed(features: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor, name: str) -> tf.Tensor:
-    """Return the mean distance of a layer's features from the nearest of a pool, float64.
-
-    An empty pool has no neighbours, and the distance is 0.
+    These are the products of hypercolumns and targets, and of hypercolumns with themselves,
+    [H', W'], and the mean distance of the second form, scalar, float64. The gradient is that of
+    the form that is in use: the derived one would fill a map of zeros for the other.
     """
-    rows = tf.minimum(tf.shape(pool)[0], 1) * tf.shape(features)[1]
-    own = centred(at_crossings(features[:, :rows], draw, name))
-    chosen = nearest(tf.stop_gradient(own), pool)
-    distances = 1 - tf.reduce_sum(own * tf.gather(pool, chosen), -1)
-    return over(sum_of(distances), tf.maximum(tf.cast(tf.size(distances), tf.float64), 1.0))
+    target, pool = targets.joined[name], targets.pools[name]
+
+    def parts(features: tf.Tensor, target: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor) -> Any:
+        size = tf.shape(target)[:2]
+        grid = Grid.over(features, size, weight / int(features.shape[-1]))
+        part = grid.resized(features)
+        crossings = Crossings.of(features, draw, name)
+        distance, slope = _renewed(crossings.values(features), pool, draw)
+
+        def gradient(*above: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+            by_product, by_square, by_distance = (tf.cast(a, features.dtype) for a in above)
+
+            def joined() -> tf.Tensor:
+                own = by_product[..., None] * target + 2 * by_square[..., None] * part
+                return grid.spread(own)
+
+            def renewed() -> tf.Tensor:
+                return crossings.spread(by_distance * tf.cast(slope, features.dtype), features)
+
+            by_features = tf.cond(tf.size(target) > 0, joined, renewed)
+            by_features.set_shape(features.shape)
+            return by_features, None, None, None
+
+        own = wide(part)
+        products = tf.reduce_sum(own * wide(target), -1)
+        return [products, tf.reduce_sum(tf.square(own), -1), distance], gradient
+
+    return tf.custom_gradient(parts)(features, target, pool, targets.draw)
 
 
-def centred(values: tf.Tensor) -> tf.Tensor:
-    """Return features, [M, K], less their mean, each of the length 1."""
+def _renewed(values: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the mean distance of features, [M, C], from the nearest of a pool, and its gradient.
+
+    The mean is in float64. An empty pool has no neighbours, and the distance is 0.
+    """
+    values = values[: tf.shape(values)[0] * tf.minimum(tf.shape(pool)[0], 1)]
+    number = tf.maximum(tf.cast(tf.shape(values)[0], tf.float64), 1.0)
+    away, length = _centred(values)
+    own = away / length
+    some = _share(pool, draw)
+    chosen = wide(tf.gather(some, nearest(tf.cast(own, pool.dtype), some)))
+    cosines = tf.reduce_sum(own * chosen, -1, keepdims=True)
+    by_values = (own * cosines - chosen) / (length * tf.cast(number, own.dtype))
+    mean = tf.reduce_sum(tf.cast(by_values, tf.float64), 0) / number
+    return over(sum_of(1 - cosines), number), by_values - tf.cast(mean, own.dtype)
+
+
+def _share(pool: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+    """Return the share of a pool with which an iterate is compared: each in its turn."""
+    each = -(-tf.shape(pool)[0] // SHARES)
+    first = tf.minimum(tf.cast(draw[1] % SHARES, tf.int32) * each, tf.shape(pool)[0] - each)
+    return pool[first : first + each]
+
+
+def _centred(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return features, [M, K], less their mean, and the length of each, [M, 1]."""
     number = tf.maximum(tf.cast(tf.shape(values)[0], tf.float64), 1.0)
     mean = tf.reduce_sum(tf.cast(values, tf.float64), 0) / number
     away = values - tf.cast(mean, values.dtype)
-    return away / tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(away), -1, keepdims=True), TINY))
+    return away, tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(away), -1, keepdims=True), TINY))
 
 
-def _interpolation(length: tf.Tensor, number: tf.Tensor, kind: tf.DType) -> tf.Tensor:
+def _interpolation(
+    length: tf.Tensor, number: tf.Tensor, kind: tf.DType, corners: bool = False
+) -> tf.Tensor:
     """Return the shares of values at `length` places in those at `number`, [number, length]."""
     last = tf.cast(length - 1, kind)
-    middles = (tf.range(tf.cast(number, kind), dtype=kind) + 0.5) / tf.cast(number, kind)
-    places = tf.clip_by_value(middles * tf.cast(length, kind) - 0.5, 0.0, last)
+    each = tf.range(tf.cast(number, kind), dtype=kind)
+    if corners:
+        places = each * last / tf.cast(tf.maximum(number - 1, 1), kind)
+    else:
+        middles = (each + 0.5) / tf.cast(number, kind)
+        places = tf.clip_by_value(middles * tf.cast(length, kind) - 0.5, 0.0, last)
     away = tf.abs(places[:, None] - tf.range(tf.cast(length, kind), dtype=kind))
     return tf.maximum(1 - away, 0)

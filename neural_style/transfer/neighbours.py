@@ -8,18 +8,20 @@ from neural_style.config import Config, layers_in_use
 from neural_style.inputs import Scale, Sizes
 from neural_style.network.weights import Layer, output_shapes
 from neural_style.objective.matching import TURNS
-from neural_style.objective.neighbours import AT_ONCE, MOST, MOST_OF_A_VIEW, SHRUNK
+from neural_style.objective.neighbours import AT_ONCE, MOST, SHARES, SHRUNK
 
 COPIES = 4  # in float32, of the hypercolumns of a picture that is matched, and of a view of a style
 VIEWS = 2 * len(TURNS)  # passes over a style image, whose mean is needed first
 
 
 def target_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, each: int) -> float:
-    """Return the bytes that the targets of a scale take in values of `each` bytes."""
-    channels = _channels(config, layers)
-    joined = _places(sizes.content) * sum(channels) * each
-    pools = 4 * MOST_OF_A_VIEW**2 * len(TURNS) * len(sizes.styles) * sum(channels)
-    return joined + (pools if config.style.renewed else 0)
+    """Return the bytes that the targets of a scale take in values of `each` bytes.
+
+    The hypercolumns of the image, which its two passes share, are included.
+    """
+    channels = sum(_channels(config, layers)) * each
+    pools = MOST**2 * len(TURNS) * len(sizes.styles) * channels
+    return 2 * _places(sizes.content) * channels + (pools if config.style.renewed else 0)
 
 
 def matching_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
@@ -39,26 +41,26 @@ def matching_operations(
         seen = len(TURNS) * sum(map(_places, sizes.styles))
         return 2.0 * sum(_channels(config, layers)) * _places(sizes.content) * seen
     each = 0.0
-    shapes = [_crossings(config, layers, sizes.content, MOST)]
-    shapes += [_crossings(config, layers, size, MOST_OF_A_VIEW) for size in sizes.styles]
+    shapes = [_crossings(config, layers, size) for size in (sizes.content, *sizes.styles)]
     for (own, channels), *styles in zip(*shapes, strict=True):
-        each += 2.0 * channels * own * len(TURNS) * sum(number for number, _ in styles)
+        seen = len(TURNS) * sum(number for number, _ in styles)
+        each += 2.0 * channels * own * seen / SHARES
     return scale.iterations * each
 
 
 def _channels(config: Config, layers: Sequence[Layer]) -> list[int]:
-    return [channels for _, channels in _crossings(config, layers, (1, 1), MOST)]
+    return [channels for _, channels in _crossings(config, layers, (1, 1))]
 
 
 def _crossings(
-    config: Config, layers: Sequence[Layer], size: tuple[int, int], most: int
+    config: Config, layers: Sequence[Layer], size: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """Return the crossings of the moving grid, and the channels, of each layer that is matched."""
     used = layers_in_use(config.style) if config.style.uses("nearest") else ()
     found = []
     for layer, (height, width, channels) in output_shapes(layers, size):
         if layer.name in used:
-            stride = -(-max(height, width) // most) or 1
+            stride = -(-max(height, width) // MOST) or 1
             found.append((-(-height // stride) * -(-width // stride), channels))
     return found
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours against NumPy and OpenCV: which they are, their distance, and its slope."""
+"""Nearest neighbours against NumPy and SciPy: which they are, their distance, and its slope."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from graphs import LAYERS, evaluate, gradient, objective_session, picture
 from numpy.testing import assert_allclose, assert_array_equal
+from references import from_corner_to_corner
 
 from neural_style.objective import neighbours, set_draw, set_image, set_weights
 from neural_style.objective.matching import measure_neighbours
@@ -33,7 +34,7 @@ def centred(values: np.ndarray) -> np.ndarray:
 def columns(features: dict[str, np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Each layer [1, H, W, C] resized, times its weight, over its channels; joined, [M, C]."""
     parts = [
-        weight / features[n].shape[-1] * cv2.resize(np.float64(features[n][0]), size[::-1])
+        weight / features[n].shape[-1] * from_corner_to_corner(np.float64(features[n][0]), size)
         for n, weight in WEIGHTS
     ]
     return np.concatenate(parts, -1).reshape(size[0] * size[1], -1)
@@ -46,13 +47,32 @@ def test_maps_are_resized_as_opencv_resizes_them_linearly(rng):
         assert_allclose(found, cv2.resize(values, size[::-1]), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("own", "size"), [((12, 20), (3, 5)), ((7, 9), (14, 18)), ((5, 4), (5, 4)), ((1, 4), (2, 1))]
+)
+def test_hypercolumns_are_resized_as_scipy_does_from_corner_to_corner(own, size, rng):
+    values = rng.standard_normal((1, *own, 3))
+    part = evaluate(lambda x: neighbours.column_part(x, 6.0, tf.constant(size)), values)
+    assert_allclose(part, 2 * from_corner_to_corner(values[0], size), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(("own", "candidates"), [(300, 70_000), (5, 3), (1, 1), (0, 4), (0, 0)])
 def test_the_nearest_have_the_largest_product_in_however_many_blocks(own, candidates, rng):
     assert neighbours.AT_ONCE < 300 * 70_000  # more than a block
-    sets = [rng.standard_normal((number, 2)) for number in (own, candidates)]
+    sets = [unit(rng.standard_normal((number, 2))) for number in (own, candidates)]
     found = evaluate(neighbours.nearest, *sets)
     products = sets[0] @ sets[1].T
     assert_array_equal(found, np.argmax(products, 1) if own else np.zeros(0))
+
+
+def test_near_ones_are_told_apart_in_bfloat16_which_rounds_their_products_to_1():
+    own, candidates = np.full((1, 4), 0.5), np.full((3, 4), 0.5)
+    candidates[:2, 0] -= [2**-8, 2**-9]  # products of 1 - 2^-9 and 1 - 2^-10
+    kind = tf.bfloat16.as_numpy_dtype
+    assert (own.astype(kind).astype(float) == own).all()
+    assert (candidates.astype(kind).astype(float) == candidates).all()
+    assert ((own @ candidates.T).astype(kind) == 1).all()
+    assert evaluate(neighbours.nearest, own.astype(kind), candidates.astype(kind)) == 2
 
 
 def targets_of(joined: list[np.ndarray], pools: list[np.ndarray], draw: int = 0) -> Any:
@@ -104,13 +124,16 @@ def test_renewed_neighbours_have_the_mean_of_their_centred_distance_summed_over_
     flat = np.concatenate([each.ravel() for each in maps])
     pools = [centred(rng.uniform(0, 9, (50, each.shape[-1]))) for each in maps]
     none = [np.zeros((0, 0, each.shape[-1])) for each in maps]
-    found = check_slope(loss_of(none, pools), flat, rng)
-    expected = 0.0
-    for each, pool in zip(maps, pools, strict=True):
-        own = centred(each.reshape(-1, each.shape[-1]))
-        expected += np.mean([min(1 - a @ b for b in pool) for a in own])
-    assert found == pytest.approx(expected, rel=1e-10)
-    own = [centred(each.reshape(-1, each.shape[-1])) for each in maps]
+    for draw, share in enumerate(
+        [slice(13), slice(13, 26), slice(26, 39), slice(37, 50), slice(13)]
+    ):
+        found = check_slope(loss_of(none, pools, draw), flat, rng)
+        expected = 0.0
+        for each, pool in zip(maps, pools, strict=True):
+            own = centred(each.reshape(-1, each.shape[-1]))
+            expected += np.mean([min(1 - a @ b for b in pool[share]) for a in own])
+        assert found == pytest.approx(expected, rel=1e-10)
+    own = [np.tile(centred(each.reshape(-1, each.shape[-1])), (4, 1)) for each in maps]
     assert abs(evaluate(loss_of(none, own), flat)) < 1e-12
 
 
@@ -119,7 +142,7 @@ def test_the_grid_has_64_crossings_or_fewer_a_side_and_every_place_in_turn():
     draws = [np.array([5, number], np.int64) for number in range(80)]
 
     def grids(places: tf.Tensor, *draws: tf.Tensor) -> list[tf.Tensor]:
-        return [neighbours.at_crossings(places, draw, "a") for draw in draws]
+        return [neighbours.Crossings.of(places, draw, "a").values(places) for draw in draws]
 
     found, seen = evaluate(grids, places, *draws), np.zeros((150, 200))
     for each in found:
@@ -179,15 +202,18 @@ def test_the_last_iterates_choose_anew_from_the_styles_in_all_turns_as_the_seed_
     pool = found["pool/relu2_1"].astype(np.float64)
     assert len(pool) == 4 * (60 // 2) * (9 // 2)
     assert_allclose(np.linalg.norm(pool, axis=1), 1, rtol=1e-5)
-    second = np.mean(1 - np.max(centred(flat) @ pool.T, 1))
-    pool = found["pool/relu1_1"].astype(np.float64)
-    rows = made["relu1_1"][0].astype(np.float64)
-    each = [
-        np.mean(1 - np.max(centred(rows[i::2, j::2].reshape(-1, 4)) @ pool.T, 1))
-        for i, j in np.ndindex(2, 2)
-    ]
-    assert all(
-        any(loss == pytest.approx(second + first, rel=1e-4) for first in each)
-        for (seed, _), loss in losses.items()
-        if seed == 5
-    )
+    first, rows = found["pool/relu1_1"].astype(np.float64), made["relu1_1"][0].astype(np.float64)
+    for (seed, number), loss in losses.items():
+        second = np.mean(1 - np.max(centred(flat) @ share(pool, number).T, 1))
+        each = [
+            np.mean(
+                1 - np.max(centred(rows[i::2, j::2].reshape(-1, 4)) @ share(first, number).T, 1)
+            )
+            for i, j in np.ndindex(2, 2)
+        ]
+        expected = [pytest.approx(second + one, rel=1e-4) for one in each]
+        assert seed != 5 or any(loss == one for one in expected)
+
+
+def share(pool: np.ndarray, number: int) -> np.ndarray:
+    return pool[number % 4 * len(pool) // 4 :][: len(pool) // 4]

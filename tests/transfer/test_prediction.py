@@ -70,8 +70,8 @@ def test_operations_and_sorted_values_to_relu5_1_are_the_sum_written_out():
 
 
 def test_operations_and_bytes_of_neighbours_are_those_written_out():
-    """A quarter of 512 x 256 px, with a square style in four turns; then 64 crossings a side, and
-    32 of each view of the style.
+    """A quarter of 512 x 256 px, with a square style in four turns; then 64 crossings a side,
+    and a quarter of as many of each view of the style.
     """
     style = {"statistic": "nearest", "layers": {"relu1_1": 1, "relu4_1": 1}, "nearest_renewed": 7}
     config, sizes = make_config({"style": style}), Sizes((512, 256), ((512, 512),))
@@ -80,9 +80,9 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
         for each in (False, True)
     )
     assert joined == 2 * (128 * 64) * (4 * 128 * 128) * (64 + 512)
-    assert renewed == 5 * 2 * (64 * 32) * (4 * 32 * 32) * (64 + 512)
+    assert renewed == 5 * 2 * (64 * 32) * (64 * 64) * (64 + 512)
     held = neighbours.target_bytes(config, LAYERS, sizes, 2)
-    assert held == (2 * 128 * 64 + 4 * 4 * 32 * 32) * (64 + 512)
+    assert held == 2 * (2 * 128 * 64 + 4 * 64 * 64) * (64 + 512)
     values = 4 * (128 * 64 + 128 * 128) * (64 + 512) + 2**23
     assert neighbours.matching_bytes(config, LAYERS, sizes) == 4 * values
     other = (make_config({}), LAYERS, sizes)
