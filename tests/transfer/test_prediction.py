@@ -95,7 +95,7 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
         memory.scale_bytes(make_config({"style": style | {"nearest_renewed": n}}), LAYERS, small)
         for n in (7, 0)
     ]
-    assert taken[0] == taken[1] + 4 * 4 * 32 * 32 * (64 + 512)
+    assert taken[0] == taken[1] + 4 * 4 * 64 * 64 * (64 + 512)
 
 
 @pytest.mark.parametrize("in_hardware", [True, False])
