@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from neural_style.evaluation import gaussians, scores
-from neural_style.evaluation.metrics import color_gaussian
+from neural_style.evaluation.metrics import color_gaussian, uv_histogram
 from neural_style.evaluation.structure import reduced_size
 from neural_style.images import fit_size, resize
 from neural_style.network import VGGWeights, pooling_for, preprocess, smallest_side
@@ -79,6 +79,7 @@ class Evaluator:
             `cfsd`: of the similarities of places at relu3_1 from the content's; see `structure`.
             `ssim` and `edge_ssim`: with the content image; 1 is best.
             `color_distance`: from the styles, in L*a*b*.
+            `uv_histogram`: of hues and saturations from the styles', 0..1; see `uv_distance`.
             `grain` and `border`: of the pastiche alone.
         """
         height, width = image.shape[:2]
@@ -130,7 +131,8 @@ class Evaluator:
                 if name in moments
             }
             places = {n: scores.centred_places(each) for n, each in found.features.items()}
-            return scores.Style(moments, factors, color_gaussian(picture), places)
+            colors, hues = color_gaussian(picture), uv_histogram(picture)
+            return scores.Style(moments, factors, colors, hues, places)
 
         return self._styles.get_or_make((array_key(style), longest), make)
 

@@ -16,6 +16,7 @@ BORDER = 16  # pixels
 BAND = 8  # pixels of a strip whose mean colour and mean contrast are taken
 FEWEST = 6 * BORDER  # rows that can be compared
 COARSE = 4.0  # sigma in pixels: what is finer than that is the contrast of a strip
+UV_STEP, UV_MOST = 8.0, 160.0  # levels: between bins, and the farthest that U and V are from 0
 GRAIN = 1.0  # sigma in pixels: what is finer than that counts
 WINDOW, SIGMA = 11, 1.5  # pixels: of the Gaussian window (Wang et al. 2004, section III.C)
 STABILITY = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)  # C1, C2 for values of 0..255 (the same)
@@ -144,6 +145,40 @@ def color_distance(colors: Gaussian, style: Gaussian) -> float:
     Neither positions nor the number of pixels matter.
     """
     return squared_wasserstein(colors, style) ** 0.5
+
+
+def uv_histogram(image: np.ndarray) -> np.ndarray:
+    """Return the histogram of a picture's U and V together, [41, 41], which sums to 1.
+
+    U = 0.492 (B - Y) and V = 0.877 (R - Y), as in YUV of analogue television. The bins are 8 levels
+    apart. Each pixel is shared by the four nearest, linearly, so that a small change of colour does
+    not move it from one bin to the next at once.
+    """
+    values = image.astype(np.float64)
+    y = _luminance(image.astype(np.float32, copy=False))
+    places = [
+        (factor * (values[..., channel] - y).ravel() + UV_MOST) / UV_STEP
+        for factor, channel in ((0.492, 2), (0.877, 0))
+    ]
+    bins = round(2 * UV_MOST / UV_STEP) + 1
+    below = [np.clip(np.floor(each).astype(np.int64), 0, bins - 2) for each in places]
+    shares = [each - first for each, first in zip(places, below, strict=True)]
+    counts = np.zeros(bins * bins)
+    for u, v in np.ndindex(2, 2):
+        weight = np.abs(1 - u - shares[0]) * np.abs(1 - v - shares[1])
+        counts += np.bincount((below[0] + u) * bins + below[1] + v, weight, bins * bins)
+    return counts.reshape(bins, bins) / y.size
+
+
+def uv_distance(histogram: np.ndarray, style: np.ndarray) -> float:
+    """Return the Hellinger distance of two histograms by `uv_histogram`, 0..1.
+
+        sqrt(1 - sum sqrt(p q))
+
+    1 is for palettes without a common hue. Unlike `color_distance` it tells palettes of equal mean
+    and spread apart, and does not depend on brightness.
+    """
+    return float(np.sqrt(max(1 - np.sum(np.sqrt(histogram * style)), 0.0)))
 
 
 def grain(image: np.ndarray) -> float:

@@ -36,6 +36,7 @@ NAMES = (
     "ssim",
     "edge_ssim",
     "color_distance",
+    "uv_histogram",
     "grain",
     "border",
 )
@@ -90,6 +91,7 @@ class Style:
         moments: Of its features by layer.
         factors: Of their covariances at `STYLE_LAYERS`, by `factorise`.
         colors: By `color_gaussian`.
+        hues: By `uv_histogram`.
         places: By `centred_places` of its features at `LOCAL_LAYERS`.
         weight: Its share, before shares are made to sum to 1.
     """
@@ -97,6 +99,7 @@ class Style:
     moments: Mapping[str, Gaussian]
     factors: Mapping[str, np.ndarray]
     colors: Gaussian
+    hues: np.ndarray
     places: Mapping[str, np.ndarray]
     weight: float = 1.0
 
@@ -253,10 +256,13 @@ def _style_scores(pastiche: Features, styles: Sequence[Style], overlap: Overlap)
 def _picture_scores(picture: np.ndarray, content: np.ndarray, styles: Sequence[Style]) -> Score:
     colors = metrics.color_gaussian(picture)
     distances = [metrics.color_distance(colors, style.colors) for style in styles]
+    hues = metrics.uv_histogram(picture)
+    apart = [metrics.uv_distance(hues, style.hues) for style in styles]
     return {
         "ssim": metrics.ssim(picture, content),
         "edge_ssim": metrics.edge_ssim(picture, content),
         "color_distance": _by_shares(styles, distances),
+        "uv_histogram": _by_shares(styles, apart),
         "grain": metrics.grain(picture),
         "border": metrics.border_score(picture),
     }

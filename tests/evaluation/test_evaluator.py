@@ -93,6 +93,8 @@ def test_every_measure_is_that_of_its_reference_on_scipys_features(score, pictur
     measured = {name: getattr(metrics, name)(image, content) for name in ("ssim", "edge_ssim")}
     colors = map(color_gaussian, (image, style))
     measured["color_distance"] = pytest.approx(metrics.color_distance(*colors))
+    hues = map(metrics.uv_histogram, (image, style))
+    measured["uv_histogram"] = pytest.approx(metrics.uv_distance(*hues))
     measured |= {"grain": metrics.grain(image), "border": metrics.border_score(image)}
     assert {name: score[name] for name in measured} == measured
     assert [*score] == [*expected, *measured] == [*NAMES]
@@ -105,7 +107,7 @@ def test_scores_of_styles_are_means_by_shares_and_of_a_picture_with_itself_0(eva
     first, second = (evaluator.score(image, content, [(style, 9)]) for style in styles)
     mixed = evaluator.score(image, content, [(styles[0], 1), (styles[1], 3)])
     for name in NAMES:
-        if name.startswith(("style", "wasserstein", "color")):
+        if name.startswith(("style", "wasserstein", "color", "uv")):
             assert mixed[name] == pytest.approx((first[name] + 3 * second[name]) / 4), name
             assert first[name] != second[name]
         else:
@@ -259,5 +261,6 @@ def test_trained_scores_tell_style_from_content(trained_weights: Path) -> None:
     assert kept["content"] == kept["self_similarity"] == 0
     assert painted["style"] == painted["style_held_out"] == 0
     assert min(painted["content"], painted["self_similarity"]) > 0.01
-    for name in ("style", "style_held_out", "wasserstein", "style_local", "color_distance"):
+    of_style = ("style", "style_held_out", "wasserstein", "style_local", "color_distance")
+    for name in (*of_style, "uv_histogram"):
         assert painted[name] <= 1e-4 * kept[name]

@@ -1,11 +1,13 @@
 """Measures of pictures against scikit-image and pictures whose measure is known."""
 
+import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
 import skimage.color
 import skimage.filters
 import skimage.metrics
+from numpy.testing import assert_allclose
 from tables import refusal
 
 from neural_style.evaluation.metrics import (
@@ -16,6 +18,8 @@ from neural_style.evaluation.metrics import (
     edge_ssim,
     grain,
     ssim,
+    uv_distance,
+    uv_histogram,
 )
 
 BT601 = np.array([0.299, 0.587, 0.114])
@@ -130,6 +134,35 @@ def test_color_distance_is_0_for_the_same_colours_in_other_places(rng):
     assert distance(picture, shuffled) == pytest.approx(0, abs=0.01)
     assert distance(picture, picture[..., ::-1]) > 1
     assert distance(0 * picture, 0 * picture) == pytest.approx(0, abs=1e-4)
+
+
+def test_the_histogram_of_u_and_v_is_that_of_opencvs_colours_shared_by_the_bins_around(rng):
+    picture = np.concatenate([rng.uniform(0, 255, (90, 3)), np.eye(3) * 255, 255 - np.eye(3) * 255])
+    yuv = cv2.cvtColor(np.float32(picture / 255).reshape(1, -1, 3), cv2.COLOR_RGB2YUV)[0]
+    centres, expected = np.arange(-160, 161, 8), np.zeros((41, 41))
+    for u, v in 255 * (yuv[:, 1:] - 0.5):
+        near = [np.maximum(1 - np.abs(centres - value) / 8, 0) for value in (u, v)]
+        expected += np.outer(*near) / len(yuv)
+    found = uv_histogram(picture.reshape(8, 12, 3))
+    assert_allclose(found, expected, atol=1e-4)
+    assert found.sum() == pytest.approx(1)
+    other = uv_histogram(rng.uniform(60, 190, (8, 12, 3)))
+    apart = np.linalg.norm(np.sqrt(found) - np.sqrt(other)) / np.sqrt(2)
+    assert uv_distance(found, other) == pytest.approx(apart, rel=1e-9)
+
+
+def test_palettes_are_apart_by_hue_and_not_by_brightness_or_place(rng):
+    def apart(one: np.ndarray, other: np.ndarray) -> float:
+        return uv_distance(uv_histogram(one), uv_histogram(other))
+
+    picture = rng.uniform(0, 200, (30, 40, 3)).astype(np.float32)
+    shuffled = rng.permutation(picture.reshape(-1, 3)).reshape(24, 50, 3)
+    for same in (picture, shuffled, picture + 50):
+        assert apart(picture, same) == pytest.approx(0, abs=1e-3)
+    red, blue = (np.full((4, 5, 3), colour, np.float32) for colour in ([255, 0, 0], [0, 0, 255]))
+    assert apart(red, blue) == 1
+    assert 0.1 < apart(red, np.concatenate([red, blue])) < 0.9
+    assert apart(red, red - [4, 0, 0]) < 0.6 < apart(red, red - [120, 0, 0])
 
 
 def test_grain_of_white_noise_is_what_the_kernel_leaves_and_of_smooth_pictures_0(rng):

@@ -67,6 +67,11 @@ _MEASURES: Mapping[str, Measure] = {
     "color_distance": Measure(
         _STYLE, "Distance of the colours from the style's, in L*a*b*; about 2 is just visible."
     ),
+    "uv_histogram": Measure(
+        _STYLE,
+        "Distance of the histogram of U and V, the hue and its strength, from the style's, 0 to 1, "
+        "whatever the brightness.",
+    ),
     "warp_error_1": Measure(
         "↓ steadier",
         "Mean squared difference of a film's frames from the ones before, moved by the flow of "
