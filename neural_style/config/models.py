@@ -47,7 +47,7 @@ class Init(Section):
     """Standard deviation in pixels of the Gaussian filter over the image; 0 is no filter."""
     seed: values.Seed = 0
     """Seed of the noise, of random filters, of the directions of `sliced`, and of the places of
-    `nearest_renewed`."""
+    `nearest_renewed`, `remd` and `self_similarity`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -299,6 +299,12 @@ class Config(Section):
             separators=(",", ":"),
         )
 
+    @property
+    def of_one_piece(self) -> str | None:
+        """A statistic in use that needs all features at once, so that no image can be cut."""
+        own = "self_similarity" if self.content.compares_layout else None
+        return self.style.of_one_piece or own
+
     @model_validator(mode="after")
     def _check_together(self) -> Config:
         """Check what no key decides alone, with and without the block of the packaged network."""
@@ -358,7 +364,7 @@ class Config(Section):
 
     def _check_statistics(self) -> None:
         """Check what the statistics of the style, and regions, cannot do."""
-        self.style.check_nearest()
+        self.style.check_joined()
         if self.style.uses("nearest") and self.image.aspect:
             raise mistake(
                 "found an aspect with nearest, but the content fixes the shape; set aspect: null",
@@ -370,7 +376,8 @@ class Config(Section):
                 "false, or leave the masks out",
                 sibling="color.match_result",
             )
-        whole, drawn = self.style.of_one_piece, self.style.drawn
+        whole, layout = self.of_one_piece, self.content.compares_layout
+        drawn = self.style.drawn or ("self_similarity, whose places" if layout else None)
         if drawn and self.optimizer.name == "lbfgs":
             raise mistake(
                 f"found lbfgs with {drawn} are drawn anew for each iterate, but "

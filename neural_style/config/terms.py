@@ -30,6 +30,12 @@ class Content(Section):
     """Layers compared with the content image, each with its weight."""
     weight: values.Weight = 5.0
     """Weight of the content loss in the total loss."""
+    statistic: OneOf[Literal["features", "self_similarity"]] = "features"
+    """What is compared: the features of each layer, or how like one another the places of the
+    picture are, by the features of all layers joined (Kolkin et al. 2019)."""
+    coarse_factor: values.Positive = 1.0
+    """Factor by which the content weighs more at each coarser scale, and the palette of `remd`
+    less."""
     normalization: OneOf[Literal["mean", "paper", "root"]] = "mean"
     """The mean of squared differences, half their sum (paper: Gatys et al. 2016, eq. 1), or their
     sum divided by 2 sqrt(C M) (root)."""
@@ -40,6 +46,21 @@ class Content(Section):
     al. 2017)."""
     laplacian_side: values.Count = 4
     """Side in pixels of the squares over which the image is averaged before its Laplacian."""
+
+    @field_validator("normalize_gradients")
+    @classmethod
+    def _of_one_layer(cls, normalize: bool, info: ValidationInfo) -> bool:
+        if normalize and info.data.get("statistic") == "self_similarity":
+            raise mistake(
+                "found true with self_similarity, which compares all layers at once; set "
+                "normalize_gradients: false"
+            )
+        return normalize
+
+    @property
+    def compares_layout(self) -> bool:
+        """Whether self-similarity is compared."""
+        return self.statistic == "self_similarity" and bool(layers_in_use(self))
 
 
 class Mask(Section):
@@ -120,12 +141,20 @@ StyleImages = Annotated[
 
 
 _Statistic = Literal[
-    "gram", "mean_covariance", "wasserstein", "histogram", "mean_std", "sliced", "nearest"
+    "gram",
+    "mean_covariance",
+    "wasserstein",
+    "histogram",
+    "mean_std",
+    "sliced",
+    "nearest",
+    "remd",
 ]
 _STATISTICS = get_args(_Statistic)
 # Those that count every position alike, which masks do not.
-_OF_ALL: tuple[_Statistic, ...] = ("histogram", "sliced", "nearest")
-_OF_ONE_PIECE: tuple[_Statistic, ...] = ("sliced", "nearest")
+_OF_ALL: tuple[_Statistic, ...] = ("histogram", "sliced", "nearest", "remd")
+_OF_JOINED: tuple[_Statistic, ...] = ("nearest", "remd")
+_OF_ONE_PIECE: tuple[_Statistic, ...] = ("sliced", "nearest", "remd")
 
 
 def statistic_weights(value: object) -> object:
@@ -169,6 +198,9 @@ class Style(Section):
     nearest_renewed: values.Interval = 0
     """Iterations that follow at full size, with Adam, in which `nearest` seeks new neighbours at
     every iterate, layer by layer, on a grid that moves."""
+    remd_palette: values.Weight = 0.5
+    """Weight of the colours of `remd` beside its features, at full size; see
+    `content.coarse_factor`."""
     activation_shift: values.Number = 0.0
     """Number added to the features before their Gram matrix is computed."""
     normalization: OneOf[Literal["mean", "paper", "sum", "raw", "pixels"]] = "mean"
@@ -209,6 +241,8 @@ class Style(Section):
         """What is drawn anew for each iterate, so that two of them have different losses."""
         if self.uses("sliced"):
             return "sliced, whose directions"
+        if self.uses("remd"):
+            return "remd, whose places"
         return "nearest_renewed, whose places" if self.renewed else None
 
     @property
@@ -232,21 +266,23 @@ class Style(Section):
             raise mistake(f"found {counting} with masks, which only other statistics support")
         return statistic
 
-    def check_nearest(self) -> None:
-        """Check what does not go with neighbours among the features of the style."""
-        if not self.uses("nearest"):
+    def check_joined(self) -> None:
+        """Check what does not go with statistics that join the features of all layers."""
+        name = next(filter(self.uses, _OF_JOINED), None)
+        if name is None:
             return
-        why = "nearest, which takes the nearest feature of all style images"
+        why = f"{name}, which takes the features of all style images together"
         if self.mix == "losses" and len(self.images) > 1:
             raise mistake(f"found losses with {why}; set mix: statistics", sibling="style.mix")
-        if len({image.weight for image in self.images if image.weight}) > 1:
+        weights = {image.weight for image in self.images if image.weight}
+        if self.uses("nearest") and len(weights) > 1:
             raise mistake(
                 f"found weights that differ with {why}; give them one weight, or 0",
                 sibling="style.images",
             )
         if self.normalize_gradients:
             raise mistake(
-                "found true with nearest, which compares all layers at once; set "
+                f"found true with {name}, which compares all layers at once; set "
                 "normalize_gradients: false",
                 sibling="style.normalize_gradients",
             )

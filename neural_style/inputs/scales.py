@@ -166,6 +166,7 @@ class ScaledPictures:
         expected: What earlier frames of a film make of this one; None for stills.
         source: Picture whose nearest neighbours are the targets of this scale; None where they are
             sought anew at every iterate, or not at all.
+        finer: Number of finer scales that follow.
     """
 
     content: np.ndarray
@@ -174,6 +175,7 @@ class ScaledPictures:
     masks: Masks = ()
     expected: Expected | None = None
     source: np.ndarray | None = None
+    finer: int = 0
 
     @property
     def painted(self) -> np.ndarray:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from neural_style.config import Config, Style, layers_in_use
-from neural_style.objective.spec import LAPLACIAN, NEAREST, ObjectiveSpec, in_depth_order
+from neural_style.objective.spec import (
+    LAPLACIAN,
+    NEAREST,
+    PALETTE,
+    REMD,
+    SIMILARITY,
+    ObjectiveSpec,
+    in_depth_order,
+)
 
-NEIGHBOURS: Final = "nearest"  # the statistic that is no sum over positions
+NEIGHBOURS: Final = "nearest"  # the statistics of all layers at once
+TRANSPORT: Final = "remd"
 
 
 def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
@@ -16,15 +26,19 @@ def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
     Pictures with masks, of files or by their transparency, are `guided`.
     """
     content, style, variation = config.content, config.style, config.total_variation
-    statistics = tuple(n for n, weight in style.statistic.items() if weight and n != NEIGHBOURS)
+    joined, layout = (NEIGHBOURS, TRANSPORT), content.compares_layout
+    statistics = tuple(n for n, weight in style.statistic.items() if weight and n not in joined)
     normalized = {"content": content.normalize_gradients, "style": style.normalize_gradients}
+    raised = _raised(style)
     return ObjectiveSpec(
-        content_layers=in_depth_order(layers_in_use(content)),
+        content_layers=() if layout else in_depth_order(layers_in_use(content)),
         style_layers=in_depth_order(layers_in_use(style)) if statistics else (),
         content_normalization=content.normalization,
         style_normalization=style.normalization,
         laplacian=content.laplacian_side if content.laplacian_weight else None,
-        nearest=_matched_layers(style) if style.uses(NEIGHBOURS) else (),
+        nearest=_joined(layers_in_use(style), raised) if style.uses(NEIGHBOURS) else (),
+        similar=_joined(layers_in_use(content), content.layers) if layout else (),
+        transport=_joined(layers_in_use(style), raised) if style.uses(TRANSPORT) else (),
         statistics=statistics,
         activation_shift=style.activation_shift,
         targets=len(style.targets),
@@ -37,9 +51,14 @@ def spec_of(config: Config, guided: bool = False) -> ObjectiveSpec:
     )
 
 
-def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
+def term_weights(config: Config, size: tuple[int, int], finer: int = 0) -> dict[str, float]:
     """Return the weight of each term: content layers by their own weights, style layers by shares
-    that sum to 1. The normalization `pixels` divides by the (height, width) of the pastiche.
+    that sum to 1.
+
+    Args:
+        config: Settings.
+        size: (height, width) of the pastiche, by which the normalization `pixels` divides.
+        finer: Number of finer scales that follow; see `content.coarse_factor`.
     """
     content, style, spec = config.content, config.style, spec_of(config)
     raised = _raised(style)
@@ -48,7 +67,10 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
     divisor = dict.fromkeys(spec.statistics, 1.0)
     if style.normalization == "pixels" and "gram" in divisor:
         divisor["gram"] = 36.0 * (size[0] * size[1]) ** 2  # 4 (3 H W)^2, as Keras' example has it
-    weights = {f"content/{name}": content.weight * w for name, w in content.layers.items()}
+    factor = content.coarse_factor**finer
+    kept = content.weight * factor
+    compared_alone = {} if spec.similar else content.layers
+    weights = {f"content/{name}": kept * w for name, w in compared_alone.items()}
     for name, w in raised.items():
         for statistic in spec.statistics:
             weight = style.weight * (w / shares) * compared[statistic] / divisor[statistic]
@@ -56,8 +78,13 @@ def term_weights(config: Config, size: tuple[int, int]) -> dict[str, float]:
     temporal = {"temporal": config.video.temporal.weight} if spec.temporal else {}
     if spec.nearest:
         weights[NEAREST] = style.weight * compared[NEIGHBOURS]
+    if spec.similar:
+        weights[SIMILARITY] = kept
+    if spec.transport:
+        weights[REMD] = style.weight * compared[TRANSPORT]
+        weights[PALETTE] = weights[REMD] * style.remd_palette / factor
     if content.laplacian_weight:
-        weights[LAPLACIAN] = content.laplacian_weight
+        weights[LAPLACIAN] = content.laplacian_weight * factor
     return weights | {"total_variation": config.total_variation.weight} | temporal
 
 
@@ -67,6 +94,6 @@ def _raised(style: Style) -> dict[str, float]:
     return {name: weight * style.layer_exponent**i for i, (name, weight) in weights}
 
 
-def _matched_layers(style: Style) -> tuple[tuple[str, float], ...]:
-    weights = _raised(style)
-    return tuple((name, weights[name]) for name in in_depth_order(layers_in_use(style)))
+def _joined(layers: Sequence[str], weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Return layers that are joined, shallow to deep, each with the factor of its features."""
+    return tuple((name, weights[name]) for name in in_depth_order(layers))

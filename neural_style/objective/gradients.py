@@ -92,6 +92,28 @@ def recompute_gradient(
     return tf.custom_gradient(forward)(x, *constants)
 
 
+def early_gradient(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """Return the value of a function, whose gradient by x is computed once, beside the value.
+
+    `layerwise_gradient` asks for the gradient of every term by each layer on its own. For a term
+    that joins the layers to x, most of the work would be done as many times as there are layers.
+
+    Args:
+        function: Of x, a scalar.
+        x: Of any shape.
+    """
+    fixed = tf.stop_gradient(x)
+    value = function(fixed)
+    [slope] = tf.gradients(value, fixed)
+
+    def forward(
+        x: tf.Tensor, value: tf.Tensor, slope: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+        return tf.identity(value), lambda above: (tf.cast(above, x.dtype) * slope, None, None)
+
+    return tf.custom_gradient(forward)(x, value, slope)
+
+
 def normalize_gradient(features: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Return the features, with a gradient divided by its L1 norm and multiplied by a weight.
 

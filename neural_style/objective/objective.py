@@ -22,6 +22,7 @@ import numpy as np
 
 from neural_style.objective import laplacian
 from neural_style.objective.gradients import layerwise_gradient, normalize_gradient
+from neural_style.objective.hypercolumns.columns import Columns, build_columns
 from neural_style.objective.losses import DRAWN_LOSSES, StyleStatistics, covariance_root
 from neural_style.objective.neighbours import Neighbours, build_neighbours
 from neural_style.objective.spec import ObjectiveSpec
@@ -82,6 +83,7 @@ class Objective:
         draw: Seed and number of the draw of random directions and places, [2]; None if there are
             none.
         neighbours: What finds nearest neighbours, and holds them; None if nothing is matched.
+        columns: What measures the targets of hypercolumns, and holds them; None without them.
         derived: Measures what depends on the sums of the style alone, the roots of their
             covariances; to be run when these change. None if nothing does.
         temporal: What earlier frames of a film make of the image; None for stills.
@@ -101,6 +103,7 @@ class Objective:
     edges: Edges | None = None
     draw: FedVariable | None = None
     neighbours: Neighbours | None = None
+    columns: Columns | None = None
     derived: tf.Operation | None = None
     temporal: TemporalTarget | None = None
 
@@ -198,8 +201,9 @@ def build_objective(
     rows = laplacian.whole_image(pixels)
     edges = _build_edges(rows, spec)
     matched = build_neighbours(spec.nearest, pixels, features) if spec.nearest else None
-    drawn = matched or (spec.style_layers and not DRAWN_LOSSES.keys().isdisjoint(spec.statistics))
-    draw = build_fed("draw", [2], tf.int64, value=0) if drawn else None
+    joined = spec.similar or spec.transport
+    columns = build_columns(spec, pixels, features) if joined else None
+    draw = _build_draw(spec)
     seen = {name: tf.identity(each, f"seen/{name}") for name, each in features.items()}
 
     def compared(section: str, layer: str) -> tf.Tensor:
@@ -218,6 +222,7 @@ def build_objective(
         rows=rows,
         edges=edges and edges.target.variable.value(),
         neighbours=matched.targets(draw) if matched and draw else None,
+        columns=columns.targets(draw) if columns and draw else None,
     )
     sums = build_statistics(spec, inputs)
     style_targets = _build_style_targets(sums.style, number, "wasserstein" in spec.statistics)
@@ -240,9 +245,17 @@ def build_objective(
         edges=edges,
         draw=draw,
         neighbours=matched,
+        columns=columns,
         derived=_build_derived(style_targets),
         temporal=temporal,
     )
+
+
+def _build_draw(spec: ObjectiveSpec) -> FedVariable | None:
+    sliced = spec.style_layers and not DRAWN_LOSSES.keys().isdisjoint(spec.statistics)
+    if not (sliced or spec.nearest or spec.similar or spec.transport):
+        return None
+    return build_fed("draw", [2], tf.int64, value=0)
 
 
 def _build_edges(rows: laplacian.ImageRows, spec: ObjectiveSpec) -> Edges | None:

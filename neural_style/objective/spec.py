@@ -10,6 +10,7 @@ from typing import Any
 
 LAPLACIAN = "content/laplacian"  # the names of terms that are not of one layer
 NEAREST = "style/nearest"
+SIMILARITY, REMD, PALETTE = "content/self_similarity", "style/remd", "style/palette"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class ObjectiveSpec:
         laplacian: Side in pixels of the squares whose Laplacian is compared, or None for none.
         nearest: Layers whose features are matched with their nearest neighbours, each with its
             weight, shallow to deep; empty for none.
+        similar, transport: Layers that are joined to hypercolumns, whose self-similarity or relaxed
+            transport is compared, each with a factor, shallow to deep; empty for none.
         statistics: Statistics compared of a style layer: `gram`, keys of `DISTRIBUTION_LOSSES` and
             `DRAWN_LOSSES`.
         activation_shift: Added to the features before the Gram matrix.
@@ -43,6 +46,8 @@ class ObjectiveSpec:
     style_normalization: str = "mean"
     laplacian: int | None = None
     nearest: tuple[tuple[str, float], ...] = ()
+    similar: tuple[tuple[str, float], ...] = ()
+    transport: tuple[tuple[str, float], ...] = ()
     statistics: tuple[str, ...] = ("gram",)
     activation_shift: float = 0.0
     targets: int = 1
@@ -59,17 +64,19 @@ class ObjectiveSpec:
     @property
     def layers(self) -> tuple[str, ...]:
         """Every layer whose features are needed, shallow to deep."""
-        matched = (name for name, _ in self.nearest)
-        return in_depth_order({*self.content_layers, *self.style_layers, *matched})
+        joined = (name for name, _ in (*self.nearest, *self.similar, *self.transport))
+        return in_depth_order({*self.content_layers, *self.style_layers, *joined})
 
     @property
     def terms(self) -> tuple[str, ...]:
         """Names of the terms of the loss, in their order."""
         return (
             *(f"content/{name}" for name in self.content_layers),
+            *([SIMILARITY] if self.similar else []),
             *([LAPLACIAN] if self.laplacian else []),
             *(self.style_term(n, s) for n in self.style_layers for s in self.statistics),
             *([NEAREST] if self.nearest else []),
+            *([REMD, PALETTE] if self.transport else []),
             *(["total_variation"] if self.variation_norm else []),
             *(["temporal"] if self.temporal else []),
         )

@@ -8,10 +8,22 @@ from functools import partial
 from typing import Any
 
 from neural_style.objective import laplacian, losses, neighbours, total_variation
+from neural_style.objective.hypercolumns.columns import (
+    ColumnStatistics,
+    ColumnTargets,
+    column_statistics,
+)
 from neural_style.objective.laplacian import ImageRows, LaplacianStatistics
 from neural_style.objective.losses import ContentStatistics, StyleStatistics
 from neural_style.objective.neighbours import NeighbourStatistics, NeighbourTargets
-from neural_style.objective.spec import LAPLACIAN, NEAREST, ObjectiveSpec
+from neural_style.objective.spec import (
+    LAPLACIAN,
+    NEAREST,
+    PALETTE,
+    REMD,
+    SIMILARITY,
+    ObjectiveSpec,
+)
 from neural_style.objective.temporal import (
     TemporalStatistics,
     TemporalTarget,
@@ -38,6 +50,7 @@ class TermInputs:
         rows: Its rows, with the neighbours that the Laplacian needs; None if it is not compared.
         edges: The Laplacian of the whole content image, [H', W']; None if it is not compared.
         neighbours: What positions approach; None for a part, and where nothing is matched.
+        columns: What hypercolumns are compared with; None for a part, and without them.
         so_far: For a part, returns the raw Gram matrix of the parts above, given the name of the
             sum and the number of channels; needed for sums in float64.
     """
@@ -51,6 +64,7 @@ class TermInputs:
     rows: ImageRows | None = None
     edges: tf.Tensor | None = None
     neighbours: NeighbourTargets | None = None
+    columns: ColumnTargets | None = None
     so_far: Callable[[str, int], tf.Tensor] | None = None
 
 
@@ -80,6 +94,7 @@ class Statistics:
         temporal: Sums of the temporal term; None without it.
         edges: Sums of the Laplacian; None without it.
         neighbours: Distances from the nearest neighbours; None without them.
+        columns: Losses of hypercolumns; None without them.
     """
 
     content: Mapping[str, ContentStatistics]
@@ -88,6 +103,7 @@ class Statistics:
     temporal: TemporalStatistics | None = None
     edges: LaplacianStatistics | None = None
     neighbours: NeighbourStatistics | None = None
+    columns: ColumnStatistics | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return every sum by name, such as `style/relu1_1/0/products`."""
@@ -113,6 +129,7 @@ class Statistics:
             new.get("temporal"),
             new.get(LAPLACIAN),
             new.get(NEAREST),
+            new.get("columns"),
         )
 
     def _records(self) -> dict[str, Any]:
@@ -120,6 +137,7 @@ class Statistics:
             **{f"content/{layer}": each for layer, each in self.content.items()},
             **({LAPLACIAN: self.edges} if self.edges else {}),
             **({NEAREST: self.neighbours} if self.neighbours else {}),
+            **({"columns": self.columns} if self.columns else {}),
             **{
                 f"style/{layer}/{i}": each
                 for layer, targets in self.style.items()
@@ -161,7 +179,15 @@ def build_statistics(spec: ObjectiveSpec, inputs: TermInputs, scope: str = "") -
         with tf.name_scope(f"{scope}temporal/"):
             temporal = temporal_statistics(inputs.pixels.inner, inputs.temporal)
     edges, matched = _edges(spec, inputs, scope), _neighbours(spec, inputs, scope)
-    return Statistics(content, style, tuple(variation), temporal, edges, matched)
+    columns = _columns(spec, inputs, scope)
+    return Statistics(content, style, tuple(variation), temporal, edges, matched, columns)
+
+
+def _columns(spec: ObjectiveSpec, inputs: TermInputs, scope: str) -> ColumnStatistics | None:
+    if inputs.columns is None:
+        return None
+    with tf.name_scope(f"{scope}columns/"):
+        return column_statistics(spec, inputs.pixels.inner, inputs.features, inputs.columns)
 
 
 def _neighbours(spec: ObjectiveSpec, inputs: TermInputs, scope: str) -> NeighbourStatistics | None:
@@ -203,6 +229,8 @@ def build_terms(
     for name, content in sums.content.items():
         with tf.name_scope(f"{scope}content/{name}/"):
             terms[f"content/{name}"] = losses.CONTENT_LOSSES[spec.content_normalization](content)
+    if sums.columns and sums.columns.layout is not None:
+        terms[SIMILARITY] = sums.columns.layout
     if sums.edges:
         with tf.name_scope(f"{scope}{LAPLACIAN}/"):
             terms[LAPLACIAN] = laplacian.laplacian_loss(sums.edges)
@@ -216,6 +244,9 @@ def build_terms(
     if sums.neighbours:
         with tf.name_scope(f"{scope}{NEAREST}/"):
             terms[NEAREST] = neighbours.neighbour_loss(sums.neighbours)
+    if sums.columns:
+        joined = {REMD: sums.columns.transport, PALETTE: sums.columns.palette}
+        terms |= {name: loss for name, loss in joined.items() if loss is not None}
     if sums.variation:
         with tf.name_scope(f"{scope}total_variation/"):
             terms["total_variation"] = total_variation.variation_loss(sums.variation)

@@ -67,7 +67,8 @@ class Level:
     ) -> None:
         """Resize the pictures, which have the colours that the losses compare; see `recolor`."""
         self.job: Job = before.job if before else job
-        self.pictures = at_scale(job.config, pictures, scale.longest)
+        finer = sum(each.longest > scale.longest for each in job.scales)
+        self.pictures = replace(at_scale(job.config, pictures, scale.longest), finer=finer)
         self._graph, self._scale, self._watch, self._source = graph, scale, watch, pictures
         self._run: Run | None = before._run if before else None
         self._targets_of: Config | None = None

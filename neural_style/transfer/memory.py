@@ -65,7 +65,7 @@ def resolve(job: Job, device: tensorflow_v1.Device) -> Job:
             "runtime.device": device.kind,
             "runtime.threads": device.threads,
             "runtime.precision": precision_of(job.config, device),
-            "runtime.tile": "none" if job.config.style.of_one_piece else job.config.runtime.tile,
+            "runtime.tile": "none" if job.config.of_one_piece else job.config.runtime.tile,
         }
     )
 
@@ -98,7 +98,7 @@ def fit(job: Job) -> Job:
         return job
     there = available_bytes(job.config.runtime.memory)
     whole = job.having({"runtime.tile": "none"})
-    if job.config.style.of_one_piece or AMPLE * peak_bytes(whole) <= there:
+    if job.config.of_one_piece or AMPLE * peak_bytes(whole) <= there:
         return whole
     longest = max(max(size) for size in _largest_sizes(job))
     sides = [max(longest, SHORTEST_TILE), *(side for side in SIDES if side < longest)]

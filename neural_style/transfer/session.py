@@ -23,6 +23,7 @@ from neural_style.objective import (
     set_temporal,
     set_weights,
 )
+from neural_style.objective.hypercolumns.targets import measure_columns
 from neural_style.objective.losses import StyleStatistics
 from neural_style.objective.matching import measure_neighbours
 from neural_style.objective.mixture import mixture
@@ -72,6 +73,7 @@ class Targets:
         shares: Share of each target, summing to 1.
         edges: The Laplacian of the content image, [H', W']; None if it is not compared.
         neighbours: Features that are approached; see `measure_neighbours`.
+        columns: What hypercolumns are compared with; see `measure_columns`.
     """
 
     content: Mapping[str, np.ndarray] | TiledFeatures
@@ -79,6 +81,7 @@ class Targets:
     shares: tuple[float, ...]
     edges: np.ndarray | None = None
     neighbours: Mapping[str, np.ndarray] = field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -88,8 +91,8 @@ class Targets:
         tiles = [[content]] if isinstance(content, Mapping) else content
         features = [array for stage in tiles for each in stage for array in each.values()]
         edges = [] if self.edges is None else [self.edges]
-        matched = self.neighbours.values()
-        return sum(array.nbytes for array in [*features, *edges, *matched, *map(np.asarray, sums)])
+        joined = [*self.neighbours.values(), *self.columns.values()]
+        return sum(array.nbytes for array in [*features, *edges, *joined, *map(np.asarray, sums)])
 
 
 def target_cache(most_bytes: int) -> LRUCache[Targets]:
@@ -147,9 +150,13 @@ class TransferSession:
         def measure() -> Targets:
             found = measure_targets(run, handles, content, sources, groups, tiling, kept)
             used = [style.image for style in sources if style.weight]
-            return replace(found, neighbours=measure_neighbours(run, handles, source, used, seed))
+            matched = measure_neighbours(run, handles, source, used, seed)
+            shared = [(style.image, style.weight) for style in sources if style.weight]
+            joined = measure_columns(run, handles, content, shared, seed)
+            return replace(found, neighbours=matched, columns=joined)
 
-        how = (groups, tiling and tiling.side, seed if handles.neighbours else None)
+        drawn = handles.neighbours or handles.columns
+        how = (groups, tiling and tiling.side, seed if drawn else None)
         key = target_key(content, sources, how, source) if self.cache.most else None
         targets = self.cache.get_or_make(key, measure)
         assign_targets(run, handles, targets)
@@ -159,7 +166,7 @@ class TransferSession:
             set_guides(run, handles, [guides[first].painted for first, *_ in groups])
         set_region(run, handles, inputs.region)
         self._set_expected(inputs)
-        set_weights(run, handles, term_weights(config, inputs.size))
+        set_weights(run, handles, term_weights(config, inputs.size, inputs.finer))
 
     def _set_expected(self, inputs: ScaledPictures) -> None:
         """Set what earlier frames of a film make of this one: nothing for the first."""
@@ -211,6 +218,9 @@ def assign_targets(session: tf.Session, objective: Objective, targets: Targets) 
     if objective.neighbours:
         matched = objective.neighbours.held.items()
         assign(session, [(h, targets.neighbours.get(n, _nothing(h))) for n, h in matched])
+    if objective.columns:
+        joined = objective.columns.held.items()
+        assign(session, [(h, targets.columns.get(n, _nothing(h))) for n, h in joined])
     if not objective.style_targets:
         return
     pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]

@@ -96,8 +96,8 @@ style: {weight: -1} + style: {mix: 3}
     => style.mix (line 2): found 3, expected 'statistics' or 'losses'
 style: [1] + style: {weight: 1} => style (BASE, line 1): found a list, expected a mapping
 style: {} + style: [1] => style (line 2): found a list, expected a mapping with keys among images,
-    layers, weight, mix, statistic, nearest_content, nearest_renewed, activation_shift,
-    normalization, layer_exponent, normalize_gradients, guidance, feather
+    layers, weight, mix, statistic, nearest_content, nearest_renewed, remd_palette,
+    activation_shift, normalization, layer_exponent, normalize_gradients, guidance, feather
 [1] + => base (line 1): BASE: found no keys, expected lines such as 'style:' at its top level
 a: [1 + => base (line 1): BASE (line 1): not valid YAML: while parsing a flow sequence, expected ','
     or ']', but got '<stream end>'

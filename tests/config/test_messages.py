@@ -22,7 +22,8 @@ init: // seed: 5 // seed: 6 => init.seed (line 3): repeated key, first written a
 init: {} //image: {} //init: {} => init (line 3): repeated key, first written at line 1; keep one
 ? [a] //: 5 => ? (line 1): found a list or a mapping as a key, expected text
 content: photo.png => content (line 1): found 'photo.png', expected a mapping with keys among
-    image, layers, weight, normalization, normalize_gradients, laplacian_weight, laplacian_side
+    image, layers, weight, statistic, coarse_factor, normalization, normalize_gradients,
+    laplacian_weight, laplacian_side
 image: [384] => image (line 1): found a list, expected a mapping with keys among...
 style: // //  weight: x => style.weight (line 3): found 'x', expected a number of at least 0
 style: {weight: '1e-3'}
@@ -83,10 +84,32 @@ style: {statistic: nearest, images: [{path: a, mask: m}]} => style.statistic (li
 style: {statistic: nearest} //runtime: {tile: 512} => runtime.tile (line 2): found 512 with nearest,
     which needs all positions at once; set runtime.tile: none, or another statistic
 style: {statistic: nearest, mix: losses, images: [a, b]} => style.mix (line 1): found losses with
-    nearest, which takes the nearest feature of all style images; set mix: statistics
+    nearest, which takes the features of all style images together; set mix: statistics
 style: {statistic: nearest, images: [a, {path: b, weight: 2}]} => style.images (line 1): found
-    weights that differ with nearest, which takes the nearest feature of all style images; give
+    weights that differ with nearest, which takes the features of all style images together; give
     them one weight, or 0
+style: {statistic: remd} //optimizer: {name: lbfgs} => optimizer.name (line 2): found lbfgs with
+    remd, whose places are drawn anew for each iterate, but its line search needs one loss; set
+    optimizer.name: adam
+style: {statistic: remd, images: [{path: a, mask: m}]} => style.statistic (line 1): found remd with
+    masks, which only other statistics support
+style: {statistic: remd} //runtime: {tile: 512} => runtime.tile (line 2): found 512 with remd, which
+    needs all positions at once; set runtime.tile: none, or another statistic
+style: {statistic: remd, mix: losses, images: [a, b]} => style.mix (line 1): found losses with remd,
+    which takes the features of all style images together; set mix: statistics
+style: {statistic: {gram: 1, remd: 1}, normalize_gradients: true} => style.normalize_gradients (line
+    1): found true with remd, which compares all layers at once; set normalize_gradients: false
+content: {statistic: gram} => content.statistic (line 1): found 'gram', expected 'features' or
+    'self_similarity'
+content: {statistic: self_similarity, normalize_gradients: true} => content.normalize_gradients
+    (line 1): found true with self_similarity, which compares all layers at once; set
+    normalize_gradients: false
+content: {statistic: self_similarity} //optimizer: {name: lbfgs} => optimizer.name (line 2): found
+    lbfgs with self_similarity, whose places are drawn anew for each iterate, but its line search
+    needs one loss; set optimizer.name: adam
+content: {statistic: self_similarity} //runtime: {tile: 512} => runtime.tile (line 2): found 512
+    with self_similarity, which needs all positions at once; set runtime.tile: none, or another
+    statistic
 style: {statistic: nearest, normalize_gradients: true} => style.normalize_gradients (line 1): found
     true with nearest, which compares all layers at once; set normalize_gradients: false
 style: {statistic: nearest} //content: {weight: 0} //image: {aspect: 2} => image.aspect (line 3):

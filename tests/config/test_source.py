@@ -215,9 +215,9 @@ style: //  images: [a.png] //  weight:100 => FILE (line 3): write a space after 
 style: //  weight:100 //  images: [a.png] => FILE (line 2): write a space after the colon:
     'weight: 100'
 style: //  weight:100 => style (line 2): found 'weight:100', expected a mapping with keys among
-    images, layers, weight, mix, statistic, nearest_content, nearest_renewed, activation_shift,
-    normalization, layer_exponent, normalize_gradients, guidance, feather; write a space after the
-    colon: 'weight: 100'
+    images, layers, weight, mix, statistic, nearest_content, nearest_renewed, remd_palette,
+    activation_shift, normalization, layer_exponent, normalize_gradients, guidance, feather;
+    write a space after the colon: 'weight: 100'
 style: {weight:100} => style.weight:100 (line 1): unknown key; write a space after the colon:
     'weight: 100'
 weight:100 => FILE: found no keys, expected lines such as 'style:' at its top level; write a space

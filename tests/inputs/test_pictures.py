@@ -283,7 +283,7 @@ def test_colours_that_other_styles_ask_of_the_same_file_are_labels_of_it(tmp_pat
     assert_array_equal(right[:, 18:], 1)
 
 
-@pytest.mark.parametrize("statistic", ["histogram", "sliced", "nearest"])
+@pytest.mark.parametrize("statistic", ["histogram", "sliced", "nearest", "remd"])
 def test_ranks_of_a_transparent_style_image_are_refused(statistic, tmp_path):
     picture, alpha = left_and_right()
     save_hidden(tmp_path / "style.png", picture, alpha, (9, 9, 9))

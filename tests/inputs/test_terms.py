@@ -18,6 +18,7 @@ from neural_style.objective import losses, total_variation
 from neural_style.objective.spec import ObjectiveSpec, merge
 
 SIZE = (30, 20)
+JOINED = {"nearest", "remd"}  # statistics of all layers at once
 
 
 def config(**sections: Any) -> Config:
@@ -52,6 +53,8 @@ def test_runs_merged_in_any_order_weigh_all_of_their_own_terms_and_none_of_the_o
     assert {of_all(order) for order in itertools.permutations(runs)} == {whole}
     several = ({"histogram": 1, "gram": 2}, {"wasserstein": 3, "gram": 0})
     of_statistics = [config(style={"statistic": each}) for each in several]
+    joined = {"statistic": {"remd": 1, "nearest": 2, "mean_std": 1}, "layers": ["relu1_1"]}
+    of_statistics.append(config(style=joined, content={"statistic": "self_similarity"}))
     for run in (*runs, *of_statistics):
         weights, own = term_weights(run, SIZE), spec_of(run).terms
         assert {name for name, weight in weights.items() if weight > 0} == {*own}
@@ -90,6 +93,25 @@ SHARED = """
 def test_styles_share_a_target_unless_losses_are_mixed_or_masks_part_them(style, expected):
     spec = alone(style=yaml.safe_load(style))
     assert [spec.targets, spec.guided] == yaml.safe_load(expected)
+
+
+def test_content_weighs_more_at_each_coarser_scale_and_the_palette_less():
+    content = {"statistic": "self_similarity", "weight": 2, "coarse_factor": 2}
+    content |= {"laplacian_weight": 3, "layers": {"relu3_1": 4, "relu1_1": 1}}
+    style = {"statistic": {"remd": 3, "gram": 1}, "layers": ["relu2_1"], "weight": 5}
+    run = config(content=content, style=style | {"remd_palette": 0.5})
+    assert spec_of(run).similar == (("relu1_1", 1), ("relu3_1", 4))
+    assert spec_of(run).transport == (("relu2_1", 1),)
+    always = {"style/remd": 15, "style/relu2_1": 5, "total_variation": 1e-3}
+    for finer, alpha in enumerate([2, 4, 8, 16]):
+        assert term_weights(run, SIZE, finer) == always | {
+            "content/self_similarity": alpha,
+            "content/laplacian": 3 * alpha / 2,
+            "style/palette": 15 / alpha,
+        }
+    plain = config(content={"coarse_factor": 3})
+    assert term_weights(plain, SIZE, 2)["content/relu4_2"] == 5 * 9
+    assert term_weights(plain, SIZE)["content/relu4_2"] == 5
 
 
 def test_one_part_alone_has_no_other_term():
@@ -169,4 +191,4 @@ def test_the_settings_name_every_formula_of_the_objective_and_no_other():
     assert named("Style", "normalization") == {*losses.GRAM_LOSSES}
     assert named("TotalVariation", "norm") == {*total_variation.VARIATIONS}
     names, _ = schema["Style"]["properties"]["statistic"]["anyOf"]
-    assert {*names["enum"]} == {"gram", "nearest", *losses.DISTRIBUTION_LOSSES, *losses.DRAWN_LOSSES}
+    assert {*names["enum"]} == {"gram", *JOINED, *losses.DISTRIBUTION_LOSSES, *losses.DRAWN_LOSSES}

@@ -284,8 +284,19 @@ def test_a_run_killed_after_any_iteration_is_resumed_to_the_same_bytes(experimen
         check_same(run, whole)
 
 
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        ("style.statistic=sliced",),
+        pytest.param(
+            ("style.statistic=remd", "content.statistic=self_similarity", "content.weight=2"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["sliced", "remd"],
+)
 def test_directions_are_drawn_anew_for_each_iterate_and_so_by_a_run_that_is_resumed(
-    experiment, monkeypatch
+    drawing, experiment, monkeypatch
 ):
     draws: list[tuple[int, ...]] = []
     set_draw = level.set_draw
@@ -295,10 +306,10 @@ def test_directions_are_drawn_anew_for_each_iterate_and_so_by_a_run_that_is_resu
         set_draw(session, objective, *draw)
 
     monkeypatch.setattr(level, "set_draw", recorded)
-    sliced = ("style.statistic=sliced", "init.seed=7")
-    whole = made(experiment, "whole", *sliced)
+    settings = (*drawing, "init.seed=7")
+    whole = made(experiment, "whole", *settings)
     assert {*draws} == {(7, done) for done in range(12)}
-    run = killed(experiment, 8, *sliced)
+    run = killed(experiment, 8, *settings)
     draws.clear()
     assert resume(run) == 0
     assert {*draws} == {(7, done) for done in range(5, 12)}

@@ -110,10 +110,18 @@ def test_a_tile_that_is_asked_for_is_kept_and_one_that_is_chosen_could_be_asked_
     assert make_config({"runtime": {"tile": tile}}).runtime.tile == tile
 
 
-@pytest.mark.parametrize("statistic", ["sliced", "nearest"])
-def test_a_statistic_of_all_positions_at_once_keeps_an_image_in_one_piece(statistic):
-    own = {"style.statistic": {statistic: 1.0}, "optimizer.name": "adam"}
-    job = asked("1GB").having(own)
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"style.statistic": {"sliced": 1.0}},
+        {"style.statistic": {"nearest": 1.0}},
+        {"style.statistic": {"remd": 1.0}},
+        {"content.statistic": "self_similarity"},
+    ],
+    ids=str,
+)
+def test_a_statistic_of_all_positions_at_once_keeps_an_image_in_one_piece(own):
+    job = asked("1GB").having({**own, "optimizer.name": "adam"})
     assert memory.fit(job).config.runtime.tile == "none"
     assert "predicted to need" in memory.shortage(job, memory.fit(job))
     card = Device("gpu", "card", 2)
