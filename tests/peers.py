@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from references import from_corner_to_corner
 from scipy.linalg import sqrtm
+from scipy.ndimage import map_coordinates
+from scipy.spatial.distance import cdist
 
 Maps = Mapping[str, np.ndarray]  # features by layer, [H', W', C]
 Terms = dict[str, float]
@@ -23,6 +25,9 @@ DEVIATION = np.array([0.229, 0.224, 0.225])  # of torchvision's input, [0, 1]
 # Its networks get (u - m) / s with u in 0..1, the .mat's 255 u - mean: features that many times
 # larger, one number for three channels.
 TORCHVISION = 255 * DEVIATION.mean()
+# Lightness and two colour differences, at right angles.
+DECORRELATION = np.array([[2, 2, 2], [-2, 1 + 3**0.5, 1 - 3**0.5], [-2, 1 - 3**0.5, 1 + 3**0.5]])
+DECORRELATION = DECORRELATION / 12**0.5
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Scene:
         photo: The content image, [H, W, 3], RGB, 0..255.
         directions: The random directions of the layers, [directions, C].
         turned: Features of the style image turned by 0, 90, 180 and 270 degrees.
+        painting: The style image, [H, W, 3], RGB, 0..255.
+        places: Rows and columns of the image made that are drawn, [N, 2].
     """
 
     image: np.ndarray
@@ -44,6 +51,8 @@ class Scene:
     photo: np.ndarray
     directions: Maps
     turned: Sequence[Maps] = ()
+    painting: np.ndarray | None = None
+    places: np.ndarray | None = None
 
 
 Part = Callable[[Scene], Terms]
@@ -126,6 +135,10 @@ def sliced(weights: Mapping[str, float]) -> Part:
     return part
 
 
+def unit(f: np.ndarray) -> np.ndarray:
+    return f / np.linalg.norm(f, axis=1, keepdims=True)
+
+
 def nearest(layers: Sequence[str]) -> Part:
     """mean (1 - cosine of a hypercolumn with the style's nearest to the content's at that place).
 
@@ -138,14 +151,58 @@ def nearest(layers: Sequence[str]) -> Part:
         parts = [from_corner_to_corner(maps[n], size) / maps[n].shape[2] for n in layers]
         return np.concatenate(parts, 2).reshape(size[0] * size[1], -1)
 
-    def unit(f: np.ndarray) -> np.ndarray:
-        return f / np.linalg.norm(f, axis=1, keepdims=True)
-
     def part(scene: Scene) -> Terms:
         pool, kept = np.concatenate([*map(columns, scene.turned)]), columns(scene.kept)
         cosines = unit(kept - kept.mean(0)) @ unit(pool - pool.mean(0)).T
         target, made = pool[np.argmax(cosines, 1)], columns(scene.made)
         return {"style/nearest": np.mean(1 - np.sum(unit(made) * unit(target), 1))}
+
+    return part
+
+
+def transported(layers: Sequence[str], alpha: float) -> Part:
+    """alpha selfsim + REMD + moments + palette / max(alpha, 1), of hypercolumns at places.
+
+    They are the colours, about the network's mean, and the features, linear between positions.
+    selfsim is N mean |D_x / colsum - D_c / colsum|, D the cosine distances from one another. REMD
+    is max(mean_i min_j d, mean_j min_i d), d = 1 - cos. Moments are mean |mu - mu_s| and mean
+    |Sigma - Sigma_s|. The palette is the REMD of colours, decorrelated, where d is 1 - cos plus the
+    root of the mean square. All places of the style count.
+    """
+
+    def columns(rgb: np.ndarray, maps: Maps, places: np.ndarray) -> np.ndarray:
+        colours = (rgb - (123.68, 116.779, 103.939)) / 255
+        parts = []
+        for values in (colours, *(maps[name] for name in layers)):
+            scale = np.array(values.shape[:2]) / rgb.shape[:2]
+            at = ((places + 0.5) * scale - 0.5).T
+            channels = np.moveaxis(values, 2, 0)
+            parts += [map_coordinates(each, at, order=1, mode="nearest") for each in channels]
+        return np.stack(parts, 1)
+
+    def apart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 1 - unit(x) @ unit(y).T
+
+    def relaxed(d: np.ndarray) -> float:
+        return max(d.min(0).mean(), d.min(1).mean())
+
+    def part(scene: Scene) -> Terms:
+        everywhere = np.stack(np.indices(scene.painting.shape[:2]), -1).reshape(-1, 2)
+        x = columns(scene.image, scene.made, scene.places)
+        c = columns(scene.photo, scene.kept, scene.places)
+        s = columns(scene.painting, scene.painted, everywhere)
+        shares = [d / d.sum(0) for d in (apart(each, each) for each in (x, c))]
+        layout = len(x) * np.mean(np.abs(shares[0] - shares[1]))
+        moments = np.mean(np.abs(x.mean(0) - s.mean(0)))
+        moments += np.mean(np.abs(np.cov(x.T, bias=True) - np.cov(s.T, bias=True)))
+        transport = relaxed(apart(x, s))
+        x, s = (each[:, :3] @ DECORRELATION.T for each in (x, s))
+        palette = relaxed(apart(x, s) + cdist(x, s) / 3**0.5)
+        return {
+            "content/self_similarity": alpha * layout,
+            "style/remd": transport + moments,
+            "style/palette": palette / max(alpha, 1),
+        }
 
     return part
 
@@ -223,7 +280,7 @@ class Peer:
         """The weighted terms of the loss, of features that are smaller by the unit."""
         maps = (scene.made, scene.kept, scene.painted)
         maps = ({n: f / self.unit for n, f in each.items()} for each in maps)
-        seen = Scene(scene.image, *maps, scene.photo, scene.directions, scene.turned)
+        seen = Scene(scene.image, *maps, *[*vars(scene).values()][4:])
         return {name: value for part in self.parts for name, value in part(seen).items()}
 
 
@@ -243,6 +300,7 @@ DROP = {"pooling_remainder": "drop"}  # as in PyTorch and Keras
 KOLKIN = [
     f"relu{block}_{i}" for block, last in enumerate([2, 2, 3, 3], 1) for i in range(1, last + 1)
 ]
+STROTSS = [*KOLKIN[:7], "relu4_3", "relu5_3"]
 
 PEERS: Mapping[str, Peer] = {
     "gatys2016": Peer(squares("relu4_2", 1 / 2), paper(1e3 / 5), **AVERAGE),
@@ -284,6 +342,7 @@ PEERS: Mapping[str, Peer] = {
     ),
     "sliced-wasserstein": Peer(sliced(HEITZ), padding="replicate", **AVERAGE, **DROP),
     "nnst": Peer(nearest(KOLKIN), **DROP),
+    "strotss": Peer(transported(STROTSS, 16 * 0.5**3), unit=255, **DROP),
     "tf1-gaussian-base": Peer(
         squares("relu2_2", 1 / 2), paper(1e3 / 3, FIRST[2:]), absolute(629), **AVERAGE
     ),

@@ -21,6 +21,9 @@ import vgg19_matconvnet as vgg
 from neural_style.config import Config, load_config
 from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.objective import objective
+from neural_style.objective.hypercolumns.columns import PLACES
+from neural_style.objective.hypercolumns.places import draw_places
+from neural_style.objective.hypercolumns.targets import measure_columns
 from neural_style.objective.losses import draw_directions
 from neural_style.objective.matching import measure_neighbours
 from neural_style.objective.spec import in_depth_order
@@ -67,7 +70,8 @@ def evaluate(
             session.run(tf.global_variables_initializer())
             found = measure_targets(session, losses, kept, [StyleSource(painted)])
             matched = measure_neighbours(session, losses, kept, [painted], 0)
-            found = replace(found, neighbours=matched)
+            joined = measure_columns(session, losses, kept, [(painted, 1.0)], 0)
+            found = replace(found, neighbours=matched, columns=joined)
             assign_targets(session, losses, found)
             objective.set_weights(session, losses, term_weights(config, image.shape[:2]))
             objective.set_image(session, losses, shown)
@@ -83,6 +87,12 @@ def directions(channels: dict[str, int]) -> dict[str, np.ndarray]:
         return session.run(
             {n: draw_directions(draw, n, c, tf.float64) for n, c in channels.items()}
         )
+
+
+def places(size: tuple[int, int]) -> np.ndarray:
+    """The places of the first draw, which no formula fixes either."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        return session.run(draw_places(tf.constant(size), tf.zeros([2], tf.int64), PLACES))
 
 
 def preset(name: str, *overrides: str) -> Config:
@@ -113,8 +123,8 @@ def test_a_preset_has_the_peers_network_objective_and_gradient(name, rng):
     assert {key: getattr(config.network, key) for key in peer.network} == peer.network
     of_ranks = "sliced" in config.style.statistic
     # Positions of the style image.
-    matched = "nearest" in config.style.statistic
-    as_many = of_ranks or matched or config.style.normalization in ("paper", "pixels")
+    matched, joined = (name in config.style.statistic for name in ("nearest", "remd"))
+    as_many = of_ranks or matched or joined or config.style.normalization in ("paper", "pixels")
     shapes = (SIZE, SIZE, SIZE[::-1] if as_many else (64, 48))
     image, content, style = (rng.uniform(0, 255, (*shape, 3)) for shape in shapes)
     layers = spec_of(config).layers
@@ -125,10 +135,12 @@ def test_a_preset_has_the_peers_network_objective_and_gradient(name, rng):
 
     kept, painted = features(content), features(style)
     drawn = directions({n: f.shape[2] for n, f in painted.items()}) if of_ranks else {}
+    at = places(SIZE) if joined else None
     turned = [features(np.rot90(style, turn)) for turn in range(4)] if matched else []
 
     def expected(rgb: np.ndarray) -> dict[str, float]:
-        return peer.objective(Scene(rgb, features(rgb), kept, painted, content, drawn, turned))
+        maps = (features(rgb), kept, painted)
+        return peer.objective(Scene(rgb, *maps, content, drawn, turned, style, at))
 
     terms, gradient = evaluate(config, image, content, style)
     exact = 1e-5 if of_ranks else 1e-6  # ranks that change within the step bend the difference
