@@ -137,7 +137,7 @@ def build_neighbours(
         draw=draw,
         own=own,
         candidates=candidates,
-        nearest=nearest(own, candidates),
+        nearest=nearest(tf.cast(own, kind), tf.cast(candidates, kind)),
     )
 
 
@@ -167,10 +167,14 @@ class Grid:
     Attributes:
         rows, columns: Shares of the rows of a map in those of the grid, times the factor, [H', H],
             and of its columns, [W', W].
+        factor: The factor.
+        same: Whether the map has the size of the grid, so that nothing is to be mixed.
     """
 
     rows: tf.Tensor
     columns: tf.Tensor
+    factor: float
+    same: tf.Tensor
 
     @classmethod
     def over(cls, features: tf.Tensor, size: tf.Tensor, factor: float) -> Grid:
@@ -179,19 +183,31 @@ class Grid:
         number = wide(features).dtype
         rows = _interpolation(height, size[0], number, corners=True) * factor
         columns = _interpolation(width, size[1], number, corners=True)
-        return cls(tf.cast(rows, features.dtype), tf.cast(columns, features.dtype))
+        same = tf.reduce_all(tf.equal([height, width], size))
+        kind = features.dtype
+        return cls(tf.cast(rows, kind), tf.cast(columns, kind), factor, same)
 
     def resized(self, features: tf.Tensor) -> tf.Tensor:
         """Return features, [1, H, W, C], at the places of the grid, [H', W', C]."""
-        return _product(self.rows, self.columns, tf.squeeze(features, 0))
+        maps = tf.squeeze(features, 0)
+        return self._mixed(maps, lambda: _product(self.rows, self.columns, maps))
 
     def spread(self, slopes: tf.Tensor) -> tf.Tensor:
         """Return gradients at these places, [H', W', C], as those by the features: transposed."""
-        columns = tf.matmul(self.columns, slopes, transpose_a=True)
-        height, width, channels = tf.unstack(tf.shape(columns))
-        flat = tf.reshape(columns, [height, width * channels])
-        product = tf.matmul(self.rows, flat, transpose_a=True)
-        return tf.reshape(product, [1, -1, width, channels])
+
+        def product() -> tf.Tensor:
+            columns = tf.matmul(self.columns, slopes, transpose_a=True)
+            height, width, channels = tf.unstack(tf.shape(columns))
+            flat = tf.reshape(columns, [height, width * channels])
+            rows = tf.matmul(self.rows, flat, transpose_a=True)
+            return tf.reshape(rows, [-1, width, channels])
+
+        return self._mixed(slopes, product)[None]
+
+    def _mixed(self, maps: tf.Tensor, product: Callable[[], tf.Tensor]) -> tf.Tensor:
+        mixed = tf.cond(self.same, lambda: maps * self.factor, product)
+        mixed.set_shape([None, None, maps.shape[-1]])
+        return mixed
 
 
 def column_part(features: tf.Tensor, weight: float, size: tf.Tensor) -> tf.Tensor:
@@ -237,10 +253,13 @@ class Crossings:
         first = tf.random.stateless_uniform([2], seed, 0, tf.maximum(stride, 1), tf.int32)
         return cls(first % tf.maximum(sides, 1), stride)
 
-    def values(self, features: tf.Tensor) -> tf.Tensor:
-        """Return the features there, [N, C]."""
-        some = features[0, self.first[0] :: self.stride, self.first[1] :: self.stride]
-        return wide(tf.reshape(some, [-1, features.shape[-1]]))
+    def values(self, features: tf.Tensor, wanted: tf.Tensor | bool = True) -> tf.Tensor:
+        """Return the features there, [N, C]; none if they are not wanted."""
+        _, height, width, channels = tf.unstack(tf.shape(features))
+        rows = tf.range(self.first[0], tf.where(wanted, height, self.first[0]), self.stride)
+        columns = tf.range(self.first[1], width, self.stride)
+        some = tf.gather(tf.gather(tf.squeeze(features, 0), rows), columns, axis=1)
+        return wide(tf.reshape(some, [-1, channels]))
 
     def spread(self, slopes: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
         """Return gradients there, [N, C], as those by features, [1, H, W, C]: 0 elsewhere."""
@@ -307,7 +326,8 @@ def _layer_part(
         grid = Grid.over(features, size, weight / int(features.shape[-1]))
         part = grid.resized(features)
         crossings = Crossings.of(features, draw, name)
-        distance, slope = _renewed(crossings.values(features), pool, draw)
+        values = crossings.values(features, tf.size(pool) > 0)
+        distance, slope = _renewed(values, pool, draw)
 
         def gradient(*above: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
             by_product, by_square, by_distance = (tf.cast(a, features.dtype) for a in above)
@@ -333,9 +353,8 @@ def _layer_part(
 def _renewed(values: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the mean distance of features, [M, C], from the nearest of a pool, and its gradient.
 
-    The mean is in float64. An empty pool has no neighbours, and the distance is 0.
+    The mean is in float64; that of no features is 0.
     """
-    values = values[: tf.shape(values)[0] * tf.minimum(tf.shape(pool)[0], 1)]
     number = tf.maximum(tf.cast(tf.shape(values)[0], tf.float64), 1.0)
     away, length = _centred(values)
     own = away / length
