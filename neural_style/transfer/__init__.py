@@ -2,6 +2,7 @@
 
 state         the plain data of a run: losses, an iteration, a checkpoint, the result
 memory        the memory that a run takes, and the tiles in which it fits
+hypercolumns  the memory and time that sampled hypercolumns take
 neighbours    the memory and time that nearest neighbours take
 prediction    the time and memory of a run, before it begins
 product_rate  how fast this machine multiplies matrices

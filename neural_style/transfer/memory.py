@@ -21,7 +21,7 @@ from neural_style.network.weights import Convolution, Layer, VGGWeights, paramet
 from neural_style.system import tensorflow_v1
 from neural_style.system.hardware import available_bytes, resident_bytes
 from neural_style.tiles.tiling import Spans, Stage, cut_image, is_larger, stored_values
-from neural_style.transfer import neighbours
+from neural_style.transfer import hypercolumns, neighbours
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +212,7 @@ def scale_bytes(
     step = GRADIENT_OVERHEAD[precision] * content.features + SORTED_COPIES * content.sorted
     step += 2 * content.carried  # and their gradient
     step += neighbours.target_bytes(config, layers, sizes, 2 if precision == "bfloat16" else 4)
+    step += hypercolumns.step_bytes(config, layers)
     passes = [
         FORWARD_OVERHEAD[precision] * style.features + SORTED_COPIES * style.sorted + style.carried
         for style in styles

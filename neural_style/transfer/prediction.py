@@ -16,7 +16,7 @@ from neural_style.network.weights import Convolution, Layer, output_shapes
 from neural_style.system import hardware, tensorflow_v1
 from neural_style.text import human_range
 from neural_style.tiles.tiling import is_larger
-from neural_style.transfer import memory, neighbours
+from neural_style.transfer import hypercolumns, memory, neighbours
 from neural_style.transfer.product_rate import ProductRate, product_rate
 
 START_SECONDS = 6.5  # the import, the graph, the first run at a size, the scores
@@ -86,6 +86,7 @@ def predict(job: Job, rate: ProductRate | None = None) -> Prediction:
         operations += views * sum(seen)
         overhead += neighbours.matching_operations(config, layers, sizes, scale) / rate.idle
         each = ITERATION_SECONDS + statistic_seconds(config, layers, sizes.content)
+        each += hypercolumns.operations(config, layers) / rate.idle
         overhead += each * scale.iterations
     imitated = precision == "bfloat16" and not hardware.bfloat16_cpu()
     efficiency = EFFICIENCY["float32" if imitated else precision]

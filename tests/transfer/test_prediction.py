@@ -12,7 +12,7 @@ from neural_style.config import make_config
 from neural_style.inputs import Job, Pictures, Scale, Sizes
 from neural_style.network.weights import layers_needed
 from neural_style.tiles.tiling import cut_image
-from neural_style.transfer import memory, neighbours, prediction
+from neural_style.transfer import hypercolumns, memory, neighbours, prediction
 from neural_style.transfer.memory import PROCESS_BYTES, sorted_values, values_of
 from neural_style.transfer.prediction import (
     ITERATION_SECONDS,
@@ -96,6 +96,27 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
         for n in (7, 0)
     ]
     assert taken[0] == taken[1] + 4 * 4 * 64 * 64 * (64 + 512)
+
+
+def test_operations_and_bytes_of_hypercolumns_are_those_written_out():
+    """1024 places of the picture, 5000 of the style, and three colours beside the features."""
+    style = {"statistic": "remd", "layers": {"relu1_1": 1, "relu4_1": 1}}
+    content = {"statistic": "self_similarity", "layers": ["relu3_1"]}
+    both = make_config({"style": style, "content": content})
+    own, kept = 3 + 64 + 512, 3 + 256
+    products = 1024 * own * 5000 + 2 * own * own * 1024 + 4 * 1024 * kept * 1024
+    assert hypercolumns.operations(both, LAYERS) == 2 * products
+    values = (4 * 1024 + 2 * 5000) * own + 4 * own**2 + 6 * 1024 * 5000
+    values += 8 * 1024 * kept + 6 * 1024**2
+    assert hypercolumns.step_bytes(both, LAYERS) == 4 * values
+    assert hypercolumns.step_bytes(make_config({}), LAYERS) == 0
+    assert hypercolumns.operations(make_config({}), LAYERS) == 0
+    plain = {"style": {"layers": style["layers"]}, "content": {"layers": content["layers"]}}
+    more, less = forecast(style=style, content=content), forecast(**plain)
+    assert more.seconds == pytest.approx(less.seconds + 100 * 2 * products / STEADY.idle)
+    sizes = Sizes((512, 512), ((64, 32),))
+    taken = [memory.scale_bytes(each, LAYERS, sizes) for each in (both, make_config(plain))]
+    assert taken[0] == taken[1] + 4 * values
 
 
 @pytest.mark.parametrize("in_hardware", [True, False])
