@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ SPEC = ObjectiveSpec((), (), similar=WEIGHTS[1:], transport=WEIGHTS, statistics=
 def test_places_are_crossings_of_a_grid_drawn_without_repetition_and_every_pixel_in_turn():
     size, draws = (
         np.array([150, 200], np.int32),
-        [np.array([5, n], np.int64) for n in (*range(60), 0)],
+        [np.array([5, n], np.int64) for n in (*range(16), 0)],
     )
 
     def drawn(size: tf.Tensor, *draws: tf.Tensor) -> list[tf.Tensor]:
@@ -42,8 +43,8 @@ def test_places_are_crossings_of_a_grid_drawn_without_repetition_and_every_pixel
         seen[tuple(places.T)] += 1
     assert_array_equal(found[0], found[-1])
     assert not np.array_equal(found[0], found[1])
-    assert seen.mean() == pytest.approx(61 * 1024 / 30000)
-    assert (seen > 0).mean() > 0.75  # e^-2 is left out by chance
+    assert seen.sum() == 17 * 1024
+    assert (seen > 0).mean() == pytest.approx(1 - (1 - 1024 / 30000) ** 16, abs=0.02)
     for sides in ((5, 7), (1, 1), (1, 40_000)):
         (small,) = evaluate(drawn, np.array(sides, np.int32), draws[0])
         assert len({*map(tuple, small)}) == len(small) == min(sides[0] * sides[1], len(small))
@@ -135,14 +136,20 @@ def test_the_relaxed_distance_is_that_of_the_side_that_lacks_more():
         assert evaluate(distances.relaxed_transport, x, s) == 0.5
 
 
-@pytest.mark.parametrize("value", [0.0, 2.0])
-def test_a_picture_of_one_feature_has_finite_losses_and_slopes(value, rng):
-    flat, other = np.full((12, 3), value), rng.uniform(0, 1, (12, 3))
-    for loss, _, _, _ in LOSSES.values():
-        for x, target in ((flat, other), (other, flat), (flat, flat)):
-            found, slope = gradient(lambda x, loss=loss, t=target: loss(x, tf.constant(t)), x)
-            assert np.isfinite(found)
-            assert np.isfinite(slope).all()
+def test_a_picture_of_one_feature_has_finite_losses_and_slopes(rng):
+    black, flat, other = np.zeros((12, 3)), np.full((12, 3), 2.0), rng.uniform(0, 1, (12, 3))
+
+    def build(*pictures: tf.Tensor) -> list[tf.Tensor]:
+        found = []
+        for x, target in itertools.pairwise(pictures):
+            for loss, _, _, _ in LOSSES.values():
+                value = loss(x, target)
+                found += [value, *tf.gradients(value, x)]
+        return found
+
+    found = evaluate(build, black, other, flat, flat, black)
+    assert len(found) == 4 * 4 * 2
+    assert all(np.isfinite(each).all() for each in found)
 
 
 def test_terms_are_zero_at_their_own_target_and_new_ones_in_each_draw(rng):

@@ -6,7 +6,7 @@ places, S those of the style at M places of its own.
 
 from __future__ import annotations
 
-from neural_style.system.determinism import sum_of, with_even_rows
+from neural_style.system.determinism import gram_matrix, sum_of, with_even_rows
 from neural_style.system.tensorflow_v1 import tf
 
 TINY = 1e-20  # the least square of a hypercolumn's length
@@ -27,9 +27,17 @@ def self_similarity(x: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
 def relaxed_transport(x: tf.Tensor, s: tf.Tensor) -> tf.Tensor:
     """Return the relaxed earth mover's distance by cosines, 0..2, scalar, float64:
 
-    max(mean_i min_j d_ij, mean_j min_i d_ij),  d_ij = 1 - cos(x_i, s_j)
+        max(mean_i min_j d_ij, mean_j min_i d_ij),  d_ij = 1 - cos(x_i, s_j)
+
+    The nearest are found first, and then stand still. So the gradient needs no product of all
+    pairs: each x_i is drawn to its nearest s_j, and to the sum of those s_j whose nearest it is.
     """
-    return _relaxed(cosine_distances(x, s))
+    own, other = _lengthened(x), _lengthened(s)
+    cosines = _products(tf.stop_gradient(own), other)
+    nearest = tf.gather(other, tf.argmax(cosines, 1))
+    nearest_of = tf.math.unsorted_segment_sum(other, tf.argmax(cosines, 0), tf.shape(own)[0])
+    ways = [1 - sum_of(own * each) / _number(y) for each, y in ((nearest, x), (nearest_of, s))]
+    return tf.maximum(tf.maximum(*ways), 0)
 
 
 def palette_distance(x: tf.Tensor, s: tf.Tensor) -> tf.Tensor:
@@ -59,14 +67,18 @@ def moment_distance(x: tf.Tensor, mean: tf.Tensor, covariance: tf.Tensor) -> tf.
     number = tf.cast(_number(x), x.dtype)
     own = tf.reduce_sum(x, 0) / number
     away = with_even_rows(x - own)
-    gaps = [own - mean, tf.matmul(away, away, transpose_a=True) / number - covariance]
+    products = gram_matrix(away[None, None], None, exact=False, before=None)
+    gaps = [own - mean, products / number - covariance]
     return tf.add_n([sum_of(tf.abs(gap)) / _number(tf.reshape(gap, [-1])) for gap in gaps])
 
 
 def cosine_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Return 1 - cos of each of [N, K] with each of [M, K], at least 0, [N, M]."""
-    products = tf.matmul(with_even_rows(_lengthened(x)), _lengthened(y), transpose_b=True)
-    return tf.maximum(1 - products[: tf.shape(x)[0]], 0)
+    return tf.maximum(1 - _products(_lengthened(x), _lengthened(y)), 0)
+
+
+def _products(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(with_even_rows(x), y, transpose_b=True)[: tf.shape(x)[0]]
 
 
 def _shares(x: tf.Tensor) -> tf.Tensor:
