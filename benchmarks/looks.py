@@ -95,9 +95,9 @@ def main() -> None:
         )
     pairs = [tuple(map(Path, pair.split(":"))) for pair in given.pairs]
     images = {path: read_image(path, "pair").rgb for pair in pairs for path in pair}
-    for column in columns:
-        config = settings_of(column, given.size, given.weights)
-        for content, style in pairs:
+    for content, style in pairs:
+        for column in columns:
+            config = settings_of(column, given.size, given.weights)
             path = folder / f"{column} {content.stem} {style.stem}.png"
             make(path, images[content], images[style], config)
             print(path.stem, flush=True)

@@ -8,8 +8,10 @@ There are two forms, which follow one another in a run. In the first, the featur
 a place are joined to a hypercolumn, at a quarter of the image's size, and every hypercolumn
 approaches the same target throughout a scale. In the second, each layer is compared by itself, at
 the crossings of a grid that moves from one iterate to the next, with the neighbours that are
-nearest then. The form in use is the one that has targets; the other one has no positions, and costs
-nothing.
+nearest then. Layers too small for the grid are left out of it, unless they have the image's size. A
+position of theirs sees much of the image, and would take on a whole motif of the style, whatever
+the image shows. The form in use is the one that has targets; the other one has no positions, and
+costs nothing.
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ from neural_style.system.tensorflow_v1 import tf
 FORMS = ("joined", "pool")
 SHRUNK = 4  # times, of the hypercolumns' grid
 MOST = 64  # crossings of the moving grid along the longer side
+COARSEST = 64  # positions along the longer side; smaller maps have no part in the second form
 SHARES = 4  # of the style's features, of which each iterate is compared with one
 TINY = 1e-12  # the least square of a feature's length
 AT_ONCE = 2**23  # products of a position and a candidate that are held at a time
 
+Number: TypeAlias = Any  # an int, or a scalar tensor
 Features: TypeAlias = "Callable[[str], tf.Tensor]"  # of a layer, [1, H, W, C]
 Layers = Sequence[tuple[str, float]]  # with their weights
 
@@ -145,11 +149,24 @@ def neighbour_statistics(
     layers: Layers, features: Features, targets: NeighbourTargets
 ) -> NeighbourStatistics:
     """Return the distances of an image's features from their targets."""
-    parts = [_layer_part(features(n), targets, n, weight) for n, weight in layers]
+    longest = _longer_side(features(layers[0][0]))
+    parts = [
+        _layer_part(features(n), targets, n, weight, takes_part(_longer_side(features(n)), longest))
+        for n, weight in layers
+    ]
     likeness, squares, renewed = (tf.add_n(each) for each in zip(*parts, strict=True))
     cosines = likeness / tf.sqrt(tf.maximum(squares, TINY))
     positions = tf.cast(tf.size(cosines), tf.float64)
     return NeighbourStatistics(sum_of(1 - cosines), positions, renewed)
+
+
+def takes_part(side: Number, longest: Number) -> Number:
+    """Return whether a layer's longer side suits the second form, given that of the first layer."""
+    return (side > COARSEST) | (side >= longest)
+
+
+def _longer_side(features: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_max(tf.shape(features)[1:3])
 
 
 def neighbour_loss(sums: NeighbourStatistics) -> tf.Tensor:
@@ -311,13 +328,18 @@ def _nearest_in_blocks(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
 
 
 def _layer_part(
-    features: tf.Tensor, targets: NeighbourTargets, name: str, weight: float
+    features: tf.Tensor,
+    targets: NeighbourTargets,
+    name: str,
+    weight: float,
+    renews: tf.Tensor,
 ) -> Sequence[tf.Tensor]:
     """Return a layer's part of both forms.
 
     These are the products of hypercolumns and targets, and of hypercolumns with themselves,
     [H', W'], and the mean distance of the second form, scalar, float64. The gradient is that of
-    the form that is in use: the derived one would fill a map of zeros for the other.
+    the form that is in use: the derived one would fill a map of zeros for the other. The layer has
+    a part in the second form if it `renews`.
     """
     target, pool = targets.joined[name], targets.pools[name]
 
@@ -326,7 +348,7 @@ def _layer_part(
         grid = Grid.over(features, size, weight / int(features.shape[-1]))
         part = grid.resized(features)
         crossings = Crossings.of(features, draw, name)
-        values = crossings.values(features, tf.size(pool) > 0)
+        values = crossings.values(features, renews & (tf.size(pool) > 0))
         distance, slope = _renewed(values, pool, draw)
 
         def gradient(*above: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
@@ -339,7 +361,10 @@ def _layer_part(
             def renewed() -> tf.Tensor:
                 return crossings.spread(by_distance * tf.cast(slope, features.dtype), features)
 
-            by_features = tf.cond(tf.size(target) > 0, joined, renewed)
+            def other() -> tf.Tensor:
+                return tf.cond(tf.size(slope) > 0, renewed, lambda: tf.zeros_like(features))
+
+            by_features = tf.cond(tf.size(target) > 0, joined, other)
             by_features.set_shape(features.shape)
             return by_features, None, None, None
 

@@ -8,7 +8,7 @@ from neural_style.config import Config, layers_in_use
 from neural_style.inputs import Scale, Sizes
 from neural_style.network.weights import Layer, output_shapes
 from neural_style.objective.matching import TURNS
-from neural_style.objective.neighbours import AT_ONCE, MOST, SHARES, SHRUNK
+from neural_style.objective.neighbours import AT_ONCE, MOST, SHARES, SHRUNK, takes_part
 
 COPIES = 4  # in float32, of the hypercolumns of a picture that is matched, and of a view of a style
 VIEWS = 2 * len(TURNS)  # passes over a style image, whose mean is needed first
@@ -42,26 +42,28 @@ def matching_operations(
         return 2.0 * sum(_channels(config, layers)) * _places(sizes.content) * seen
     each = 0.0
     shapes = [_crossings(config, layers, size) for size in (sizes.content, *sizes.styles)]
-    for (own, channels), *styles in zip(*shapes, strict=True):
-        seen = len(TURNS) * sum(number for number, _ in styles)
-        each += 2.0 * channels * own * seen / SHARES
+    for (side, own, channels), *styles in zip(*shapes, strict=True):
+        seen = len(TURNS) * sum(number for _, number, _ in styles)
+        compared = takes_part(side, shapes[0][0][0])
+        each += compared * 2.0 * channels * own * seen / SHARES
     return scale.iterations * each
 
 
 def _channels(config: Config, layers: Sequence[Layer]) -> list[int]:
-    return [channels for _, channels in _crossings(config, layers, (1, 1))]
+    return [channels for *_, channels in _crossings(config, layers, (1, 1))]
 
 
 def _crossings(
     config: Config, layers: Sequence[Layer], size: tuple[int, int]
-) -> list[tuple[int, int]]:
-    """Return the crossings of the moving grid, and the channels, of each layer that is matched."""
+) -> list[tuple[int, int, int]]:
+    """Return each matched layer's longer side, crossings of the moving grid, and channels."""
     used = layers_in_use(config.style) if config.style.uses("nearest") else ()
     found = []
     for layer, (height, width, channels) in output_shapes(layers, size):
         if layer.name in used:
             stride = -(-max(height, width) // MOST) or 1
-            found.append((-(-height // stride) * -(-width // stride), channels))
+            crossings = -(-height // stride) * -(-width // stride)
+            found.append((max(height, width), crossings, channels))
     return found
 
 
