@@ -8,10 +8,9 @@ There are two forms, which follow one another in a run. In the first, the featur
 a place are joined to a hypercolumn, at a quarter of the image's size, and every hypercolumn
 approaches the same target throughout a scale. In the second, each layer is compared by itself, at
 the crossings of a grid that moves from one iterate to the next, with the neighbours that are
-nearest then. Layers too small for the grid are left out of it, unless they have the image's size. A
-position of theirs sees much of the image, and would take on a whole motif of the style, whatever
-the image shows. The form in use is the one that has targets; the other one has no positions, and
-costs nothing.
+nearest then. Layers of blocks 4 and 5 are left out of it. A position of theirs sees much of the
+image, and would take on a whole motif of the style, whatever the image shows. The form in use is
+the one that has targets; the other one has no positions, and costs nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from neural_style.system.tensorflow_v1 import tf
 FORMS = ("joined", "pool")
 SHRUNK = 4  # times, of the hypercolumns' grid
 MOST = 64  # crossings of the moving grid along the longer side
-COARSEST = 64  # positions along the longer side; smaller maps have no part in the second form
+COARSEST = 6  # pixels a position; coarser maps, those of blocks 4 and 5, are not in the second form
 SHARES = 4  # of the style's features, of which each iterate is compared with one
 TINY = 1e-12  # the least square of a feature's length
 AT_ONCE = 2**23  # products of a position and a candidate that are held at a time
@@ -162,7 +161,7 @@ def neighbour_statistics(
 
 def takes_part(side: Number, longest: Number) -> Number:
     """Return whether a layer's longer side suits the second form, given that of the first layer."""
-    return (side > COARSEST) | (side >= longest)
+    return side * COARSEST > longest
 
 
 def _longer_side(features: tf.Tensor) -> tf.Tensor:

@@ -119,10 +119,7 @@ def test_hypercolumns_have_the_mean_of_1_minus_their_cosine_with_their_targets(r
     assert np.abs(slope).max() < 1e-12
 
 
-def test_renewed_neighbours_have_the_mean_of_their_centred_distance_summed_over_layers(
-    rng, monkeypatch
-):
-    monkeypatch.setattr(neighbours, "COARSEST", 7)  # below the sides of both
+def test_renewed_neighbours_have_the_mean_of_their_centred_distance_summed_over_layers(rng):
     maps = [rng.uniform(0, 9, (1, *s)) for s in SHAPES]
     flat = np.concatenate([each.ravel() for each in maps])
     pools = [centred(rng.uniform(0, 9, (50, each.shape[-1]))) for each in maps]
@@ -200,38 +197,43 @@ def test_the_last_iterates_choose_anew_from_the_styles_in_all_turns_as_the_seed_
                 loss = session.run(objective.terms)[NEAREST]
                 assert losses.setdefault((seed, number), loss) == loss
     assert len({*losses.values()}) > 3  # other places
+    # The second layer has fewer positions than the grid could take: all of them.
+    flat = made["relu2_1"].reshape(-1, 6).astype(np.float64)
     pool = found["pool/relu2_1"].astype(np.float64)
     assert len(pool) == 4 * (60 // 2) * (9 // 2)
     assert_allclose(np.linalg.norm(pool, axis=1), 1, rtol=1e-5)
     first, rows = found["pool/relu1_1"].astype(np.float64), made["relu1_1"][0].astype(np.float64)
     for (seed, number), loss in losses.items():
+        second = np.mean(1 - np.max(centred(flat) @ share(pool, number).T, 1))
         each = [
             np.mean(
                 1 - np.max(centred(rows[i::2, j::2].reshape(-1, 4)) @ share(first, number).T, 1)
             )
             for i, j in np.ndindex(2, 2)
         ]
-        expected = [pytest.approx(one, rel=1e-4) for one in each]
+        expected = [pytest.approx(second + one, rel=1e-4) for one in each]
         assert seed != 5 or any(loss == one for one in expected)
 
 
-def test_maps_too_small_for_the_grid_have_no_part_in_the_second_form(rng):
-    """But all that are as large as the image have, however small that is."""
+@pytest.mark.parametrize(("side", "longest"), [(63, 500), (64, 512), (32, 512), (1, 7)])
+def test_maps_of_blocks_4_and_5_have_no_part_in_the_second_form(side, longest):
+    assert not neighbours.takes_part(side, longest)
+
+
+@pytest.mark.parametrize(("side", "longest"), [(500, 500), (125, 500), (126, 501), (2, 9), (1, 1)])
+def test_maps_of_blocks_1_to_3_have(side, longest):
+    assert neighbours.takes_part(side, longest)
+
+
+def test_a_map_without_part_in_the_second_form_has_no_slope(rng, monkeypatch):
+    monkeypatch.setattr(neighbours, "COARSEST", 2)
     pools = [centred(rng.uniform(0, 9, (8, channels))) for channels in (4, 6)]
     none = [np.zeros((0, 0, channels)) for channels in (4, 6)]
-    first, second = (rng.uniform(0, 9, (1, *shape)) for shape in SHAPES)
-
-    def loss(first: tf.Tensor) -> tf.Tensor:
-        features = {"relu1_1": first, "relu2_1": tf.constant(second)}
-        targets = targets_of(none, pools)
-        return neighbours.neighbour_loss(
-            neighbours.neighbour_statistics(WEIGHTS, features.__getitem__, targets)
-        )
-
+    first, second = (rng.uniform(0, 9, shape) for shape in SHAPES)
+    flat = np.concatenate([first.ravel(), second.ravel()])
+    loss, slope = gradient(loss_of(none, pools), flat)
     own = centred(first.reshape(-1, 4))
-    expected = np.mean(1 - np.max(own @ pools[0][:2].T, 1))
-    assert check_slope(loss, first, rng) == pytest.approx(expected, rel=1e-10)
-    _, slope = gradient(loss_of(none, pools), np.concatenate([first.ravel(), second.ravel()]))
+    assert loss == pytest.approx(np.mean(1 - np.max(own @ pools[0][:2].T, 1)), rel=1e-10)
     assert slope[: first.size].any()
     assert not slope[first.size :].any()
 

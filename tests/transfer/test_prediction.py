@@ -80,7 +80,7 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
         for each in (False, True)
     )
     assert joined == 2 * (128 * 64) * (4 * 128 * 128) * (64 + 512)
-    assert renewed == 5 * 2 * (64 * 32) * (64 * 64) * 64  # relu4_1 is as small as the grid
+    assert renewed == 5 * 2 * (64 * 32) * (64 * 64) * 64  # without relu4_1
     held = neighbours.target_bytes(config, LAYERS, sizes, 2)
     assert held == 2 * (2 * 128 * 64 + 4 * 64 * 64) * (64 + 512)
     values = 4 * (128 * 64 + 128 * 128) * (64 + 512) + 2**23
