@@ -15,6 +15,7 @@ from neural_style.objective.objective import Objective, set_image
 from neural_style.system.tensorflow_v1 import tf
 
 TURNS = (0, 1, 2, 3)  # of 90 degrees
+AT_A_TIME = 4096  # rows that are gathered
 
 
 def measure_neighbours(
@@ -63,9 +64,9 @@ def _joined(
         flat = _flat(columns(view))
         total, number = total + flat.sum(0, dtype=np.float64), number + len(flat)
     mean = total / number
-    wanted = columns(source)
-    shape, own = wanted.shape[:2], _flat(wanted)
-    own = _lengthened(own, own.mean(0, dtype=np.float64))
+    own = columns(source)
+    shape = own.shape[:2]
+    own = _lengthened(_flat(own), _flat(own).mean(0, dtype=np.float64))
     chosen = np.zeros_like(own)
     best = np.full(len(own), -np.inf, own.dtype)
     for view in _views(styles):
@@ -74,9 +75,12 @@ def _joined(
         fed = {handles.own: own, handles.candidates: candidates}
         found = session.run(handles.nearest, fed)
         cosines = _products(own, candidates, found)
+        del candidates  # large, as are all copies of hypercolumns
         nearer = cosines > best
         best[nearer] = cosines[nearer]
-        chosen[nearer] = flat[found[nearer]]
+        for rows in _parts(own):
+            some = nearer[rows]
+            chosen[rows][some] = flat[found[rows][some]]
     target = _lengthened(chosen).reshape(*shape, -1)
     bounds = np.cumsum([*handles.channels.values()])[:-1]
     parts = np.split(target, bounds, axis=-1)
@@ -120,9 +124,17 @@ def _lengthened(values: np.ndarray, mean: np.ndarray | None = None) -> np.ndarra
     """Return features, [M, K], less a mean, [K], each of the length 1."""
     away = values if mean is None else values - mean.astype(values.dtype)
     squares = np.einsum("mk,mk->m", away, away)
-    return away / np.sqrt(np.maximum(squares, TINY))[:, None].astype(values.dtype)
+    lengths = np.sqrt(np.maximum(squares, TINY))[:, None].astype(values.dtype)
+    return np.divide(away, lengths, out=None if mean is None else away)
 
 
 def _products(own: np.ndarray, candidates: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return the product of each of the own with the candidate chosen for it, [M]."""
-    return np.einsum("mk,mk->m", own, candidates[chosen])
+    return np.concatenate(
+        [np.einsum("mk,mk->m", own[rows], candidates[chosen[rows]]) for rows in _parts(own)]
+    )
+
+
+def _parts(values: np.ndarray) -> list[slice]:
+    """Return slices of at most `AT_A_TIME` rows, which make up all."""
+    return [slice(i, i + AT_A_TIME) for i in range(0, len(values), AT_A_TIME)]
