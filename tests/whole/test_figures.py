@@ -33,13 +33,15 @@ EXAMPLES = EXPERIMENTS.parent / "examples"
 FILES = sorted((EXPERIMENTS / "figures").glob("*.yaml"))
 PICTURES = EXPERIMENTS / "figures" / "pictures"
 QUICK = ("image.size=64", "image.scales=null", "optimizer.iterations=2")
+SMALLER = (
+    "sweep.grid.image.size=[64]",
+    "sweep.grid.image.scales=[null]",
+    "sweep.grid.optimizer.iterations=[3]",
+)
 QUICK_OF = {  # where these are swept themselves
     "optimizers": ("sweep.grid.optimizer.iterations=[1, 2, 3, 4]",),
-    "presets": (
-        "sweep.grid.image.size=[64]",
-        "sweep.grid.image.scales=[null]",
-        "sweep.grid.optimizer.iterations=[3]",
-    ),
+    "methods": SMALLER,
+    "presets": SMALLER,
 }
 SAME = ("image.size", "image.scales", "optimizer.iterations")
 AXES = {
@@ -55,6 +57,7 @@ AXES = {
     "gatys2017_color": {"run": 6},
     "gatys2017_regions": {"run": 4},
     "gatys2017_scales": {"run": 4},
+    "methods": {"file": 5, "run": 4, "image.size": 1},
     "optimizers": {"optimizer.name": 2, "optimizer.iterations": 4},
     "pooling": {"content.weight": 2, "network.pooling": 2},
     "presets": {"file": 18, "run": 2} | dict.fromkeys(SAME, 1),
