@@ -57,10 +57,10 @@ AXES = {
     "gatys2017_color": {"run": 6},
     "gatys2017_regions": {"run": 4},
     "gatys2017_scales": {"run": 4},
-    "methods": {"file": 5, "run": 4, "image.size": 1},
+    "methods": {"file": 23, "run": 4, "style.nearest_renewed": 1} | dict.fromkeys(SAME, 1),
     "optimizers": {"optimizer.name": 2, "optimizer.iterations": 4},
     "pooling": {"content.weight": 2, "network.pooling": 2},
-    "presets": {"file": 18, "run": 2} | dict.fromkeys(SAME, 1),
+    "presets": {"file": 17, "run": 2} | dict.fromkeys(SAME, 1),
 }
 # Mean activations that the heads of the files give: over the photograph and the painting of 224 px.
 ACTIVATIONS = {"relu1_1": 33, "relu2_1": 156, "relu3_1": 132, "relu4_1": 368, "relu5_1": 20}
