@@ -287,7 +287,7 @@ def test_a_run_killed_after_any_iteration_is_resumed_to_the_same_bytes(experimen
 @pytest.mark.parametrize(
     "drawing",
     [
-        ("style.statistic=sliced",),
+        pytest.param(("style.statistic=sliced",), marks=pytest.mark.slow),
         pytest.param(
             ("style.statistic=remd", "content.statistic=self_similarity", "content.weight=2"),
             marks=pytest.mark.slow,
