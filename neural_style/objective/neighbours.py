@@ -178,7 +178,7 @@ class Grid:
     """A grid to which maps are resized linearly, from corner to corner, times a factor.
 
     So its places lie a little more than 4 pixels apart, and their row and column among every 4
-    change along the image. Were these the same everywhere, they would show in the image.
+    change along the image.
 
     Attributes:
         rows, columns: Shares of the rows of a map in those of the grid, times the factor, [H', H],
