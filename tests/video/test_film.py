@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.film import facts, sound
 from examples import moving_film
 from neural_style.errors import InputError
 from neural_style.images import write_image
@@ -26,19 +27,6 @@ def film(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("film") / "moving.mp4"
     moving_film.write_film(path, moving_film.frames(6))
     return path
-
-
-def packets(path: Path) -> list[bytes]:
-    with av.open(str(path)) as container:
-        return [bytes(each) for each in container.demux(container.streams.audio[0]) if each.size]
-
-
-def facts(path: Path) -> tuple[int, Fraction, Fraction]:
-    """Frames, frames a second, and seconds of the pictures."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        count = sum(1 for _ in container.decode(stream))
-        return count, stream.average_rate, stream.duration * stream.time_base
 
 
 def write(path: Path, pictures: list[np.ndarray], change: Any = lambda stream: None) -> Path:
@@ -79,7 +67,7 @@ def test_a_written_film_has_the_count_rate_length_and_sound_of_its_source(film, 
     source = open_source(film, Selection())
     write_film(tmp_path / "made.mp4", source.frames(), 6, source)
     assert facts(tmp_path / "made.mp4") == facts(film)
-    assert packets(tmp_path / "made.mp4") == packets(film) != []
+    assert sound(tmp_path / "made.mp4") == sound(film) != []
     again = open_source(tmp_path / "made.mp4", Selection())
     for found, made in zip(again.frames(), source.frames(), strict=True):
         assert np.abs(found - made).mean() < 5  # colours at half the resolution
@@ -98,7 +86,7 @@ def test_a_film_of_fewer_frames_has_as_much_less_sound(film, tmp_path):
     source = open_source(film, Selection())
     write_film(tmp_path / "made.mp4", source.frames([0, 1, 2]), 3, source)
     assert facts(tmp_path / "made.mp4") == (3, 12, Fraction(1, 4))
-    kept, whole = packets(tmp_path / "made.mp4"), packets(film)
+    kept, whole = sound(tmp_path / "made.mp4"), sound(film)
     assert kept == whole[: len(kept)]
     assert 0 < len(kept) < len(whole)
 
