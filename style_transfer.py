@@ -108,9 +108,8 @@ def run(job: Job, graphs: GraphCache, folder: runs.RunFolder, watch: Watch) -> R
 
 
 def build_graph(job: Job, device: Device, spec: ObjectiveSpec) -> TransferSession:
-    """Build the graph of a job, finalise it, and open a session on it.
-
-    Image variable -> VGG -> losses (the same in tiles, where images may be cut) -> optimiser.
+    """Build and finalise the graph of a job, and open a session on it: image variable -> VGG ->
+    losses (the same in tiles, where images may be cut) -> optimiser.
     """
     config, weights = job.config, job.weights
     precision = transfer.precision_of(config, device)
@@ -125,6 +124,7 @@ def build_graph(job: Job, device: Device, spec: ObjectiveSpec) -> TransferSessio
             white=config.network.white,
             replicate=config.network.padding == "replicate",
             transform=tensorflow_v1.wants_winograd(device.kind, precision),
+            until=image.until,
         )
         losses = objective.build_objective(image, network.features, spec)
         tiles = build_tiled_objective(losses, network, spec) if spec.tiled else None

@@ -87,6 +87,31 @@ def test_features_of_every_layer_match_scipy(mat, image, layout, pooling) -> Non
     assert_close(found, reference(image, tiny_layers(), pooling))
 
 
+def test_what_follows_a_layer_sees_a_corner_of_it_where_it_is_not_wanted(mat, image) -> None:
+    """The features up to that layer, their gradient too, are those of the whole network."""
+    import tensorflow.compat.v1 as tf
+
+    read, names = vgg.read_mat(write_mat(mat, tiny_layers())), ["relu1_2", "pool1", "relu5_4"]
+    found = {}
+    for wanted in (1.0, 0.0):
+        with tf.Graph().as_default(), tf.Session() as session:
+            images = tf.constant(image[None])
+            network = vgg.build_vgg(
+                images, read, names, "max", until=("pool1", tf.constant(wanted))
+            )
+            network.initialize(session)
+            slope = tf.gradients([network.features[name] for name in names[:2]], images)
+            found[wanted] = session.run([dict(network.features), slope[0]])
+    (whole, slope), (some, own) = found[1.0], found[0.0]
+    assert_close({name: each[0] for name, each in whole.items()}, features_of(read, image, *names))
+    for name in names[:2]:
+        np.testing.assert_array_equal(some[name], whole[name])
+    np.testing.assert_array_equal(own, slope)
+    corner = reference(image, tiny_layers(), "max")["pool1"][:16, :16]
+    rest = tiny_layers()[NAMES.index("pool1") + 1 :]
+    assert_close({"relu5_4": some["relu5_4"][0]}, reference(corner, rest, "max"))
+
+
 def test_layouts_and_average_images_give_identical_weights(mat: Path) -> None:
     """An average image that varies is averaged."""
     full = np.broadcast_to(np.float32(MEAN), (224, 224, 3)).astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -279,6 +280,12 @@ class Style(Section):
             raise mistake(
                 f"found weights that differ with {why}; give them one weight, or 0",
                 sibling="style.images",
+            )
+        if self.renewed and not any(re.match("[a-z]+[123](_|$)", n) for n in layers_in_use(self)):
+            raise mistake(
+                "found none of blocks 1 to 3, which alone nearest_renewed compares; add relu3_1, "
+                "or set nearest_renewed: 0",
+                sibling="style.layers",
             )
         if self.normalize_gradients:
             raise mistake(

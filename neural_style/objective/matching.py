@@ -98,7 +98,7 @@ def _pools(
 
     Their order is random, so that each share of them shows all of the style.
     """
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in handles.channels}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in handles.crossings}
     for number, view in enumerate(_views(styles)):
         set_image(session, objective, view)
         found = session.run(handles.crossings, {handles.draw: [seed, number]})

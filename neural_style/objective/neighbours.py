@@ -8,9 +8,8 @@ There are two forms, which follow one another in a run. In the first, the featur
 a place are joined to a hypercolumn, at a quarter of the image's size, and every hypercolumn
 approaches the same target throughout a scale. In the second, each layer is compared by itself, at
 the crossings of a grid that moves from one iterate to the next, with the neighbours that are
-nearest then. Layers of blocks 4 and 5 are left out of it. A position of theirs sees much of the
-image, and would take on a whole motif of the style, whatever the image shows. The form in use is
-the one that has targets; the other one has no positions, and costs nothing.
+nearest then. Layers of blocks 4 and 5 are left out of it: see `is_renewed`. The form in use is the
+one that has targets; the other one has no positions, and costs nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from zlib import crc32
 
+from neural_style.objective.spec import is_renewed
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.determinism import (
     EVEN_ROWS,
@@ -31,15 +31,12 @@ from neural_style.system.determinism import (
 )
 from neural_style.system.tensorflow_v1 import tf
 
-FORMS = ("joined", "pool")
 SHRUNK = 4  # times, of the hypercolumns' grid
 MOST = 64  # crossings of the moving grid along the longer side
-COARSEST = 6  # pixels a position; coarser maps, those of blocks 4 and 5, are not in the second form
 SHARES = 4  # of the style's features, of which each iterate is compared with one
 TINY = 1e-12  # the least square of a feature's length
 AT_ONCE = 2**23  # products of a position and a candidate that are held at a time
 
-Number: TypeAlias = Any  # an int, or a scalar tensor
 Features: TypeAlias = "Callable[[str], tf.Tensor]"  # of a layer, [1, H, W, C]
 Layers = Sequence[tuple[str, float]]  # with their weights
 
@@ -50,8 +47,8 @@ class NeighbourTargets:
 
     Attributes:
         joined: Hypercolumns of the length 1, by layer, [H', W', C]; empty in the second form.
-        pools: Features of the style by layer, centred and of the length 1, in random order, [N, C];
-            empty in the first form.
+        pools: Features of the style by layer of the second form, centred and of the length 1, in
+            random order, [N, C]; empty in the first form.
         draw: Seed and number of the iterate, [2], int64, which place the moving grid.
     """
 
@@ -85,7 +82,7 @@ class Neighbours:
             `NeighbourTargets`.
         columns: Hypercolumns of the image, [H', W', channels of all layers].
         channels: Number of channels by layer, in their order there.
-        crossings: Features at the crossings of a grid by layer, [N, C].
+        crossings: Features at the crossings of a grid by layer of the second form, [N, C].
         draw: Placeholder of the numbers that place this grid, [2], int64.
         own, candidates: Placeholders of features of the length 1, [M, K] and [N, K].
         nearest: Number of the candidate that is nearest to each of the own ones, [M].
@@ -102,11 +99,12 @@ class Neighbours:
 
     def targets(self, draw: FedVariable) -> NeighbourTargets:
         """Return the values of the variables."""
-        joined, pools = (
-            {name: self.held[f"{form}/{name}"].variable.value() for name in self.channels}
-            for form in FORMS
-        )
+        joined = {name: self._value(f"joined/{name}") for name in self.channels}
+        pools = {name: self._value(f"pool/{name}") for name in self.crossings}
         return NeighbourTargets(joined, pools, draw.variable.value())
+
+    def _value(self, name: str) -> tf.Tensor:
+        return self.held[name].variable.value()
 
 
 def build_neighbours(
@@ -121,22 +119,19 @@ def build_neighbours(
     """
     channels = {name: int(features[name].shape[-1]) for name, _ in layers}
     kind = features[layers[0][0]].dtype
-    number = pixels.dtype
-    held = {}
-    for name, number_of in channels.items():
-        joined, pool = (f"{form}/{name}" for form in FORMS)
-        held[joined] = build_fed(f"target/{joined}", [None, None, number_of], kind)
-        held[pool] = build_fed(f"target/{pool}", [None, number_of], kind)
+    renewed = [name for name in channels if is_renewed(name)]
+    shapes = {f"joined/{name}": [None, None, number] for name, number in channels.items()}
+    shapes |= {f"pool/{name}": [None, channels[name]] for name in renewed}
     size = tf.maximum(tf.shape(pixels)[1:3] // SHRUNK, 1)
     draw = tf.placeholder(tf.int64, [2], "neighbours/draw")
     own, candidates = (
-        tf.placeholder(number, [None, None], f"neighbours/{name}") for name in ("own", "candidates")
+        tf.placeholder(pixels.dtype, [None, None], f"neighbours/{n}") for n in ("own", "candidates")
     )
     return Neighbours(
-        held=held,
+        held={name: build_fed(f"target/{name}", shape, kind) for name, shape in shapes.items()},
         columns=wide(tf.concat([column_part(features[n], w, size) for n, w in layers], -1)),
         channels=channels,
-        crossings={n: Crossings.of(features[n], draw, n).values(features[n]) for n, _ in layers},
+        crossings={n: Crossings.of(features[n], draw, n).values(features[n]) for n in renewed},
         draw=draw,
         own=own,
         candidates=candidates,
@@ -148,24 +143,11 @@ def neighbour_statistics(
     layers: Layers, features: Features, targets: NeighbourTargets
 ) -> NeighbourStatistics:
     """Return the distances of an image's features from their targets."""
-    longest = _longer_side(features(layers[0][0]))
-    parts = [
-        _layer_part(features(n), targets, n, weight, takes_part(_longer_side(features(n)), longest))
-        for n, weight in layers
-    ]
+    parts = [_layer_part(features(name), targets, name, weight) for name, weight in layers]
     likeness, squares, renewed = (tf.add_n(each) for each in zip(*parts, strict=True))
     cosines = likeness / tf.sqrt(tf.maximum(squares, TINY))
     positions = tf.cast(tf.size(cosines), tf.float64)
     return NeighbourStatistics(sum_of(1 - cosines), positions, renewed)
-
-
-def takes_part(side: Number, longest: Number) -> Number:
-    """Return whether a layer's longer side suits the second form, given that of the first layer."""
-    return side * COARSEST > longest
-
-
-def _longer_side(features: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_max(tf.shape(features)[1:3])
 
 
 def neighbour_loss(sums: NeighbourStatistics) -> tf.Tensor:
@@ -175,55 +157,66 @@ def neighbour_loss(sums: NeighbourStatistics) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid to which maps are resized linearly, from corner to corner, times a factor.
+    """A grid to which maps are resized linearly, from corner to corner.
 
     So its places lie a little more than 4 pixels apart, and their row and column among every 4
     change along the image.
 
     Attributes:
-        rows, columns: Shares of the rows of a map in those of the grid, times the factor, [H', H],
-            and of its columns, [W', W].
-        factor: The factor.
-        same: Whether the map has the size of the grid, so that nothing is to be mixed.
+        sides: Height and width of the maps, and of the grid.
+        same: Whether they are the same, so that nothing is to be mixed.
     """
 
-    rows: tf.Tensor
-    columns: tf.Tensor
-    factor: float
+    sides: tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     same: tf.Tensor
 
     @classmethod
-    def over(cls, features: tf.Tensor, size: tf.Tensor, factor: float) -> Grid:
-        """Return the grid of a size, [2], over features, [1, H, W, C], in their type."""
-        _, height, width, _ = tf.unstack(tf.shape(features))
-        number = wide(features).dtype
-        rows = _interpolation(height, size[0], number, corners=True) * factor
-        columns = _interpolation(width, size[1], number, corners=True)
-        same = tf.reduce_all(tf.equal([height, width], size))
-        kind = features.dtype
-        return cls(tf.cast(rows, kind), tf.cast(columns, kind), factor, same)
+    def over(cls, features: tf.Tensor, size: tf.Tensor) -> Grid:
+        """Return the grid of a size, [2], over features, [1, H, W, C]."""
+        own = tf.shape(features)[1:3]
+        sides = (own[0], own[1]), (size[0], size[1])
+        return cls(sides, tf.reduce_all(tf.equal(own, size)))
 
     def resized(self, features: tf.Tensor) -> tf.Tensor:
         """Return features, [1, H, W, C], at the places of the grid, [H', W', C]."""
         maps = tf.squeeze(features, 0)
-        return self._mixed(maps, lambda: _product(self.rows, self.columns, maps))
+
+        def mixed() -> tf.Tensor:
+            rows, columns = self._places(wide(maps).dtype)
+            return _between(_between(maps, rows, 0), columns, 1)
+
+        return self._unless_same(maps, mixed)
 
     def spread(self, slopes: tf.Tensor) -> tf.Tensor:
         """Return gradients at these places, [H', W', C], as those by the features: transposed."""
 
-        def product() -> tf.Tensor:
-            columns = tf.matmul(self.columns, slopes, transpose_a=True)
-            height, width, channels = tf.unstack(tf.shape(columns))
-            flat = tf.reshape(columns, [height, width * channels])
-            rows = tf.matmul(self.rows, flat, transpose_a=True)
-            return tf.reshape(rows, [-1, width, channels])
+        def mixed() -> tf.Tensor:
+            lengths, kind = self.sides[0], slopes.dtype
+            rows, columns = (
+                tf.cast(_shares(places, length), kind)
+                for places, length in zip(self._places(wide(slopes).dtype), lengths, strict=True)
+            )
+            wider = tf.matmul(columns, slopes, transpose_a=True)
+            height, width, channels = tf.unstack(tf.shape(wider))
+            flat = tf.matmul(rows, tf.reshape(wider, [height, width * channels]), transpose_a=True)
+            return tf.reshape(flat, [-1, width, channels])
 
-        return self._mixed(slopes, product)[None]
+        return self._unless_same(slopes, mixed)[None]
 
-    def _mixed(self, maps: tf.Tensor, product: Callable[[], tf.Tensor]) -> tf.Tensor:
-        mixed = tf.cond(self.same, lambda: maps * self.factor, product)
-        mixed.set_shape([None, None, maps.shape[-1]])
-        return mixed
+    def _places(self, kind: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the rows of the maps at those of the grid, [H'], and the columns, [W']."""
+
+        def places(length: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            between = tf.cast(length - 1, kind) / tf.cast(tf.maximum(number - 1, 1), kind)
+            return tf.range(tf.cast(number, kind), dtype=kind) * between
+
+        (height, width), (rows, columns) = self.sides
+        return places(height, rows), places(width, columns)
+
+    def _unless_same(self, maps: tf.Tensor, mixed: Callable[[], tf.Tensor]) -> tf.Tensor:
+        values = tf.cond(self.same, lambda: maps, mixed)
+        values.set_shape([None, None, maps.shape[-1]])
+        return values
 
 
 def column_part(features: tf.Tensor, weight: float, size: tf.Tensor) -> tf.Tensor:
@@ -231,21 +224,27 @@ def column_part(features: tf.Tensor, weight: float, size: tf.Tensor) -> tf.Tenso
 
     It is the features, [1, H, W, C], resized linearly, times the weight, over C.
     """
-    return Grid.over(features, size, weight / int(features.shape[-1])).resized(features)
+    return Grid.over(features, size).resized(features) * _factor(features, weight)
 
 
-def resize_linearly(values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Return values, [H, W, C], resized to a size, [2]: bilinear, without smoothing before."""
-    height, width, _ = tf.unstack(tf.shape(values))
-    rows = _interpolation(height, size[0], values.dtype)
-    return _product(rows, _interpolation(width, size[1], values.dtype), values)
+def _factor(features: tf.Tensor, weight: float) -> float:
+    return weight / int(features.shape[-1])
 
 
-def _product(rows: tf.Tensor, columns: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Return the product of values, [H, W, C], with [H', H] from the left and [W', W]."""
-    height, width, channels = tf.unstack(tf.shape(values))
-    down = tf.matmul(rows, tf.reshape(values, [height, width * channels]))
-    return tf.matmul(columns, tf.reshape(down, [-1, width, channels]))
+def _between(maps: tf.Tensor, places: tf.Tensor, axis: int) -> tf.Tensor:
+    """Return maps, [H, W, C], at places, [N], along an axis: linear between their neighbours."""
+    last = tf.shape(maps)[axis] - 1
+    before = tf.minimum(tf.cast(places, tf.int32), last)
+    share = tf.cast(places - tf.cast(before, places.dtype), maps.dtype)
+    low = tf.gather(maps, before, axis=axis)
+    high = tf.gather(maps, tf.minimum(before + 1, last), axis=axis)
+    return low + (high - low) * tf.reshape(share, [[-1, 1, 1], [1, -1, 1]][axis])
+
+
+def _shares(places: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Return the shares of `length` values in those between them at places, [N], [N, length]."""
+    away = tf.abs(places[:, None] - tf.range(tf.cast(length, places.dtype), dtype=places.dtype))
+    return tf.maximum(1 - away, 0)
 
 
 @dataclass(frozen=True)
@@ -327,51 +326,60 @@ def _nearest_in_blocks(own: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
 
 
 def _layer_part(
-    features: tf.Tensor,
-    targets: NeighbourTargets,
-    name: str,
-    weight: float,
-    renews: tf.Tensor,
+    features: tf.Tensor, targets: NeighbourTargets, name: str, weight: float
 ) -> Sequence[tf.Tensor]:
     """Return a layer's part of both forms.
 
     These are the products of hypercolumns and targets, and of hypercolumns with themselves,
     [H', W'], and the mean distance of the second form, scalar, float64. The gradient is that of
-    the form that is in use: the derived one would fill a map of zeros for the other. The layer has
-    a part in the second form if it `renews`.
+    the form that is in use: the derived one would fill a map of zeros for the other.
     """
-    target, pool = targets.joined[name], targets.pools[name]
+    target, pool = targets.joined[name], targets.pools.get(name)
+    factor = _factor(features, weight)  # of every part; of its sums, where it costs least
 
-    def parts(features: tf.Tensor, target: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor) -> Any:
-        size = tf.shape(target)[:2]
-        grid = Grid.over(features, size, weight / int(features.shape[-1]))
+    def parts(features: tf.Tensor, target: tf.Tensor) -> Any:
+        grid = Grid.over(features, tf.shape(target)[:2])
         part = grid.resized(features)
-        crossings = Crossings.of(features, draw, name)
-        values = crossings.values(features, renews & (tf.size(pool) > 0))
-        distance, slope = _renewed(values, pool, draw)
+        distance, slope = _renewed_part(features, pool, targets.draw, name)
 
-        def gradient(*above: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        def gradient(*above: tf.Tensor) -> tuple[tf.Tensor, None]:
             by_product, by_square, by_distance = (tf.cast(a, features.dtype) for a in above)
 
             def joined() -> tf.Tensor:
-                own = by_product[..., None] * target + 2 * by_square[..., None] * part
-                return grid.spread(own)
+                by_target, by_part = by_product * factor, by_square * (2 * factor**2)
+                return grid.spread(by_target[..., None] * target + by_part[..., None] * part)
 
-            def renewed() -> tf.Tensor:
-                return crossings.spread(by_distance * tf.cast(slope, features.dtype), features)
-
-            def other() -> tf.Tensor:
-                return tf.cond(tf.size(slope) > 0, renewed, lambda: tf.zeros_like(features))
-
-            by_features = tf.cond(tf.size(target) > 0, joined, other)
+            by_features = tf.cond(tf.size(target) > 0, joined, lambda: slope(by_distance))
             by_features.set_shape(features.shape)
-            return by_features, None, None, None
+            return by_features, None
 
-        own = wide(part)
-        products = tf.reduce_sum(own * wide(target), -1)
-        return [products, tf.reduce_sum(tf.square(own), -1), distance], gradient
+        product, square = (tf.reduce_sum(wide(part * each), -1) for each in (target, part))
+        return [product * factor, square * factor**2, distance], gradient
 
-    return tf.custom_gradient(parts)(features, target, pool, targets.draw)
+    return tf.custom_gradient(parts)(features, target)
+
+
+def _renewed_part(
+    features: tf.Tensor, pool: tf.Tensor | None, draw: tf.Tensor, name: str
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Return a layer's distance in the second form, and its gradient times a scalar.
+
+    A layer without a pool has no part in it.
+    """
+    if pool is None:
+        return tf.zeros([], tf.float64), lambda _: tf.zeros_like(features)
+    crossings = Crossings.of(features, draw, name)
+    values = crossings.values(features, tf.size(pool) > 0)
+    distance, by_values = _renewed(values, pool, draw)
+
+    def slope(above: tf.Tensor) -> tf.Tensor:
+        own = above * tf.cast(by_values, features.dtype)
+        nothing = tf.equal(tf.size(own), 0)
+        return tf.cond(
+            nothing, lambda: tf.zeros_like(features), lambda: crossings.spread(own, features)
+        )
+
+    return distance, slope
 
 
 def _renewed(values: tf.Tensor, pool: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -403,18 +411,3 @@ def _centred(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     mean = tf.reduce_sum(tf.cast(values, tf.float64), 0) / number
     away = values - tf.cast(mean, values.dtype)
     return away, tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(away), -1, keepdims=True), TINY))
-
-
-def _interpolation(
-    length: tf.Tensor, number: tf.Tensor, kind: tf.DType, corners: bool = False
-) -> tf.Tensor:
-    """Return the shares of values at `length` places in those at `number`, [number, length]."""
-    last = tf.cast(length - 1, kind)
-    each = tf.range(tf.cast(number, kind), dtype=kind)
-    if corners:
-        places = each * last / tf.cast(tf.maximum(number - 1, 1), kind)
-    else:
-        middles = (each + 0.5) / tf.cast(number, kind)
-        places = tf.clip_by_value(middles * tf.cast(length, kind) - 0.5, 0.0, last)
-    away = tf.abs(places[:, None] - tf.range(tf.cast(length, kind), dtype=kind))
-    return tf.maximum(1 - away, 0)

@@ -46,11 +46,15 @@ class ImageVariable(FedVariable):
         region: 1 where the image may change, 0 elsewhere, [1, H, W, 1]; None for everywhere.
         pixels: The image, grey if it is kept so, without a gradient outside the region.
         mean: The network's mean, RGB, [3], of an image that is kept grey; None for colours.
+        deep: 1 when layers beyond `spec.shallow` are wanted, scalar; None if they always are.
+        until: This layer and this scalar, as the network takes them; None likewise.
     """
 
     region: FedVariable | None
     pixels: tf.Tensor
     mean: np.ndarray | None = None
+    deep: FedVariable | None = None
+    until: tuple[str, tf.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +153,15 @@ def build_image(
     image = build_fed("image", [1, None, None, 3], dtype)
     mean = mean if spec.grey else None
     pixels = grey_pixels(image.variable.value(), mean)
-    if not spec.guided:
-        return ImageVariable(**vars(image), region=None, pixels=pixels, mean=mean)
-    region = build_fed("region", [1, None, None, 1], dtype)
-    inside = region.variable.value()
-    fixed = tf.stop_gradient(pixels) * (1 - inside)
-    settled = pixels * inside + fixed
-    return ImageVariable(**vars(image), region=region, pixels=settled, mean=mean)
+    deep = build_fed("deep", [], value=1.0) if spec.shallow else None
+    until = (spec.shallow, deep.variable.value()) if spec.shallow and deep else None
+    region = build_fed("region", [1, None, None, 1], dtype) if spec.guided else None
+    if region:
+        inside = region.variable.value()
+        pixels = pixels * inside + tf.stop_gradient(pixels) * (1 - inside)
+    return ImageVariable(
+        **vars(image), region=region, pixels=pixels, mean=mean, deep=deep, until=until
+    )
 
 
 def grey_pixels(pixels: tf.Tensor, mean: np.ndarray | None) -> tf.Tensor:
@@ -268,6 +274,12 @@ def _build_edges(rows: laplacian.ImageRows, spec: ObjectiveSpec) -> Edges | None
 def set_image(session: tf.Session, objective: Objective, image: np.ndarray) -> None:
     """Set the image, [1, H, W, 3], RGB minus the mean."""
     assign(session, [(objective.image, image)])
+
+
+def set_depth(session: tf.Session, objective: Objective, deep: bool) -> None:
+    """Set whether layers beyond `spec.shallow` are wanted."""
+    if objective.image.deep:
+        assign(session, [(objective.image.deep, deep)])
 
 
 def set_region(session: tf.Session, objective: Objective, region: np.ndarray) -> None:

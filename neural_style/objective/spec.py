@@ -68,6 +68,14 @@ class ObjectiveSpec:
         return in_depth_order({*self.content_layers, *self.style_layers, *joined})
 
     @property
+    def shallow(self) -> str | None:
+        """Deepest layer that is needed when nearest neighbours are renewed; None if all are."""
+        others = {name for name, _ in (*self.similar, *self.transport)}
+        others |= {*self.content_layers, *self.style_layers}
+        needed = [name for name in self.layers if is_renewed(name) or name in others]
+        return needed[-1] if needed and needed[-1] != self.layers[-1] else None
+
+    @property
     def terms(self) -> tuple[str, ...]:
         """Names of the terms of the loss, in their order."""
         return (
@@ -105,6 +113,15 @@ def merge(one: ObjectiveSpec, other: ObjectiveSpec) -> ObjectiveSpec:
     if replace(other, **unions) != whole:
         raise ValueError(f"runs that share a graph need the same formulas; found {one}, {other}")
     return whole
+
+
+def is_renewed(layer: str) -> bool:
+    """Return whether a layer's neighbours are renewed in the last iterations: one of blocks 1 to 3.
+
+    A position of a deeper layer sees much of the image. It would take on a whole motif of the
+    style, whatever the image shows.
+    """
+    return depth_of(layer) < (4,)
 
 
 def in_depth_order(layers: Iterable[str]) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neural_style.objective.neighbours import resize_linearly
 from neural_style.objective.variables import FedVariable, build_fed
 from neural_style.system.tensorflow_v1 import tf
 
@@ -48,13 +47,13 @@ class Pyramid:
         """
         steps = [level.variable for level in self.levels]
         with tf.control_dependencies([apply([*zip(self._slopes(gradient), steps, strict=True)])]):
-            moved = tf.zeros([1, 1, 3], self.image.dtype)
+            moved = tf.zeros([1, 1, 1, 3], self.image.dtype)
             for step in reversed(steps):
-                own = step.read_value()[0]
-                moved = own + resize_linearly(moved, tf.shape(own)[:2])
+                own = step.read_value()
+                moved = own + _enlarged(moved, own)
             if self.region is not None:
-                moved *= self.region.value()[0]
-            done = self.image.assign_add(moved[None], read_value=False)
+                moved *= self.region.value()
+            done = self.image.assign_add(moved, read_value=False)
         with tf.control_dependencies([done]):
             blank = ((step, tf.zeros_like(step.value())) for step in steps)
             return tf.group(*(step.assign(zero, read_value=False) for step, zero in blank))
@@ -63,10 +62,17 @@ class Pyramid:
         """Return the gradient by each level, [1, H', W', 3]: E transposed, from fine to coarse."""
         slopes = [gradient]
         for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
-            values = tf.zeros_like(coarser.variable.value()[0])
-            enlarged = resize_linearly(values, tf.shape(finer.variable.value())[1:3])
-            slopes.append(tf.gradients(enlarged, values, slopes[-1][0])[0][None])
+            values = tf.zeros_like(coarser.variable.value())
+            enlarged = _enlarged(values, finer.variable.value())
+            slopes += tf.gradients(enlarged, values, slopes[-1])
         return slopes
+
+
+def _enlarged(coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
+    """Return E(coarse), of the size of the level before, both [1, H, W, 3]."""
+    size = tf.shape(fine)[1:3]
+    wide = tf.raw_ops.ResizeBilinear(images=coarse, size=size, half_pixel_centers=True)
+    return tf.cast(wide, coarse.dtype)
 
 
 def build_pyramid(image: tf.Variable, region: tf.Variable | None) -> Pyramid:

@@ -8,10 +8,18 @@ from neural_style.config import Config, layers_in_use
 from neural_style.inputs import Scale, Sizes
 from neural_style.network.weights import Layer, output_shapes
 from neural_style.objective.matching import TURNS
-from neural_style.objective.neighbours import AT_ONCE, MOST, SHARES, SHRUNK, takes_part
+from neural_style.objective.neighbours import AT_ONCE, MOST, SHARES, SHRUNK
+from neural_style.objective.spec import ObjectiveSpec, is_renewed
 
 COPIES = 4  # in float32, of the hypercolumns of a picture that is matched, and of a view of a style
 VIEWS = 2 * len(TURNS)  # passes over a style image, whose mean is needed first
+
+
+def layers_at(scale: Scale, layers: Sequence[Layer], spec: ObjectiveSpec) -> Sequence[Layer]:
+    """Return the layers, of all those of a run, that are seen in full at a scale."""
+    names = [layer.name for layer in layers]
+    deepest = spec.shallow if scale.renewed else None
+    return layers[: names.index(deepest) + 1] if deepest else layers
 
 
 def target_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, each: int) -> float:
@@ -19,9 +27,10 @@ def target_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes, each: in
 
     The hypercolumns of the image, which its two passes share, are included.
     """
-    channels = sum(_channels(config, layers)) * each
-    pools = MOST**2 * len(TURNS) * len(sizes.styles) * channels
-    return 2 * _places(sizes.content) * channels + (pools if config.style.renewed else 0)
+    crossings = _crossings(config, layers, (1, 1))
+    pooled = sum(channels for renewed, _, channels in crossings if renewed)
+    pools = MOST**2 * len(TURNS) * len(sizes.styles) * pooled * each if config.style.renewed else 0
+    return 2 * _places(sizes.content) * sum(_channels(config, layers)) * each + pools
 
 
 def matching_bytes(config: Config, layers: Sequence[Layer], sizes: Sizes) -> float:
@@ -42,10 +51,9 @@ def matching_operations(
         return 2.0 * sum(_channels(config, layers)) * _places(sizes.content) * seen
     each = 0.0
     shapes = [_crossings(config, layers, size) for size in (sizes.content, *sizes.styles)]
-    for (side, own, channels), *styles in zip(*shapes, strict=True):
+    for (renewed, own, channels), *styles in zip(*shapes, strict=True):
         seen = len(TURNS) * sum(number for _, number, _ in styles)
-        compared = takes_part(side, shapes[0][0][0])
-        each += compared * 2.0 * channels * own * seen / SHARES
+        each += renewed * 2.0 * channels * own * seen / SHARES
     return scale.iterations * each
 
 
@@ -55,15 +63,17 @@ def _channels(config: Config, layers: Sequence[Layer]) -> list[int]:
 
 def _crossings(
     config: Config, layers: Sequence[Layer], size: tuple[int, int]
-) -> list[tuple[int, int, int]]:
-    """Return each matched layer's longer side, crossings of the moving grid, and channels."""
+) -> list[tuple[bool, int, int]]:
+    """Return for each matched layer whether it is renewed, the crossings of the moving grid, and
+    the channels.
+    """
     used = layers_in_use(config.style) if config.style.uses("nearest") else ()
     found = []
     for layer, (height, width, channels) in output_shapes(layers, size):
         if layer.name in used:
             stride = -(-max(height, width) // MOST) or 1
             crossings = -(-height // stride) * -(-width // stride)
-            found.append((max(height, width), crossings, channels))
+            found.append((is_renewed(layer.name), crossings, channels))
     return found
 
 

@@ -78,11 +78,12 @@ def predict(job: Job, rate: ProductRate | None = None) -> Prediction:
     ]
     for scale in fitted.scales:
         sizes = fitted.sizes(scale)
-        forward = forward_operations(layers, sizes.content, transform)
+        used = neighbours.layers_at(scale, layers, fitted.spec)
+        forward = forward_operations(used, sizes.content, transform)
         tiled = is_larger(sizes.content, tile)
         operations += forward * (1 + (_tile_passes(config) if tiled else 2) * scale.iterations)
         views = neighbours.VIEWS if config.style.uses("nearest") else 1
-        seen = (forward_operations(layers, size, transform) for size in sizes.styles)
+        seen = (forward_operations(used, size, transform) for size in sizes.styles)
         operations += views * sum(seen)
         overhead += neighbours.matching_operations(config, layers, sizes, scale) / rate.idle
         each = ITERATION_SECONDS + statistic_seconds(config, layers, sizes.content)

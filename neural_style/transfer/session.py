@@ -17,6 +17,7 @@ from neural_style.inputs import ScaledPictures, Sizes, guides_of, term_weights
 from neural_style.network import Layer, preprocess
 from neural_style.objective import (
     Objective,
+    set_depth,
     set_guides,
     set_image,
     set_region,
@@ -146,6 +147,7 @@ class TransferSession:
         groups, kept = config.style.targets, self.styles if config.video.input else None
         source = None if inputs.source is None else preprocess(inputs.source, self.mean)
         seed = config.init.seed
+        set_depth(run, handles, deep=source is not None)
 
         def measure() -> Targets:
             found = measure_targets(run, handles, content, sources, groups, tiling, kept)

@@ -79,6 +79,9 @@ style: {statistic: {gram: 1, sliced: 2}} //runtime: {tile: 512} => runtime.tile 
 style: {statistic: nearest, nearest_renewed: 9} //optimizer: {name: lbfgs} => optimizer.name (line
     2): found lbfgs with nearest_renewed, whose places are drawn anew for each iterate, but its
     line search needs one loss; set optimizer.name: adam
+style: {statistic: nearest, nearest_renewed: 9, layers: [relu4_1, relu5_1]} => style.layers (line
+    1): found none of blocks 1 to 3, which alone nearest_renewed compares; add relu3_1, or set
+    nearest_renewed: 0
 style: {statistic: nearest, images: [{path: a, mask: m}]} => style.statistic (line 1): found nearest
     with masks, which only other statistics support
 style: {statistic: nearest} //runtime: {tile: 512} => runtime.tile (line 2): found 512 with nearest,

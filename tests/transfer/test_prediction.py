@@ -82,7 +82,7 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
     assert joined == 2 * (128 * 64) * (4 * 128 * 128) * (64 + 512)
     assert renewed == 5 * 2 * (64 * 32) * (64 * 64) * 64  # without relu4_1
     held = neighbours.target_bytes(config, LAYERS, sizes, 2)
-    assert held == 2 * (2 * 128 * 64 + 4 * 64 * 64) * (64 + 512)
+    assert held == 2 * (2 * 128 * 64 * (64 + 512) + 4 * 64 * 64 * 64)
     values = 4 * (128 * 64 + 128 * 128) * (64 + 512) + 2**23
     assert neighbours.matching_bytes(config, LAYERS, sizes) == 4 * values
     other = (make_config({}), LAYERS, sizes)
@@ -95,7 +95,7 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
         memory.scale_bytes(make_config({"style": style | {"nearest_renewed": n}}), LAYERS, small)
         for n in (7, 0)
     ]
-    assert taken[0] == taken[1] + 4 * 4 * 64 * 64 * (64 + 512)
+    assert taken[0] == taken[1] + 4 * 4 * 64 * 64 * 64
 
 
 def test_operations_and_bytes_of_hypercolumns_are_those_written_out():
