@@ -125,7 +125,7 @@ def build_neighbours(
     size = tf.maximum(tf.shape(pixels)[1:3] // SHRUNK, 1)
     draw = tf.placeholder(tf.int64, [2], "neighbours/draw")
     own, candidates = (
-        tf.placeholder(pixels.dtype, [None, None], f"neighbours/{n}") for n in ("own", "candidates")
+        tf.placeholder(kind, [None, None], f"neighbours/{name}") for name in ("own", "candidates")
     )
     return Neighbours(
         held={name: build_fed(f"target/{name}", shape, kind) for name, shape in shapes.items()},
@@ -135,7 +135,7 @@ def build_neighbours(
         draw=draw,
         own=own,
         candidates=candidates,
-        nearest=nearest(tf.cast(own, kind), tf.cast(candidates, kind)),
+        nearest=nearest(own, candidates),
     )
 
 
