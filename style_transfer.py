@@ -123,7 +123,7 @@ def build_graph(job: Job, device: Device, spec: ObjectiveSpec) -> TransferSessio
             precision,
             white=config.network.white,
             replicate=config.network.padding == "replicate",
-            transform=tensorflow_v1.wants_winograd(device.kind, precision),
+            transform=tensorflow_v1.winograd_products(device.kind, precision),
             until=image.until,
         )
         losses = objective.build_objective(image, network.features, spec)

@@ -134,7 +134,7 @@ def build_vgg(
     *,
     white: float = 255,
     replicate: bool = False,
-    transform: bool = False,
+    transform: str | None = None,
     until: tuple[str, tf.Tensor] | None = None,
 ) -> Network:
     """Add a VGG network to the graph, down to the deepest of the requested layers.
@@ -148,8 +148,9 @@ def build_vgg(
         white: The network's value of white, see `network_input`.
         replicate: Whether the first convolution sees the border repeated beyond it, in place of
             zeros, which are the mean colour. Less of a frame shows in the pastiche.
-        transform: Whether wide convolutions use Winograd's minimal filtering, which needs N to be
-            1, sums in float32 at either precision, and takes eight times the memory for weights.
+        transform: The type of the products, float32 or bfloat16, with which wide convolutions use
+            Winograd's minimal filtering; it needs N to be 1, and takes eight times the memory for
+            weights. None for none.
         until: A layer, and a scalar that is 0 when what follows it is not wanted. All that follows
             then sees a corner of its features alone, which takes hardly any time.
 
@@ -190,7 +191,7 @@ def _corner_unless(wanted: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 
 def _build_filters(
-    layer: Convolution, dtype: tf.DType | str, transform: bool
+    layer: Convolution, dtype: tf.DType | str, transform: str | None
 ) -> tuple[Filters, tf.Operation, dict[tf.Tensor, Floats]]:
     """Add the weights of a convolution as variables, with their initialiser and what it is fed.
 
@@ -201,10 +202,10 @@ def _build_filters(
         tf.placeholder(tf.float32, array.shape, f"{name}_array"): array
         for name, array in (("kernel", layer.kernel), ("bias", layer.bias))
     }
-    kernel, bias = (tf.cast(placeholder, dtype) for placeholder in feed)
+    kernel, bias = feed
     variables = {
         name: tf.Variable(value, trainable=False, collections=[], name=name, use_resource=True)
-        for name, value in vars(filters_of(kernel, bias, transform=transform)).items()
+        for name, value in vars(filters_of(kernel, bias, dtype, transform=transform)).items()
         if value is not None
     }
     filters = Filters(**{name: variable.value() for name, variable in variables.items()})

@@ -204,11 +204,11 @@ def test_random_filters_get_zero_mean_and_the_deviation_of_their_layer(rng, monk
 @pytest.mark.parametrize(
     ("widths", "sides", "transform", "plain"),
     [
-        ((3, 5, 4), (3, 3), False, 2),
-        ((3, 24, 4), (3, 3), False, 1),  # of 24 channels as a mirrored convolution
-        ((3, 24, 4), (1, 5), False, 1),
-        ((3, 16, 128, 136), (3, 3), False, 1),
-        ((3, 16, 128, 136), (3, 3), True, 1),  # the last alone is wide enough
+        ((3, 5, 4), (3, 3), None, 2),
+        ((3, 24, 4), (3, 3), None, 1),  # of 24 channels as a mirrored convolution
+        ((3, 24, 4), (1, 5), None, 1),
+        ((3, 16, 128, 136), (3, 3), None, 1),
+        ((3, 16, 128, 136), (3, 3), "float32", 1),  # the last alone is wide enough
     ],
 )
 def test_features_and_gradients_match_scipy(rng, image, widths, sides, transform, plain) -> None:
@@ -248,7 +248,7 @@ def test_features_of_the_trained_network_match_scipy(trained_weights: Path) -> N
     smooth = scipy.ndimage.gaussian_filter(rng.uniform(0, 255, (32, 32, 3)), (1, 1, 0))
     image = preprocess(smooth, trained.mean)[0]
     expected = reference(image, trained.layers)
-    for transform in (False, True):
+    for transform in (None, "float32"):
         assert_close(features_of(trained, image, *names, transform=transform), expected, 1e-4)
 
 

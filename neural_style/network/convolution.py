@@ -30,18 +30,23 @@ class Filters:
     mirrored: tf.Tensor | None = None
 
 
-def filters_of(kernel: tf.Tensor, bias: tf.Tensor, *, transform: bool) -> Filters:
+def filters_of(
+    kernel: tf.Tensor, bias: tf.Tensor, dtype: tf.DType | str, *, transform: str | None
+) -> Filters:
     """Return the weights of a convolution for `convolve`.
 
     Args:
-        kernel: [height, width, C, K].
-        bias: [K].
-        transform: Whether a kernel that suits minimal filtering is transformed for it.
+        kernel: [height, width, C, K], float32.
+        bias: [K], float32.
+        dtype: Type of the features.
+        transform: The type of the products of minimal filtering, for which kernels that suit it are
+            transformed; None for none.
     """
-    if not (transform and winograd.suits(kernel.shape.as_list())):
-        return Filters(bias, kernel)
-    exact = tf.cast(kernel, tf.float32)
-    return Filters(bias, winograd.transform_kernel(exact), winograd.transform_kernel(mirror(exact)))
+    bias = tf.cast(bias, dtype)
+    if not (transform and winograd.suits(kernel.shape.as_list(), transform)):
+        return Filters(bias, tf.cast(kernel, dtype))
+    both = (winograd.transform_kernel(each) for each in (kernel, mirror(kernel)))
+    return Filters(bias, *(tf.cast(each, transform) for each in both))
 
 
 def convolve(x: tf.Tensor, filters: Filters, *, replicate: bool = False) -> tf.Tensor:

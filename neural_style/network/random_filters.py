@@ -81,7 +81,8 @@ def normalise_filters(weights: VGGWeights, pictures: Sequence[NDArray[Any]]) -> 
             if isinstance(layer, Convolution):
                 kernel = tf.placeholder(tf.float32, layer.kernel.shape)
                 fed[kernel] = layer.kernel
-                filters = filters_of(kernel, tf.zeros_like(layer.bias), transform=True)
+                bias = tf.zeros_like(layer.bias)
+                filters = filters_of(kernel, bias, "float32", transform="float32")
                 features = [convolve(x, filters) for x in features]
                 scale, shift = _affine(features, _deviation(layer))
                 features = [x * scale + shift for x in features]

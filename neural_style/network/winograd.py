@@ -1,9 +1,10 @@
-"""Convolutions of 3 x 3 taps by Winograd's minimal filtering, for processors without a faster way.
+"""Convolutions of 3 x 3 taps by Winograd's minimal filtering, for processors.
 
 An output of 4 x 4 positions takes 36 products for each pair of channels in place of 144. It is
 A^T ((G g G^T) * (B^T d B)) A, of the kernel g and the 6 x 6 inputs d that it depends on (Lavin and
 Gray 2016, "Fast algorithms for convolutional neural networks"). The matrices evaluate polynomials
-at six points, where they are multiplied, and interpolate the result.
+at six points, where they are multiplied, and interpolate the result. They are float32, as are their
+results. The products may be bfloat16: the kernel's type.
 
 The points are 0, 2/3, -2/3, -3/2, 3/2 and infinity, which halve the errors of the usual 0, 1, -1,
 2, -2 and infinity.
@@ -24,7 +25,9 @@ TAPS = 3  # of a kernel, in each direction
 OUT = 4  # positions of a tile of the output
 IN = OUT + TAPS - 1  # of the input that such a tile depends on
 POINTS = (0, 2 / 3, -2 / 3, -3 / 2, 3 / 2)  # and infinity
-LEAST_WEIGHTS = 64 * 64  # channels in times out; with fewer the transforms cost all that is saved
+# Channels in times out, by the type of the products; with fewer the transforms cost all that is
+# saved.
+LEAST_WEIGHTS = {"float32": 64 * 64, "bfloat16": 256 * 256}
 MOST_TILES = 22 * EVEN_ROWS  # of a product; with more, intermediate values leave the caches
 FEWEST_TILES = 64  # of a product; with fewer it is slow
 STRIPS = 2  # convolved at once: the transforms of one beside the products of another
@@ -36,16 +39,22 @@ ALONE = 1 << 20
 Matrix = NDArray[np.floating[Any]]
 
 
-def suits(shape: Sequence[int]) -> bool:
-    """Return whether a convolution by a kernel, [height, width, in, out], is faster transformed."""
-    return tuple(shape[:2]) == (TAPS, TAPS) and shape[2] * shape[3] >= LEAST_WEIGHTS
+def suits(shape: Sequence[int], products: str) -> bool:
+    """Return whether a convolution by a kernel, [height, width, in, out], is faster transformed.
 
-
-def values_held(shape: Sequence[int]) -> int:
-    """Return the number of values of a transformed kernel and its mirrored one, 0 if it stays as it
-    is, [height, width, in, out].
+    Args:
+        shape: Sides of the kernel.
+        products: Their type, `float32` or `bfloat16`.
     """
-    return 2 * IN * IN * shape[2] * shape[3] if suits(shape) else 0
+    return tuple(shape[:2]) == (TAPS, TAPS) and shape[2] * shape[3] >= LEAST_WEIGHTS[products]
+
+
+def bytes_held(shape: Sequence[int], products: str) -> int:
+    """Return the bytes of a transformed kernel and its mirrored one, 0 if it stays as it is,
+    [height, width, in, out].
+    """
+    each = 4 if products == "float32" else 2
+    return 2 * each * IN * IN * shape[2] * shape[3] if suits(shape, products) else 0
 
 
 def tiles_at_once(channels: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
@@ -67,8 +76,8 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
     """Return the convolution of the same size, with zeros beyond the border.
 
     Args:
-        x: [1, H, W, C], float32, or bfloat16, which is summed in float32.
-        kernel: [36, C, K], float32, see `transform_kernel`; it gets no gradient.
+        x: [1, H, W, C], float32 or bfloat16.
+        kernel: [36, C, K], see `transform_kernel`, of the type of the products; no gradient.
         mirrored: [36, K, C], the same of the mirrored kernel, for the gradient.
 
     Raises:
@@ -184,8 +193,8 @@ def _convolve_tiles(
     spread = tf.matmul(_in_order_of_parts(np.kron(inputs, inputs)), seen)
     each = rows * columns // pieces
     spread = tf.reshape(spread, [IN * IN, pieces, each, channels])
-    products = tf.matmul(with_even_rows(spread), kernel[:, tf.newaxis])
-    products = tf.reshape(products, [IN * IN, -1])
+    products = tf.matmul(with_even_rows(tf.cast(spread, kernel.dtype)), kernel[:, tf.newaxis])
+    products = tf.cast(tf.reshape(products, [IN * IN, -1]), tf.float32)
     tiles = tf.matmul(np.kron(output, output).astype(np.float32), products)
     tiles = tf.reshape(tiles, [OUT * OUT, pieces, -1, filters])[:, :, :each]
     tiles = tf.reshape(tiles, [OUT * OUT, rows, columns, filters])

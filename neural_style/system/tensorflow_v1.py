@@ -147,12 +147,14 @@ def choose_precision(requested: str, in_hardware: bool) -> str:
     return requested if requested != "auto" else "bfloat16" if in_hardware else "float32"
 
 
-def wants_winograd(kind: str, precision: str) -> bool:
-    """Return whether convolutions on a device, `cpu` or `gpu`, are faster by minimal filtering.
+def winograd_products(kind: str, precision: str) -> str | None:
+    """Return the type of the products of minimal filtering on a device, `cpu` or `gpu`.
 
-    A GPU's libraries choose for themselves, and bfloat16 in hardware is faster still.
+    A GPU's libraries choose for themselves: None.
     """
-    return kind == "cpu" and not (precision == "bfloat16" and hardware.bfloat16_cpu())
+    if kind != "cpu":
+        return None
+    return "bfloat16" if precision == "bfloat16" and hardware.bfloat16_cpu() else "float32"
 
 
 def wants_exact_sums(kind: str, precision: str) -> bool:
@@ -160,7 +162,7 @@ def wants_exact_sums(kind: str, precision: str) -> bool:
 
     It takes a twentieth of an evaluation's time, but more on a GPU or with bfloat16 in hardware.
     """
-    return wants_winograd(kind, precision)
+    return winograd_products(kind, precision) == "float32"
 
 
 def session_options(device: Device) -> tf.ConfigProto:

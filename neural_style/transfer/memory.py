@@ -313,9 +313,10 @@ def _weight_bytes(weights: VGGWeights, layers: Sequence[Layer], precision: str) 
     read = sum(map(parameters, weights.layers))
     used = sum(map(parameters, layers))
     held = 4 * read + (0 if precision == "float32" else 2 * used)
-    if tensorflow_v1.wants_winograd("cpu", precision):
+    products = tensorflow_v1.winograd_products("cpu", precision)
+    if products:
         kernels = [layer.kernel.shape for layer in layers if isinstance(layer, Convolution)]
-        held += 4 * sum(map(winograd.values_held, kernels))
+        held += sum(winograd.bytes_held(shape, products) for shape in kernels)
     return held
 
 

@@ -28,7 +28,8 @@ SORT_SECONDS = 9e-8  # of sorting, for each value
 # processor with AVX-512 that has it in hardware. Others imitate it as fast as float32.
 EFFICIENCY = {"float32": 0.8, "bfloat16": 1.6}
 
-WINOGRAD_SHARE = 0.57  # time of a convolution by minimal filtering over its direct time
+# Time of a convolution by minimal filtering over its direct time, by the type of the products.
+WINOGRAD_SHARE = {"float32": 0.57, "bfloat16": 0.65}
 
 
 # Times what is predicted of an idle machine, between which nine of ten runs lie. The upper one
@@ -69,7 +70,7 @@ def predict(job: Job, rate: ProductRate | None = None) -> Prediction:
     tile = memory.tile_of(config)
     if rate is None:
         rate = product_rate(config.runtime.threads or hardware.usable_cpus())
-    transform = tensorflow_v1.wants_winograd("cpu", precision)
+    transform = tensorflow_v1.winograd_products("cpu", precision)
     operations, overhead = 0.0, START_SECONDS
     before = [  # that paint style images in the fine structure of others
         predict(memory.fit_within(fitted.fine_job(i)), rate)
@@ -137,7 +138,7 @@ def describe(prediction: Prediction) -> str:
 
 
 def forward_operations(
-    layers: Sequence[Layer], size: tuple[int, int], transform: bool = False
+    layers: Sequence[Layer], size: tuple[int, int], transform: str | None = None
 ) -> float:
     """Return the multiplications and additions of the convolutions of an image (height, width).
 
@@ -147,6 +148,8 @@ def forward_operations(
     operations = 0.0
     for layer, (height, width, _) in output_shapes(layers, size):
         if isinstance(layer, Convolution):
-            share = WINOGRAD_SHARE if transform and winograd.suits(layer.kernel.shape) else 1.0
-            operations += share * 2 * layer.kernel.size * height * width
+            each = 2.0 * layer.kernel.size * height * width
+            if transform and winograd.suits(layer.kernel.shape, transform):
+                each *= WINOGRAD_SHARE[transform]
+            operations += each
     return operations

@@ -33,13 +33,18 @@ WAYS: dict[str, tuple[tuple[int, ...], dict[str, bool]]] = {
 
 
 def filters_for(
-    kernel: np.ndarray, dtype: str = "float32", *, transformed: bool = False
+    kernel: np.ndarray,
+    dtype: str = "float32",
+    products: str = "float32",
+    *,
+    transformed: bool = False,
 ) -> Filters:
     plain = tf.constant(kernel, tf.float32)
     bias = tf.cast(tf.linspace(-1.0, 1.0, kernel.shape[3]), dtype)
     if not transformed:
         return Filters(bias, plain)
-    return Filters(bias, *(winograd.transform_kernel(each) for each in (plain, mirror(plain))))
+    both = (winograd.transform_kernel(each) for each in (plain, mirror(plain)))
+    return Filters(bias, *(tf.cast(each, products) for each in both))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -80,12 +85,18 @@ def test_gradient_of_a_convolution_of_an_image_does_not_keep_its_result(replicat
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype", "bound"),
-    [((5, 4), "float32", 3e-6), ((5, 4), "bfloat16", 1e-2), ((512, 8), "float32", 5e-6)],
+    ("channels", "dtype", "products", "bound"),
+    [
+        ((5, 4), "float32", "float32", 3e-6),
+        ((5, 4), "bfloat16", "float32", 1e-2),
+        ((5, 4), "bfloat16", "bfloat16", 5e-2),
+        ((512, 8), "float32", "float32", 5e-6),
+        ((512, 8), "bfloat16", "bfloat16", 5e-2),
+    ],
 )
 @pytest.mark.parametrize("tiles", [1, 2, 264])
 def test_values_and_gradient_of_minimal_filtering_are_numpys(
-    rng, monkeypatch, tiles, channels, dtype, bound
+    rng, monkeypatch, tiles, channels, dtype, products, bound
 ):
     """At sizes that the graph does not know, in one strip and in several; of as many channels as
     the widest of VGG, which has 3e-7 by the direct way.
@@ -96,7 +107,7 @@ def test_values_and_gradient_of_minimal_filtering_are_numpys(
     with tf.Graph().as_default(), tf.Session() as session:
         fed, sent = (tf.placeholder(tf.float32, [1, None, None, each]) for each in channels)
         features = tf.cast(fed, dtype)
-        y = convolve(features, filters_for(kernel, dtype, transformed=True))
+        y = convolve(features, filters_for(kernel, dtype, products, transformed=True))
         assert y.shape.as_list() == [1, None, None, channels[1]]
         slope = tf.gradients(y, features, tf.cast(sent, dtype))[0]
         assert (y.dtype, slope.dtype) == (dtype, dtype)
@@ -142,7 +153,9 @@ def test_wide_kernels_are_transformed_and_products_are_as_large_as_the_caches_ta
     """Up to 2^20 multiplications are for one thread, and 64 tiles are worth it."""
     wide = [(3, 3, 128, 256), (3, 3, 64, 128), (3, 3, 64, 64)]
     narrow = [(3, 3, 64, 32), (3, 3, 3, 512), (5, 5, 256, 256), (3, 1, 256, 256)]
-    assert [each for each in (*wide, *narrow) if winograd.suits(each)] == wide
+    assert [each for each in (*wide, *narrow) if winograd.suits(each, "float32")] == wide
+    widest = [(3, 3, 256, 256), (3, 3, 128, 512), (3, 3, 512, 256)]
+    assert [e for e in (*widest, *wide, *narrow) if winograd.suits(e, "bfloat16")] == widest
     found = {side: winograd.tiles_at_once(side, side) for side in (64, 90, 128, 256)}
     assert found == {64: 256, 90: 129, 128: 64, 256: 264}
 

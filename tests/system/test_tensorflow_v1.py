@@ -29,12 +29,13 @@ def test_device_follows_the_request_and_the_gpus_that_are_seen():
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_minimal_filtering_is_for_cpus_without_bfloat16_in_hardware(monkeypatch, fast):
+def test_minimal_filtering_is_for_cpus_with_the_products_that_they_have(monkeypatch, fast):
     monkeypatch.setattr(hardware, "bfloat16_cpu", lambda: fast)
-    assert tensorflow_v1.wants_winograd("cpu", "float32") is True
-    assert tensorflow_v1.wants_winograd("cpu", "bfloat16") is (not fast)
+    assert tensorflow_v1.winograd_products("cpu", "float32") == "float32"
+    found = tensorflow_v1.winograd_products("cpu", "bfloat16")
+    assert found == ("bfloat16" if fast else "float32")
     for precision in ("float32", "bfloat16"):
-        assert tensorflow_v1.wants_winograd("gpu", precision) is False
+        assert tensorflow_v1.winograd_products("gpu", precision) is None
 
 
 def test_memory_grows_and_the_cpu_hides_gpus():

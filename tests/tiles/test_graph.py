@@ -161,7 +161,7 @@ def graph_of() -> Iterator[Callable[..., Both]]:
 
         @functools.cache
         def get(spec: ObjectiveSpec, kept: bool = True, **ways: Any) -> Both:
-            network = a_network(ways.get("transform", False), kept)
+            network = a_network("transform" in ways, kept)
             return stack.enter_context(both(spec, network, **ways))
 
         yield get
@@ -337,32 +337,33 @@ def test_an_interrupted_evaluation_does_not_affect_the_next_one(rng, graph_of):
 def test_tiles_of_minimal_filtering_are_those_of_the_whole_to_the_last_bit(rng, graph_of):
     layers = ("relu1_1", "relu2_1", "relu3_1")
     ways = {"variation_norm": "l1", "float64_sums": True}
-    made = graph_of(ObjectiveSpec(("relu3_1",), layers, **ways), transform=True)
+    made = graph_of(ObjectiveSpec(("relu3_1",), layers, **ways), transform="float32")
     made.compare(rng, (50, 121), 32).check(rel=0)
     masked = ObjectiveSpec(("relu3_1",), layers, normalized=("style",), **ways, **MASKED)
-    made = graph_of(masked, transform=True)
+    made = graph_of(masked, transform="float32")
     made.compare(rng, (83, 57), 32).check(rel=0)
     check_no_empty_tensor(made, rng)
 
 
+HALF = ["bfloat16", "bfloat16 by minimal filtering"]
 CUTS = [((96, 96), 64), ((256, 256), 32), ((256, 256), 96), ((381, 515), 128), ((512, 512), 64)]
 
 
 @pytest.mark.slow
 @pytest.mark.weights
-@pytest.mark.parametrize("form", ["direct", "minimal filtering", "bfloat16"])
+@pytest.mark.parametrize("form", ["direct", "minimal filtering", *HALF])
 def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, graph_of):
-    transform = form == "minimal filtering"
-    ways = {"tiled": True, "float64_sums": transform, "variation_norm": "l1"}
+    number = "bfloat16" if form.startswith("bfloat16") else "float32"
+    transform = number if "minimal filtering" in form else None
+    ways = {"tiled": True, "float64_sums": transform == "float32", "variation_norm": "l1"}
     spec = ObjectiveSpec(("relu4_2",), PAPER, **ways)
     weights = vgg.load_weights(trained_weights)
-    number = "bfloat16" if form == "bfloat16" else "float32"
     with both(spec, weights, dtype=number, transform=transform) as made:
         for size, side in CUTS:
             found = made.compare(rng, size, side)
             loss = abs(found.losses["total"] / found.whole["total"] - 1)
             print(f"{form} {size} in {side}: loss {loss:.1e}, gradient {found.distance:.1e}")
-            found.check({"direct": 1e-5, "minimal filtering": 0, "bfloat16": 0.02}[form])
+            found.check({"direct": 1e-5, "minimal filtering": 0}.get(form, 0.02))
 
 
 @pytest.mark.slow
@@ -371,5 +372,5 @@ def test_tiles_of_the_trained_network_are_the_whole(form, trained_weights, rng, 
 def test_all_statistics_of_the_trained_network_are_those_of_the_whole(extra, trained_weights, rng):
     layers = {"content_layers": ("relu4_2",), "style_layers": PAPER}
     spec = a_spec(**layers, float64_sums=True, **extra)
-    with both(spec, vgg.load_weights(trained_weights), transform=True) as made:
+    with both(spec, vgg.load_weights(trained_weights), transform="float32") as made:
         made.compare(rng, (256, 320), 128).check()
