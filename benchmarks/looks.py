@@ -5,8 +5,9 @@
 A row for each pair of pictures, a column for each setting. Under each picture stand the seconds of
 processor time, which other programs hardly change, and the loss of the saved picture as
 neural-style has it: 5 times the content loss, 100 times the style loss of each of five layers.
-`--columns default,gatys2016,nnst` chooses: any preset is a column. Pictures that exist already in
-the folder beside the sheet are not made again.
+`--columns default,gatys2016,nnst` chooses: any preset is a column. Below 512 px nnst is made
+without its last iterations, which are for larger pictures. Pictures that exist already in the
+folder beside the sheet are not made again.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def settings_of(column: str, size: int, weights: Path) -> Config:
     """Return the settings of a column."""
     preset = PRESETS / f"{column}.yaml"
     if preset.exists():
-        return load_config(preset, [f"image.size={size}", f"network.weights={weights}"])
+        overrides = [f"image.size={size}", f"network.weights={weights}"]
+        if column == "nnst" and size < 512:
+            overrides.append("style.nearest_renewed=0")
+        return load_config(preset, overrides)
     values: dict[str, dict[str, Any]] = {"image": {"size": size}, "network": {"weights": weights}}
     if column == "before":  # from 128 px by the root of 2
         steps = [round(size / 2 ** (step / 2)) for step in range(8, 0, -1)]
