@@ -1,5 +1,6 @@
-"""The nearest neighbours of a picture among the features of style images: measured targets.
+"""Measured targets of terms that compare joined features: nearest neighbours and hypercolumns.
 
+The nearest neighbours of a picture are sought among the features of style images.
 Style images are also seen turned by 90, 180 and 270 degrees. They are measured one view at a time,
 so that one view's features are in memory at once.
 """
@@ -10,12 +11,37 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from neural_style.objective.hypercolumns.targets import measure_columns
 from neural_style.objective.neighbours import TINY, Neighbours
 from neural_style.objective.objective import Objective, set_image
 from neural_style.system.tensorflow_v1 import tf
 
 TURNS = (0, 1, 2, 3)  # of 90 degrees
 AT_A_TIME = 4096  # rows that are gathered
+
+
+def measure_joined(
+    session: tf.Session,
+    objective: Objective,
+    content: np.ndarray,
+    source: np.ndarray | None,
+    styles: Sequence[tuple[np.ndarray, float]],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Return those values of `objective.held` that are of joined features.
+
+    The image variable and the region are overwritten.
+
+    Args:
+        session, objective: The session of a graph, and its handles.
+        content: Content image, [1, H, W, 3], RGB minus the mean.
+        source: Picture whose nearest neighbours are sought, likewise; see `measure_neighbours`.
+        styles: Style images in the same form, each of its own size, with their weights.
+        seed: Of random places.
+    """
+    used = [image for image, _ in styles]
+    matched = measure_neighbours(session, objective, source, used, seed)
+    return matched | measure_columns(session, objective, content, styles, seed)
 
 
 def measure_neighbours(

@@ -37,6 +37,8 @@ from neural_style.objective.total_variation import pad_image
 from neural_style.objective.variables import FedVariable, assign, build_fed
 from neural_style.system.tensorflow_v1 import tf
 
+EDGES = "content/edges"  # name of a target
+
 
 @dataclass(frozen=True)
 class ImageVariable(FedVariable):
@@ -110,6 +112,15 @@ class Objective:
     columns: Columns | None = None
     derived: tf.Operation | None = None
     temporal: TemporalTarget | None = None
+
+    @property
+    def held(self) -> dict[str, FedVariable]:
+        """Variables of the targets that are neither a layer's features nor its sums, by name."""
+        return {
+            **({EDGES: self.edges.target} if self.edges else {}),
+            **(self.neighbours.held if self.neighbours else {}),
+            **(self.columns.held if self.columns else {}),
+        }
 
     @property
     def losses(self) -> dict[str, tf.Tensor]:

@@ -24,10 +24,10 @@ from neural_style.objective import (
     set_temporal,
     set_weights,
 )
-from neural_style.objective.hypercolumns.targets import measure_columns
 from neural_style.objective.losses import StyleStatistics
-from neural_style.objective.matching import measure_neighbours
+from neural_style.objective.matching import measure_joined
 from neural_style.objective.mixture import mixture
+from neural_style.objective.objective import EDGES
 from neural_style.objective.variables import FedVariable, assign
 from neural_style.optimizers import Optimizer
 from neural_style.system.lru import LRUCache
@@ -72,17 +72,13 @@ class Targets:
             those of each tile of each stage.
         style: Statistics by layer, for each target; of several styles in one, their mixture.
         shares: Share of each target, summing to 1.
-        edges: The Laplacian of the content image, [H', W']; None if it is not compared.
-        neighbours: Features that are approached; see `measure_neighbours`.
-        columns: What hypercolumns are compared with; see `measure_columns`.
+        held: Values of `Objective.held`, by name; those that are missing have no positions.
     """
 
     content: Mapping[str, np.ndarray] | TiledFeatures
     style: Mapping[str, tuple[StyleStatistics, ...]]
     shares: tuple[float, ...]
-    edges: np.ndarray | None = None
-    neighbours: Mapping[str, np.ndarray] = field(default_factory=dict)
-    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    held: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -91,9 +87,8 @@ class Targets:
         content = self.content
         tiles = [[content]] if isinstance(content, Mapping) else content
         features = [array for stage in tiles for each in stage for array in each.values()]
-        edges = [] if self.edges is None else [self.edges]
-        joined = [*self.neighbours.values(), *self.columns.values()]
-        return sum(array.nbytes for array in [*features, *edges, *joined, *map(np.asarray, sums)])
+        others = [*self.held.values(), *map(np.asarray, sums)]
+        return sum(array.nbytes for array in [*features, *others])
 
 
 def target_cache(most_bytes: int) -> LRUCache[Targets]:
@@ -151,14 +146,11 @@ class TransferSession:
 
         def measure() -> Targets:
             found = measure_targets(run, handles, content, sources, groups, tiling, kept)
-            used = [style.image for style in sources if style.weight]
-            matched = measure_neighbours(run, handles, source, used, seed)
-            shared = [(style.image, style.weight) for style in sources if style.weight]
-            joined = measure_columns(run, handles, content, shared, seed)
-            return replace(found, neighbours=matched, columns=joined)
+            used = [(style.image, style.weight) for style in sources if style.weight]
+            joined = measure_joined(run, handles, content, source, used, seed)
+            return replace(found, held={**found.held, **joined})
 
-        drawn = handles.neighbours or handles.columns
-        how = (groups, tiling and tiling.side, seed if drawn else None)
+        how = (groups, tiling and tiling.side, seed if handles.draw else None)
         key = target_key(content, sources, how, source) if self.cache.most else None
         targets = self.cache.get_or_make(key, measure)
         assign_targets(run, handles, targets)
@@ -215,14 +207,8 @@ def assign_targets(session: tf.Session, objective: Objective, targets: Targets) 
     content = targets.content if isinstance(targets.content, Mapping) else {}
     features = objective.content_targets.items()
     assign(session, [(held, content.get(name, _nothing(held))) for name, held in features])
-    if objective.edges:
-        assign(session, [(objective.edges.target, targets.edges)])
-    if objective.neighbours:
-        matched = objective.neighbours.held.items()
-        assign(session, [(h, targets.neighbours.get(n, _nothing(h))) for n, h in matched])
-    if objective.columns:
-        joined = objective.columns.held.items()
-        assign(session, [(h, targets.columns.get(n, _nothing(h))) for n, h in joined])
+    others = objective.held.items()
+    assign(session, [(held, targets.held.get(name, _nothing(held))) for name, held in others])
     if not objective.style_targets:
         return
     pairs: list[tuple[FedVariable, Any]] = [(objective.shares, targets.shares)]
@@ -259,9 +245,9 @@ def measure_targets(
         kept: Sums of style images that were measured before.
     """
     features = _measure_content(session, objective, content, tiling)
-    edges = session.run(objective.edges.own) if objective.edges else None
+    held = {EDGES: session.run(objective.edges.own)} if objective.edges else {}
     if not objective.style_targets:
-        return Targets(features, {}, (), edges)
+        return Targets(features, {}, (), held)
     groups = groups or [range(len(styles))]
 
     def measure(style: StyleSource) -> dict[str, StyleStatistics]:
@@ -284,7 +270,7 @@ def measure_targets(
         for name in objective.style_targets
     }
     shares = tuple(sum(shares) / whole for shares in weights)
-    return Targets(features, mixed, shares, edges)
+    return Targets(features, mixed, shares, held)
 
 
 def _measure_content(

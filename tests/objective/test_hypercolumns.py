@@ -161,7 +161,7 @@ def test_terms_are_zero_at_their_own_target_and_new_ones_in_each_draw(rng):
 
         def losses(image: np.ndarray, content: np.ndarray, style: np.ndarray, *draw: int) -> Any:
             found = measure_columns(session, objective, content, [(style, 1.0)], 3)
-            assign_targets(session, objective, Targets({}, {}, (), columns=found))
+            assign_targets(session, objective, Targets({}, {}, (), found))
             set_image(session, objective, image)
             set_draw(session, objective, *draw)
             return session.run(dict(objective.terms))

@@ -163,7 +163,7 @@ def test_targets_are_the_nearest_of_all_styles_in_all_four_turns(rng):
         ]
         own = columns(features_of(session, objective, source), (4, 5))
         made = columns(features_of(session, objective, image), (4, 5))
-        assign_targets(session, objective, Targets({}, {}, (), neighbours=found))
+        assign_targets(session, objective, Targets({}, {}, (), found))
         set_weights(session, objective, {NEAREST: 2.0})
         loss = session.run(objective.terms)[NEAREST]
     pool = np.concatenate(seen)
@@ -179,7 +179,7 @@ def test_the_last_iterates_choose_anew_from_the_styles_in_all_turns_as_the_seed_
     with objective_session(SPEC) as (session, objective, _):
         for seed in (4, 4, 5):
             found = measure_neighbours(session, objective, None, [style], seed)
-            assign_targets(session, objective, Targets({}, {}, (), neighbours=found))
+            assign_targets(session, objective, Targets({}, {}, (), found))
             set_weights(session, objective, {NEAREST: 1.0})
             made = features_of(session, objective, image)
             for number in (0, 1, 2):

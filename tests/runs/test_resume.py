@@ -122,13 +122,13 @@ def test_neighbours_are_those_of_the_image_before_its_scale_for_a_run_that_is_re
     experiment, monkeypatch
 ):
     sources: list[np.ndarray | None] = []
-    measure = session.measure_neighbours
+    measure = session.measure_joined
 
     def recorded(*given: Any) -> Any:
-        sources.append(given[2])
+        sources.append(given[3])
         return measure(*given)
 
-    monkeypatch.setattr(session, "measure_neighbours", recorded)
+    monkeypatch.setattr(session, "measure_joined", recorded)
     nearest = ["style.statistic=nearest", "style.nearest_renewed=4", "output.checkpoint_every=4"]
     whole = made(experiment, "whole", *nearest)
     first, second, renewed = sources

@@ -23,9 +23,8 @@ from neural_style.inputs.terms import spec_of, term_weights
 from neural_style.objective import objective
 from neural_style.objective.hypercolumns.columns import PLACES
 from neural_style.objective.hypercolumns.places import draw_places
-from neural_style.objective.hypercolumns.targets import measure_columns
 from neural_style.objective.losses import draw_directions
-from neural_style.objective.matching import measure_neighbours
+from neural_style.objective.matching import measure_joined
 from neural_style.objective.spec import in_depth_order
 from neural_style.transfer.session import StyleSource, assign_targets, measure_targets
 
@@ -69,10 +68,8 @@ def evaluate(
         with tf.Session(config=options) as session:
             session.run(tf.global_variables_initializer())
             found = measure_targets(session, losses, kept, [StyleSource(painted)])
-            matched = measure_neighbours(session, losses, kept, [painted], 0)
-            joined = measure_columns(session, losses, kept, [(painted, 1.0)], 0)
-            found = replace(found, neighbours=matched, columns=joined)
-            assign_targets(session, losses, found)
+            joined = measure_joined(session, losses, kept, kept, [(painted, 1.0)], 0)
+            assign_targets(session, losses, replace(found, held={**found.held, **joined}))
             objective.set_weights(session, losses, term_weights(config, image.shape[:2]))
             objective.set_image(session, losses, shown)
             terms, total, slope = session.run([dict(losses.terms), losses.total, gradient])
