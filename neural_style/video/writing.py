@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 # Encoders by ending, the best first, with options for a quality at which no loss is seen.
 _ENCODERS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     ".mp4": {
-        "libx264": {"crf": "16", "preset": "medium"},
+        # Without mbtree: with it, some builds give the same frames other bytes at times.
+        "libx264": {"crf": "16", "preset": "medium", "mbtree": "0"},
         "libopenh264": {"b": "8M"},
         "mpeg4": {"qscale": "2"},
     },

@@ -73,6 +73,16 @@ def test_a_written_film_has_the_count_rate_length_and_sound_of_its_source(film, 
         assert np.abs(found - made).mean() < 8  # colours at half the resolution, older encoders
 
 
+def test_the_same_frames_have_the_same_bytes_each_time(film, tmp_path):
+    source = open_source(film, Selection())
+    frames = [each[40:83, 60:124] for each in moving_film.frames(6)]
+    made = set()
+    for _ in range(100):
+        write_film(tmp_path / "made.mp4", iter(frames), 6, source)
+        made.add((tmp_path / "made.mp4").read_bytes())
+    assert len(made) == 1
+
+
 def test_sound_that_a_format_cannot_hold_is_left_out_and_said(film, tmp_path, caplog):
     source = open_source(film, Selection())
     write_film(tmp_path / "made.webm", source.frames(), 6, source)
