@@ -29,7 +29,12 @@ def processor_name() -> str:
 
 
 def bfloat16_cpu() -> bool:
-    """Return whether the processor multiplies bfloat16 numbers in hardware."""
+    """Return whether bfloat16 numbers are multiplied in hardware.
+
+    TensorFlow does so by oneDNN's operations alone, which TF_ENABLE_ONEDNN_OPTS=0 switches off.
+    """
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return False
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_cpu_info().split())
 
 
