@@ -150,7 +150,8 @@ class TransferSession:
             joined = measure_joined(run, handles, content, source, used, seed)
             return replace(found, held={**found.held, **joined})
 
-        how = (groups, tiling and tiling.side, seed if handles.draw else None)
+        placed = handles.neighbours or handles.columns  # whose places in the style are drawn
+        how = (groups, tiling and tiling.side, seed if placed else None)
         key = target_key(content, sources, how, source) if self.cache.most else None
         targets = self.cache.get_or_make(key, measure)
         assign_targets(run, handles, targets)

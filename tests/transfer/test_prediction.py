@@ -11,6 +11,7 @@ from conftest import vgg19
 from neural_style.config import make_config
 from neural_style.inputs import Job, Pictures, Scale, Sizes
 from neural_style.network.weights import layers_needed
+from neural_style.objective.spec import ObjectiveSpec
 from neural_style.tiles.tiling import cut_image
 from neural_style.transfer import hypercolumns, memory, neighbours, prediction
 from neural_style.transfer.memory import PROCESS_BYTES, sorted_values, values_of
@@ -83,6 +84,9 @@ def test_operations_and_bytes_of_neighbours_are_those_written_out():
     )
     assert joined == 2 * (128 * 64) * (4 * 128 * 128) * (64 + 512)
     assert renewed == 5 * 2 * (64 * 32) * (64 * 64) * 64  # without relu4_1
+    deep = ObjectiveSpec((), (), nearest=(("relu1_1", 1.0), ("relu4_1", 1.0)))
+    seen = [neighbours.layers_at(Scale(512, 0, 5, each), LAYERS, deep) for each in (False, True)]
+    assert [layers[-1].name for layers in seen] == [LAYERS[-1].name, "relu1_1"]
     held = neighbours.target_bytes(config, LAYERS, sizes, 2)
     assert held == 2 * (2 * 128 * 64 * (64 + 512) + 4 * 64 * 64 * 64)
     values = 4 * (128 * 64 + 128 * 128) * (64 + 512) + 2**23
